@@ -1,0 +1,104 @@
+"""Texts as token ids, and batches of a fixed number of tokens with little padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Lengths are rounded up to this, so that few different shapes occur (each costs a compilation on some backends).
+_ROUND_TO = 8
+# Texts are sorted by length within as many batches: enough for even lengths, few enough to stay shuffled.
+_WINDOW_BATCHES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedTexts:
+    """Many texts as one array.
+
+    Attributes:
+        ids: token ids of all texts, int32, shape (tokens,).
+        ends: where each text ends, int64, shape (texts,).
+        pad_id: id of the padding token.
+    """
+
+    ids: NDArray[np.int32]
+    ends: NDArray[np.int64]
+    pad_id: int
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        """Token ids of one text."""
+        start = self.ends[number - 1] if number else 0
+        return self.ids[start : self.ends[number]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, int64, shape (texts,)."""
+        return np.diff(self.ends, prepend=0)
+
+    class Builder:
+        """Collects texts batch by batch."""
+
+        def __init__(self, tokenizer_file: Path, max_tokens: int) -> None:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_file.parent), local_files_only=True)
+            self._backend = tokenizer.backend_tokenizer
+            self._backend.no_padding()
+            self._backend.enable_truncation(max_tokens)
+            self._pad_id = int(tokenizer.pad_token_id or 0)
+            self._parts: list[NDArray[np.int32]] = []
+            self._lengths: list[int] = []
+
+        def add(self, texts: list[str]) -> None:
+            """Tokenize texts with the template's special tokens, cut to the longest input."""
+            encoded = [e.ids for e in self._backend.encode_batch_fast(texts)]
+            self._lengths += map(len, encoded)
+            self._parts.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
+
+        def build(self) -> TokenizedTexts:
+            """All texts added so far."""
+            ids = np.concatenate(self._parts) if self._parts else np.empty(0, np.int32)
+            return TokenizedTexts(ids=ids, ends=np.cumsum(self._lengths, dtype=np.int64), pad_id=self._pad_id)
+
+
+def epoch_batches(lengths: NDArray[np.int64], batch_tokens: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Split all texts into batches of about `batch_tokens` padded tokens, in an order given by seed and epoch.
+
+    Args:
+        lengths: tokens of each text, shape (texts,).
+        batch_tokens: rows times padded length of a batch; a longer text is a batch of its own.
+        seed: of the run.
+        epoch: number of the pass.
+
+    Returns:
+        Text numbers, one int64 array a batch; each text is in exactly one batch.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    padded = -(-lengths // _ROUND_TO) * _ROUND_TO
+    window_ends = np.cumsum(padded[order]) // (batch_tokens * _WINDOW_BATCHES)
+    batches: list[NDArray[np.int64]] = []
+    for window in np.split(order, np.flatnonzero(np.diff(window_ends)) + 1):
+        by_length = window[np.argsort(padded[window], kind="stable")]
+        start = 0
+        while start < len(by_length):
+            # The longest row decides the padding: take as many as fit under it.
+            widths = padded[by_length[start:]] * np.arange(1, len(by_length) - start + 1)
+            count = max(1, int(np.searchsorted(widths, batch_tokens, side="right")))
+            batches.append(by_length[start : start + count])
+            start += count
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def pad(texts: list[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids and attention mask, int64, shape (rows, longest rounded up to 8)."""
+    longest = max(map(len, texts))
+    shape = (len(texts), -(-longest // _ROUND_TO) * _ROUND_TO)
+    ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return ids, mask

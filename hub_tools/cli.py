@@ -1,0 +1,207 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub_tools.config import RunConfig, build, read_toml
+from hub_tools.errors import UsageError, explain
+
+# Option -> (section or None, key) of the configuration.
+_PLACES: dict[str, tuple[str | None, str]] = {
+    "teacher": (None, "teacher"),
+    "lang": (None, "lang"),
+    "output": (None, "output"),
+    "device": (None, "device"),
+    "precision": (None, "precision"),
+    "seed": (None, "seed"),
+    "corpus": ("corpus", "sources"),
+    "parallel": ("corpus", "parallel"),
+    "limit": ("corpus", "limit"),
+    "vocab_size": ("tokenizer", "vocab_size"),
+    "tokenizer": ("tokenizer", "use"),
+    "init": ("clone", "init"),
+    "distill_limit": ("embed", "distill_limit"),
+    "steps": ("distill", "steps"),
+    "epochs": ("distill", "epochs"),
+    "batch_tokens": ("distill", "batch_tokens"),
+    "learning_rate": ("distill", "learning_rate"),
+    "sts": ("evaluate", "sts"),
+}
+_ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+_ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
+_CORPUS_HELP = (
+    "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[:config[:split[:column]]]. Repeatable. "
+    "[default: Wikipedia from the Hub]"
+)
+_PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and target). Repeatable."
+_STS_HELP = "Similarity table to measure on (sentence1, sentence2, score). Repeatable."
+_OPTIONS = [
+    click.option("--teacher", metavar="ID_OR_DIR", help="Sentence-embedding model: Hub id, id@revision or folder."),
+    click.option("--lang", metavar="CODES", help="Target language, e.g. tr; more languages after commas."),
+    click.option("--output", metavar="DIR", help="Run folder. [default: runs/TEACHER-LANG]"),
+    click.option("--corpus", multiple=True, metavar="SPEC", help=_CORPUS_HELP),
+    click.option("--parallel", multiple=True, metavar="FILE", help=_PARALLEL_HELP),
+    click.option("--limit", type=int, metavar="N", help="Texts per language, for a quick look."),
+    click.option("--vocab-size", type=int, metavar="N", help="Tokens of the student. [default: half of the teacher's]"),
+    click.option("--tokenizer", metavar="ID_OR_DIR", help="Use this tokenizer instead of making one."),
+    click.option("--init", type=click.Choice(["align", "mean"]), help="How new rows start. [default: align]"),
+    click.option("--distill-limit", type=int, metavar="N", help="Monolingual texts per language to train on."),
+    click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
+    click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
+    click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192]"),
+    click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 5e-4 x 384 / hidden size]"),
+    click.option("--sts", multiple=True, metavar="FILE", help=_STS_HELP),
+    click.option("--device", type=_ONE_OF_DEVICES, help="[default: auto]"),
+    click.option("--precision", type=_ONE_OF_PRECISIONS, help="[default: auto]"),
+    click.option("--seed", type=int, metavar="N", help="[default: 42]"),
+    click.option("--config", "config_file", metavar="FILE", help="TOML file with any of these; the command line wins."),
+    click.option("--resume/--fresh", default=True, help="Use finished stages again, or start anew. [default: resume]"),
+    click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
+]
+
+_STAGE_HELP = {
+    "corpus": "Collect, clean and split the text.",
+    "tokenizer": "Make the student's tokenizer.",
+    "clone": "Give the teacher the student's tokenizer.",
+    "embed": "Compute the teacher's vectors of the text.",
+    "distill": "Train the student on those vectors.",
+    "evaluate": "Measure teacher, clone and student.",
+}
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _configure(options: dict[str, Any]) -> RunConfig:
+    values: dict[str, Any] = {"seed": 42}
+    if options["config_file"]:
+        values |= read_toml(Path(options["config_file"]))
+    for option, (section, key) in _PLACES.items():
+        given = options[option]
+        if given is None or given == ():
+            continue
+        place = values if section is None else values.setdefault(section, {})
+        place[key] = given
+    if values.get("teacher") and values.get("lang") and not values.get("output"):
+        lang = values["lang"] if isinstance(values["lang"], str) else values["lang"][0]
+        name = Path(values["teacher"].partition("@")[0].rstrip("/")).name
+        values["output"] = str(Path("runs") / f"{name}-{lang.partition(',')[0]}")
+    return build(values)
+
+
+def _work(options: dict[str, Any], last: str) -> None:
+    from hub_tools import pipeline
+
+    config = _configure(options)
+    if options["dry_run"]:
+        click.echo(pipeline.plan(config))
+        return
+    report = pipeline.run(config, last=last, fresh=not options["resume"])
+    _print_end(report, config, last)
+
+
+def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
+    if last == "evaluate":
+        from hub_tools.report import summary
+
+        click.echo(summary(report, config.target))
+        click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
+
+
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@_with_options
+@click.version_option(package_name="hub-tools")
+@click.pass_context
+def main(context: click.Context, /, **options: Any) -> None:
+    """Give a language its own sentence-embedding model.
+
+    hub-distill --teacher ID_OR_DIR --lang tr does the whole job; hub-distill STAGE does one stage and what it
+    needs; hub-distill demo shows it all on a small bundled sample.
+    """
+    context.obj = {name: value for name, value in options.items() if value not in (None, ())}
+    if context.invoked_subcommand is None:
+        if not context.obj.get("teacher") and not context.obj.get("config_file"):
+            raise UsageError("Missing --teacher (a Hub id or a folder). `hub-distill --help` lists the options.")
+        _work(options, last="evaluate")
+
+
+def _add_stage(name: str, text: str) -> None:
+    @main.command(name, help=text)
+    @_with_options
+    @click.pass_context
+    def stage(context: click.Context, /, **options: Any) -> None:
+        # Options may stand before or after the stage's name.
+        given = {
+            k: v
+            for k, v in options.items()
+            if context.get_parameter_source(k) is click.core.ParameterSource.COMMANDLINE
+        }
+        _work({**options, **context.obj, **given}, last=name)
+
+
+for _name, _text in _STAGE_HELP.items():
+    _add_stage(_name, _text)
+
+
+@main.command()
+@click.option("--output", default="demo-run", show_default=True, metavar="DIR", help="Run folder.")
+@click.option("--resume/--fresh", default=True, help="Use finished stages again, or start anew. [default: resume]")
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+def demo(output: str, resume: bool, dry_run: bool) -> None:
+    """Do the whole job on a real teacher and the bundled sample text, in a few minutes.
+
+    It shows the tool working. The sample is far too small for a student that is good for anything: real
+    students need real corpora.
+    """
+    from hub_tools import pipeline
+    from hub_tools.demo import demo_config
+
+    config = demo_config(Path(output))
+    if dry_run:
+        click.echo(pipeline.plan(config))
+        return
+    _print_end(pipeline.run(config, fresh=not resume), config, "evaluate")
+
+
+@main.command()
+@click.option("--tokenizer", "tokenizers", multiple=True, required=True, metavar="ID_OR_DIR", help="Repeatable.")
+@click.option("--text", required=True, type=click.Path(dir_okay=False), help="Text file, plain or gzipped.")
+@click.option("--lang", default="en", show_default=True, help="Language of the text.")
+def fertility(tokenizers: tuple[str, ...], text: str, lang: str) -> None:
+    """Compare how many tokens tokenizers need for a text."""
+    from hub_tools.fertility import fertility_table
+    from hub_tools.languages import check_language
+
+    click.echo(fertility_table(tokenizers, Path(text), check_language(lang)))
+
+
+def run() -> None:
+    """Entry point of `hub-distill` and `hf-distill`: errors become one sentence and an exit code."""
+    name = "hf distill" if Path(sys.argv[0]).name.startswith("hf-distill") else "hub-distill"
+    try:
+        main(prog_name=name, standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("Stopped. Run the same command again to go on.", err=True)
+        sys.exit(1)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -1,0 +1,273 @@
+"""The options of a run: one frozen dataclass a stage, `RunConfig` for the whole, and how files become one."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from hub_tools.errors import UsageError, UserError
+from hub_tools.languages import check_language
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
+Init = Literal["align", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Where the text comes from.
+
+    Attributes:
+        sources: text sources, see `hub_tools.corpus`; empty means Wikipedia from the Hub.
+        parallel: files of aligned sentences; the teacher reads the source side.
+        limit: at most this many texts per language and per parallel file.
+    """
+
+    sources: tuple[str, ...] = ()
+    parallel: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """How the student's vocabulary is made.
+
+    Attributes:
+        vocab_size: tokens in the student's vocabulary; None means half of the teacher's.
+        use: a tokenizer (folder or Hub id) to take as it is instead of making one.
+    """
+
+    vocab_size: int | None = None
+    use: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneConfig:
+    """How the new embedding rows start.
+
+    Attributes:
+        init: `mean` composes each new row from the teacher's rows of its surface; `align` mixes that with
+            rows found by word alignment, where there is parallel text.
+    """
+
+    init: Init = "align"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """Which texts the teacher embeds.
+
+    Attributes:
+        distill_limit: at most this many monolingual texts per language are embedded and trained on;
+            None means all of the corpus. Parallel pairs are always taken.
+    """
+
+    distill_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """How the student is trained.
+
+    Attributes:
+        steps: optimizer steps; None means `epochs` times through the data.
+        epochs: passes through the data when `steps` is None.
+        batch_tokens: tokens of a step, padding included.
+        learning_rate: peak learning rate; None means 5e-4 scaled by 384 / hidden size.
+        warmup: share of the steps with a rising learning rate.
+        clip: largest gradient norm.
+        eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
+    """
+
+    steps: int | None = None
+    epochs: float = 3.0
+    batch_tokens: int = 8192
+    learning_rate: float | None = None
+    warmup: float = 0.05
+    clip: float = 1.0
+    eval_every: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What teacher, clone and student are measured on besides held-out text.
+
+    Attributes:
+        sts: TSV files with columns sentence1, sentence2, score.
+    """
+
+    sts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The whole job.
+
+    Attributes:
+        teacher: Hub id (`org/name` or `org/name@revision`) or folder of a sentence-transformers model.
+        lang: language codes, the target first.
+        output: the run folder.
+        device: where the models run.
+        precision: arithmetic of teacher and training; weights are always kept in fp32.
+        seed: of every shuffle and split.
+    """
+
+    teacher: str
+    lang: tuple[str, ...]
+    output: Path
+    device: Device = "auto"
+    precision: Precision = "auto"
+    seed: int = 42
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    clone: CloneConfig = field(default_factory=CloneConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    @property
+    def target(self) -> str:
+        """The language the student is made for."""
+        return self.lang[0]
+
+
+SECTIONS: dict[str, type] = {
+    "corpus": CorpusConfig,
+    "tokenizer": TokenizerConfig,
+    "clone": CloneConfig,
+    "embed": EmbedConfig,
+    "distill": DistillConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a configuration file and check its keys.
+
+    Raises:
+        UsageError: the file is missing, is no TOML or has an unknown key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"No configuration file {path}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no valid TOML: {error}") from error
+    _check_keys(values, RunConfig, str(path))
+    for name, section in SECTIONS.items():
+        _check_keys(values.get(name, {}), section, f"{path} [{name}]")
+    return values
+
+
+def _check_keys(values: dict[str, Any], kind: type, where: str) -> None:
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"Unknown key {key!r} in {where}; expected one of: {', '.join(known)}.")
+
+
+def build(values: dict[str, Any]) -> RunConfig:
+    """Make the configuration from nested plain values.
+
+    Args:
+        values: the keys of `RunConfig`; a section is a dictionary of its own.
+
+    Raises:
+        UsageError: a value is missing, has the wrong type or is out of range.
+    """
+    for name in ("teacher", "lang", "output"):
+        if not values.get(name):
+            raise UsageError(f"Missing --{name}" + (" (a Hub id or a folder)." if name == "teacher" else "."))
+    sections = {name: _section(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
+    lang = values["lang"]
+    codes = tuple(code.strip() for code in (lang.split(",") if isinstance(lang, str) else lang))
+    config: RunConfig = _section(RunConfig, {**values, **sections, "lang": codes, "output": Path(values["output"])}, "")
+    _check_ranges(config)
+    return config
+
+
+def _section(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if not _fits(value, hints[key]):
+            raise UsageError(f"{prefix}{key} = {value!r} has the wrong type; expected {_describe(hints[key])}.")
+    return kind(**{k: _coerce(v, hints[k]) for k, v in values.items()})
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+    if args:  # a union with None
+        return any(_fits(value, arg) for arg in args)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if hint is float else value
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    return {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint).replace("typing.", ""))
+
+
+def _check_ranges(config: RunConfig) -> None:
+    for code in config.lang:
+        check_language(code)
+    positive = {
+        "--limit": config.corpus.limit,
+        "--vocab-size": config.tokenizer.vocab_size,
+        "--distill-limit": config.embed.distill_limit,
+        "--steps": config.distill.steps,
+        "--epochs": config.distill.epochs,
+        "--batch-tokens": config.distill.batch_tokens,
+        "--learning-rate": config.distill.learning_rate,
+        "distill.clip": config.distill.clip,
+        "distill.eval_every": config.distill.eval_every,
+    }
+    for name, value in positive.items():
+        if value is not None and value < (0 if name == "--distill-limit" else 1e-12):
+            raise UsageError(f"{name} = {value} is too small; expected a number above 0.")
+    if not 0 <= config.distill.warmup < 1:
+        raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
+    if config.output.exists() and not config.output.is_dir():
+        raise UserError(f"--output {config.output} is a file; expected a folder to write the run into.")
+
+
+def config_values(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain nested values."""
+    return {**dataclasses.asdict(config), "output": str(config.output)}
+
+
+def to_toml(config: RunConfig) -> str:
+    """The configuration as a TOML file that `read_toml` accepts."""
+    values = config_values(config)
+    lines = [f"{k} = {_toml_value(v)}" for k, v in values.items() if k not in SECTIONS]
+    for name in SECTIONS:
+        body = [f"{k} = {_toml_value(v)}" for k, v in values[name].items() if v is not None]
+        lines += ["", f"[{name}]", *body]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'

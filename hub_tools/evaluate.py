@@ -1,0 +1,234 @@
+"""Stage `evaluate`: teacher, clone and student on the same tasks, in fp32, with the same code.
+
+Nothing measured here decides anything: the student is chosen by held-out cosine in the stage before.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub_tools.corpus import Corpus
+from hub_tools.embed import encode
+from hub_tools.errors import UserError
+from hub_tools.languages import LANGUAGES
+from hub_tools.models import Hardware, describe, load_model
+from hub_tools.progress import log
+from hub_tools.sources import read_table, sample_file
+from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery.report import compare_fertility, losses
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MODELS = ("teacher", "clone", "student")
+Vectors = NDArray[np.float32]
+Measure = Callable[["SentenceTransformer"], dict[str, float]]
+_SAMPLE_LANGUAGE = "tr"
+_SAMPLE_SEARCHES = ("q02", "q31", "q47")
+_BITEXT_PAIRS = 1000
+_FERTILITY_TEXTS = 1000
+_SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
+
+
+def evaluate(
+    paths: dict[str, Path],
+    corpus: Corpus,
+    *,
+    target: str,
+    sts: list[Path],
+    hardware: Hardware,
+    training: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure the models.
+
+    Args:
+        paths: folders of teacher, clone and student.
+        corpus: gives held-out text.
+        target: the target language.
+        sts: tables with columns sentence1, sentence2, score.
+        hardware: where the models run; they are measured in fp32.
+        training: held-out cosines over the training, as student/training.json has them.
+
+    Returns:
+        `evaluation` (rows of the report), `fertility`, `models`, `searches`, `new_unknowns`,
+        `round_trip_failures`.
+
+    Raises:
+        UserError: an STS table has no such columns or no numbers.
+    """
+    hardware = hardware.exact
+    tasks: list[tuple[dict[str, Any], Measure]] = [_sts_task(file, hardware) for file in sts]
+    if target == _SAMPLE_LANGUAGE:
+        tasks += [_sts_task(sample_file("sts.tsv"), hardware), _retrieval_task(hardware)]
+    if corpus.has_pairs and corpus.stats["parallel"].get("heldout"):
+        tasks.append(_bitext_task(corpus, target, hardware))
+    models = {name: load_model(path, device=hardware.device) for name, path in paths.items()}
+    cosines = [entry["cosine"] for entry in training["history"]]
+    heldout = {"teacher": 1.0, "clone": cosines[0], "student": max(cosines)}
+    rows = [_row("vector as the teacher's", "heldout", "cosine", training["heldout_texts"], heldout)]
+    for task, measure in tasks:
+        log.info("  %s, %s", task["task"], task["split"])
+        values = {name: measure(model) for name, model in models.items()}
+        rows += [
+            _row(task["task"], task["split"], metric, task["n"], {name: values[name][metric] for name in MODELS})
+            for metric in values["teacher"]
+        ]
+    texts = fertility_texts(corpus)
+    if texts.get(target):
+        rows.append(_speed_row(models, texts[target]))
+    return {
+        "evaluation": rows,
+        "searches": _searches(models, target, hardware),
+        **_tokenizers(paths, texts),
+        **_describe(models),
+    }
+
+
+def _row(task: str, split: str, metric: str, n: int | None, values: dict[str, float]) -> dict[str, Any]:
+    return {
+        "task": task,
+        "split": split,
+        "metric": metric,
+        "n": n,
+        **{k: round(v, 4) for k, v in values.items()},
+        "supervised": False,
+    }
+
+
+def _sts_task(file: Path, hardware: Hardware) -> tuple[dict[str, Any], Measure]:
+    first, second, gold = read_sts(file)
+    name, split = _task_name(file)
+
+    def measure(model: SentenceTransformer) -> dict[str, float]:
+        from scipy.stats import pearsonr, spearmanr
+
+        a, b = (_unit(encode(model, side, hardware)) for side in (first, second))
+        found = (a * b).sum(axis=1)
+        return {"spearman": float(spearmanr(found, gold).statistic), "pearson": float(pearsonr(found, gold).statistic)}
+
+    return {"task": f"STS {name}", "split": split, "n": len(gold)}, measure
+
+
+def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
+    """Sentences and scores of an STS table.
+
+    Raises:
+        UserError: the columns sentence1, sentence2, score are not there, or a score is no number.
+    """
+    first, second, gold = [], [], []
+    for number, row in enumerate(read_table(file), 2):
+        missing = [c for c in ("sentence1", "sentence2", "score") if row.get(c) in (None, "")]
+        if missing:
+            raise UserError(
+                f"--sts {file}, line {number}: no {', '.join(missing)}. Expected columns sentence1, sentence2, score."
+            )
+        try:
+            gold.append(float(row["score"]))
+        except ValueError as error:
+            raise UserError(f"--sts {file}, line {number}: score {row['score']!r} is no number.") from error
+        first.append(row["sentence1"])
+        second.append(row["sentence2"])
+    if len(gold) < 2:  # noqa: PLR2004 - a correlation needs two points
+        raise UserError(f"--sts {file} holds {len(gold)} pairs. Expected at least two.")
+    return first, second, gold
+
+
+def _task_name(file: Path) -> tuple[str, str]:
+    """Name and split from a file name such as stsb-tr-test.tsv.gz."""
+    if file == sample_file("sts.tsv"):
+        return "sample (tr)", "test"
+    stem = file.name.split(".")[0]
+    split = next((s for s in ("train", "dev", "validation", "test") if stem.endswith(s)), "as given")
+    return stem.removesuffix(split).rstrip("-_") or stem, split
+
+
+def _retrieval_task(hardware: Hardware) -> tuple[dict[str, Any], Measure]:
+    passages = list(read_table(sample_file("retrieval-passages.tsv")))
+    questions = list(read_table(sample_file("retrieval-questions.tsv")))
+    ids = [p["id"] for p in passages]
+    wanted = np.array([ids.index(q["passage_id"]) for q in questions])
+
+    def measure(model: SentenceTransformer) -> dict[str, float]:
+        scores = _search(model, [q["text"] for q in questions], [p["text"] for p in passages], hardware)
+        rank = (scores > scores[np.arange(len(wanted)), wanted][:, None]).sum(axis=1) + 1
+        return {"recall@1": float((rank == 1).mean()), "mrr": float((1 / rank).mean())}
+
+    return {"task": "retrieval sample (tr)", "split": "test", "n": len(questions)}, measure
+
+
+def _bitext_task(corpus: Corpus, target: str, hardware: Hardware) -> tuple[dict[str, Any], Measure]:
+    pairs = dict(islice(corpus.pairs("heldout"), _BITEXT_PAIRS))
+
+    def measure(model: SentenceTransformer) -> dict[str, float]:
+        scores = _search(model, list(pairs.values()), list(pairs), hardware)
+        return {"accuracy": float((scores.argmax(axis=1) == np.arange(len(pairs))).mean())}
+
+    return {"task": f"translation found ({target} to source)", "split": "heldout", "n": len(pairs)}, measure
+
+
+def _search(model: SentenceTransformer, queries: list[str], documents: list[str], hardware: Hardware) -> Vectors:
+    """Cosines, shape (queries, documents)."""
+    return _unit(encode(model, queries, hardware)) @ _unit(encode(model, documents, hardware)).T
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> dict[str, Any]:
+    """Sentences per second of each model, taken in turns so that a slow moment hits all; medians."""
+    texts = texts[:_SPEED_TEXTS]
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(_SPEED_ROUNDS):
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.encode(texts, batch_size=_SPEED_BATCH, show_progress_bar=False)
+            seconds[name].append(time.perf_counter() - start)
+    values = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
+    return _row("speed on target text", "as given", "sentences/s", len(texts), values)
+
+
+def fertility_texts(corpus: Corpus) -> dict[str, list[str]]:
+    """Up to a thousand texts per language: held-out ones, and where these are few, others too."""
+    return {
+        lang: list(islice((t for split in ("heldout", "train") for t in corpus.texts(lang, split)), _FERTILITY_TEXTS))
+        for lang in corpus.languages
+    }
+
+
+def _tokenizers(paths: dict[str, Path], texts: dict[str, list[str]]) -> dict[str, Any]:
+    files = {name: TokenizerFiles.read(paths[name]) for name in ("teacher", "student")}
+    loaded = {name: (f.load(), f.spec["model"].get("unk_token")) for name, f in files.items()}
+    unknowns, failures = losses(loaded["teacher"], loaded["student"], (t for own in texts.values() for t in own))
+    return {"fertility": compare_fertility(loaded, texts), "new_unknowns": unknowns, "round_trip_failures": failures}
+
+
+def _describe(models: dict[str, SentenceTransformer]) -> dict[str, Any]:
+    return {"models": {name: describe(model, name, None) for name, model in models.items()}}
+
+
+def _searches(models: dict[str, SentenceTransformer], target: str, hardware: Hardware) -> list[dict[str, str]]:
+    """Three questions with the passage that teacher and student find, for a person to judge."""
+    if target != _SAMPLE_LANGUAGE:
+        return []
+    passages = [p["text"] for p in read_table(sample_file("retrieval-passages.tsv"))]
+    questions = [q["text"] for q in read_table(sample_file("retrieval-questions.tsv")) if q["id"] in _SAMPLE_SEARCHES]
+    best = {
+        name: _search(models[name], questions, passages, hardware).argmax(axis=1) for name in ("teacher", "student")
+    }
+    return [{"query": q, **{name: passages[found[i]] for name, found in best.items()}} for i, q in enumerate(questions)]
+
+
+def language_order(fertility: dict[str, Any], target: str) -> list[str]:
+    """The target, English, then the rest in the order of the list of languages."""
+    known = list(dict.fromkeys((target, "en", *LANGUAGES)))
+    return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))

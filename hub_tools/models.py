@@ -1,0 +1,188 @@
+"""Loading, saving and choosing the arithmetic of sentence-transformers models."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub_tools.errors import UserError
+from hub_tools.run_folder import write_json
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+# The names before sentence-transformers 6; both generations read them.
+_OLD_MODULE = "sentence_transformers.models."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where a model runs and in which arithmetic.
+
+    Attributes:
+        device: cuda, mps or cpu.
+        precision: fp32, or bf16 for products in bf16 with weights in fp32.
+    """
+
+    device: str
+    precision: str
+
+    @property
+    def exact(self) -> Hardware:
+        """The same device in fp32."""
+        return replace(self, precision="fp32")
+
+
+def load_model(path: Path, *, device: str) -> SentenceTransformer:
+    """Load a sentence-transformers model from a folder, without running code from it.
+
+    Raises:
+        UserError: the folder holds no model that sentence-transformers can load.
+    """
+    # Warnings about the fast tokenizer and forks would stand in every progress bar.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    quiet: Any = transformers_logging  # has no annotations
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    try:
+        model = SentenceTransformer(str(path), device=device, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path} is no model that sentence-transformers can load: {error}") from error
+    model.eval()
+    return model
+
+
+def backbone(model: SentenceTransformer) -> Any:
+    """The transformers model inside, with the token embeddings."""
+    return model[0].auto_model
+
+
+def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int) -> None:
+    """Save a model with a tokenizer of ours, so that sentence-transformers 5 and 6 load the same.
+
+    Args:
+        model: what to save.
+        out: the folder.
+        tokenizer: folder with the tokenizer's files, copied as they are.
+        max_seq_length: longest input in tokens.
+    """
+    model.save_pretrained(str(out), create_model_card=False)
+    for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
+        (out / name).unlink(missing_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (out / name).write_bytes((tokenizer / name).read_bytes())
+    modules = json.loads((out / "modules.json").read_text(encoding="utf-8"))
+    for module in modules:
+        if module["type"].startswith("sentence_transformers."):
+            module["type"] = _OLD_MODULE + module["type"].rpartition(".")[2]
+    write_json(out / "modules.json", modules)
+    settings = out / "sentence_bert_config.json"
+    kept = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {}
+    # sentence-transformers 6 keeps the length only with the tokenizer, 5 only here.
+    write_json(settings, {**kept, "max_seq_length": max_seq_length})
+
+
+def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
+    """Choose the attention, and on CPUs the handling of memory, that is fastest where the model runs.
+
+    torch's fused attention for bf16 on CPUs is many times slower than two plain matrix products at the
+    lengths of sentences (benchmarks/attention.py measures it); everywhere else the default is right.
+    """
+    if hardware.device == "cpu":
+        keep_freed_memory()
+    if hardware == Hardware(device="cpu", precision="bf16"):
+        backbone(model).set_attn_implementation("eager")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors instead of giving it back at each step.
+
+    Otherwise every large tensor on the CPU is mapped and zeroed anew, which takes a third of a training step.
+    Only glibc has these switches; elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        mmap_max, trim_threshold = -4, -1  # names of the switches in malloc.h
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def choose_hardware(device: str, precision: str) -> Hardware:
+    """The hardware to use; `auto` takes the fastest device, and bf16 where it is faster than fp32 there.
+
+    Raises:
+        UserError: a device was asked for that is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        device = next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise UserError(f"--device {device}: torch finds no such device here. Use --device auto or cpu.")
+    if precision == "auto":
+        precision = "bf16" if _gains_from_bf16(device) else "fp32"
+    return Hardware(device=device, precision=precision)
+
+
+def _gains_from_bf16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and _cpu_gains_from_bf16()
+
+
+def _cpu_gains_from_bf16() -> bool:
+    """Time one matrix product in each; a list of processors would never be complete."""
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(1024, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            torch.mm(a, b)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+
+
+@contextmanager
+def autocast(hardware: Hardware) -> Iterator[None]:
+    """bf16 arithmetic with fp32 weights, or nothing."""
+    import torch
+
+    with torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16"):
+        yield
+
+
+def describe(model: SentenceTransformer, name: str, revision: str | None) -> dict[str, Any]:
+    """What the report says of a model."""
+    transformer = backbone(model)
+    return {
+        "id": name,
+        "revision": revision,
+        "architecture": type(transformer).__name__,
+        "params": sum(p.numel() for p in model.parameters()),
+        "vocab_size": transformer.get_input_embeddings().weight.shape[0],
+        "dim": model.get_embedding_dimension(),
+        "max_seq_length": model.max_seq_length,
+    }

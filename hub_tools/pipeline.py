@@ -1,0 +1,299 @@
+"""The whole job, stage by stage, in one run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hub_tools.config import RunConfig, config_values, to_toml
+from hub_tools.errors import UserError
+from hub_tools.languages import balanced_languages
+from hub_tools.progress import close_logging, log, start_logging
+from hub_tools.run_folder import Key, RunFolder, digest, hash_file
+from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
+from hub_tools.teacher import Teacher, find_teacher
+
+STAGES = ("corpus", "tokenizer", "clone", "embed", "distill", "evaluate")
+_NEEDS = {
+    "corpus": (),
+    "tokenizer": ("corpus",),
+    "clone": ("corpus", "tokenizer"),
+    "embed": ("corpus",),
+    "distill": ("corpus", "tokenizer", "clone", "embed"),
+    "evaluate": ("corpus", "tokenizer", "clone", "embed", "distill"),
+}
+# Raise when a stage would make other files of the same inputs.
+_VERSION = 1
+
+
+def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> dict[str, Any]:
+    """Do the job up to a stage, using again what is finished.
+
+    Args:
+        config: the options.
+        last: the stage wanted; those it needs come first.
+        fresh: forget what is finished.
+
+    Returns:
+        The report (see `hub_tools.report`); sections of stages that did not run are null.
+
+    Raises:
+        HubToolsError: something the user can mend.
+    """
+    start_logging()
+    job = Job(config)
+    with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
+        start_logging(folder.root / "log.txt")
+        try:
+            results = {stage: getattr(job, stage)(folder) for stage in STAGES if stage in (*_NEEDS[last], last)}
+            return job.report(folder, results)
+        finally:
+            close_logging()
+
+
+class Job:
+    """A configuration with everything that is found out before work begins. One method a stage."""
+
+    def __init__(self, config: RunConfig) -> None:
+        from hub_tools.models import choose_hardware
+
+        self.config = config
+        self.languages = balanced_languages(config.lang)
+        specs = config.corpus.sources or (DEFAULT_SOURCE,)
+        self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
+        self.parallel = _files("--parallel", config.corpus.parallel)
+        self.sts = _files("--sts", config.evaluate.sts)
+        self.teacher: Teacher = find_teacher(config.teacher)
+        self.hardware = choose_hardware(config.device, config.precision)
+        self.digests: dict[str, str] = {}
+
+    def corpus(self, folder: RunFolder) -> dict[str, Any]:
+        """Real text in the target language and the others, balanced."""
+        from hub_tools.corpus import build_corpus
+        from hub_tools.surgery import TokenizerFiles
+
+        key: Key = {
+            "teacher": self.teacher.fingerprint,
+            "languages": self.languages,
+            "corpus files": [[s.lang, s.identity] for s in self.sources],
+            "parallel files": [hash_file(file) for file in self.parallel],
+            "limit": self.config.corpus.limit,
+            "seed": self.config.seed,
+        }
+        return self._stage(
+            folder,
+            "corpus",
+            key,
+            lambda out: build_corpus(
+                out,
+                self.sources,
+                self.parallel,
+                languages=self.languages,
+                limit=self.config.corpus.limit,
+                seed=self.config.seed,
+                tokenizer=TokenizerFiles.read(self.teacher.path).load(),
+                max_tokens=self.teacher.max_seq_length,
+            ),
+        )
+
+    def tokenizer(self, folder: RunFolder) -> dict[str, Any]:
+        """Prune the teacher's vocabulary, learn the target's, exactly V tokens."""
+        from hub_tools.corpus import Corpus
+        from hub_tools.surgery import TokenizerFiles, make_tokenizer, take_tokenizer
+
+        config, limit = self.config.tokenizer, self.teacher.max_seq_length
+        theirs = TokenizerFiles.read(self.teacher.path)
+        if config.use is not None:
+            ready = find_tokenizer(config.use)
+            key: Key = {"tokenizer": hash_file(ready / "tokenizer.json"), "teacher": self.teacher.fingerprint}
+            return self._stage(
+                folder, "tokenizer", key, lambda out: take_tokenizer(theirs, ready, out, max_seq_length=limit)
+            )
+        key = {
+            "teacher": self.teacher.fingerprint,
+            "corpus": self.digests["corpus"],
+            "target": self.config.target,
+            "vocab_size": config.vocab_size,
+        }
+        return self._stage(
+            folder,
+            "tokenizer",
+            key,
+            lambda out: make_tokenizer(
+                theirs,
+                Corpus(folder.path("corpus")),
+                out,
+                target=self.config.target,
+                vocab_size=config.vocab_size,
+                max_seq_length=limit,
+            ),
+        )
+
+    def clone(self, folder: RunFolder) -> dict[str, Any]:
+        """Teacher weights and new embedding rows: a student that already works."""
+        from hub_tools.clone import clone
+        from hub_tools.corpus import Corpus
+
+        key: Key = {
+            "teacher": self.teacher.fingerprint,
+            "tokenizer": self.digests["tokenizer"],
+            "corpus": self.digests["corpus"],
+            "init": self.config.clone.init,
+        }
+        return self._stage(
+            folder,
+            "clone",
+            key,
+            lambda out: clone(
+                self.teacher, folder.path("tokenizer"), Corpus(folder.path("corpus")), out, init=self.config.clone.init
+            ),
+        )
+
+    def embed(self, folder: RunFolder) -> dict[str, Any]:
+        """The teacher's vectors for the corpus, once, on disk."""
+        from hub_tools.corpus import Corpus
+        from hub_tools.embed import embed
+
+        key: Key = {
+            "teacher": self.teacher.fingerprint,
+            "corpus": self.digests["corpus"],
+            "distill_limit": self.config.embed.distill_limit,
+            "precision": self.hardware.precision,
+        }
+        return self._stage(
+            folder,
+            "embeddings",
+            key,
+            lambda out: embed(
+                self.teacher,
+                Corpus(folder.path("corpus")),
+                out,
+                target=self.config.target,
+                distill_limit=self.config.embed.distill_limit,
+                hardware=self.hardware,
+            ),
+        )
+
+    def distill(self, folder: RunFolder) -> dict[str, Any]:
+        """The student learns those vectors."""
+        from hub_tools.distill import distill
+        from hub_tools.embed import Embeddings
+
+        key: Key = {
+            "clone": self.digests["clone"],
+            "embeddings": self.digests["embeddings"],
+            "distill": dataclasses.asdict(self.config.distill),
+            "hardware": dataclasses.asdict(self.hardware),
+            "seed": self.config.seed,
+        }
+        result = self._stage(
+            folder,
+            "student",
+            key,
+            lambda out: distill(
+                folder.path("clone"),
+                Embeddings(folder.path("embeddings")),
+                out,
+                self.config.distill,
+                hardware=self.hardware,
+                seed=self.config.seed,
+            ),
+        )
+        # Only now: a run that was cut off just before the end still needed them.
+        for leftover in ("best", "checkpoint"):
+            shutil.rmtree(folder.path("student") / leftover, ignore_errors=True)
+        return result
+
+    def evaluate(self, folder: RunFolder) -> dict[str, Any]:
+        """The same tasks for teacher, clone and student."""
+        from hub_tools.corpus import Corpus
+        from hub_tools.evaluate import evaluate
+        from hub_tools.run_folder import read_json
+
+        key: Key = {"student": self.digests["student"], "sts files": [[f.name, hash_file(f)] for f in self.sts]}
+        paths = {"teacher": self.teacher.path, "clone": folder.path("clone"), "student": folder.path("student")}
+        training = read_json(folder.path("student") / "training.json")
+        return self._stage(
+            folder,
+            "evaluation",
+            key,
+            lambda _: evaluate(
+                paths,
+                Corpus(folder.path("corpus")),
+                target=self.config.target,
+                sts=self.sts,
+                hardware=self.hardware,
+                training=training,
+            ),
+        )
+
+    def report(self, folder: RunFolder, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Write the report of the stages that ran."""
+        from hub_tools.report import build_report, write_report
+
+        report = build_report(
+            results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
+        )
+        write_report(folder.root, report, self.config.target)
+        log.info("report: %s", folder.root / "report.md")
+        return report
+
+    def _stage(self, folder: RunFolder, name: str, key: Key, work: Any) -> dict[str, Any]:
+        key = {**key, "version of this stage": _VERSION}
+        self.digests[name] = digest(key)
+        return folder.run(name, key, work)
+
+
+def find_tokenizer(name: str) -> Path:
+    """Folder of a ready tokenizer: a local one, or fetched from the Hub."""
+    from hub_tools.errors import explain_hub
+
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        from huggingface_hub import snapshot_download
+
+        try:
+            path = Path(snapshot_download(name, allow_patterns=["tokenizer*.json", "special_tokens_map.json"]))
+        except Exception as error:
+            raise UserError(explain_hub(error, f"tokenizer {name!r}") or f"Could not load {name}: {error}") from error
+    if not (path / "tokenizer.json").exists():
+        raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
+    return path
+
+
+def _files(option: str, names: tuple[str, ...]) -> list[Path]:
+    paths = [Path(name).expanduser() for name in names]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{option} {path}: there is no such file.")
+    return paths
+
+
+def plan(config: RunConfig) -> str:
+    """What `run` would do, without doing it: sizes, counts, memory, disk."""
+    from hub_tools.surgery import TokenizerFiles, default_vocab_size
+
+    job = Job(config)
+    teacher = job.teacher
+    theirs = len(TokenizerFiles.read(teacher.path).load().get_vocab(with_added_tokens=True))
+    size = config.tokenizer.vocab_size or default_vocab_size(theirs)
+    weights = sum(f.stat().st_size for f in teacher.path.rglob("*.safetensors"))
+    rows = teacher.hidden_size * 4
+    student = weights + (size - theirs) * rows
+    spoken = list(dict.fromkeys(s.lang for s in job.sources))
+    steps = f"{config.distill.steps} steps" if config.distill.steps else f"{config.distill.epochs:g} epochs in steps"
+    lines = [
+        f"teacher      {teacher.name}, {weights / 1e6:,.0f} MB, {theirs:,} tokens, reads {teacher.max_seq_length}",
+        f"languages    {len(spoken)} of {len(job.languages)} with text: {' '.join(spoken)}",
+        *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang == config.target)),
+        *(f"parallel     {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
+        f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
+        f"student      about {student / 1e6:,.0f} MB ({student / max(weights, 1):.0%} of the teacher)",
+        f"training     {steps} of {config.distill.batch_tokens:,} tokens, {job.hardware.device}, {job.hardware.precision}",
+        f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer, and a step's own",
+        f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",
+        f"output       {config.output}; nothing is pushed to the Hub",
+    ]
+    return "\n".join(lines)

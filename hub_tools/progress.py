@@ -1,0 +1,55 @@
+"""What a user sees while a stage works: messages and progress bars on stderr, everything also in log.txt."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+log = logging.getLogger("hub_tools")
+
+
+class _BarSafeHandler(logging.Handler):
+    """Writes above a running progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def start_logging(file: Path | None = None) -> None:
+    """Send messages to stderr and, when given, append them with their time to a file."""
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    close_logging()
+    console = _BarSafeHandler()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(console)
+    if file is not None:
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+
+
+def close_logging() -> None:
+    """Detach and close every handler, so that the log file can be moved."""
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+
+
+def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
+    """A progress bar with count, rate and time left; `done` is what an earlier run already did."""
+    # Without a terminal a bar is a line in a file: one every ten seconds is enough.
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        total=total,
+        desc=f"  {description}",
+        unit=unit,
+        initial=done,
+        file=sys.stderr,
+        mininterval=interval,
+        leave=False,
+    )

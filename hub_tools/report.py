@@ -1,0 +1,239 @@
+"""report.json, report.md and the figures of a run."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hub_tools.evaluate import MODELS, language_order
+from hub_tools.languages import WITHOUT_SPACES, name_of
+from hub_tools.run_folder import read_json, write_json, write_text
+from hub_tools.teacher import Teacher
+
+_PACKAGES = ("hub-tools", "torch", "transformers", "sentence-transformers", "tokenizers", "datasets", "accelerate")
+Report = dict[str, Any]
+
+
+def build_report(
+    results: dict[str, dict[str, Any]], *, teacher: Teacher, student: Path, config: dict[str, Any]
+) -> Report:
+    """Put the results of the stages together.
+
+    Args:
+        results: stage -> what the stage returned; stages that did not run are missing.
+        teacher: what the student was made from.
+        student: folder of the student.
+        config: the options of the run.
+    """
+    evaluation = results.get("evaluate", {})
+    models = evaluation.get("models", {})
+    tokenizer = results.get("tokenizer")
+    if tokenizer is not None:
+        measured = {key: evaluation.get(key) for key in ("round_trip_failures", "new_unknowns", "fertility")}
+        tokenizer = {**_without_seconds(tokenizer), **measured}
+    clone = results.get("clone")
+    if clone is not None:
+        clone = {**_without_seconds(clone), "cosine_to_teacher": results.get("distill", {}).get("cosine_before")}
+    return {
+        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision} if models else None,
+        "student": {**models["student"], "id": str(student)} if models else None,
+        "corpus": _without_seconds(results.get("corpus")),
+        "tokenizer": tokenizer,
+        "clone": clone,
+        "embeddings": _without_seconds(results.get("embed")),
+        "distill": _without_seconds(results.get("distill")),
+        "evaluation": evaluation.get("evaluation", []),
+        "searches": evaluation.get("searches", []),
+        "config": config,
+        "versions": versions(),
+        "timings": {stage: result["seconds"] for stage, result in results.items()},
+    }
+
+
+def _without_seconds(result: dict[str, Any] | None) -> Any:
+    return None if result is None else {key: value for key, value in result.items() if key != "seconds"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_report(root: Path, report: Report, target: str) -> None:
+    """Write report.json and, when every stage ran, report.md and figures/ into the run folder."""
+    write_json(root / "report.json", report)
+    if not report["evaluation"]:
+        return
+    figures = _figures(root, report, target)
+    write_text(root / "report.md", _markdown(report, target, figures))
+
+
+def summary(report: Report, target: str) -> str:
+    """The table and the searches that a run ends with on the terminal."""
+    return "\n".join(["", *_columns(_table(report, target)), *_search_lines(report)])
+
+
+def _table(report: Report, target: str) -> list[list[str]]:
+    """Rows of text: a heading, then one row a figure, columns teacher, clone, student."""
+    teacher, student = report["teacher"], report["student"]
+    rows = [["", *MODELS]]
+    for key, label in (("params", "parameters"), ("vocab_size", "vocabulary")):
+        rows.append([label, f"{teacher[key]:,}", *[f"{student[key]:,}"] * 2])
+    fertility = report["tokenizer"]["fertility"]
+    for lang in dict.fromkeys((target, "en")):
+        if lang in fertility:
+            own = fertility[lang]
+            unit = "character" if lang in WITHOUT_SPACES else "word"
+            rows.append(
+                [f"tokens per {unit}, {name_of(lang)}", f"{own['teacher']:.2f}", *[f"{own['student']:.2f}"] * 2]
+            )
+    for row in report["evaluation"]:
+        counted = f", n={row['n']}" if row["n"] else ""
+        rows.append(
+            [
+                f"{row['task']}, {row['metric']} ({row['split']}{counted})",
+                *(_figure(row["metric"], row[m]) for m in MODELS),
+            ]
+        )
+    return rows
+
+
+def _figure(metric: str, value: float) -> str:
+    if metric == "sentences/s":
+        return f"{value:.0f}"
+    return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _search_lines(report: Report) -> list[str]:
+    lines = []
+    for search in report["searches"]:
+        lines += ["", f"? {search['query']}"]
+        lines += [f"  {name + ':':9}{_shorten(search[name])}" for name in ("teacher", "student")]
+    return lines
+
+
+def _shorten(text: str, width: int = 110) -> str:
+    return text if len(text) <= width else text[: width - 1].rsplit(" ", 1)[0] + " …"
+
+
+def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> str:
+    table = _table(report, target)
+    lines = [
+        f"# A {name_of(target)} student of {report['teacher']['id']}",
+        "",
+        *_markdown_table(table),
+        "",
+        "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision.",
+        "",
+        "## What was done",
+        "",
+        *_what_was_done(report),
+    ]
+    for title, file in figures:
+        lines += ["", f"## {title}", "", f"![{title}]({file})"]
+    lines += ["", "## Text", "", *_text_lines(report["corpus"])]
+    if report["searches"]:
+        lines += ["", "## Searches", "", "```", *_search_lines(report), "```"]
+    timings = [["stage", "seconds"], *([stage, f"{seconds:.0f}"] for stage, seconds in report["timings"].items())]
+    lines += ["", "## Time", "", *_markdown_table(timings)]
+    lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
+
+
+def _what_was_done(report: Report) -> list[str]:
+    tokenizer, clone, embeddings, distill = (report[k] for k in ("tokenizer", "clone", "embeddings", "distill"))
+    left_out = "".join(
+        f" No monolingual {name_of(lang)} text: the teacher does not know the language."
+        for lang in embeddings["left_out"]
+    )
+    return [
+        f"- Tokenizer: {tokenizer['vocab_size']:,} tokens, {tokenizer['kept']:,} of them the teacher's and "
+        f"{tokenizer['added']:,} new ({tokenizer['added_reachable'] or 0:,} reachable); texts with a new unknown: "
+        f"{tokenizer['new_unknowns']}, texts that do not come back: {tokenizer['round_trip_failures']}.",
+        *(f"- Normalizer: {note}" for note in tokenizer.get("normalizer_changes", [])),
+        f"- Clone: {clone['exact']:,} rows exact, {clone['composed']:,} composed ({clone['aligned']:,} of them with "
+        f"word alignment), {clone['byte']:,} from bytes, {clone['fallback']:,} fallback.",
+        f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}.{left_out}",
+        f"- Distillation: {distill['steps']:,} steps, {distill['tokens']:,} tokens on {distill['device']} in "
+        f"{distill['precision']}, {distill['tokens_per_second']:,} tokens/s; best held-out cosine at step "
+        f"{distill['best_step']}.",
+    ]
+
+
+def _text_lines(corpus: dict[str, Any]) -> list[str]:
+    columns = ("read", "kept", "heldout", "dropped_duplicate", "dropped_in_heldout_pairs", "dropped_empty")
+    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
+    rows += [[name_of(lang), *(f"{own.get(c, 0):,}" for c in columns)] for lang, own in corpus["text"].items()]
+    lines = _markdown_table(rows)
+    if pairs := corpus["parallel"]:
+        kept, heldout = pairs["kept"], pairs.get("heldout", 0)
+        lines += ["", f"Parallel text: {kept:,} pairs kept of {pairs['read']:,}, {heldout:,} of them held out."]
+    return lines
+
+
+def _figures(root: Path, report: Report, target: str) -> list[tuple[str, str]]:
+    """Draw the figures; returns (title, path in the run folder) of each."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    folder = root / "figures"
+    folder.mkdir(exist_ok=True)
+    _draw_fertility(report["tokenizer"]["fertility"], target, folder / "tokens_per_word.png")
+    _draw_history(read_json(root / "student" / "training.json")["history"], folder / "heldout_cosine.png")
+    return [
+        ("Tokens per word by language", "figures/tokens_per_word.png"),
+        ("Held-out cosine to the teacher over training", "figures/heldout_cosine.png"),
+    ]
+
+
+def _draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
+    from matplotlib import pyplot as plt
+
+    languages = language_order(fertility, target)
+    figure, axes = plt.subplots(figsize=(max(4, 0.32 * len(languages) + 1.5), 3.6), layout="constrained")
+    for offset, name, color in ((-0.2, "teacher", "#9aa5b1"), (0.2, "student", "#0b6e99")):
+        values = [fertility[lang][name] for lang in languages]
+        axes.bar([i + offset for i in range(len(languages))], values, width=0.4, label=name, color=color)
+    labels = [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages]
+    axes.set_xticks(range(len(languages)), labels)
+    axes.set_ylabel("tokens per word (* per character)")
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def _draw_history(history: list[dict[str, float]], file: Path) -> None:
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    axes.plot([e["step"] for e in history], [e["cosine"] for e in history], marker="o", color="#0b6e99")
+    axes.set_xlabel("step")
+    axes.set_ylabel("mean cosine on held-out text")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)

@@ -1,0 +1,169 @@
+"""What lies where on disk, and which finished stages may be used again.
+
+A stage works in `<stage>.partial/` and the folder is renamed to `<stage>/` when it is complete, so a stage
+folder is always whole. Its marker holds the *key*: everything the result depends on. A stage with another
+key is done again, and the log says what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hub_tools.errors import UserError
+from hub_tools.progress import log
+
+Key = dict[str, Any]
+STAGES = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
+_DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
+
+
+def digest(value: Any) -> str:
+    """A short hash of plain data (SHA-256, 16 hexadecimal digits)."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, 16 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that it is never seen half-written."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class RunFolder:
+    """One run on disk. Use it as a context manager: it is locked while open.
+
+    Args:
+        root: the folder; made if it is missing.
+        config: the text of config.toml.
+        fresh: forget every finished stage first.
+
+    Raises:
+        UserError: the folder holds something else, or another run is using it.
+    """
+
+    def __init__(self, root: Path, config: str, *, fresh: bool = False) -> None:
+        self.root = root
+        if root.is_dir() and any(root.iterdir()) and not ((root / _CONFIG).exists() or (root / _LOCK).exists()):
+            raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
+        root.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(root / _LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(
+                f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
+            ) from error
+        if fresh:
+            for name in STAGES:
+                self._forget(name)
+        write_text(root / _CONFIG, config)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def path(self, stage: str) -> Path:
+        """The folder of a finished stage."""
+        return self.root / stage
+
+    def is_done(self, stage: str, key: Key) -> bool:
+        """Whether the stage is finished for exactly this key."""
+        return self._read_marker(self.path(stage) / _DONE).get("key") == digest(key)
+
+    def run(self, stage: str, key: Key, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """Do a stage, go on with a half-done one, or return what a finished one had returned.
+
+        Args:
+            stage: the folder's name.
+            key: plain data, everything the result depends on.
+            work: fills the folder it is given and returns plain data; when the folder is not empty, an
+                earlier call with the same key was cut off there.
+
+        Returns:
+            What `work` returned, with `seconds`, the time it took over all its attempts.
+        """
+        partial = self.root / f"{stage}.partial"
+        self._finish_rename(stage, partial, key)
+        if self.is_done(stage, key):
+            log.info("%s: already done", stage)
+            return dict(self._read_marker(self.path(stage) / _DONE)["result"])
+        self._say_why(stage, key)
+        spent = self._prepare(partial, key)
+        started = time.monotonic()
+        try:
+            result = work(partial)
+        finally:
+            seconds = spent + time.monotonic() - started
+            if partial.is_dir():
+                write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
+        result = {**result, "seconds": round(seconds, 2)}
+        write_json(partial / _DONE, {"key": digest(key), "parts": _parts(key), "result": result})
+        self._finish_rename(stage, partial, key)
+        log.info("%s: done in %.1f s", stage, seconds)
+        return result
+
+    def _prepare(self, partial: Path, key: Key) -> float:
+        marker = self._read_marker(partial / _KEY)
+        if marker.get("key") == digest(key):
+            log.info("%s: going on where an earlier run stopped", partial.stem)
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
+            write_json(partial / _KEY, {"key": digest(key), "seconds": 0.0})
+        return float(marker.get("seconds", 0.0)) if marker.get("key") == digest(key) else 0.0
+
+    def _finish_rename(self, stage: str, partial: Path, key: Key) -> None:
+        if self._read_marker(partial / _DONE).get("key") != digest(key):
+            return
+        (partial / _KEY).unlink(missing_ok=True)
+        # The old stage goes only now that the new one is whole.
+        shutil.rmtree(self.path(stage), ignore_errors=True)
+        partial.replace(self.path(stage))
+
+    def _say_why(self, stage: str, key: Key) -> None:
+        old = self._read_marker(self.path(stage) / _DONE).get("parts")
+        if old is None:
+            log.info("%s ...", stage)
+            return
+        new = _parts(key)
+        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        log.info("%s: done again, because it depends on what changed: %s", stage, ", ".join(changed))
+
+    def _forget(self, stage: str) -> None:
+        for path in (self.path(stage), self.root / f"{stage}.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    @staticmethod
+    def _read_marker(path: Path) -> dict[str, Any]:
+        return dict(read_json(path)) if path.exists() else {}
+
+
+def _parts(key: Key) -> dict[str, str]:
+    return {name: digest(value) for name, value in key.items()}

@@ -1,0 +1,236 @@
+"""Which tokens stay and which come: a plan of exactly V tokens, chosen from counts.
+
+Every single character of the teacher stays, in both positions, so that no text it could read becomes unknown;
+with all of them there, longest-match segmentation never gets stuck. The rest of the room is divided between the
+teacher's tokens, most used first, and the target language's, most useful first. The split is the one that
+minimises
+
+    sum over languages of  weight x tokens of the text / tokens of the text under the teacher's vocabulary
+
+with half of the weight on the target, a quarter on English and a quarter on all others together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hub_tools.errors import UserError
+from hub_tools.progress import log
+from hub_tools.surgery.wordpiece import PREFIX, WordTable, segment, segmenter, token_counts, word_lengths
+
+TARGET_WEIGHT, ENGLISH_WEIGHT, OTHERS_WEIGHT = 0.5, 0.25, 0.25
+# Shares of the free room given to the teacher's tokens that are tried.
+_SPLITS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+# A character of the target language gets tokens of its own when it was seen this often.
+_CHARACTER_COUNT = 20
+# Longest-match segmentation uses tokens otherwise than the merges that learned them; unused ones are
+# replaced by the next candidates this many times.
+_ROUNDS = 4
+# The split is judged by the words that make up nearly all of the running text.
+_JUDGED_WORDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The student's vocabulary.
+
+    Attributes:
+        tokens: in order of their ids: the teacher's in its order, then the new ones.
+        kept: how many of them the teacher has.
+        split: share of the free room given to the teacher's tokens.
+        objective: value of the objective at each split that was tried.
+        characters: new single characters.
+    """
+
+    tokens: list[str]
+    kept: int
+    split: float
+    objective: dict[str, float]
+    characters: list[str]
+
+    @property
+    def added(self) -> list[str]:
+        """The tokens that the teacher does not have."""
+        return self.tokens[self.kept :]
+
+
+def language_weights(languages: list[str], target: str) -> dict[str, float]:
+    """The weight of each language in the objective; they sum to 1."""
+    others = [lang for lang in languages if lang not in (target, "en")]
+    weights = {lang: OTHERS_WEIGHT / len(others) for lang in others}
+    weights[target] = TARGET_WEIGHT
+    if "en" in languages:
+        weights["en"] = weights.get("en", 0.0) + ENGLISH_WEIGHT
+    total = sum(weights.values())
+    return {lang: weight / total for lang, weight in weights.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What the plan is made from.
+
+    Attributes:
+        teacher: the teacher's vocabulary, token -> id.
+        unknown: its unknown token.
+        tables: word counts per language under the student's normalizer.
+        target: the target language.
+    """
+
+    teacher: Mapping[str, int]
+    unknown: str
+    tables: Mapping[str, WordTable]
+    target: str
+
+    @property
+    def in_order(self) -> list[str]:
+        """The teacher's tokens in the order of their ids."""
+        return sorted(self.teacher, key=self.teacher.__getitem__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """Tokens that may be in the vocabulary; `fill` chooses exactly as many as there is room for."""
+
+    fixed: set[str]
+    ranked: list[str]
+    learned: list[str]
+    room: int
+
+    def fill(self, share: float) -> set[str]:
+        """The fixed tokens and `room` more: the teacher's share, then learned ones, then the teacher's again."""
+        first = round(share * self.room)
+        order = dict.fromkeys((*self.ranked[:first], *self.learned, *self.ranked[first:]))
+        return self.fixed | set(list(order)[: self.room])
+
+    def without(self, unused: set[str]) -> _Candidates:
+        """The same without some learned tokens."""
+        return replace(self, learned=[token for token in self.learned if token not in unused])
+
+
+def make_plan(
+    counts: Counts, *, specials: list[str], vocab_size: int, letters: tuple[str, ...], learn: Callable[[int], list[str]]
+) -> Plan:
+    """Choose exactly `vocab_size` tokens.
+
+    Args:
+        counts: the teacher's vocabulary and the words of the corpora.
+        specials: tokens that stay whatever happens.
+        vocab_size: V.
+        letters: letters of the target that need tokens however rare.
+        learn: gives that many tokens of the target language, most useful first.
+
+    Raises:
+        UserError: V is too small for specials and characters, or larger than the text supports.
+    """
+    in_order = counts.in_order
+    characters = _new_characters(counts, letters)
+    both_forms = [form for c in characters for form in (c, PREFIX + c)]
+    fixed = {*specials, counts.unknown, *both_forms, *(t for t in in_order if len(t.removeprefix(PREFIX)) == 1)}
+    room = vocab_size - len(fixed)
+    if room < 0:
+        raise UserError(
+            f"--vocab-size {vocab_size} is too small: special tokens and single characters alone need {len(fixed)}. "
+            f"Give at least {len(fixed) + 1000}."
+        )
+    ranked = [t for t in _rank_kept(counts) if t not in fixed]
+    learned = [t for t in learn(room + len(fixed)) if t not in fixed]
+    available = len(fixed) + len({*ranked, *learned})
+    if vocab_size > available:
+        raise UserError(
+            f"--vocab-size {vocab_size} is larger than what the text supports: the teacher has {len(in_order)} tokens "
+            f"and the {counts.target} text {available - len(in_order)} more. Give {available} or less, or more text."
+        )
+    candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
+    objective = _objective(counts)
+    tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
+    split = min(tried, key=tried.__getitem__)
+    chosen = _fill_with_used(candidates, counts, split)
+    kept = [t for t in in_order if t in chosen]
+    added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in counts.teacher]
+    shown = {f"{share:.1f}": round(value, 4) for share, value in tried.items()}
+    log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)
+    return Plan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
+
+
+def _new_characters(counts: Counts, letters: tuple[str, ...]) -> list[str]:
+    """Characters of the target language that the teacher lacks in either position."""
+    seen: Counter[str] = Counter(dict.fromkeys(letters, _CHARACTER_COUNT))
+    if counts.target in counts.tables:
+        table = counts.tables[counts.target]
+        for word, count in zip(table.words, table.counts.tolist(), strict=True):
+            for character in word:
+                seen[character] += count
+    frequent = sorted(c for c, n in seen.items() if n >= _CHARACTER_COUNT)
+    return [c for c in frequent if c not in counts.teacher or PREFIX + c not in counts.teacher]
+
+
+def _rank_kept(counts: Counts) -> list[str]:
+    """The teacher's tokens by balanced frequency in the other languages; its own order breaks ties."""
+    tokenizer = segmenter(counts.teacher, counts.unknown)
+    weights = language_weights(list(counts.tables), counts.target)
+    frequency = np.zeros(max(counts.teacher.values()) + 1)
+    for lang, table in counts.tables.items():
+        if lang != counts.target or len(counts.tables) == 1:
+            found = token_counts(tokenizer, table)
+            frequency += weights[lang] * found / max(int(found.sum()), 1)
+    return sorted(counts.in_order, key=lambda token: (-frequency[counts.teacher[token]], counts.teacher[token]))
+
+
+def _objective(counts: Counts) -> Callable[[set[str]], float]:
+    """The weighted sum over languages that the module's text states, as one sum over distinct words."""
+    weights = language_weights(list(counts.tables), counts.target)
+    before = segmenter(counts.teacher, counts.unknown)
+    cost_of: dict[str, float] = defaultdict(float)
+    for lang, table in counts.tables.items():
+        words = table.words[:_JUDGED_WORDS]
+        lengths = word_lengths(before, words, counts.unknown)
+        per_token = weights[lang] / max(int(lengths @ table.counts[:_JUDGED_WORDS]), 1)
+        for word, count in zip(words, table.counts.tolist(), strict=False):
+            cost_of[word] += per_token * count
+    words, costs = list(cost_of), np.fromiter(cost_of.values(), dtype=np.float64)
+
+    def value(tokens: set[str]) -> float:
+        after = segmenter({token: index for index, token in enumerate(sorted(tokens))}, counts.unknown)
+        return float(word_lengths(after, words, counts.unknown) @ costs)
+
+    return value
+
+
+def _fill_with_used(candidates: _Candidates, counts: Counts, split: float) -> set[str]:
+    """Fill the room, replacing learned tokens that the target's words never use."""
+    chosen = candidates.fill(split)
+    if counts.target not in counts.tables:
+        return chosen
+    theirs = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
+    for _ in range(_ROUNDS):
+        tokens = sorted(chosen)
+        tokenizer = segmenter({token: index for index, token in enumerate(tokens)}, counts.unknown)
+        used = token_counts(tokenizer, counts.tables[counts.target])
+        unused = {token for token, count in zip(tokens, used, strict=True) if not count} - theirs
+        if not unused:
+            break
+        candidates = candidates.without(unused)
+        chosen = candidates.fill(split)
+    return chosen
+
+
+def reachable(tokens: list[str], vocabulary: Mapping[str, int], unknown: str) -> int:
+    """How many of the tokens some word produces.
+
+    A token that begins a word is produced by itself. A continued one follows any character with which it
+    forms no longer match, so it is enough to find one such character.
+    """
+    tokenizer = segmenter(vocabulary, unknown)
+    starts = [t for t in vocabulary if len(t) == 1]
+    pending = list(tokens)
+    for start in ("", *starts):
+        words = [t.removeprefix(PREFIX) if not t.startswith(PREFIX) else start + t[len(PREFIX) :] for t in pending]
+        found = segment(tokenizer, words)
+        pending = [t for t, ids in zip(pending, found, strict=True) if vocabulary[t] not in ids]
+        if not pending:
+            break
+    return len(tokens) - len(pending)
