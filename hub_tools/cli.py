@@ -55,7 +55,7 @@ _OPTIONS = [
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
     click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192]"),
-    click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 5e-4 x 384 / hidden size]"),
+    click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 1e-3 x 384 / hidden size]"),
     click.option("--sts", multiple=True, metavar="FILE", help=_STS_HELP),
     click.option("--device", type=_ONE_OF_DEVICES, help="[default: auto]"),
     click.option("--precision", type=_ONE_OF_PRECISIONS, help="[default: auto]"),

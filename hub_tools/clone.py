@@ -16,7 +16,7 @@ from hub_tools.models import backbone, load_model, save_model
 from hub_tools.progress import log
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.teacher import Teacher
-from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
+from hub_tools.vocab_map import Kind, VocabMap, compose_from_own, map_vocabulary
 
 # Share of the aligned row in a new row; the rest is the mean of its surface.
 ALIGNED_SHARE = 0.7
@@ -44,10 +44,8 @@ def clone(teacher: Teacher, tokenizer: Path, corpus: Corpus, out: Path, *, init:
     rows = mean_rows(vocab_map, teacher_rows)
     aligned = 0
     if init == "align" and corpus.has_pairs:
-        new = np.flatnonzero(vocab_map.kinds != Kind.EXACT)
-        found, found_rows = aligned_rows(_align(theirs.load(), ours.load(), corpus), teacher_rows, new)
-        rows[found] = (1 - ALIGNED_SHARE) * rows[found] + ALIGNED_SHARE * found_rows
-        aligned = len(found)
+        alignment = _align(theirs.load(), ours.load(), corpus)
+        aligned = _mix_aligned(rows, vocab_map, alignment, teacher_rows, ours)
     _replace_rows(backbone(model), rows, embedding.weight.dtype, ours)
     save_model(model, out, tokenizer=tokenizer, max_seq_length=teacher.max_seq_length)
     counts = {kind.name.lower(): vocab_map.count(kind) for kind in Kind}
@@ -68,6 +66,29 @@ def mean_rows(vocab_map: VocabMap, teacher_rows: NDArray[np.float32]) -> NDArray
     """
     sums = np.add.reduceat(teacher_rows[vocab_map.ids], vocab_map.offsets, axis=0)
     return (sums / vocab_map.lengths[:, None].astype(np.float32)).astype(np.float32)
+
+
+def _mix_aligned(
+    rows: NDArray[np.float32],
+    vocab_map: VocabMap,
+    alignment: Alignment,
+    teacher_rows: NDArray[np.float32],
+    student: TokenizerFiles,
+) -> int:
+    """Improve the new tokens' rows, in place, with what their translations are; returns how many were aligned.
+
+    A new token that is too rare in the parallel text takes the mean of the student's own rows of its surface,
+    most of which are aligned: better than the teacher's pieces, which belong to another language.
+    """
+    new = np.flatnonzero(vocab_map.kinds != Kind.EXACT)
+    found, found_rows = aligned_rows(alignment, teacher_rows, new)
+    rows[found] = (1 - ALIGNED_SHARE) * rows[found] + ALIGNED_SHARE * found_rows
+    rare = np.setdiff1d(new, found)
+    if len(rare):
+        composed = compose_from_own(student, rare)
+        usable = composed.kinds != Kind.FALLBACK
+        rows[rare[usable]] = mean_rows(composed, rows)[usable]
+    return len(found)
 
 
 def _align(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Alignment:

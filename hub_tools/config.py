@@ -76,7 +76,9 @@ class DistillConfig:
         steps: optimizer steps; None means `epochs` times through the data.
         epochs: passes through the data when `steps` is None.
         batch_tokens: tokens of a step, padding included.
-        learning_rate: peak learning rate; None means 5e-4 scaled by 384 / hidden size.
+        learning_rate: peak learning rate of the token embeddings; None means 1e-3 scaled by 384 / hidden size.
+        backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
+        relational: weight of the similarity loss beside the cosine loss; 0 leaves the cosine alone.
         warmup: share of the steps with a rising learning rate.
         clip: largest gradient norm.
         eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
@@ -86,6 +88,8 @@ class DistillConfig:
     epochs: float = 3.0
     batch_tokens: int = 8192
     learning_rate: float | None = None
+    backbone_share: float = 0.15
+    relational: float = 200.0
     warmup: float = 0.05
     clip: float = 1.0
     eval_every: int = 50
@@ -235,12 +239,15 @@ def _check_ranges(config: RunConfig) -> None:
         "--epochs": config.distill.epochs,
         "--batch-tokens": config.distill.batch_tokens,
         "--learning-rate": config.distill.learning_rate,
+        "distill.backbone_share": config.distill.backbone_share,
         "distill.clip": config.distill.clip,
         "distill.eval_every": config.distill.eval_every,
     }
     for name, value in positive.items():
         if value is not None and value < (0 if name == "--distill-limit" else 1e-12):
             raise UsageError(f"{name} = {value} is too small; expected a number above 0.")
+    if config.distill.relational < 0:
+        raise UsageError(f"distill.relational = {config.distill.relational}; expected 0 or more.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
     if config.output.exists() and not config.output.is_dir():

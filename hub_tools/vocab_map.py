@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -63,7 +63,7 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
     own = teacher.load().get_vocab(with_added_tokens=True)
     tokens = sorted(student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
     new = [token for token, _ in tokens if token not in own]
-    pieces = dict(zip(new, _compose(teacher, new), strict=True))
+    pieces = dict(zip(new, _compose(teacher, new, teacher.spec["model"]["vocab"]), strict=True))
     unknown = own.get(teacher.spec["model"].get("unk_token") or "", -1)
 
     rows: list[Sequence[int]] = []
@@ -73,15 +73,39 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
         rows.append(ids)
         if token not in own:
             kinds[index] = Kind.FALLBACK if unknown in ids else Kind.COMPOSED
+    return _flat(rows, kinds)
+
+
+def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> VocabMap:
+    """Map some student tokens to the student's other tokens, in position.
+
+    Args:
+        student: the student's tokenizer.
+        without: student ids, int64, ascending; none of them is used in a composition.
+
+    Returns:
+        A map with one entry for each of `without`, whose ids are the student's.
+    """
+    vocabulary: dict[str, int] = student.spec["model"]["vocab"]
+    left_out = set(without.tolist())
+    rest = {token: index for token, index in vocabulary.items() if index not in left_out}
+    tokens = [token for token, index in sorted(vocabulary.items(), key=lambda item: item[1]) if index in left_out]
+    rows = _compose(student, tokens, rest)
+    unknown = vocabulary[student.spec["model"]["unk_token"]]
+    kinds = np.array([Kind.FALLBACK if unknown in ids else Kind.COMPOSED for ids in rows], dtype=np.int8)
+    return _flat(rows, kinds)
+
+
+def _flat(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> VocabMap:
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    return VocabMap(ids=np.concatenate([np.asarray(r, dtype=np.int64) for r in rows]), lengths=lengths, kinds=kinds)
+    ids = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=int(lengths.sum()))
+    return VocabMap(ids=ids, lengths=lengths, kinds=kinds)
 
 
-def _compose(teacher: TokenizerFiles, tokens: list[str]) -> list[list[int]]:
-    """The teacher's ids for each token's surface; never empty."""
-    backend = teacher.load()
-    vocabulary: dict[str, int] = teacher.spec["model"]["vocab"]
-    unknown = teacher.spec["model"]["unk_token"]
+def _compose(tokenizer: TokenizerFiles, tokens: list[str], vocabulary: Mapping[str, int]) -> list[list[int]]:
+    """Ids from a vocabulary for each token's surface, as a tokenizer normalizes and splits it; never empty."""
+    backend = tokenizer.load()
+    unknown = tokenizer.spec["model"]["unk_token"]
     words = segmenter(vocabulary, unknown)
     # Words whose beginning is already behind us: only continued pieces, their prefix taken off.
     continued_ids = {t.removeprefix(PREFIX): i for t, i in vocabulary.items() if t.startswith(PREFIX)} | {

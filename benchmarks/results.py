@@ -1,0 +1,172 @@
+"""Distil all-MiniLM-L6-v2 for Turkish on real text and write the figures into docs/results.md.
+
+    python benchmarks/results.py --data DIR [--output DIR] [--only bitext|bitext+stsb]
+
+DIR holds the files that the commands in docs/results.md name. No STS score is used in training; sentences of
+the STS test split are removed from the training text first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hub_tools.demo import demo_teacher
+from hub_tools.pipeline import STAGES
+from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery.report import fertility
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+TURKISH = (
+    "wikipedia",
+    "wikipedia-2",
+    "news",
+    "news-columns",
+    "tatoeba",
+    "common-voice",
+    "law",
+    "web-leipzig",
+    "techdocs",
+)
+STSB = ("stsb-tr-test", "stsb-en-test")
+
+
+def table(file: Path) -> Iterator[dict[str, str]]:
+    """Rows of a gzipped TSV without quoting."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def write_stsb_pairs(data: Path, out: Path) -> int:
+    """English and Turkish STS train sentences as unlabelled parallel text, those of the test split dropped."""
+    sides = ("sentence1", "sentence2")
+
+    def sentences(version: str, split: str) -> list[str]:
+        return [row[side] for row in table(data / f"sts/stsb-{version}-{split}.tsv.gz") for side in sides]
+
+    tested = {version: set(sentences(version, "test")) for version in ("en", "tr")}
+    pairs = dict.fromkeys(zip(sentences("en", "train"), sentences("tr", "train"), strict=True))
+    kept = [(en, tr) for en, tr in pairs if en not in tested["en"] and tr not in tested["tr"]]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("en\ttr\n" + "".join(f"{en}\t{tr}\n" for en, tr in kept), encoding="utf-8")
+    return len(kept)
+
+
+def command(data: Path, output: Path, extra: list[str]) -> list[str]:
+    """The command line of a row."""
+    options = ["--teacher", str(demo_teacher()), "--lang", "tr", "--corpus", str(data / "text/{lang}.txt.gz")]
+    for name in TURKISH:
+        options += ["--corpus", str(data / f"text-tr/{name}.txt.gz")]
+    options += ["--parallel", str(data / "bitext/en-tr-train.tsv.gz"), *extra]
+    for name in STSB:
+        options += ["--sts", str(data / f"sts/{name}.tsv.gz")]
+    return [*options, "--vocab-size", "32000", "--distill-limit", "0", "--steps", "350", "--output", str(output)]
+
+
+def measure(data: Path, output: Path) -> dict[str, Any]:
+    """The figures of a finished run."""
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    rows = {(row["task"], row["metric"]): row for row in report["evaluation"]}
+    tokens = {}
+    for lang in ("tr", "en"):
+        texts = [row[s] for row in table(data / f"sts/stsb-{lang}-test.tsv.gz") for s in ("sentence1", "sentence2")]
+        for name, folder in (("teacher", demo_teacher()), ("student", output / "student")):
+            tokens[lang, name] = fertility(TokenizerFiles.read(folder).load(), texts, lang, "[UNK]").per_unit
+    return {"report": report, "rows": rows, "tokens": tokens}
+
+
+def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
+    """Markdown of a row of experiments."""
+    report, rows, tokens = found["report"], found["rows"], found["tokens"]
+    lines = [
+        f"### {title}",
+        "",
+        "```",
+        shown,
+        "```",
+        "",
+        "| measure | teacher | clone | student |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in STSB:
+        row = rows[f"STS {name.removesuffix('-test')}", "spearman"]
+        values = " | ".join(f"{100 * row[m]:.1f}" for m in ("teacher", "clone", "student"))
+        lines.append(f"| {row['task']}, test, n={row['n']}, Spearman x100 | {values} |")
+    for lang in ("tr", "en"):
+        teacher, student = tokens[lang, "teacher"], tokens[lang, "student"]
+        lines.append(f"| tokens per word, STSb {lang} sentences | {teacher:.2f} | {student:.2f} | {student:.2f} |")
+    row = rows["speed on target text", "sentences/s"]
+    values = " | ".join(f"{row[m]:.0f}" for m in ("teacher", "clone", "student"))
+    lines.append(f"| Turkish sentences per second (fp32, medians in turns) | {values} |")
+    for task, metric, factor in (
+        ("translation found (tr to source)", "accuracy", 100),
+        ("retrieval sample (tr)", "recall@1", 100),
+    ):
+        row = rows[task, metric]
+        values = " | ".join(f"{factor * row[m]:.1f}" for m in ("teacher", "clone", "student"))
+        lines.append(f"| {task}, {row['split']}, n={row['n']}, {metric} x100 | {values} |")
+    english = rows["STS stsb-en", "spearman"]
+    distill, minutes = report["distill"], sum(report["timings"].values()) / 60
+    lines += [
+        "",
+        f"English keeps {english['student'] / english['teacher']:.1%} of the teacher; "
+        f"speed {row_ratio(rows['speed on target text', 'sentences/s']):.2f} times the teacher's; "
+        f"{report['student']['params'] / 1e6:.1f}M parameters of {report['teacher']['params'] / 1e6:.1f}M.",
+        f"{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']}, "
+        f"held-out cosine {distill['cosine_before']:.3f} -> {distill['cosine_after']:.3f}; "
+        f"{minutes:.0f} minutes for all stages ("
+        + ", ".join(f"{stage} {report['timings'][stage] / 60:.1f}" for stage in STAGES)
+        + ").",
+        "",
+    ]
+    return lines
+
+
+def row_ratio(row: dict[str, float]) -> float:
+    """Student over teacher."""
+    return row["student"] / row["teacher"]
+
+
+def main() -> None:
+    """Run what is asked for and write the document."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path("runs"))
+    parser.add_argument("--only", choices=["bitext", "bitext+stsb"])
+    args = parser.parse_args()
+    pairs = args.output / "stsb-train-pairs.tsv"
+    count = write_stsb_pairs(args.data, pairs)
+    rows = {
+        "bitext": ("Parallel text alone", []),
+        "bitext+stsb": (f"With {count:,} unlabelled STSb train sentence pairs", ["--parallel", str(pairs)]),
+    }
+    text = [f"Written by `python benchmarks/results.py --data DATA` on {time.strftime('%Y-%m-%d')}.", ""]
+    for name, (title, extra) in rows.items():
+        output = args.output / name
+        line = command(args.data, output, extra)
+        if args.only in (None, name):
+            subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *line], check=True)
+        if (output / "report.json").exists():
+            shown = (
+                shlex.join(["hub-distill", *line])
+                .replace(str(args.data), "DATA")
+                .replace(str(demo_teacher()), "MINILM")
+            )
+            text += section(title, shown.replace(str(args.output), "runs"), measure(args.data, output))
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(before + BEGIN + "\n\n" + "\n".join(text) + "\n" + END + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Fixtures: a small real teacher, made in-process, and small real corpora. Nothing needs a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+from hub_tools.demo import demo_teacher
+from hub_tools.sources import read_table, sample_file
+from hub_tools.surgery import TokenizerFiles
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The real all-MiniLM-L6-v2."""
+    return demo_teacher()
+
+
+@pytest.fixture(scope="session")
+def minilm_files(minilm: Path) -> TokenizerFiles:
+    return TokenizerFiles.read(minilm)
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    """A BERT of two narrow layers with random weights and MiniLM's real tokenizer, pruned to what the sample uses."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import BertConfig, BertModel
+
+    from hub_tools.models import save_model
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("tiny")
+    files = TokenizerFiles.read(minilm)
+    config = BertConfig(
+        vocab_size=len(files.spec["model"]["vocab"]),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=0,
+    )
+    BertModel(config).save_pretrained(root / "bert")
+    files.write(root / "bert")
+    transformer = modules.Transformer(str(root / "bert"), max_seq_length=64)
+    model = SentenceTransformer(modules=[transformer, modules.Pooling(32, "mean"), modules.Normalize()], device="cpu")
+    (root / "tokenizer").mkdir()
+    TokenizerFiles(spec=files.spec, settings={**files.settings, "model_max_length": 64}).write(root / "tokenizer")
+    save_model(model, root / "teacher", tokenizer=root / "tokenizer", max_seq_length=64)
+    return root / "teacher"
+
+
+@pytest.fixture(scope="session")
+def sample_pairs() -> list[dict[str, str]]:
+    return list(read_table(sample_file("tr-en.tsv")))
+
+
+@pytest.fixture
+def config_values(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
+    """Options of a whole job that takes seconds."""
+    return {
+        "teacher": str(tiny_teacher),
+        "lang": "tr",
+        "output": str(tmp_path / "run"),
+        "seed": 1,
+        "precision": "fp32",
+        "device": "cpu",
+        "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
+        "tokenizer": {"vocab_size": 4096},
+        "embed": {"distill_limit": 20},
+        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2},
+    }
+
+
+def read_json(path: Path) -> dict[str, object]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))

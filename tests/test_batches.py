@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hub_tools.batches import epoch_batches, pad
+
+LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
+
+
+def test_each_text_is_in_exactly_one_batch() -> None:
+    batches = epoch_batches(LENGTHS, 1024, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(3000))
+
+
+def test_batches_keep_the_budget_and_waste_little() -> None:
+    batches = epoch_batches(LENGTHS, 1024, seed=1, epoch=0)
+    padded = [len(batch) * (-(-LENGTHS[batch].max() // 8) * 8) for batch in batches]
+    assert max(padded) <= 1024
+    assert LENGTHS.sum() / sum(padded) > 0.9
+
+
+def test_a_text_over_the_budget_is_a_batch_of_its_own() -> None:
+    assert [len(b) for b in epoch_batches(np.array([500, 500]), 100, seed=1, epoch=0)] == [1, 1]
+
+
+def test_the_order_is_given_by_seed_and_epoch() -> None:
+    first, same, next_epoch, other = (
+        [b.tolist() for b in epoch_batches(LENGTHS, 1024, seed=seed, epoch=epoch)]
+        for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))
+    )
+    assert first == same
+    assert first != next_epoch
+    assert first != other
+
+
+def test_texts_in_order_of_language_are_mixed() -> None:
+    batches = epoch_batches(np.full(3000, 8), 1024, seed=1, epoch=0)
+    # Each batch draws from the whole corpus, not from a stretch of it.
+    assert max(abs(batch.mean() - 1500) for batch in batches[:20]) < 600
+
+
+def test_padding() -> None:
+    ids, mask = pad([np.array([5, 6, 7], np.int32), np.array([8], np.int32)], pad_id=9)
+    assert ids.shape == (2, 8)
+    assert ids[1].tolist() == [8, 9, 9, 9, 9, 9, 9, 9]
+    assert mask.sum(axis=1).tolist() == [3, 1]
+    assert pytest.approx(ids.dtype.itemsize) == 8

@@ -1,0 +1,157 @@
+"""The command line as a user meets it, in a process of its own: messages, exit codes, the Hub."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub_tools.errors import explain
+from tests.hub_server import COMMIT, serve
+
+
+def hub_distill(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from hub_tools.cli import run; run()", *args]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
+    """One clear message, the right exit code, never a traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [word for word in words if word not in done.stderr] == [], done.stderr
+
+
+@pytest.fixture(scope="module")
+def hub(tiny_teacher: Path, minilm: Path) -> Iterator[str]:
+    with serve({"org/tiny": tiny_teacher, "gated/model": tiny_teacher}) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def online(hub: str, tmp_path: Path) -> dict[str, str]:
+    return {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+
+
+def test_a_teacher_from_the_hub_is_fetched_once(online: dict[str, str], tmp_path: Path) -> None:
+    args = ["corpus", "--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample"]
+    done = hub_distill(*args, "--output", "one", cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hf/hub/models--org--tiny/snapshots" / COMMIT).is_dir()
+    offline = hub_distill(*args, "--output", "two", cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1"})
+    assert offline.returncode == 0, offline.stderr
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        ("org/nothing", ["The Hub knows no teacher 'org/nothing'", "hf auth login"]),
+        ("gated/model", ["No access to the gated teacher 'gated/model'", "hf auth login"]),
+        ("org/tiny@v9", ["No such revision of teacher 'org/tiny@v9'"]),
+        ("not a model!", ["not a model!", "Expected a folder, or an id like org/name"]),
+    ],
+)
+def test_teachers_that_cannot_be_had(online: dict[str, str], tmp_path: Path, teacher: str, words: list[str]) -> None:
+    refused(hub_distill("--teacher", teacher, "--lang", "tr", "--corpus", "sample", cwd=tmp_path, **online), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_network(online: dict[str, str], tmp_path: Path) -> None:
+    closed = {**online, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = hub_distill("--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample", cwd=tmp_path, **closed)
+    refused(done, "Could not reach the Hub for teacher 'org/tiny'")
+
+
+def test_no_network_for_the_text(online: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
+    offline = {**online, "HF_HUB_OFFLINE": "1"}
+    done = hub_distill("corpus", "--teacher", str(tiny_teacher), "--lang", "tr", cwd=tmp_path, **offline)
+    refused(done, "wikimedia/wikipedia:20231101.tr", "Could not reach the Hub")
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    done = hub_distill("--teacher", "photos", "--lang", "tr", "--corpus", "sample", cwd=tmp_path)
+    refused(done, "photos is no sentence-transformers model", "modules.json")
+
+
+def test_wrong_usage(tiny_teacher: Path, tmp_path: Path) -> None:
+    teacher = ["--teacher", str(tiny_teacher)]
+    refused(hub_distill(*teacher, cwd=tmp_path), "Missing --lang", code=2)
+    refused(hub_distill("--lang", "tr", cwd=tmp_path), "Missing --teacher", code=2)
+    refused(hub_distill(*teacher, "--lang", "tr", "--steps", "0", cwd=tmp_path), "--steps = 0 is too small", code=2)
+    refused(hub_distill(*teacher, "--lang", "tr", "--frobnicate", cwd=tmp_path), "--frobnicate", code=2)
+    (tmp_path / "run.toml").write_text('teecher = "x"\n')
+    refused(hub_distill("--config", "run.toml", cwd=tmp_path), "Unknown key 'teecher'", "teacher", code=2)
+
+
+def test_unknown_language(tiny_teacher: Path, tmp_path: Path) -> None:
+    done = hub_distill("--teacher", str(tiny_teacher), "--lang", "turkish", cwd=tmp_path)
+    refused(done, "Unknown language code 'turkish'", "did you mean tr (Turkish)")
+
+
+def test_vocabulary_sizes(tiny_teacher: Path, tmp_path: Path) -> None:
+    base = ["tokenizer", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
+    refused(hub_distill(*base, "--vocab-size", "100", cwd=tmp_path), "--vocab-size 100 is too small", "Give at least")
+    done = hub_distill(*base, "--vocab-size", "900000", cwd=tmp_path)
+    refused(done, "--vocab-size 900000 is larger than what the text supports")
+
+
+def test_options_from_file_and_command_line(tiny_teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        f'teacher = "{tiny_teacher}"\nlang = ["tr"]\n[corpus]\nsources = ["sample"]\n[tokenizer]\nvocab_size = 5000\n'
+    )
+    done = hub_distill("--config", "run.toml", "--vocab-size", "6000", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6,000 tokens" in done.stdout
+    assert [f.name for f in tmp_path.iterdir()] == ["run.toml"]
+
+
+def test_fertility_prints_a_table(minilm: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("Merhaba dünya\n", encoding="utf-8")
+    done = hub_distill("fertility", "--tokenizer", str(minilm), "--text", "x.txt", "--lang", "tr", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "30,522" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_nothing_is_lost(tiny_teacher: Path, tmp_path: Path) -> None:
+    args = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
+    # Files may not grow over 20 kB: the kernel's own refusal, as a full disk gives it.
+    limit = "import resource, signal, errno; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+    command = [sys.executable, "-c", limit + "from hub_tools.cli import run; run()", *args]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    refused(done, "The disk is full", "run the same command again")
+    again = hub_distill(*args, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_out_of_memory_names_the_options_to_lower() -> None:
+    for error in (
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA out of memory."),
+    ):
+        assert "--batch-tokens" in (explain(error) or "")
+    assert "disk is full" in (explain(OSError(errno.ENOSPC, "No space left on device", "x")) or "")
+    assert explain(RuntimeError("a defect of ours")) is None
+
+
+def test_help_is_fast_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    done = hub_distill("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "hub-distill demo" in done.stdout
+    assert time.perf_counter() - start < 3  # half a second on an idle machine; see benchmarks for the figure
+    code = "import sys, hub_tools, hub_tools.cli; print([m for m in ('torch', 'transformers', 'numpy', 'datasets') if m in sys.modules])"
+    heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert heavy.stdout.strip() == "[]"

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hub_tools.clone import clone, mean_rows
+from hub_tools.config import build
+from hub_tools.corpus import Corpus
+from hub_tools.embed import encode
+from hub_tools.models import Hardware, load_model
+from hub_tools.pipeline import run
+from hub_tools.run_folder import write_json
+from hub_tools.surgery import TokenizerFiles, take_tokenizer
+from hub_tools.teacher import find_teacher
+from hub_tools.vocab_map import VocabMap
+
+TEXTS = ["Merhaba dünya!", "A plain English sentence.", "数学 и Физика", "x", "", "word " * 300]
+CPU = Hardware(device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def no_text(tmp_path: Path) -> Corpus:
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    return Corpus(tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("which", ["minilm", "tiny_teacher"])
+def test_the_same_tokenizer_gives_the_same_vectors(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path, no_text: Corpus
+) -> None:
+    teacher = find_teacher(str(request.getfixturevalue(which)))
+    files = TokenizerFiles.read(teacher.path)
+    summary = take_tokenizer(files, teacher.path, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
+    counts = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
+    assert counts["exact"] == summary["vocab_size"]
+    assert counts["composed"] == counts["byte"] == counts["fallback"] == 0
+    theirs, ours = load_model(teacher.path, device="cpu"), load_model(tmp_path / "clone", device="cpu")
+    assert ours.max_seq_length == theirs.max_seq_length
+    a, b = encode(theirs, TEXTS, CPU), encode(ours, TEXTS, CPU)
+    assert (a * b).sum(axis=1).min() >= 0.9999
+
+
+def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, config_values: dict[str, object]) -> None:
+    config = build(config_values)
+    run(config, last="clone")
+    theirs = load_model(tiny_teacher, device="cpu").state_dict()
+    folder = config.output / "clone"
+    model = load_model(folder, device="cpu")
+    ours = model.state_dict()
+    changed = (
+        [name for name in theirs if not torch.equal(theirs[name], ours[name])]
+        if theirs.keys() == ours.keys()
+        else list(ours)
+    )
+    assert [name.rpartition("embeddings.")[2] for name in changed] == ["word_embeddings.weight"]
+    settings = json.loads((folder / "config.json").read_text())
+    tokenizer = TokenizerFiles.read(folder)
+    assert settings["vocab_size"] == len(tokenizer.spec["model"]["vocab"]) == len(model.tokenizer) == 4096
+    assert settings["pad_token_id"] == tokenizer.spec["model"]["vocab"]["[PAD]"] == model.tokenizer.pad_token_id
+    assert not (folder / "README.md").exists()
+
+
+def test_the_saved_tokenizer_reads_as_the_surgery_made_it(config_values: dict[str, object]) -> None:
+    config = build(config_values)
+    run(config, last="clone")
+    plain = TokenizerFiles.read(config.output / "tokenizer").load()
+    model = load_model(config.output / "clone", device="cpu")
+    for text in ("IŞIK söndü, İstanbul'da çığ düştü.", "I am here.", "Über café"):
+        assert model.tokenizer(text)["input_ids"] == plain.encode(text).ids
+    assert "ışık" in plain.decode(plain.encode("IŞIK").ids)
+
+
+def test_module_names_are_those_that_both_generations_read(config_values: dict[str, object]) -> None:
+    config = build(config_values)
+    run(config, last="clone")
+    modules = json.loads((config.output / "clone" / "modules.json").read_text())
+    assert [m["type"].startswith("sentence_transformers.models.") for m in modules] == [True] * 3
+
+
+def test_mean_rows_are_means_and_exact_rows_are_bitwise_equal() -> None:
+    random = np.random.default_rng(0)
+    teacher = random.standard_normal((50, 8)).astype(np.float32)
+    lengths = random.integers(1, 6, size=30)
+    ids = random.integers(0, 50, size=int(lengths.sum()))
+    found = VocabMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
+    rows = mean_rows(found, teacher)
+    start = 0
+    for row, length in zip(rows, lengths, strict=True):
+        own = teacher[ids[start : start + length]]
+        assert row == pytest.approx(own.mean(axis=0), abs=1e-6)
+        assert length > 1 or np.array_equal(row, own[0])
+        start += length

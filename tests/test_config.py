@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from hub_tools.config import CorpusConfig, RunConfig, build, read_toml, to_toml
+from hub_tools.errors import HubToolsError, UsageError
+
+LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
+
+
+def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
+    config = RunConfig(
+        teacher='a "quoted" \\ name',
+        lang=("tr", "en"),
+        output=Path("run"),
+        corpus=CorpusConfig(sources=("ş\n",), limit=3),
+    )
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(config), encoding="utf-8")
+    assert build(read_toml(file)) == config
+    assert tomllib.loads(to_toml(config))["corpus"] == {"sources": ["ş\n"], "parallel": [], "limit": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({**LEAST, "teacher": ""}, "Missing --teacher"),
+        ({**LEAST, "lang": "xx"}, "Unknown language code"),
+        ({**LEAST, "seed": "1"}, "seed = '1' has the wrong type; expected a whole number"),
+        ({**LEAST, "precision": "fp16"}, "expected one of auto, fp32, bf16"),
+        ({**LEAST, "distill": {"steps": True}}, "distill.steps = True has the wrong type"),
+        ({**LEAST, "distill": {"warmup": 1.5}}, "distill.warmup = 1.5"),
+        ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),
+    ],
+)
+def test_wrong_values_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(HubToolsError, match=message.replace("(", r"\(")):
+        build(values)
+
+
+def test_unknown_keys_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("[distill]\nlearningrate = 1\n")
+    with pytest.raises(UsageError, match="Unknown key 'learningrate'.*learning_rate"):
+        read_toml(file)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hub_tools.corpus import Corpus, build_corpus, chunks, clean
+from hub_tools.errors import UserError
+from hub_tools.languages import LANGUAGES, balanced_languages, check_language
+from hub_tools.sources import find_sources, read_texts
+from hub_tools.surgery import TokenizerFiles
+
+SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
+
+
+def build(
+    tmp_path: Path, files: TokenizerFiles, spec: str, parallel: list[Path] | None = None, limit: int | None = None
+) -> Corpus:
+    sources = find_sources(spec, ("tr", "en"), 1)
+    build_corpus(
+        tmp_path / "corpus",
+        sources,
+        parallel or [],
+        languages=("tr", "en"),
+        limit=limit,
+        seed=1,
+        tokenizer=files.load(),
+        max_tokens=64,
+    )
+    return Corpus(tmp_path / "corpus")
+
+
+def write(path: Path, texts: list[str]) -> Path:
+    """The same texts in the format that the name asks for."""
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"id": list(range(len(texts))), "text": texts}), path)
+        return path
+    opened = gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8")
+    with opened as file:
+        if name.endswith(".jsonl"):
+            file.writelines(json.dumps({"text": text, "n": 1}, ensure_ascii=False) + "\n" for text in texts)
+        elif name.endswith(".csv"):
+            csv.writer(file).writerows([("id", "text"), *enumerate(texts)])
+        elif name.endswith(".tsv"):
+            file.write("id\ttext\n" + "".join(f"{i}\t{text}\n" for i, text in enumerate(texts)))
+        else:
+            file.writelines(text + "\n" for text in texts)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".txt", ".tsv", ".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_all_formats_give_the_same_texts(tmp_path: Path, ending: str, packed: str) -> None:
+    if ending == ".parquet" and packed:
+        pytest.skip("parquet is packed by itself")
+    texts = ["Bir cümle.", 'Tırnaklı "cümle", virgüllü', "Üçüncü"]
+    assert list(read_texts(write(tmp_path / f"x{ending}{packed}", texts), "tr")) == texts
+
+
+def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    raw = ["  Aynı\tcümle.  ", "Aynı cümle.", "", "Caf\u0065\u0301", *SENTENCES]
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", raw)))
+    stats = corpus.stats["text"]["tr"]
+    assert stats["read"] == 304
+    assert (stats["dropped_duplicate"], stats["dropped_empty"], stats["kept"]) == (1, 1, 302)
+    train, heldout = list(corpus.texts("tr")), list(corpus.texts("tr", "heldout"))
+    assert len(train) + len(heldout) == 302
+    assert heldout
+    assert not set(train) & set(heldout)
+    assert {"Aynı cümle.", "Café"} <= {*train, *heldout}
+
+
+def test_the_split_depends_on_the_text_alone(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    first = build(tmp_path / "a", minilm_files, str(write(tmp_path / "a.txt", SENTENCES)))
+    second = build(tmp_path / "b", minilm_files, str(write(tmp_path / "b.txt", SENTENCES[::-1])))
+    assert set(first.texts("tr", "heldout")) == set(second.texts("tr", "heldout"))
+
+
+def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    rows = "".join(f"x\tSentence number {i}.\t{text}\n" for i, text in enumerate(SENTENCES))
+    pairs.write_text("source\ten\ttr\n" + rows, encoding="utf-8")
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
+    heldout = {target for _, target in corpus.pairs("heldout")}
+    assert heldout
+    assert not heldout & set(corpus.texts("tr"))
+    assert corpus.stats["text"]["tr"]["dropped_in_heldout_pairs"] == len(heldout)
+
+
+def test_the_limit_counts_kept_texts(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", ["", *SENTENCES])), limit=200)
+    assert corpus.stats["text"]["tr"]["kept"] == 200
+
+
+def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerFiles) -> None:
+    tokenizer = minilm_files.load()
+    text = clean(" ".join(SENTENCES[:60]) + " uzun" * 90 + "x" * 400)
+    pieces = list(chunks(text, tokenizer, 64))
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert all(len(tokenizer.encode(piece).ids) <= 64 for piece in pieces)
+    assert pieces[0].endswith(".")
+
+
+def test_one_file_a_language(tmp_path: Path) -> None:
+    for lang in ("tr", "en"):
+        write(tmp_path / f"{lang}.txt.gz", SENTENCES)
+    sources = find_sources(f"{tmp_path}/{{lang}}.txt.gz", ("tr", "en", "de"), 1)
+    assert [source.lang for source in sources] == ["tr", "en"]
+
+
+def test_wikipedia_is_asked_for_by_its_own_codes() -> None:
+    sources = find_sources("wikimedia/wikipedia:20231101.{lang}", ("nb", "en"), 1)
+    assert [source.name for source in sources] == ["wikimedia/wikipedia:20231101.no", "wikimedia/wikipedia:20231101.en"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe\x00binary", "no UTF-8 text"),
+        (b"text\0with zero\n", "zero bytes"),
+        (b"", "no usable text"),
+        (b"\n\n  \n", "no usable text"),
+        (b"one\ntwo\n", "Too little text"),
+    ],
+)
+def test_unusable_files_are_refused_with_the_reason(
+    tmp_path: Path, minilm_files: TokenizerFiles, content: bytes, message: str
+) -> None:
+    file = tmp_path / "tr.txt"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        build(tmp_path, minilm_files, str(file))
+
+
+def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "x.txt.gz"
+    broken.write_bytes(b"no gzip")
+    with pytest.raises(UserError, match="no complete gzip file"):
+        list(read_texts(broken, "tr"))
+    with pytest.raises(UserError, match="there is no file"):
+        find_sources(str(tmp_path / "nothing.txt"), ("tr",), 1)
+    with pytest.raises(UserError, match="did you mean"):
+        find_sources(str(tmp_path), ("tr",), 1)
+    columns = tmp_path / "x.tsv"
+    columns.write_text("a\tb\n1\t2\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has the columns a, b"):
+        list(read_texts(columns, "tr"))
+
+
+def test_parallel_files_need_both_sides(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("en\tfr\nhello\tbonjour\n", encoding="utf-8")
+    with pytest.raises(UserError, match="expected en and tr"):
+        build(tmp_path, minilm_files, "sample", [pairs])
+
+
+def test_languages_are_balanced_around_the_chosen_ones() -> None:
+    languages = balanced_languages(("ka",))
+    assert languages[:2] == ("ka", "en")
+    assert len(languages) == 40
+    assert set(balanced_languages(("tr",))) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(("code", "hint"), [("tur", "tr"), ("turkish", "tr"), ("xx", "")])
+def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
+        check_language(code)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from tokenizers import normalizers
+
+from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
+
+TURKISH = ["Çığ düştü, İstanbul'da ağaç gölgesi şimdi ılık. IŞIK söndü mü?"] * 5
+
+
+@pytest.fixture(scope="module")
+def turkish(minilm_files: TokenizerFiles) -> NormalizerChange:
+    return adapt(minilm_files, "tr", TURKISH)
+
+
+def adapt(files: TokenizerFiles, lang: str, texts: list[str]) -> NormalizerChange:
+    return adapt_normalizer(files.load().normalizer, files.spec["normalizer"], lang, texts)
+
+
+def normalize(change: NormalizerChange, text: str) -> str:
+    assert change.normalizer is not None
+    return str(change.normalizer.normalize_str(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ÇĞÖŞÜ çğöşü", "çğöşü çğöşü"),
+        ("İstanbul", "istanbul"),
+        ("IŞIK Işık ışık", "ışık ışık ışık"),
+        ("SIĞINAK", "sığınak"),
+        ("I am in FIFA II", "i am in fifa ii"),
+        ("café naïve", "cafe naive"),
+        (unicodedata.normalize("NFD", "Çağrı Şükrü İĞNE"), "çağrı şükrü iğne"),
+        ("ǘ", "ü"),
+    ],
+)
+def test_turkish_letters_and_casing_are_kept(turkish: NormalizerChange, text: str, wanted: str) -> None:
+    assert normalize(turkish, text) == wanted
+
+
+def test_every_other_character_is_read_as_the_teacher_does(
+    turkish: NormalizerChange, minilm_files: TokenizerFiles
+) -> None:
+    teacher = minilm_files.load().normalizer
+    kept = set("çğışöüÇĞIŞÖÜİ")
+    differ = []
+    for code in range(0x250):
+        text = f"a{chr(code)}b"
+        has_letter = kept & set(unicodedata.normalize("NFC", text))
+        if not has_letter and normalize(turkish, text) != teacher.normalize_str(text):
+            differ.append(text)
+    assert differ == []
+
+
+def test_the_student_strips_every_mark_that_the_teacher_strips(
+    turkish: NormalizerChange, minilm_files: TokenizerFiles
+) -> None:
+    teacher = minilm_files.load().normalizer
+    stripped = [
+        c
+        for c in map(chr, range(0x300, 0x20000))
+        if unicodedata.category(c)[0] == "M" and teacher.normalize_str(f"a{c}b") == "ab"
+    ]
+    assert len(stripped) > 1000
+    assert [c for c in stripped if normalize(turkish, f"a{c}b") != "ab"] == []
+
+
+def test_a_language_that_loses_nothing_keeps_the_teachers_normalizer(minilm_files: TokenizerFiles) -> None:
+    change = adapt(minilm_files, "en", ["A plain sentence, as there are many."])
+    assert change.letters == ()
+    assert isinstance(change.normalizer, normalizers.BertNormalizer)
+
+
+def test_marks_that_are_letters_of_the_language_are_kept(minilm_files: TokenizerFiles) -> None:
+    change = adapt(minilm_files, "hi", ["यह पुस्तक मेरी नहीं है, उसकी है।"] * 5)
+    assert normalize(change, "पुस्तक") == unicodedata.normalize("NFD", "पुस्तक")
+
+
+def test_letters_with_two_marks_are_kept(minilm_files: TokenizerFiles) -> None:
+    change = adapt(minilm_files, "vi", ["Tiếng Việt có nhiều dấu, ví dụ như ế và ề."] * 5)
+    assert normalize(change, "Tiếng Việt") == "tiếng việt"
+    assert normalize(change, "über") == "uber"

@@ -1,0 +1,223 @@
+"""The whole job on a tiny real teacher: what it writes, what it uses again, what a kill costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
+
+from hub_tools.config import RunConfig, build, to_toml
+from hub_tools.errors import UserError
+from hub_tools.pipeline import plan, run
+
+SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, dict[str, Any]]:
+    from hub_tools.sources import sample_file
+
+    config = build(
+        {
+            "teacher": str(tiny_teacher),
+            "lang": "tr",
+            "output": str(tmp_path_factory.mktemp("finished") / "run"),
+            "precision": "fp32",
+            "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
+            "tokenizer": {"vocab_size": 4096},
+            "embed": {"distill_limit": 20},
+            "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2},
+            "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
+        }
+    )
+    return config, run(config)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {
+        str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(folder.rglob("*"))
+        if f.is_file() and not f.name.startswith(".")
+    }
+
+
+def result_of(root: Path) -> dict[str, str]:
+    return {
+        k: v
+        for stage in ("corpus", "tokenizer", "clone", "embeddings", "student")
+        for k, v in files_of(root / stage).items()
+    }
+
+
+def test_the_report_has_what_others_rely_on(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+    config, report = finished
+    on_disk = json.loads((config.output / "report.json").read_text(encoding="utf-8"))
+    assert on_disk == json.loads(json.dumps(report))
+    assert set(report) >= SECTIONS
+    assert report["student"]["vocab_size"] == report["tokenizer"]["vocab_size"] == 4096
+    assert report["tokenizer"]["added_reachable"] == report["tokenizer"]["added"] > 0
+    assert report["tokenizer"]["specials_kept"] == 5
+    assert report["tokenizer"]["new_unknowns"] == report["tokenizer"]["round_trip_failures"] == 0
+    assert set(report["tokenizer"]["fertility"]["tr"]) == {"teacher", "student"}
+    assert len(report["tokenizer"]["fertility"]) == 40
+    assert report["clone"]["exact"] + report["clone"]["composed"] == 4096
+    assert report["clone"]["fallback"] == 0
+    assert report["distill"]["steps"] == 6
+    assert report["distill"]["cosine_after"] > report["distill"]["cosine_before"]
+    row = report["evaluation"][0]
+    assert set(row) == {"task", "split", "metric", "n", "teacher", "clone", "student", "supervised"}
+    assert len(report["searches"]) == 3
+
+
+def test_markdown_and_figures_are_written(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+    root = finished[0].output
+    text = (root / "report.md").read_text(encoding="utf-8")
+    assert "tokens per word, Turkish" in text
+    assert "STS sample (tr), spearman (test, n=100)" in text
+    for name in ("tokens_per_word", "heldout_cosine"):
+        assert f"figures/{name}.png" in text
+        assert (root / "figures" / f"{name}.png").stat().st_size > 5000
+    assert "distill" in (root / "log.txt").read_text(encoding="utf-8") or "student" in (root / "log.txt").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+    root = finished[0].output
+    tokenizer = AutoTokenizer.from_pretrained(str(root / "tokenizer"))
+    assert len(tokenizer) == 4096
+    assert tokenizer.model_max_length == 64
+    student = SentenceTransformer(str(root / "student"), device="cpu")
+    assert student.encode(["Merhaba"]).shape == (1, 32)
+    dataset = datasets.load_dataset(str(root / "embeddings"), cache_dir=str(root / "cache"))
+    assert set(dataset) == {"train", "validation"}
+    assert dataset["train"].column_names == ["text", "lang", "translation", "embedding"]
+    assert len(dataset["train"][0]["embedding"]) == 32
+
+
+def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+    from hub_tools.embed import Embeddings
+
+    config, report = finished
+    embeddings = Embeddings(config.output / "embeddings")
+    batch = next(embeddings.batches("train"))
+    teacher = SentenceTransformer(config.teacher, device="cpu")
+    found = teacher.encode(batch.texts[:50])
+    assert (found * batch.vectors[:50].astype(np.float32)).sum(axis=1).min() > 0.9999
+    assert report["embeddings"]["rows"] == embeddings.rows("train") + embeddings.rows("validation")
+    assert embeddings.manifest["sha256"].keys() == {f.name for f in (config.output / "embeddings").glob("*.parquet")}
+
+
+def test_a_second_run_uses_everything_again(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+    config, report = finished
+    before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
+    again = run(config)
+    assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before
+    assert again["timings"] == report["timings"]
+
+
+def test_changed_options_redo_what_depends_on_them(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    config, _ = finished
+    shutil.copytree(config.output, tmp_path / "run")
+    values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
+    capsys.readouterr()
+    run(build(values), last="distill")
+    said = capsys.readouterr().err
+    assert "tokenizer: already done" in said
+    assert "embeddings: already done" in said
+    assert "clone: done again, because it depends on what changed: init" in said
+    assert "student: done again, because it depends on what changed: clone" in said
+
+
+def plain(config: RunConfig) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(to_toml(config))
+
+
+def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
+    config, _ = finished
+    run(build({**plain(config), "output": str(tmp_path / "again")}), last="distill")
+    first, second = result_of(config.output), result_of(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", ["corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"]
+)
+def test_a_killed_run_goes_on_and_ends_the_same(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, moment: str
+) -> None:
+    config, _ = finished
+    file = tmp_path / "run.toml"
+    file.write_text(to_toml(build({**plain(config), "output": str(tmp_path / "run")})), encoding="utf-8")
+    command = [sys.executable, "-c", "from hub_tools.cli import run; run()", "distill", "--config", str(file)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / moment).exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = result_of(config.output), result_of(tmp_path / "run")
+    assert [name for name in first if first[name] != second.get(name)] == []
+
+
+def test_a_folder_with_other_files_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="holds files that are no run"):
+        run(build(config_values))
+    assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
+    from hub_tools.run_folder import RunFolder
+
+    config = build(config_values)
+    with RunFolder(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
+        run(config)
+
+
+def test_the_plan_changes_nothing(config_values: dict[str, object], tmp_path: Path) -> None:
+    text = plan(build(config_values))
+    assert "4,096 tokens" in text
+    assert "40 of 40 with text" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_ready_tokenizer_can_be_used(
+    config_values: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
+) -> None:
+    ready = finished[0].output / "tokenizer"
+    report = run(build({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
+    assert report["tokenizer"]["vocab_size"] == 4096
+    assert report["clone"]["fallback"] == 0
+
+
+def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    run(build(config_values), last="corpus")
+    capsys.readouterr()
+    run(build(config_values), last="corpus", fresh=True)
+    assert "corpus ..." in capsys.readouterr().err

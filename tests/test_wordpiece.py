@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from tokenizers import Tokenizer
+
+from hub_tools.errors import UserError
+from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery.vocabulary import Counts, Plan, language_weights, make_plan, reachable
+from hub_tools.surgery.wordpiece import PREFIX, count_words, learn_tokens, segment, segmenter
+from hub_tools.vocab_map import Kind, map_vocabulary
+
+V = 6000
+
+
+@pytest.fixture(scope="module")
+def texts(sample_pairs: list[dict[str, str]]) -> dict[str, list[str]]:
+    return {lang: [pair[lang] for pair in sample_pairs] for lang in ("tr", "en")}
+
+
+def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int) -> Plan:
+    tokenizer = files.load()
+    counts = Counts(
+        teacher=files.spec["model"]["vocab"],
+        unknown="[UNK]",
+        tables={lang: count_words(tokenizer, own) for lang, own in texts.items()},
+        target="tr",
+    )
+    specials = [token["content"] for token in files.spec["added_tokens"]]
+    return make_plan(
+        counts,
+        specials=specials,
+        vocab_size=vocab_size,
+        letters=("ş", "ğ"),
+        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size),
+    )
+
+
+@pytest.fixture(scope="module")
+def plan(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> Plan:
+    return plan_for(minilm_files, texts, V)
+
+
+def vocabulary(plan: Plan) -> dict[str, int]:
+    return {token: index for index, token in enumerate(plan.tokens)}
+
+
+def test_exactly_as_many_tokens_as_asked_for(plan: Plan) -> None:
+    assert len(plan.tokens) == len(set(plan.tokens)) == V
+
+
+def test_kept_tokens_are_the_teachers_and_specials_are_among_them(plan: Plan, minilm_files: TokenizerFiles) -> None:
+    theirs = minilm_files.spec["model"]["vocab"]
+    assert all(token in theirs for token in plan.tokens[: plan.kept])
+    assert not any(token in theirs for token in plan.added)
+    assert {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} <= set(plan.tokens)
+
+
+def test_every_single_character_of_the_teacher_stays(plan: Plan, minilm_files: TokenizerFiles) -> None:
+    single = {t for t in minilm_files.spec["model"]["vocab"] if len(t.removeprefix(PREFIX)) == 1}
+    assert single <= set(plan.tokens)
+    assert {"ş", "##ş", "ğ", "##ğ"} <= set(plan.tokens)
+
+
+def test_every_token_can_be_produced(plan: Plan) -> None:
+    tokens = [t for t in plan.tokens if not t.startswith("[")]
+    assert reachable(tokens, vocabulary(plan), "[UNK]") == len(tokens)
+
+
+def test_an_unreachable_token_is_noticed() -> None:
+    # "##bc" never follows "a": "abc" is a token, and no other character begins a word.
+    tokens = {"[UNK]": 0, "a": 1, "##b": 2, "##c": 3, "##bc": 4, "abc": 5}
+    assert reachable(["##bc"], tokens, "[UNK]") == 0
+
+
+def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerFiles) -> None:
+    theirs = minilm_files.spec["model"]["vocab"]
+    letters = sorted({c for t in theirs if not t.startswith("[") for c in t.removeprefix(PREFIX)})
+    random.seed(0)
+    words = ["".join(random.choices(letters, k=random.randint(1, 12))) for _ in range(20_000)]  # noqa: S311
+    ours = segment(segmenter(vocabulary(plan), "[UNK]"), words)
+    teacher = segment(segmenter(theirs, "[UNK]"), words)
+    unknown = vocabulary(plan)["[UNK]"]
+    lost = [w for w, a, b in zip(words, teacher, ours, strict=True) if a != [theirs["[UNK]"]] and b == [unknown]]
+    assert lost == []
+
+
+def test_learned_tokens_shorten_the_target(
+    plan: Plan, minilm_files: TokenizerFiles, texts: dict[str, list[str]]
+) -> None:
+    table = count_words(minilm_files.load(), texts["tr"])
+    before, after = (
+        sum(len(ids) * n for ids, n in zip(segment(t, table.words), table.counts.tolist(), strict=True))
+        for t in (segmenter(minilm_files.spec["model"]["vocab"], "[UNK]"), segmenter(vocabulary(plan), "[UNK]"))
+    )
+    assert after < 0.75 * before
+
+
+def test_impossible_sizes_are_refused(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+    with pytest.raises(UserError, match="too small: special tokens and single characters alone need"):
+        plan_for(minilm_files, texts, 500)
+    with pytest.raises(UserError, match="larger than what the text supports"):
+        plan_for(minilm_files, texts, 60_000)
+
+
+def test_weights_sum_to_one_and_favour_the_target() -> None:
+    weights = language_weights(["tr", "en", "fr", "de"], "tr")
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights == pytest.approx({"tr": 0.5, "en": 0.25, "fr": 0.125, "de": 0.125})
+    assert language_weights(["en"], "en") == {"en": 1.0}
+
+
+def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerFiles) -> None:
+    student = TokenizerFiles(
+        spec={
+            **minilm_files.spec,
+            "model": {**minilm_files.spec["model"], "vocab": vocabulary(plan)},
+            "added_tokens": [],
+        },
+        settings={},
+    )
+    found = map_vocabulary(minilm_files, student)
+    teacher: Tokenizer = minilm_files.load()
+    tokens = plan.tokens
+    rows = [found.ids[start : start + n].tolist() for start, n in zip(found.offsets, found.lengths, strict=True)]
+    assert found.count(Kind.EXACT) == plan.kept
+    assert found.count(Kind.FALLBACK) == 0
+    for token, ids in zip(tokens, rows, strict=True):
+        if token in minilm_files.spec["model"]["vocab"]:
+            assert ids == [teacher.token_to_id(token)]
+            continue
+        # The slow and obvious way: the teacher's pieces of the normalized surface, one longest match at a time.
+        text = teacher.normalizer.normalize_str(token.removeprefix(PREFIX))
+        assert ids == longest_match(text, minilm_files.spec["model"]["vocab"], inside=token.startswith(PREFIX)), token
+
+
+def longest_match(text: str, vocabulary: dict[str, int], *, inside: bool) -> list[int]:
+    ids, start = [], 0
+    while start < len(text):
+        prefix = PREFIX if start or inside else ""
+        end = next(e for e in range(len(text), start, -1) if prefix + text[start:e] in vocabulary)
+        ids.append(vocabulary[prefix + text[start:end]])
+        start = end
+    return ids
