@@ -28,10 +28,10 @@ def explain(error: BaseException) -> str | None:
     """
     if isinstance(error, HubToolsError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         where = f" while writing {error.filename}" if error.filename else ""
         return (
-            f"The disk is full{where}. Free some space and run the same command again: finished stages are "
+            f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: finished stages are "
             "kept. --limit makes every file smaller."
         )
     if isinstance(error, PermissionError):

@@ -36,6 +36,9 @@ class Hardware:
     device: str
     precision: str
 
+    def __str__(self) -> str:
+        return f"{self.device} in {self.precision}"
+
     @property
     def exact(self) -> Hardware:
         """The same device in fp32."""

@@ -291,7 +291,7 @@ def plan(config: RunConfig) -> str:
         *(f"parallel     {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student / 1e6:,.0f} MB ({student / max(weights, 1):.0%} of the teacher)",
-        f"training     {steps} of {config.distill.batch_tokens:,} tokens, {job.hardware.device}, {job.hardware.precision}",
+        f"training     {steps} of {config.distill.batch_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",
         f"output       {config.output}; nothing is pushed to the Hub",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -65,22 +64,23 @@ def sample_pairs() -> list[dict[str, str]]:
     return list(read_table(sample_file("tr-en.tsv")))
 
 
-@pytest.fixture
-def config_values(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
+def whole_job(teacher: Path, output: Path) -> dict[str, object]:
     """Options of a whole job that takes seconds."""
     return {
-        "teacher": str(tiny_teacher),
+        "teacher": str(teacher),
         "lang": "tr",
-        "output": str(tmp_path / "run"),
+        "output": str(output),
         "seed": 1,
         "precision": "fp32",
         "device": "cpu",
         "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
         "tokenizer": {"vocab_size": 4096},
         "embed": {"distill_limit": 20},
-        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2},
+        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 1e-3, "relational": 10.0},
+        "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
     }
 
 
-def read_json(path: Path) -> dict[str, object]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+@pytest.fixture
+def config_values(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
+    return whole_job(tiny_teacher, tmp_path / "run")

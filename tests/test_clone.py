@@ -17,6 +17,7 @@ from hub_tools.run_folder import write_json
 from hub_tools.surgery import TokenizerFiles, take_tokenizer
 from hub_tools.teacher import find_teacher
 from hub_tools.vocab_map import VocabMap
+from tests.conftest import whole_job
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "数学 и Физика", "x", "", "word " * 300]
 CPU = Hardware(device="cpu", precision="fp32")
@@ -44,11 +45,17 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     assert (a * b).sum(axis=1).min() >= 0.9999
 
 
-def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, config_values: dict[str, object]) -> None:
-    config = build(config_values)
+@pytest.fixture(scope="module")
+def cloned(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder with a finished clone."""
+    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("cloned") / "run"))
     run(config, last="clone")
+    return config.output
+
+
+def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, cloned: Path) -> None:
     theirs = load_model(tiny_teacher, device="cpu").state_dict()
-    folder = config.output / "clone"
+    folder = cloned / "clone"
     model = load_model(folder, device="cpu")
     ours = model.state_dict()
     changed = (
@@ -56,7 +63,7 @@ def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, config_valu
         if theirs.keys() == ours.keys()
         else list(ours)
     )
-    assert [name.rpartition("embeddings.")[2] for name in changed] == ["word_embeddings.weight"]
+    assert len(changed) == 1 and changed[0].endswith("word_embeddings.weight")
     settings = json.loads((folder / "config.json").read_text())
     tokenizer = TokenizerFiles.read(folder)
     assert settings["vocab_size"] == len(tokenizer.spec["model"]["vocab"]) == len(model.tokenizer) == 4096
@@ -64,20 +71,16 @@ def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, config_valu
     assert not (folder / "README.md").exists()
 
 
-def test_the_saved_tokenizer_reads_as_the_surgery_made_it(config_values: dict[str, object]) -> None:
-    config = build(config_values)
-    run(config, last="clone")
-    plain = TokenizerFiles.read(config.output / "tokenizer").load()
-    model = load_model(config.output / "clone", device="cpu")
+def test_the_saved_tokenizer_reads_as_the_surgery_made_it(cloned: Path) -> None:
+    plain = TokenizerFiles.read(cloned / "tokenizer").load()
+    model = load_model(cloned / "clone", device="cpu")
     for text in ("IŞIK söndü, İstanbul'da çığ düştü.", "I am here.", "Über café"):
         assert model.tokenizer(text)["input_ids"] == plain.encode(text).ids
     assert "ışık" in plain.decode(plain.encode("IŞIK").ids)
 
 
-def test_module_names_are_those_that_both_generations_read(config_values: dict[str, object]) -> None:
-    config = build(config_values)
-    run(config, last="clone")
-    modules = json.loads((config.output / "clone" / "modules.json").read_text())
+def test_module_names_are_those_that_both_generations_read(cloned: Path) -> None:
+    modules = json.loads((cloned / "clone" / "modules.json").read_text())
     assert [m["type"].startswith("sentence_transformers.models.") for m in modules] == [True] * 3
 
 

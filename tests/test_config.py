@@ -44,5 +44,5 @@ def test_wrong_values_are_refused(values: dict[str, object], message: str) -> No
 def test_unknown_keys_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text("[distill]\nlearningrate = 1\n")
-    with pytest.raises(UsageError, match="Unknown key 'learningrate'.*learning_rate"):
+    with pytest.raises(UsageError, match=r"Unknown key 'learningrate'.*learning_rate"):
         read_toml(file)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -41,16 +42,18 @@ def write(path: Path, texts: list[str]) -> Path:
     if name.endswith(".parquet"):
         pq.write_table(pa.table({"id": list(range(len(texts))), "text": texts}), path)
         return path
-    opened = gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8")
-    with opened as file:
-        if name.endswith(".jsonl"):
-            file.writelines(json.dumps({"text": text, "n": 1}, ensure_ascii=False) + "\n" for text in texts)
-        elif name.endswith(".csv"):
-            csv.writer(file).writerows([("id", "text"), *enumerate(texts)])
-        elif name.endswith(".tsv"):
-            file.write("id\ttext\n" + "".join(f"{i}\t{text}\n" for i, text in enumerate(texts)))
-        else:
-            file.writelines(text + "\n" for text in texts)
+    if name.endswith(".jsonl"):
+        lines = [json.dumps({"text": text, "n": 1}, ensure_ascii=False) for text in texts]
+    elif name.endswith(".csv"):
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows([("id", "text"), *enumerate(texts)])
+        lines = buffer.getvalue().splitlines()
+    elif name.endswith(".tsv"):
+        lines = ["id\ttext", *(f"{i}\t{text}" for i, text in enumerate(texts))]
+    else:
+        lines = texts
+    content = "".join(line + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
 
 
@@ -126,7 +129,7 @@ def test_wikipedia_is_asked_for_by_its_own_codes() -> None:
         (b"text\0with zero\n", "zero bytes"),
         (b"", "no usable text"),
         (b"\n\n  \n", "no usable text"),
-        (b"one\ntwo\n", "Too little text"),
+        (b"tek\niki\n", "Too little text"),
     ],
 )
 def test_unusable_files_are_refused_with_the_reason(

@@ -21,27 +21,14 @@ from transformers import AutoTokenizer
 from hub_tools.config import RunConfig, build, to_toml
 from hub_tools.errors import UserError
 from hub_tools.pipeline import plan, run
+from tests.conftest import whole_job
 
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, dict[str, Any]]:
-    from hub_tools.sources import sample_file
-
-    config = build(
-        {
-            "teacher": str(tiny_teacher),
-            "lang": "tr",
-            "output": str(tmp_path_factory.mktemp("finished") / "run"),
-            "precision": "fp32",
-            "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
-            "tokenizer": {"vocab_size": 4096},
-            "embed": {"distill_limit": 20},
-            "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2},
-            "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
-        }
-    )
+    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
     return config, run(config)
 
 
