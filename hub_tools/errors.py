@@ -31,8 +31,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         where = f" while writing {error.filename}" if error.filename else ""
         return (
-            f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: finished stages are "
-            "kept. --limit makes every file smaller."
+            f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: "
+            "finished stages are kept. --limit makes every file smaller."
         )
     if isinstance(error, PermissionError):
         return f"No permission to use {error.filename}. Choose another --output or change its permissions."

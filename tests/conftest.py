@@ -76,7 +76,7 @@ def whole_job(teacher: Path, output: Path) -> dict[str, object]:
         "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
         "tokenizer": {"vocab_size": 4096},
         "embed": {"distill_limit": 20},
-        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 1e-3, "relational": 10.0},
+        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 3e-4, "relational": 1.0},
         "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
     }
 

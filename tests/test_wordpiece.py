@@ -33,7 +33,7 @@ def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int
         specials=specials,
         vocab_size=vocab_size,
         letters=("ş", "ğ"),
-        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size),
+        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(counts.tables["tr"].words)),
     )
 
 
@@ -143,3 +143,10 @@ def longest_match(text: str, vocabulary: dict[str, int], *, inside: bool) -> lis
         ids.append(vocabulary[prefix + text[start:end]])
         start = end
     return ids
+
+
+def test_the_same_texts_give_the_same_tokens(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+    tokenizer = minilm_files.load()
+    characters = "".join(count_words(tokenizer, texts["tr"]).words)
+    first, *others = (learn_tokens(tokenizer, texts["tr"], 3000, characters) for _ in range(4))
+    assert all(other == first for other in others)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def _plan(
         specials=[token["content"] for token in teacher.spec["added_tokens"]],
         vocab_size=vocab_size or default_vocab_size(len(vocabulary)),
         letters=tuple(letters),
-        learn=lambda size: learn_tokens(student, texts(target), size),
+        learn=lambda size: learn_tokens(student, texts(target), size, chain.from_iterable(tables[target].words)),
     )
 
 

@@ -83,13 +83,14 @@ def word_lengths(tokenizer: Tokenizer, words: list[str], unknown: str) -> NDArra
     return np.array([len(word) if ids == [unknown_id] else len(ids) for word, ids in found], dtype=np.int64)
 
 
-def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[str]:
+def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
     """Tokens learned from text in the tokenizer's own normalization and pre-tokenization.
 
     Args:
         tokenizer: gives the normalizer and the pre-tokenizer.
         texts: text in the target language.
         size: how many tokens, single characters included.
+        characters: the characters of the normalized texts.
 
     Returns:
         Tokens of two characters and more, most useful first, continued ones with their prefix.
@@ -97,8 +98,11 @@ def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token, not a password
     learner.normalizer = tokenizer.normalizer
     learner.pre_tokenizer = tokenizer.pre_tokenizer
+    # The trainer numbers continued characters in the order of a hash map and breaks ties between merges by these
+    # numbers: only when they are given beforehand do the same texts give the same tokens.
+    alphabet = [form for c in sorted(set(characters)) for form in (c, PREFIX + c)]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=[], show_progress=False
+        vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=alphabet, show_progress=False
     )
     learner.train_from_iterator(texts, trainer)
     learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
