@@ -82,7 +82,7 @@ def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _configure(options: dict[str, Any]) -> RunConfig:
-    values: dict[str, Any] = {"seed": 42}
+    values: dict[str, Any] = {}
     if options["config_file"]:
         values |= read_toml(Path(options["config_file"]))
     for option, (section, key) in _PLACES.items():
@@ -129,11 +129,18 @@ def main(context: click.Context, /, **options: Any) -> None:
     hub-distill --teacher ID_OR_DIR --lang tr does the whole job; hub-distill STAGE does one stage and what it
     needs; hub-distill demo shows it all on a small bundled sample.
     """
-    context.obj = {name: value for name, value in options.items() if value not in (None, ())}
+    given = {name: value for name, value in options.items() if _was_given(context, name)}
+    context.obj = given
+    if given and context.invoked_subcommand not in (None, *_STAGE_HELP):
+        raise UsageError(f"Options of {context.invoked_subcommand} stand after its name.")
     if context.invoked_subcommand is None:
-        if not context.obj.get("teacher") and not context.obj.get("config_file"):
+        if not given.get("teacher") and not given.get("config_file"):
             raise UsageError("Missing --teacher (a Hub id or a folder). `hub-distill --help` lists the options.")
         _work(options, last="evaluate")
+
+
+def _was_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _add_stage(name: str, text: str) -> None:
@@ -142,11 +149,7 @@ def _add_stage(name: str, text: str) -> None:
     @click.pass_context
     def stage(context: click.Context, /, **options: Any) -> None:
         # Options may stand before or after the stage's name.
-        given = {
-            k: v
-            for k, v in options.items()
-            if context.get_parameter_source(k) is click.core.ParameterSource.COMMANDLINE
-        }
+        given = {name: value for name, value in options.items() if _was_given(context, name)}
         _work({**options, **context.obj, **given}, last=name)
 
 
@@ -191,14 +194,12 @@ def run() -> None:
     name = "hf distill" if Path(sys.argv[0]).name.startswith("hf-distill") else "hub-distill"
     try:
         main(prog_name=name, standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("Stopped. Run the same command again to go on.", err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("Stopped. Run the same command again to go on.", err=True)
-        sys.exit(1)
     except Exception as error:
         message = explain(error)
         if message is None:

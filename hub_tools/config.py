@@ -160,8 +160,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"No configuration file {path}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"Could not read the configuration file {path}: {error.strerror}.") from error
     _check_keys(values, RunConfig, str(path))
     for name, section in SECTIONS.items():
+        if not isinstance(values.get(name, {}), dict):
+            raise UsageError(f"{name} in {path} is a value; expected a section [{name}].")
         _check_keys(values.get(name, {}), section, f"{path} [{name}]")
     return values
 
@@ -185,6 +189,8 @@ def build(values: dict[str, Any]) -> RunConfig:
     for name in ("teacher", "lang", "output"):
         if not values.get(name):
             raise UsageError(f"Missing --{name}" + (" (a Hub id or a folder)." if name == "teacher" else "."))
+    if not _fits(values["lang"], str | tuple[str, ...]) or not isinstance(values["output"], str | Path):
+        raise UsageError("lang and output are text (lang may be a list of codes).")
     sections = {name: _section(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
     lang = values["lang"]
     codes = tuple(code.strip() for code in (lang.split(",") if isinstance(lang, str) else lang))
@@ -231,6 +237,8 @@ def _describe(hint: Any) -> str:
 def _check_ranges(config: RunConfig) -> None:
     for code in config.lang:
         check_language(code)
+    if config.seed < 0:
+        raise UsageError(f"--seed = {config.seed}; expected 0 or more.")
     positive = {
         "--limit": config.corpus.limit,
         "--vocab-size": config.tokenizer.vocab_size,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +51,14 @@ class Corpus:
     def texts(self, lang: str, split: str = "train", limit: int | None = None) -> Iterator[str]:
         """Texts of a language, in the order they were read."""
         rows = _read(self.path / "text" / f"{lang}.parquet")
-        yield from _take((row["text"] for row in rows if row["split"] == split), limit)
+        yield from islice((row["text"] for row in rows if row["split"] == split), limit)
+
+    def all_texts(self, lang: str, target: str) -> Iterator[str]:
+        """Everything to train on in a language: texts, and for the target its side of the parallel text too."""
+        if lang in self.languages:
+            yield from self.texts(lang)
+        if lang == target:
+            yield from (translation for _, translation in self.pairs())
 
     def pairs(self, split: str = "train") -> Iterator[tuple[str, str]]:
         """Aligned (source, target) texts; the teacher reads the source."""
@@ -95,7 +104,7 @@ def build_corpus(
     pair_stats, reserved = _build_parallel(out, parallel, languages[0], limit, seed)
 
     def split_of(text: str) -> str:
-        return "reserved" if text in reserved else _split_of(text, seed)
+        return reserved.split_of(text, seed)
 
     def chunk(text: str) -> Iterator[str]:
         return chunks(text, tokenizer, max_tokens)
@@ -121,7 +130,7 @@ def build_corpus(
 
 
 def _default_limit(lang: str, languages: tuple[str, ...], sources: list[Source]) -> int | None:
-    if not all(source.from_hub for source in sources):
+    if not any(source.from_hub for source in sources):
         return None
     return HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
 
@@ -146,7 +155,9 @@ def _build_language(
                 if split:
                     write((text, split))
                     progress.update()
-            if limit is not None and counts["kept"] >= limit:
+                if counts["kept"] == limit:
+                    break
+            if counts["kept"] == limit:
                 break
     stats = {"sources": [source.name for source in sources], **counts}
     stats.setdefault("kept", 0)
@@ -181,38 +192,74 @@ def _admit(text: str, seen: set[bytes], split_of: Callable[[str], str], counts: 
     return split
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Reserved:
+    """What the parallel text decides about the split of single texts.
+
+    Attributes:
+        heldout: both sides of the held-out pairs; no other text or pair may hold one of them.
+        train: marks of both sides of the pairs that are trained on.
+    """
+
+    heldout: set[str]
+    train: set[bytes]
+
+    def split_of(self, text: str, seed: int) -> str:
+        """The split of a monolingual text: train, heldout, or reserved for the held-out pairs."""
+        if text in self.heldout:
+            return "reserved"
+        return "train" if _mark(text) in self.train else _split_of(text, seed)
+
+
 def _build_parallel(
     out: Path, files: list[Path], target: str, limit: int | None, seed: int
-) -> tuple[dict[str, Any], set[str]]:
-    """Store the aligned text; returns its statistics and all texts of the held-out pairs."""
+) -> tuple[dict[str, Any], _Reserved]:
+    """Store the aligned text; returns its statistics and what it decides for single texts."""
     counts: Counter[str] = Counter()
-    seen: set[bytes] = set()
-    reserved: set[str] = set()
+    reserved = _Reserved(heldout=set(), train=set())
     if not files:
         return {}, reserved
+    # A first pass finds the held-out pairs, so that none of their texts is in a pair to train on, wherever it stands.
+    for file in files:
+        for source, translation in _read_pairs(file, target, limit):
+            if _split_of(source, seed) == "heldout":
+                reserved.heldout.update((source, translation))
+    seen: set[bytes] = set()
     with _writer(out / "parallel.parquet", ("source", "target", "split")) as write:
         for file in files:
-            before = counts["kept"]
-            for row in read_table(file):
+            before = counts["read"]
+            for pair in _read_pairs(file, target, limit):
                 counts["read"] += 1
-                source, target_text = (clean(str(row[column] or "")) for column in _pair_columns(file, row, target))
-                mark = _mark(f"{source}\t{target_text}")
-                if not source or not target_text:
-                    counts["dropped_empty"] += 1
-                elif mark in seen:
-                    counts["dropped_duplicate"] += 1
-                else:
-                    seen.add(mark)
-                    split = _split_of(source, seed)
-                    write((source, target_text, split))
-                    counts.update(("kept", split))
-                    if split == "heldout":
-                        reserved.update((source, target_text))
-                if limit is not None and counts["kept"] - before >= limit:
-                    break
-            if counts["kept"] == before:
+                split = _split_of(pair[0], seed)
+                if _admit_pair(pair, split, seen, reserved, counts):
+                    write((*pair, split))
+            if counts["read"] == before:
                 raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
     return {"files": [str(file) for file in files], **counts}, reserved
+
+
+def _admit_pair(pair: tuple[str, str], split: str, seen: set[bytes], reserved: _Reserved, counts: Counter[str]) -> bool:
+    """Whether a pair is kept; every case is counted."""
+    mark = _mark("\t".join(pair))
+    if not all(pair):
+        counts["dropped_empty"] += 1
+    elif mark in seen:
+        counts["dropped_duplicate"] += 1
+    elif split == "train" and not reserved.heldout.isdisjoint(pair):
+        counts["dropped_in_heldout_pairs"] += 1
+    else:
+        seen.add(mark)
+        if split == "train":
+            reserved.train.update(map(_mark, pair))
+        counts.update(("kept", split))
+        return True
+    return False
+
+
+def _read_pairs(file: Path, target: str, limit: int | None) -> Iterator[tuple[str, str]]:
+    for row in islice(read_table(file), limit):
+        source, translation = (clean(str(row[column] or "")) for column in _pair_columns(file, row, target))
+        yield source, translation
 
 
 def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[str, str]:
@@ -226,7 +273,7 @@ def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[str, st
 
 
 def clean(text: str) -> str:
-    """NFC, white space folded to single spaces, ends trimmed; lone surrogates become U+FFFD."""
+    """NFC, white space folded to single spaces, ends trimmed; lone surrogates become question marks."""
     text = text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
     return " ".join(unicodedata.normalize("NFC", text).split())
 
@@ -300,10 +347,3 @@ def _writer(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[tuple[st
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH):
         yield from batch.to_pylist()
-
-
-def _take(texts: Iterable[str], limit: int | None) -> Iterator[str]:
-    for number, text in enumerate(texts):
-        if limit is not None and number >= limit:
-            return
-        yield text

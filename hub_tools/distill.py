@@ -95,7 +95,7 @@ def load_examples(
     for batch in embeddings.batches(split):
         pairs = zip(batch.texts[::every], batch.translations[::every], strict=True)
         both = [(text, row) for row, pair in enumerate(pairs, rows) for text in pair if text is not None]
-        texts.add([text for text, _ in both])
+        texts.add([embeddings.prompt + text for text, _ in both])
         label += [row for _, row in both]
         vectors.append(batch.vectors[::every])
         rows += len(vectors[-1])
@@ -299,7 +299,7 @@ class _Trainer:
         load_weights(self.model, str(self.out / "best" / "weights.safetensors"))
         save_model(self.model, self.out, tokenizer=clone, max_seq_length=self.model.max_seq_length or 512)
         write_json(self.out / "training.json", {"heldout_texts": len(self.heldout.label), "history": self.history})
-        best = max(self.history, key=lambda entry: entry["cosine"])
+        best = max(self.history, key=lambda entry: entry["cosine"]) if len(self.heldout.label) else self.history[-1]
         return {
             "device": self.hardware.device,
             "precision": self.hardware.precision,

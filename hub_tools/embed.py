@@ -70,7 +70,8 @@ def embed(
     out.mkdir(parents=True, exist_ok=True)
     model = load_model(teacher.path, device=hardware.device)
     prepare_for_speed(model, hardware)
-    accuracy = bitext_accuracy(model, corpus, hardware)
+    pairs = heldout_pairs(corpus)
+    accuracy = bitext_accuracy(model, pairs, hardware) if pairs else None
     left_out = []
     if accuracy is not None and accuracy < KNOWS_LANGUAGE:
         left_out = [target]
@@ -113,11 +114,13 @@ def embed(
     }
 
 
-def bitext_accuracy(model: SentenceTransformer, corpus: Corpus, hardware: Hardware) -> float | None:
-    """Share of held-out target sentences whose nearest source sentence is their own; None without pairs."""
-    pairs = dict(islice(((s, t) for s, t in corpus.pairs("heldout")), _BITEXT_PAIRS))
-    if not pairs:
-        return None
+def heldout_pairs(corpus: Corpus) -> dict[str, str]:
+    """Up to a thousand held-out pairs, source -> target."""
+    return dict(islice(corpus.pairs("heldout"), _BITEXT_PAIRS))
+
+
+def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:
+    """Share of target sentences whose nearest source sentence is their own."""
     sides = [encode(model, side, hardware) for side in (list(pairs), list(pairs.values()))]
     source, target = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
     return float(np.mean((target @ source.T).argmax(axis=1) == np.arange(len(source))))
@@ -200,6 +203,11 @@ class Embeddings:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: dict[str, Any] = read_json(path / "manifest.json")
+
+    @property
+    def prompt(self) -> str:
+        """What the teacher puts before each text by default."""
+        return str(self.manifest["prompts"].get(self.manifest["default_prompt_name"]) or "")
 
     def rows(self, split: str) -> int:
         """Number of rows of a split: train or validation."""

@@ -34,8 +34,8 @@ def explain(error: BaseException) -> str | None:
             f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: "
             "finished stages are kept. --limit makes every file smaller."
         )
-    if isinstance(error, PermissionError):
-        return f"No permission to use {error.filename}. Choose another --output or change its permissions."
+    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
+        return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
     if _is_out_of_memory(error):
         return (
             "Out of memory. Lower --batch-tokens (now the memory of a step) or --limit (texts per language), "
@@ -101,6 +101,9 @@ def _explain_hub_error(error: BaseException, what: str) -> str | None:
             "same command again later; nothing is lost.",
         ),
     ]
+    # The HTTP library of huggingface_hub changed its name between versions; the name of its error did not.
+    if any(kind.__name__ == "TransportError" for kind in type(error).__mro__):
+        error = ConnectionError()
     return next((sentence for kind, sentence in sentences if isinstance(error, kind)), None)
 
 

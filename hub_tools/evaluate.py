@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.corpus import Corpus
-from hub_tools.embed import encode
+from hub_tools.embed import bitext_accuracy, encode, heldout_pairs
 from hub_tools.errors import UserError
 from hub_tools.languages import LANGUAGES
 from hub_tools.models import Hardware, describe, load_model
@@ -33,7 +33,6 @@ Vectors = NDArray[np.float32]
 Measure = Callable[["SentenceTransformer"], dict[str, float]]
 _SAMPLE_LANGUAGE = "tr"
 _SAMPLE_SEARCHES = ("q02", "q31", "q47")
-_BITEXT_PAIRS = 1000
 _FERTILITY_TEXTS = 1000
 _SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
 
@@ -165,11 +164,10 @@ def _retrieval_task(hardware: Hardware) -> tuple[dict[str, Any], Measure]:
 
 
 def _bitext_task(corpus: Corpus, target: str, hardware: Hardware) -> tuple[dict[str, Any], Measure]:
-    pairs = dict(islice(corpus.pairs("heldout"), _BITEXT_PAIRS))
+    pairs = heldout_pairs(corpus)
 
     def measure(model: SentenceTransformer) -> dict[str, float]:
-        scores = _search(model, list(pairs.values()), list(pairs), hardware)
-        return {"accuracy": float((scores.argmax(axis=1) == np.arange(len(pairs))).mean())}
+        return {"accuracy": bitext_accuracy(model, pairs, hardware)}
 
     return {"task": f"translation found ({target} to source)", "split": "heldout", "n": len(pairs)}, measure
 
@@ -213,7 +211,7 @@ def _tokenizers(paths: dict[str, Path], texts: dict[str, list[str]]) -> dict[str
 
 
 def _describe(models: dict[str, SentenceTransformer]) -> dict[str, Any]:
-    return {"models": {name: describe(model, name, None) for name, model in models.items()}}
+    return {"models": {name: describe(model) for name, model in models.items()}}
 
 
 def _searches(models: dict[str, SentenceTransformer], target: str, hardware: Hardware) -> list[dict[str, str]]:

@@ -53,15 +53,21 @@ def load_model(path: Path, *, device: str) -> SentenceTransformer:
     """
     # Warnings about the fast tokenizer and forks would stand in every progress bar.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     quiet: Any = transformers_logging  # has no annotations
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
+    # Whatever the files hold, weights are fp32 here; and unpickling could run code.
+    options: Any = {"dtype": torch.float32, "use_safetensors": True}
     try:
-        model = SentenceTransformer(str(path), device=device, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        model = SentenceTransformer(
+            str(path), device=device, local_files_only=True, trust_remote_code=False, model_kwargs=options
+        )
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{path} is no model that sentence-transformers can load: {error}") from error
@@ -177,12 +183,10 @@ def autocast(hardware: Hardware) -> Iterator[None]:
         yield
 
 
-def describe(model: SentenceTransformer, name: str, revision: str | None) -> dict[str, Any]:
+def describe(model: SentenceTransformer) -> dict[str, Any]:
     """What the report says of a model."""
     transformer = backbone(model)
     return {
-        "id": name,
-        "revision": revision,
         "architecture": type(transformer).__name__,
         "params": sum(p.numel() for p in model.parameters()),
         "vocab_size": transformer.get_input_embeddings().weight.shape[0],

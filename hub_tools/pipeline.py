@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import RunConfig, config_values, to_toml
 from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
 from hub_tools.progress import close_logging, log, start_logging
-from hub_tools.run_folder import Key, RunFolder, digest, hash_file
+from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.teacher import Teacher, find_teacher
+
+if TYPE_CHECKING:
+    from hub_tools.models import Hardware
 
 STAGES = ("corpus", "tokenizer", "clone", "embed", "distill", "evaluate")
 _NEEDS = {
@@ -26,6 +29,7 @@ _NEEDS = {
 }
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 1
+_HARDWARE = ".hardware.json"
 
 
 def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> dict[str, Any]:
@@ -46,6 +50,7 @@ def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> di
     job = Job(config)
     with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
         start_logging(folder.root / "log.txt")
+        _remember_hardware(config, job.hardware)
         try:
             results = {stage: getattr(job, stage)(folder) for stage in STAGES if stage in (*_NEEDS[last], last)}
             return job.report(folder, results)
@@ -57,6 +62,7 @@ class Job:
     """A configuration with everything that is found out before work begins. One method a stage."""
 
     def __init__(self, config: RunConfig) -> None:
+        from hub_tools.evaluate import read_sts
         from hub_tools.models import choose_hardware
 
         self.config = config
@@ -66,7 +72,9 @@ class Job:
         self.parallel = _files("--parallel", config.corpus.parallel)
         self.sts = _files("--sts", config.evaluate.sts)
         self.teacher: Teacher = find_teacher(config.teacher)
-        self.hardware = choose_hardware(config.device, config.precision)
+        for file in self.sts:
+            read_sts(file)  # a table that cannot be read is said now, not after the training
+        self.hardware = _remembered_hardware(config) or choose_hardware(config.device, config.precision)
         self.digests: dict[str, str] = {}
 
     def corpus(self, folder: RunFolder) -> dict[str, Any]:
@@ -107,7 +115,8 @@ class Job:
         theirs = TokenizerFiles.read(self.teacher.path)
         if config.use is not None:
             ready = find_tokenizer(config.use)
-            key: Key = {"tokenizer": hash_file(ready / "tokenizer.json"), "teacher": self.teacher.fingerprint}
+            files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
+            key: Key = {"tokenizer files": files, "teacher": self.teacher.fingerprint}
             return self._stage(
                 folder, "tokenizer", key, lambda out: take_tokenizer(theirs, ready, out, max_seq_length=limit)
             )
@@ -203,14 +212,14 @@ class Job:
         )
         # Only now: a run that was cut off just before the end still needed them.
         for leftover in ("best", "checkpoint"):
-            shutil.rmtree(folder.path("student") / leftover, ignore_errors=True)
+            for path in folder.path("student").glob(f"{leftover}*"):
+                shutil.rmtree(path, ignore_errors=True)
         return result
 
     def evaluate(self, folder: RunFolder) -> dict[str, Any]:
         """The same tasks for teacher, clone and student."""
         from hub_tools.corpus import Corpus
         from hub_tools.evaluate import evaluate
-        from hub_tools.run_folder import read_json
 
         key: Key = {"student": self.digests["student"], "sts files": [[f.name, hash_file(f)] for f in self.sts]}
         paths = {"teacher": self.teacher.path, "clone": folder.path("clone"), "student": folder.path("student")}
@@ -244,6 +253,20 @@ class Job:
         key = {**key, "version of this stage": _VERSION}
         self.digests[name] = digest(key)
         return folder.run(name, key, work)
+
+
+def _remembered_hardware(config: RunConfig) -> Hardware | None:
+    """What `auto` chose when this run began: a timing that comes out otherwise must not throw work away."""
+    from hub_tools.models import Hardware
+
+    file = config.output / _HARDWARE
+    known = read_json(file) if file.exists() else {}
+    return Hardware(**known["chosen"]) if known.get("asked") == [config.device, config.precision] else None
+
+
+def _remember_hardware(config: RunConfig, hardware: Hardware) -> None:
+    chosen = dataclasses.asdict(hardware)
+    write_json(config.output / _HARDWARE, {"asked": [config.device, config.precision], "chosen": chosen})
 
 
 def find_tokenizer(name: str) -> Path:

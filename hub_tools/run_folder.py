@@ -21,7 +21,8 @@ from hub_tools.errors import UserError
 from hub_tools.progress import log
 
 Key = dict[str, Any]
-STAGES = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
+_FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
+_HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
 
 
@@ -69,7 +70,7 @@ class RunFolder:
 
     def __init__(self, root: Path, config: str, *, fresh: bool = False) -> None:
         self.root = root
-        if root.is_dir() and any(root.iterdir()) and not ((root / _CONFIG).exists() or (root / _LOCK).exists()):
+        if root.is_dir() and any(root.iterdir()) and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(root / _LOCK)
@@ -80,9 +81,10 @@ class RunFolder:
                 f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
             ) from error
         if fresh:
-            for name in STAGES:
-                self._forget(name)
-        write_text(root / _CONFIG, config)
+            for name in _FOLDERS:
+                _remove(self.path(name))
+                _remove(root / f"{name}.partial")
+        write_text(root / _CONFIG, _HEADER + config)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -108,7 +110,7 @@ class RunFolder:
                 earlier call with the same key was cut off there.
 
         Returns:
-            What `work` returned, with `seconds`, the time it took over all its attempts.
+            What `work` returned, with `seconds`, the time it took (attempts that were killed not counted).
         """
         partial = self.root / f"{stage}.partial"
         self._finish_rename(stage, partial, key)
@@ -135,7 +137,7 @@ class RunFolder:
         if marker.get("key") == digest(key):
             log.info("%s: going on where an earlier run stopped", partial.stem)
         else:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
             write_json(partial / _KEY, {"key": digest(key), "seconds": 0.0})
         return float(marker.get("seconds", 0.0)) if marker.get("key") == digest(key) else 0.0
 
@@ -144,7 +146,7 @@ class RunFolder:
             return
         (partial / _KEY).unlink(missing_ok=True)
         # The old stage goes only now that the new one is whole.
-        shutil.rmtree(self.path(stage), ignore_errors=True)
+        _remove(self.path(stage))
         partial.replace(self.path(stage))
 
     def _say_why(self, stage: str, key: Key) -> None:
@@ -156,13 +158,23 @@ class RunFolder:
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         log.info("%s: done again, because it depends on what changed: %s", stage, ", ".join(changed))
 
-    def _forget(self, stage: str) -> None:
-        for path in (self.path(stage), self.root / f"{stage}.partial"):
-            shutil.rmtree(path, ignore_errors=True)
-
     @staticmethod
     def _read_marker(path: Path) -> dict[str, Any]:
         return dict(read_json(path)) if path.exists() else {}
+
+
+def _is_run(root: Path) -> bool:
+    config = root / _CONFIG
+    if config.exists():
+        return config.read_text(encoding="utf-8", errors="replace").startswith(_HEADER)
+    return all(path.name == _LOCK for path in root.iterdir())  # cut off before the first file was written
+
+
+def _remove(folder: Path) -> None:
+    """Delete a stage's folder; its markers go first, so that a half-deleted folder never counts as done."""
+    for marker in (_DONE, _KEY):
+        (folder / marker).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parts(key: Key) -> dict[str, str]:

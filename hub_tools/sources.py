@@ -15,12 +15,17 @@ from typing import Any
 
 from hub_tools.errors import UserError, explain_hub
 from hub_tools.languages import wikipedia_code
+from hub_tools.run_folder import hash_file
 
 SAMPLE = "sample"
 WIKIPEDIA = "wikimedia/wikipedia"
 DEFAULT_SOURCE = f"{WIKIPEDIA}:20231101.{{lang}}"
 # How many texts of a Hub dataset are held to draw from at random; streaming reads it in order otherwise.
 SHUFFLE_BUFFER = 10_000
+# Spreadsheets put a byte order mark before the first column's name.
+_ENCODING = "utf-8-sig"
+# The csv module refuses cells over 131,072 characters by itself.
+_LONGEST_CELL = 2**31 - 1
 _FORMATS = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
 _TEXT_COLUMNS = ("text", "sentence", "content")
 
@@ -86,7 +91,8 @@ def _sample_source(lang: str) -> Source | None:
             if lang in _header(file):
                 yield from (row[lang] for row in read_table(file))
 
-    return Source(lang=lang, name=f"sample ({lang})", identity=[SAMPLE, lang], from_hub=False, open=read)
+    identity = [SAMPLE, lang, *map(hash_file, files)]
+    return Source(lang=lang, name=f"sample ({lang})", identity=identity, from_hub=False, open=read)
 
 
 def _header(file: Path) -> list[str]:
@@ -196,10 +202,13 @@ def read_table(path: Path) -> Iterator[Row]:
         yield from _parquet_rows(path)
     elif name.endswith(".jsonl"):
         yield from _json_rows(path)
-    elif name.endswith(".tsv"):
-        yield from csv.DictReader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    elif name.endswith(".csv"):
-        yield from csv.DictReader(_lines(path))
+    elif name.endswith((".tsv", ".csv")):
+        csv.field_size_limit(_LONGEST_CELL)
+        style: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if name.endswith(".tsv") else {}
+        try:
+            yield from csv.DictReader(_lines(path), **style)
+        except csv.Error as error:
+            raise UserError(f"{path} is no readable table: {error}.") from error
     else:
         raise UserError(f"{path} has an unknown format; expected {', '.join(_FORMATS)}, plain or with .gz.")
 
@@ -230,7 +239,9 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 def _lines(path: Path) -> Iterable[str]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with (
+            gzip.open(path, "rt", encoding=_ENCODING) if path.suffix == ".gz" else path.open(encoding=_ENCODING) as file
+        ):
             for line in file:
                 if "\0" in line:
                     raise UserError(f"{path} is no text file (it holds zero bytes). Expected UTF-8 text.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from hub_tools.errors import UserError
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.wordpiece import PREFIX, segment, segmenter
 
@@ -58,12 +59,20 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
 
     Args:
         teacher: the teacher's tokenizer.
-        student: any WordPiece tokenizer.
+        student: any tokenizer with no new token, or a WordPiece one.
+
+    Raises:
+        UserError: there are new tokens and one of the two is no WordPiece tokenizer.
     """
     own = teacher.load().get_vocab(with_added_tokens=True)
     tokens = sorted(student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
     new = [token for token, _ in tokens if token not in own]
-    pieces = dict(zip(new, _compose(teacher, new, teacher.spec["model"]["vocab"]), strict=True))
+    if new and (teacher.family, student.family) != ("WordPiece", "WordPiece"):
+        raise UserError(
+            f"The teacher's tokenizer is a {teacher.family} model, the student's a {student.family} one; rows for new "
+            "tokens can be composed between WordPiece models (BERT, MiniLM, LaBSE) so far."
+        )
+    pieces = dict(zip(new, _compose(teacher, new, own) if new else [], strict=True))
     unknown = own.get(teacher.spec["model"].get("unk_token") or "", -1)
 
     rows: list[Sequence[int]] = []

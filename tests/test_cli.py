@@ -89,6 +89,7 @@ def test_wrong_usage(tiny_teacher: Path, tmp_path: Path) -> None:
     refused(hub_distill("--lang", "tr", cwd=tmp_path), "Missing --teacher", code=2)
     refused(hub_distill(*teacher, "--lang", "tr", "--steps", "0", cwd=tmp_path), "--steps = 0 is too small", code=2)
     refused(hub_distill(*teacher, "--lang", "tr", "--frobnicate", cwd=tmp_path), "--frobnicate", code=2)
+    refused(hub_distill("--dry-run", "demo", cwd=tmp_path), "Options of demo stand after its name", code=2)
     (tmp_path / "run.toml").write_text('teecher = "x"\n')
     refused(hub_distill("--config", "run.toml", cwd=tmp_path), "Unknown key 'teecher'", "teacher", code=2)
 

@@ -96,6 +96,21 @@ def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files:
     assert corpus.stats["text"]["tr"]["dropped_in_heldout_pairs"] == len(heldout)
 
 
+def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    # Three sources share each target, and the targets are monolingual text too.
+    rows = "".join(f"Source {i}.\t{SENTENCES[i // 3]}\n" for i in range(900))
+    pairs.write_text("en\ttr\n" + rows, encoding="utf-8")
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
+    texts = {
+        split: {text for pair in corpus.pairs(split) for text in pair} | set(corpus.texts("tr", split))
+        for split in ("train", "heldout")
+    }
+    assert texts["heldout"]
+    assert not texts["train"] & texts["heldout"]
+    assert corpus.stats["parallel"]["dropped_in_heldout_pairs"] > 0
+
+
 def test_the_limit_counts_kept_texts(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", ["", *SENTENCES])), limit=200)
     assert corpus.stats["text"]["tr"]["kept"] == 200

@@ -181,6 +181,23 @@ def test_a_folder_with_other_files_is_refused(config_values: dict[str, object], 
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
+def test_a_project_with_a_config_of_its_own_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "run" / "corpus").mkdir(parents=True)
+    (tmp_path / "run" / "config.toml").write_text("[project]\n")
+    with pytest.raises(UserError, match="holds files that are no run"):
+        run(build(config_values), fresh=True)
+    assert (tmp_path / "run" / "config.toml").read_text() == "[project]\n"
+    assert (tmp_path / "run" / "corpus").is_dir()
+
+
+def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object], tmp_path: Path) -> None:
+    table = tmp_path / "sts.tsv"
+    table.write_text("sentence1\tsentence2\tscore\na\tb\thigh\n")
+    with pytest.raises(UserError, match="line 2: score 'high' is no number"):
+        run(build({**config_values, "evaluate": {"sts": [str(table)]}}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
     from hub_tools.run_folder import RunFolder
 

@@ -6,7 +6,6 @@ One module per tokenizer family stands behind `make_tokenizer`. Nothing in here 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -45,8 +44,8 @@ class TokenizerFiles:
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
-                settings |= json.loads((folder / name).read_text(encoding="utf-8"))
-        return cls(spec=json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")), settings=settings)
+                settings |= _read_json(folder / name)
+        return cls(spec=_read_json(folder / "tokenizer.json"), settings=settings)
 
     def write(self, folder: Path) -> None:
         """Write the two files that transformers and tokenizers read."""
@@ -61,6 +60,13 @@ class TokenizerFiles:
     def family(self) -> str:
         """Kind of model: WordPiece, BPE, Unigram or WordLevel."""
         return str(self.spec["model"]["type"])
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{file} is damaged or missing: expected a tokenizer's JSON. Fetch the model again.") from error
 
 
 def default_vocab_size(teacher_size: int) -> int:
@@ -93,17 +99,11 @@ def make_tokenizer(
             "LaBSE) so far. Pass --tokenizer with a ready tokenizer to use this teacher."
         )
     original = teacher.load()
-    change = adapt_normalizer(
-        original.normalizer,
-        teacher.spec["normalizer"],
-        target,
-        corpus.texts(target) if target in corpus.languages else (),
-    )
+    change = adapt_normalizer(original.normalizer, teacher.spec["normalizer"], target, corpus.all_texts(target, target))
     student = teacher.load()
     if change.normalizer is not None:
         student.normalizer = change.normalizer
-    letters = [c for c in change.letters if c.isalpha()]
-    plan = _plan(teacher, student, corpus, target=target, vocab_size=vocab_size, letters=letters)
+    plan = _plan(teacher, student, corpus, target=target, vocab_size=vocab_size, letters=change.letters)
     files = _assemble(teacher, student, plan, max_seq_length)
     files.write(out)
     return _summary(teacher, files, plan, change)
@@ -146,27 +146,23 @@ def _plan(
     *,
     target: str,
     vocab_size: int | None,
-    letters: list[str],
+    letters: tuple[str, ...],
 ) -> Plan:
-    def texts(lang: str) -> Iterator[str]:
-        if lang in corpus.languages:
-            yield from corpus.texts(lang)
-        if lang == target:
-            yield from (translation for _, translation in corpus.pairs())
-
     languages = list(dict.fromkeys((*corpus.languages, *([target] if corpus.has_pairs else []))))
     tables = {}
     with bar("counting words", len(languages), " languages") as progress:
         for lang in languages:
-            tables[lang] = count_words(student, texts(lang))
+            tables[lang] = count_words(student, corpus.all_texts(lang, target))
             progress.update()
-    vocabulary = teacher.spec["model"]["vocab"]
+    vocabulary = teacher.load().get_vocab(with_added_tokens=True)
     return make_plan(
         Counts(teacher=vocabulary, unknown=teacher.spec["model"]["unk_token"], tables=tables, target=target),
         specials=[token["content"] for token in teacher.spec["added_tokens"]],
         vocab_size=vocab_size or default_vocab_size(len(vocabulary)),
-        letters=tuple(letters),
-        learn=lambda size: learn_tokens(student, texts(target), size, chain.from_iterable(tables[target].words)),
+        letters=letters,
+        learn=lambda size: learn_tokens(
+            student, corpus.all_texts(target, target), size, chain.from_iterable(tables[target].words)
+        ),
     )
 
 

@@ -214,6 +214,8 @@ def _fill_with_used(candidates: _Candidates, counts: Counts, split: float) -> se
         if not unused:
             break
         candidates = candidates.without(unused)
+        if len(candidates.fill(split)) < len(chosen):
+            break  # nothing is left to put in their place
         chosen = candidates.fill(split)
     return chosen
 
