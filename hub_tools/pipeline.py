@@ -246,7 +246,8 @@ class Job:
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
         )
         write_report(folder.root, report, self.config.target)
-        log.info("report: %s", folder.root / "report.md")
+        if report["evaluation"]:
+            log.info("report: %s", folder.root / "report.md")
         return report
 
     def _stage(self, folder: RunFolder, name: str, key: Key, work: Any) -> dict[str, Any]:

@@ -68,7 +68,12 @@ def versions() -> dict[str, str]:
 
 
 def write_report(root: Path, report: Report, target: str) -> None:
-    """Write report.json and, when every stage ran, report.md and figures/ into the run folder."""
+    """Write report.json and, when every stage ran, report.md and figures/ into the run folder.
+
+    A report of some stages never takes the place of one of the whole run.
+    """
+    if not report["evaluation"] and (root / "report.md").exists():
+        return
     write_json(root / "report.json", report)
     if not report["evaluation"]:
         return
