@@ -78,7 +78,8 @@ class DistillConfig:
         batch_tokens: tokens of a step, padding included.
         learning_rate: peak learning rate of the token embeddings; None means 1e-3 scaled by 384 / hidden size.
         backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
-        relational: weight of the similarity loss beside the cosine loss; 0 leaves the cosine alone.
+        relational: weight of the similarity loss beside the cosine loss. It helped similarity tasks with 100,000
+            pairs and cost held-out cosine; with little text it does harm (docs/results.md).
         warmup: share of the steps with a rising learning rate.
         clip: largest gradient norm.
         eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
@@ -88,8 +89,8 @@ class DistillConfig:
     epochs: float = 3.0
     batch_tokens: int = 8192
     learning_rate: float | None = None
-    backbone_share: float = 0.15
-    relational: float = 200.0
+    backbone_share: float = 0.4
+    relational: float = 0.0
     warmup: float = 0.05
     clip: float = 1.0
     eval_every: int = 50
