@@ -120,7 +120,7 @@ def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed tensors instead of giving it back at each step.
 
-    Otherwise every large tensor on the CPU is mapped and zeroed anew, which takes a third of a training step.
+    Otherwise every large tensor on the CPU is mapped and zeroed anew, a noticeable part of a training step.
     Only glibc has these switches; elsewhere nothing happens.
     """
     if sys.platform != "linux":

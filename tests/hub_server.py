@@ -22,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(body=True)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+    def log_message(self, *_: object) -> None:
         pass
 
     def _answer(self, *, body: bool) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import random
-
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
@@ -77,8 +76,8 @@ def test_an_unreachable_token_is_noticed() -> None:
 def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerFiles) -> None:
     theirs = minilm_files.spec["model"]["vocab"]
     letters = sorted({c for t in theirs if not t.startswith("[") for c in t.removeprefix(PREFIX)})
-    random.seed(0)
-    words = ["".join(random.choices(letters, k=random.randint(1, 12))) for _ in range(20_000)]  # noqa: S311
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(letters, size=length)) for length in random.integers(1, 13, size=20_000)]
     ours = segment(segmenter(vocabulary(plan), "[UNK]"), words)
     teacher = segment(segmenter(theirs, "[UNK]"), words)
     unknown = vocabulary(plan)["[UNK]"]
