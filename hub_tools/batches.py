@@ -64,7 +64,9 @@ class TokenizedTexts:
             return TokenizedTexts(ids=ids, ends=np.cumsum(self._lengths, dtype=np.int64), pad_id=self._pad_id)
 
 
-def epoch_batches(lengths: NDArray[np.int64], batch_tokens: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def epoch_batches(
+    lengths: NDArray[np.int64], batch_tokens: int, seed: int, epoch: int, repeats: NDArray[np.float64] | None = None
+) -> list[NDArray[np.int64]]:
     """Split all texts into batches of about `batch_tokens` padded tokens, in an order given by seed and epoch.
 
     Args:
@@ -72,12 +74,16 @@ def epoch_batches(lengths: NDArray[np.int64], batch_tokens: int, seed: int, epoc
         batch_tokens: rows times padded length of a batch; a longer text is a batch of its own.
         seed: of the run.
         epoch: number of the pass.
+        repeats: how often the epoch holds each text, shape (texts,); of 0.5, half of the texts are drawn. None: once.
 
     Returns:
-        Text numbers, one int64 array a batch; each text is in exactly one batch.
+        Text numbers, one int64 array a batch; without `repeats`, each text is in exactly one batch.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
+    if repeats is not None:
+        times = np.floor(repeats + random.random(len(repeats))).astype(np.int64)
+        order = random.permutation(np.repeat(np.arange(len(lengths)), times))
     padded = -(-lengths // _ROUND_TO) * _ROUND_TO
     window_ends = np.cumsum(padded[order]) // (batch_tokens * _WINDOW_BATCHES)
     batches: list[NDArray[np.int64]] = []

@@ -101,7 +101,11 @@ def _align(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Alignment:
     def token_pairs() -> Iterator[tuple[list[int], list[int]]]:
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
-            yield from zip(ids(student, [t for _, t in batch]), ids(teacher, [s for s, _ in batch]), strict=True)
+            yield from zip(
+                ids(student, [pair.target for pair in batch]),
+                ids(teacher, [pair.source for pair in batch]),
+                strict=True,
+            )
 
     log.info("  aligning the words of %s sentence pairs", f"{len(pairs):,}")
     return align(token_pairs(), teacher.get_vocab_size(with_added_tokens=True))

@@ -38,10 +38,16 @@ class TokenizerConfig:
     Attributes:
         vocab_size: tokens in the student's vocabulary; None means half of the teacher's.
         use: a tokenizer (folder or Hub id) to take as it is instead of making one.
+        keep: how many of the teacher's tokens to keep; None leaves the balance to the text.
+        learn: how many tokens to learn; None leaves it to the text.
+        keep_normalizer: take the teacher's normalizer though it loses letters of the language.
     """
 
     vocab_size: int | None = None
     use: str | None = None
+    keep: int | None = None
+    learn: int | None = None
+    keep_normalizer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,10 @@ class DistillConfig:
         backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
         relational: weight of the similarity loss beside the cosine loss. It helped similarity tasks with 100,000
             pairs and cost held-out cosine; with little text it does harm (docs/results.md).
+        balance: a parallel file of n pairs weighs as n ** balance: 1 takes files as they are, 0 all alike. A small
+            file from the field that the student is for should not drown in a large one.
+        source_share: share of the pairs whose source side is trained too, anew each epoch. The student begins with
+            nearly all that the teacher knows of it.
         warmup: share of the steps with a rising learning rate.
         clip: largest gradient norm.
         eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
@@ -91,6 +101,8 @@ class DistillConfig:
     learning_rate: float | None = None
     backbone_share: float = 0.4
     relational: float = 0.0
+    balance: float = 0.5
+    source_share: float = 0.5
     warmup: float = 0.05
     clip: float = 1.0
     eval_every: int = 50
@@ -243,6 +255,8 @@ def _check_ranges(config: RunConfig) -> None:
     positive = {
         "--limit": config.corpus.limit,
         "--vocab-size": config.tokenizer.vocab_size,
+        "--keep": config.tokenizer.keep,
+        "--learn": config.tokenizer.learn,
         "--distill-limit": config.embed.distill_limit,
         "--steps": config.distill.steps,
         "--epochs": config.distill.epochs,
@@ -253,10 +267,19 @@ def _check_ranges(config: RunConfig) -> None:
         "distill.eval_every": config.distill.eval_every,
     }
     for name, value in positive.items():
-        if value is not None and value < (0 if name == "--distill-limit" else 1e-12):
+        if value is not None and value < (0 if name in ("--distill-limit", "--learn") else 1e-12):
             raise UsageError(f"{name} = {value} is too small; expected a number above 0.")
     if config.distill.relational < 0:
         raise UsageError(f"distill.relational = {config.distill.relational}; expected 0 or more.")
+    size, keep, learn = config.tokenizer.vocab_size, config.tokenizer.keep, config.tokenizer.learn
+    if size is not None and keep is not None and learn is not None and keep + learn != size:
+        raise UsageError(
+            f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
+            "Leave one of the three out."
+        )
+    for name in ("balance", "source_share"):
+        if not 0 <= getattr(config.distill, name) <= 1:
+            raise UsageError(f"distill.{name} = {getattr(config.distill, name)}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
     if config.output.exists() and not config.output.is_dir():

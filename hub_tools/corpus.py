@@ -1,7 +1,7 @@
 """Stage `corpus`: real text in the target language and the others, cleaned, deduplicated, split, on disk.
 
 corpus/text/<lang>.parquet      columns text, split (train or heldout)
-corpus/parallel.parquet         columns source, target, split; the teacher reads `source`
+corpus/parallel.parquet         columns source, target, origin (its file), split; the teacher reads `source`
 corpus/stats.json               what was read, kept and dropped, per language
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +40,14 @@ class Encoder(Protocol):
         """Encode one text; the result has `offsets`."""
 
 
+class Pair(NamedTuple):
+    """A text in the language that the teacher reads, its translation into the target, and the file they stood in."""
+
+    source: str
+    target: str
+    origin: str
+
+
 class Corpus:
     """A finished corpus stage."""
 
@@ -58,13 +66,14 @@ class Corpus:
         if lang in self.languages:
             yield from self.texts(lang)
         if lang == target:
-            yield from (translation for _, translation in self.pairs())
+            yield from (pair.target for pair in self.pairs())
 
-    def pairs(self, split: str = "train") -> Iterator[tuple[str, str]]:
-        """Aligned (source, target) texts; the teacher reads the source."""
+    def pairs(self, split: str = "train") -> Iterator[Pair]:
+        """Aligned texts; the teacher reads the source."""
         file = self.path / "parallel.parquet"
         if file.exists():
-            yield from ((row["source"], row["target"]) for row in _read(file) if row["split"] == split)
+            rows = (row for row in _read(file) if row["split"] == split)
+            yield from (Pair(row["source"], row["target"], row["origin"]) for row in rows)
 
     @property
     def has_pairs(self) -> bool:
@@ -225,14 +234,14 @@ def _build_parallel(
             if _split_of(source, seed) == "heldout":
                 reserved.heldout.update((source, translation))
     seen: set[bytes] = set()
-    with _writer(out / "parallel.parquet", ("source", "target", "split")) as write:
+    with _writer(out / "parallel.parquet", ("source", "target", "origin", "split")) as write:
         for file in files:
             before = counts["read"]
             for pair in _read_pairs(file, target, limit):
                 counts["read"] += 1
                 split = _split_of(pair[0], seed)
                 if _admit_pair(pair, split, seen, reserved, counts):
-                    write((*pair, split))
+                    write((*pair, file.name, split))
             if counts["read"] == before:
                 raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
     return {"files": [str(file) for file in files], **counts}, reserved

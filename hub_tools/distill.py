@@ -43,11 +43,30 @@ class Examples:
         texts: the student's token ids.
         label: row of `vectors` for each text, int64, shape (texts,).
         vectors: the teacher's, float16, shape (rows, dim).
+        source: number of the parallel file of each text's pair, -1 for monolingual text, int64, shape (texts,).
+        is_target: whether each text is in the target language's side of a pair, bool, shape (texts,).
     """
 
     texts: TokenizedTexts
     label: NDArray[np.int64]
     vectors: NDArray[np.float16]
+    source: NDArray[np.int64]
+    is_target: NDArray[np.bool_]
+
+    def repeats(self, balance: float, source_share: float) -> NDArray[np.float64]:
+        """How often an epoch holds each text, float64, shape (texts,).
+
+        Args:
+            balance: a parallel file of n pairs weighs as n ** balance; the largest is taken once.
+            source_share: share of the pairs whose source side is taken too.
+        """
+        pairs = self.source >= 0
+        times = np.ones(len(self.source))
+        if pairs.any():
+            sizes = np.bincount(self.source[pairs])
+            times[pairs] = (sizes.max() / sizes[self.source[pairs]]) ** (1 - balance)
+        times[pairs & ~self.is_target] *= source_share
+        return times
 
 
 def distill(
@@ -89,19 +108,29 @@ def load_examples(
         every: take one row in so many.
     """
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
-    label: list[int] = []
     vectors: list[NDArray[np.float16]] = []
+    numbers: dict[str, int] = {}
+    label, source, is_target = [], [], []
     rows = 0
     for batch in embeddings.batches(split):
-        pairs = zip(batch.texts[::every], batch.translations[::every], strict=True)
-        both = [(text, row) for row, pair in enumerate(pairs, rows) for text in pair if text is not None]
-        texts.add([embeddings.prompt + text for text, _ in both])
-        label += [row for _, row in both]
+        chosen = zip(*(column[::every] for column in batch[:3]), strict=True)
+        both: list[str] = []
+        for row, (text, translation, origin) in enumerate(chosen, rows):
+            own = [text] if translation is None else [text, translation]
+            both += own
+            label += [row] * len(own)
+            source += [-1 if translation is None else numbers.setdefault(origin, len(numbers))] * len(own)
+            is_target += [False, True][: len(own)]
+        texts.add([embeddings.prompt + text for text in both])
         vectors.append(batch.vectors[::every])
         rows += len(vectors[-1])
-    if not vectors:
-        return Examples(texts=texts.build(), label=np.empty(0, np.int64), vectors=np.empty((0, 0), np.float16))
-    return Examples(texts=texts.build(), label=np.asarray(label, dtype=np.int64), vectors=np.concatenate(vectors))
+    return Examples(
+        texts=texts.build(),
+        label=np.asarray(label, dtype=np.int64),
+        vectors=np.concatenate(vectors) if vectors else np.empty((0, 0), np.float16),
+        source=np.asarray(source, dtype=np.int64),
+        is_target=np.asarray(is_target, dtype=np.bool_),
+    )
 
 
 def relational_loss(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -150,7 +179,8 @@ class _Trainer:
         self.heldout = load_examples(embeddings, "validation", clone / "tokenizer.json", limit, every=every)
         if not len(self.data.label):
             raise UserError("There is no text to train on: the embeddings have no train split.")
-        per_epoch = len(epoch_batches(self.data.texts.lengths, config.batch_tokens, seed, 0))
+        self.repeats = self.data.repeats(config.balance, config.source_share)
+        per_epoch = len(self._epoch(0))
         self.total = config.steps or max(1, math.ceil(config.epochs * per_epoch))
         hidden = backbone(self.model).get_input_embeddings().weight.shape[1]
         self.rate = config.learning_rate or _BASE_RATE * _BASE_HIDDEN / hidden
@@ -192,12 +222,15 @@ class _Trainer:
         """Batches of text numbers from the current position to the last step, across epochs."""
         position, epoch = self.step, 0
         while self.step < self.total:
-            batches = epoch_batches(self.data.texts.lengths, self.config.batch_tokens, self.seed, epoch)
+            batches = self._epoch(epoch)
             for batch in batches[position:]:
                 if self.step == self.total:
                     return
                 yield batch
             position, epoch = max(0, position - len(batches)), epoch + 1
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        return epoch_batches(self.data.texts.lengths, self.config.batch_tokens, self.seed, epoch, self.repeats)
 
     def _take_step(self, batch: NDArray[np.int64]) -> float:
         import torch

@@ -1,10 +1,11 @@
 """Stage `embed`: the teacher's vector of every text, computed once, as a dataset on disk.
 
-    embeddings/train-00000.parquet       columns text, lang, translation, embedding (fixed-size float16)
+    embeddings/train-00000.parquet       columns text, lang, translation, source, embedding (fixed-size float16)
     embeddings/validation-00000.parquet  the held-out part
     embeddings/manifest.json             teacher, arithmetic, rows and checksums
 
-`translation` is text in the target language that shall have the same vector; it is null for monolingual rows.
+`translation` is text in the target language that shall have the same vector; it is null for monolingual rows. `source`
+is the parallel file of a pair, and the language of a monolingual text.
 `datasets.load_dataset` reads the folder as it lies.
 """
 
@@ -46,6 +47,7 @@ class Row(NamedTuple):
     text: str
     lang: str
     translation: str | None
+    source: str
 
 
 def embed(
@@ -116,7 +118,7 @@ def embed(
 
 def heldout_pairs(corpus: Corpus) -> dict[str, str]:
     """Up to a thousand held-out pairs, source -> target."""
-    return dict(islice(corpus.pairs("heldout"), _BITEXT_PAIRS))
+    return {pair.source: pair.target for pair in islice(corpus.pairs("heldout"), _BITEXT_PAIRS)}
 
 
 def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:
@@ -134,11 +136,11 @@ def encode(model: SentenceTransformer, texts: list[str], hardware: Hardware) -> 
 
 
 def _rows(corpus: Corpus, languages: list[str], split: str, limit: int | None) -> Iterator[Row]:
-    for source, translation in corpus.pairs(split):
-        yield Row(source, "en", translation)
+    for pair in corpus.pairs(split):
+        yield Row(pair.source, "en", pair.target, pair.origin)
     for lang in languages:
         for text in corpus.texts(lang, split, limit):
-            yield Row(text, lang, None)
+            yield Row(text, lang, None, lang)
 
 
 def _count(corpus: Corpus, languages: list[str], split: str, limit: int | None) -> int:
@@ -190,10 +192,11 @@ def _summary(out: Path, model: SentenceTransformer) -> dict[str, Any]:
 
 
 class Batch(NamedTuple):
-    """Rows of a shard: texts, translations, and vectors as float16 of shape (rows, dim)."""
+    """Rows of a shard: texts, translations, sources, and vectors as float16 of shape (rows, dim)."""
 
     texts: list[str]
     translations: list[str | None]
+    sources: list[str]
     vectors: NDArray[np.float16]
 
 
@@ -218,4 +221,5 @@ class Embeddings:
         for file in _shards(self.path, split):
             table = pq.read_table(file).combine_chunks()
             vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-            yield Batch(table["text"].to_pylist(), table["translation"].to_pylist(), vectors)
+            text, translation, source = (table[name].to_pylist() for name in ("text", "translation", "source"))
+            yield Batch(text, translation, source, vectors)

@@ -28,7 +28,7 @@ _NEEDS = {
     "evaluate": ("corpus", "tokenizer", "clone", "embed", "distill"),
 }
 # Raise when a stage would make other files of the same inputs.
-_VERSION = 1
+_VERSION = 2
 _HARDWARE = ".hardware.json"
 
 
@@ -47,7 +47,7 @@ def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> di
         HubToolsError: something the user can mend.
     """
     start_logging()
-    job = Job(config)
+    job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"))
     with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
         start_logging(folder.root / "log.txt")
         _remember_hardware(config, job.hardware)
@@ -61,7 +61,7 @@ def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> di
 class Job:
     """A configuration with everything that is found out before work begins. One method a stage."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, *, tokenizer_only: bool = False) -> None:
         from hub_tools.evaluate import read_sts
         from hub_tools.models import choose_hardware
 
@@ -71,7 +71,7 @@ class Job:
         self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
         self.parallel = _files("--parallel", config.corpus.parallel)
         self.sts = _files("--sts", config.evaluate.sts)
-        self.teacher: Teacher = find_teacher(config.teacher)
+        self.teacher: Teacher = find_teacher(config.teacher, tokenizer_only=tokenizer_only)
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
         self.hardware = _remembered_hardware(config) or choose_hardware(config.device, config.precision)
@@ -124,7 +124,7 @@ class Job:
             "teacher": self.teacher.fingerprint,
             "corpus": self.digests["corpus"],
             "target": self.config.target,
-            "vocab_size": config.vocab_size,
+            "tokenizer": dataclasses.asdict(config),
         }
         return self._stage(
             folder,
@@ -135,7 +135,7 @@ class Job:
                 Corpus(folder.path("corpus")),
                 out,
                 target=self.config.target,
-                vocab_size=config.vocab_size,
+                config=config,
                 max_seq_length=limit,
             ),
         )

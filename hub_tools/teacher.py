@@ -11,7 +11,8 @@ from hub_tools.errors import UserError, explain_hub
 from hub_tools.run_folder import digest, hash_file
 
 # Only what sentence-transformers needs: no copies of the weights in other formats.
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_TOKENIZER = ["*.json", "*.jinja"]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
 
 
@@ -56,19 +57,20 @@ class Teacher:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def find_teacher(name: str) -> Teacher:
+def find_teacher(name: str, *, tokenizer_only: bool = False) -> Teacher:
     """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
 
     Args:
         name: a folder, a Hub id, or `id@revision`.
+        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
 
     Raises:
         UserError: there is no such model, no access, no network, or it is no sentence-transformers model
             with a fast tokenizer.
     """
     path = Path(name).expanduser()
-    teacher = _local(name, path) if path.is_dir() else _from_hub(name)
-    _check_files(teacher)
+    teacher = _local(name, path) if path.is_dir() else _from_hub(name, _TOKENIZER if tokenizer_only else _WANTED)
+    _check_files(teacher, ("tokenizer.json",) if tokenizer_only else ("modules.json", "tokenizer.json"))
     return teacher
 
 
@@ -78,12 +80,12 @@ def _local(name: str, path: Path) -> Teacher:
     return Teacher(name=name, path=path, revision=None, fingerprint=fingerprint)
 
 
-def _from_hub(name: str) -> Teacher:
+def _from_hub(name: str, wanted: list[str]) -> Teacher:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
     try:
-        path = snapshot_download(repo, revision=revision or None, allow_patterns=_WANTED, ignore_patterns=_NOT_WANTED)
+        path = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
     except Exception as error:
         message = explain_hub(error, f"teacher {name!r}")
         if message is None:
@@ -94,8 +96,8 @@ def _from_hub(name: str) -> Teacher:
     return Teacher(name=repo, path=Path(path), revision=commit, fingerprint=f"{repo}@{commit}")
 
 
-def _check_files(teacher: Teacher) -> None:
-    for file in ("modules.json", "tokenizer.json"):
+def _check_files(teacher: Teacher, expected: tuple[str, ...]) -> None:
+    for file in expected:
         if not (teacher.path / file).exists():
             raise UserError(
                 f"{teacher.name} is no sentence-transformers model with a fast tokenizer: it has no {file}. Expected a "

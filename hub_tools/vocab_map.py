@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from hub_tools.errors import UserError
 from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.wordpiece import PREFIX, segment, segmenter
+from hub_tools.surgery.bpe import BYTE_ALPHABET, Bpe, byte_alphabet, byte_string
+from hub_tools.surgery.wordpiece import PREFIX, segmenter
+from hub_tools.surgery.words import SPACE, bare_model, segment
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Kind(IntEnum):
@@ -55,34 +60,72 @@ class VocabMap:
 def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap:
     """Map each student token to the teacher tokens of its surface, in its position in a word.
 
-    `##lik` becomes the teacher's continued pieces (`##li`, `##k`), not the pieces of a word "lik".
+    `##lik` becomes the teacher's continued pieces (`##li`, `##k`), not the pieces of a word "lik"; `lik` of a family
+    that marks spaces becomes pieces without a space. The template's special tokens are in no map.
 
     Args:
         teacher: the teacher's tokenizer.
-        student: any tokenizer with no new token, or a WordPiece one.
-
-    Raises:
-        UserError: there are new tokens and one of the two is no WordPiece tokenizer.
+        student: any other tokenizer, of the same family or not.
     """
     own = teacher.load().get_vocab(with_added_tokens=True)
     tokens = sorted(student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
     new = [token for token, _ in tokens if token not in own]
-    if new and (teacher.family, student.family) != ("WordPiece", "WordPiece"):
-        raise UserError(
-            f"The teacher's tokenizer is a {teacher.family} model, the student's a {student.family} one; rows for new "
-            "tokens can be composed between WordPiece models (BERT, MiniLM, LaBSE) so far."
-        )
-    pieces = dict(zip(new, _compose(teacher, new, own) if new else [], strict=True))
-    unknown = own.get(teacher.spec["model"].get("unk_token") or "", -1)
+    pieces = dict(zip(new, _teacher_pieces(teacher, student, new, own), strict=True)) if new else {}
+    unknown = own.get(teacher.unknown or "", -1)
+    spelled = {own[token] for token in own if _BYTE.fullmatch(token)}
 
     rows: list[Sequence[int]] = []
     kinds = np.zeros(len(tokens), dtype=np.int8)
     for index, (token, _) in enumerate(tokens):
         ids = [own[token]] if token in own else pieces[token]
-        rows.append(ids)
+        rows.append(ids or [max(unknown, 0)])
         if token not in own:
-            kinds[index] = Kind.FALLBACK if unknown in ids else Kind.COMPOSED
+            kinds[index] = _kind(ids, unknown, spelled)
     return _flat(rows, kinds)
+
+
+def _kind(ids: Sequence[int], unknown: int, spelled: set[int]) -> Kind:
+    if not ids or unknown in ids:
+        return Kind.FALLBACK
+    return Kind.BYTE if spelled.issuperset(ids) else Kind.COMPOSED
+
+
+def _teacher_pieces(
+    teacher: TokenizerFiles, student: TokenizerFiles, tokens: list[str], own: Mapping[str, int]
+) -> list[list[int]]:
+    """The teacher's ids of the surface of each of the student's tokens."""
+    if teacher.family == student.family == "WordPiece":
+        return _compose(teacher, tokens, own)
+    alphabets = {(f.family == "WordPiece", f.byte_level) for f in (teacher, student)}
+    if len(alphabets) == 1 and teacher.spec["normalizer"] == student.spec["normalizer"]:
+        return list(segment(bare_model(teacher.spec["model"]), tokens))
+    surfaces = [surface_of(student, token) for token in tokens]
+    if teacher.family == "WordPiece":
+        return _compose(teacher, [text if begins else PREFIX + text for text, begins in surfaces], own)
+    normalizer = teacher.load().normalizer
+    spelled = []
+    for text, begins in surfaces:
+        # Space marks that the normalizer adds are put where they belong.
+        normal = normalizer.normalize_str(text).replace(SPACE, " ").strip() if normalizer and text else text
+        spelled.append(_spell(teacher, normal, begins))
+    return list(segment(bare_model(teacher.spec["model"]), spelled))
+
+
+def surface_of(tokenizer: TokenizerFiles, token: str) -> tuple[str, bool]:
+    """The text that a token stands for, without the space before it, and whether it begins a word."""
+    if tokenizer.family == "WordPiece":
+        return token.removeprefix(PREFIX), not token.startswith(PREFIX)
+    if tokenizer.byte_level and BYTE_ALPHABET.issuperset(token):
+        text = byte_string(token).decode(errors="ignore")
+        return text.removeprefix(" "), text.startswith(" ")
+    return token.removeprefix(SPACE).replace(SPACE, " "), token.startswith(SPACE)
+
+
+def _spell(tokenizer: TokenizerFiles, text: str, begins: bool) -> str:
+    """A surface as the tokenizer's model writes it."""
+    if tokenizer.byte_level:
+        return byte_alphabet(((" " if begins else "") + text).encode())
+    return (SPACE if begins else "") + text.replace(" ", SPACE)
 
 
 def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> VocabMap:
@@ -95,14 +138,30 @@ def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> Voc
     Returns:
         A map with one entry for each of `without`, whose ids are the student's.
     """
-    vocabulary: dict[str, int] = student.spec["model"]["vocab"]
+    vocabulary = student.vocabulary
     left_out = set(without.tolist())
-    rest = {token: index for token, index in vocabulary.items() if index not in left_out}
     tokens = [token for token, index in sorted(vocabulary.items(), key=lambda item: item[1]) if index in left_out]
-    rows = _compose(student, tokens, rest)
-    unknown = vocabulary[student.spec["model"]["unk_token"]]
-    kinds = np.array([Kind.FALLBACK if unknown in ids else Kind.COMPOSED for ids in rows], dtype=np.int8)
-    return _flat(rows, kinds)
+    if student.family == "WordPiece":
+        rest = {token: index for token, index in vocabulary.items() if index not in left_out}
+        rows = _compose(student, tokens, rest)
+    else:
+        reduced = bare_model(_reduced(student, set(tokens)))
+        names = {number: token for token, number in reduced.get_vocab().items()}
+        rows = [[vocabulary[names[number]] for number in ids] for ids in segment(reduced, tokens)]
+    unknown = vocabulary.get(student.unknown or "", -1)
+    kinds = np.array([Kind.FALLBACK if unknown in ids or not ids else Kind.COMPOSED for ids in rows], dtype=np.int8)
+    return _flat([ids or [0] for ids in rows], kinds)
+
+
+def _reduced(student: TokenizerFiles, gone: set[str]) -> dict[str, Any]:
+    """A model without some tokens and without what is built from them."""
+    model = student.spec["model"]
+    if student.family == "Unigram":
+        vocab = [[piece, score] for piece, score in model["vocab"] if piece not in gone]
+        unknown = next((n for n, (piece, _) in enumerate(vocab) if piece == student.unknown), None)
+        return {**model, "vocab": vocab, "unk_id": unknown}
+    family = Bpe(student.spec)
+    return family.build([token for token in family.vocabulary if token not in gone], [], [])
 
 
 def _flat(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> VocabMap:

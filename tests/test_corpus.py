@@ -90,7 +90,7 @@ def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files:
     rows = "".join(f"x\tSentence number {i}.\t{text}\n" for i, text in enumerate(SENTENCES))
     pairs.write_text("source\ten\ttr\n" + rows, encoding="utf-8")
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
-    heldout = {target for _, target in corpus.pairs("heldout")}
+    heldout = {pair.target for pair in corpus.pairs("heldout")}
     assert heldout
     assert not heldout & set(corpus.texts("tr"))
     assert corpus.stats["text"]["tr"]["dropped_in_heldout_pairs"] == len(heldout)
@@ -103,7 +103,8 @@ def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minil
     pairs.write_text("en\ttr\n" + rows, encoding="utf-8")
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
     texts = {
-        split: {text for pair in corpus.pairs(split) for text in pair} | set(corpus.texts("tr", split))
+        split: {text for pair in corpus.pairs(split) for text in (pair.source, pair.target)}
+        | set(corpus.texts("tr", split))
         for split in ("train", "heldout")
     }
     assert texts["heldout"]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from hub_tools.distill import relational_loss
+from hub_tools.batches import TokenizedTexts, epoch_batches
+from hub_tools.distill import Examples, relational_loss
 
 
 def test_the_relational_loss_equals_a_hand_computed_value() -> None:
@@ -16,3 +18,28 @@ def test_it_does_not_see_a_common_rotation() -> None:
     vectors = torch.randn(5, 2)
     turned = vectors @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
     assert float(relational_loss(vectors, turned)) == pytest.approx(0, abs=1e-9)
+
+
+def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:
+    # 400 pairs of one file, 4 of another, 10 monolingual texts.
+    source = np.repeat([0, 0, 1, 1, -1], [400, 400, 4, 4, 10])
+    is_target = np.repeat([True, False, True, False, False], [400, 400, 4, 4, 10])
+    empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(len(source), np.int64), pad_id=0)
+    label, vectors = np.zeros(len(source), np.int64), np.empty((0, 0), np.float16)
+    examples = Examples(texts=empty, label=label, vectors=vectors, source=source, is_target=is_target)
+    times = examples.repeats(balance=0.5, source_share=0.25)
+    assert times[source == -1].tolist() == [1.0] * 10
+    assert set(times[(source == 0) & is_target]) == {1.0}
+    assert set(times[(source == 1) & is_target]) == {10.0}
+    assert set(times[(source == 1) & ~is_target]) == {2.5}
+    assert set(examples.repeats(balance=1, source_share=1)) == {1.0}
+
+
+def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:
+    repeats = np.repeat([0.0, 0.5, 1.0, 3.2], 1000)
+    found = np.bincount(np.concatenate(epoch_batches(np.full(4000, 8), 1024, 1, 0, repeats)), minlength=4000)
+    assert set(found[:1000]) == {0}
+    assert found[1000:2000].mean() == pytest.approx(0.5, abs=0.06)
+    assert set(found[2000:3000]) == {1}
+    assert set(found[3000:]) == {3, 4}
+    assert found[3000:].mean() == pytest.approx(3.2, abs=0.06)

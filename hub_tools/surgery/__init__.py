@@ -1,72 +1,37 @@
 """Stage `tokenizer`: the teacher's tokenizer, pruned and taught the target language.
 
-One module per tokenizer family stands behind `make_tokenizer`. Nothing in here needs torch.
+`specialize` is the stage as a function of a tokenizer and texts; the modules beside this one hold one family each.
+Nothing in here needs torch.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from hub_tools.config import TokenizerConfig
 from hub_tools.corpus import Corpus
 from hub_tools.errors import UserError
 from hub_tools.progress import bar
-from hub_tools.run_folder import write_json, write_text
+from hub_tools.surgery.bpe import Bpe
+from hub_tools.surgery.exchange import make_exchange
+from hub_tools.surgery.files import TokenizerFiles
 from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
+from hub_tools.surgery.unigram import Unigram
 from hub_tools.surgery.vocabulary import Counts, Plan, make_plan, reachable
-from hub_tools.surgery.wordpiece import count_words, learn_tokens
+from hub_tools.surgery.wordpiece import learn_tokens
+from hub_tools.surgery.words import WordTable, count_words
 
-_NAMED_SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
-_BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
-_SETTINGS = ("padding_side", "truncation_side", "clean_up_tokenization_spaces", "chat_template")
+__all__ = ["Surgery", "TokenizerFiles", "default_vocab_size", "make_tokenizer", "specialize", "take_tokenizer"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerFiles:
-    """A fast tokenizer as plain data.
-
-    Attributes:
-        spec: the content of tokenizer.json.
-        settings: the content of tokenizer_config.json, with special_tokens_map.json where that is older.
-    """
-
-    spec: dict[str, Any]
-    settings: dict[str, Any]
-
-    @classmethod
-    def read(cls, folder: Path) -> TokenizerFiles:
-        """Read the tokenizer of a model folder."""
-        settings: dict[str, Any] = {}
-        for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            if (folder / name).exists():
-                settings |= _read_json(folder / name)
-        return cls(spec=_read_json(folder / "tokenizer.json"), settings=settings)
-
-    def write(self, folder: Path) -> None:
-        """Write the two files that transformers and tokenizers read."""
-        write_text(folder / "tokenizer.json", json.dumps(self.spec, ensure_ascii=False))
-        write_json(folder / "tokenizer_config.json", self.settings)
-
-    def load(self) -> Tokenizer:
-        """The tokenizer without truncation and padding."""
-        return Tokenizer.from_str(json.dumps({**self.spec, "truncation": None, "padding": None}))
-
-    @property
-    def family(self) -> str:
-        """Kind of model: WordPiece, BPE, Unigram or WordLevel."""
-        return str(self.spec["model"]["type"])
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{file} is damaged or missing: expected a tokenizer's JSON. Fetch the model again.") from error
+Texts = Mapping[str, Callable[[], Iterable[str]]]
 
 
 def default_vocab_size(teacher_size: int) -> int:
@@ -74,17 +39,153 @@ def default_vocab_size(teacher_size: int) -> int:
     return -(-teacher_size // 2 // 64) * 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Surgery:
+    """A student's tokenizer and how it came about.
+
+    Attributes:
+        teacher: the tokenizer it was made from.
+        files: the student's tokenizer.
+        plan: which tokens stayed and came.
+        change: the normalizer, and what is different in it.
+    """
+
+    teacher: TokenizerFiles
+    files: TokenizerFiles
+    plan: Plan
+    change: NormalizerChange
+
+    def summary(self) -> dict[str, Any]:
+        """The `tokenizer` section of the report, without fertility."""
+        theirs = self.teacher.load().get_vocab(with_added_tokens=True)
+        ours = self.files.load().get_vocab(with_added_tokens=True)
+        kept = len(ours.keys() & theirs.keys())
+        return {
+            "family": self.teacher.family,
+            "vocab_size": len(ours),
+            "kept": kept,
+            "added": len(ours) - kept,
+            "added_reachable": self._reachable([token for token in self.files.vocabulary if token not in theirs]),
+            "specials_kept": sum(token in ours for token in self.teacher.specials),
+            "placeholders_dropped": len(self.teacher.spec["added_tokens"]) - len(self.files.spec["added_tokens"]),
+            "new_characters": self.plan.characters,
+            "split": self.plan.split,
+            "objective": self.plan.objective,
+            "normalizer_changes": list(self.change.notes),
+        }
+
+    def _reachable(self, tokens: list[str]) -> int:
+        model = self.files.spec["model"]
+        if self.teacher.family == "WordPiece":
+            return reachable(tokens, model["vocab"], model["unk_token"])
+        return len(_family(self.teacher).reachable(model, tokens))
+
+
+def specialize(
+    teacher: TokenizerFiles,
+    texts: Texts,
+    *,
+    target: str,
+    config: TokenizerConfig,
+    max_seq_length: int | None = None,
+) -> Surgery:
+    """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
+
+    Args:
+        teacher: any fast tokenizer of the families BPE, Unigram and WordPiece.
+        texts: language -> a function that starts reading its text; read once or twice.
+        target: the language to be learned, one of `texts`.
+        config: how large, how many tokens to keep and to learn, and whether the normalizer may change.
+        max_seq_length: longest input in tokens, written into the settings.
+
+    Returns:
+        The student's tokenizer.
+
+    Raises:
+        UserError: the family is not supported, or V is impossible.
+    """
+    if teacher.family not in ("WordPiece", "BPE", "Unigram"):
+        raise UserError(
+            f"The teacher's tokenizer is a {teacher.family} model; tokenizer surgery handles BPE, Unigram and "
+            "WordPiece. Pass --tokenizer with a ready tokenizer to use this teacher."
+        )
+    change = _normalizer(teacher, texts, target, config)
+    student = teacher.load()
+    if change.normalizer is not None:
+        student.normalizer = change.normalizer
+    tables = _count(student, texts)
+    size = _size(teacher, config)
+    exactly = size - config.keep if config.learn is None and config.keep is not None else config.learn
+    # Rows that were set aside go first, but only when something has to go.
+    everything = size >= len(teacher.load().get_vocab(with_added_tokens=True))
+    added = [token for token in teacher.added if everything or token not in teacher.placeholders]
+    if teacher.family == "WordPiece":
+        learn = partial(_learn_wordpiece, student, texts[target], tables[target])
+        plan = make_plan(
+            Counts(teacher=teacher.vocabulary, unknown=str(teacher.unknown), tables=tables, target=target),
+            specials=added,
+            vocab_size=size,
+            letters=change.letters,
+            learn=learn,
+            exactly=exactly,
+        )
+        model = {**teacher.spec["model"], "vocab": {token: number for number, token in enumerate(plan.tokens)}}
+    else:
+        model, plan = make_exchange(
+            _family(teacher, tables[target]),
+            tables,
+            target=target,
+            fixed=set(added),
+            size=size - len(set(added) - teacher.vocabulary.keys()),
+            exactly=exactly,
+        )
+    files = teacher.with_model(model, json.loads(student.to_str())["normalizer"], added, max_seq_length)
+    return Surgery(teacher=teacher, files=files, plan=plan, change=change)
+
+
+def _family(teacher: TokenizerFiles, target: WordTable | None = None) -> Bpe | Unigram:
+    return Bpe(teacher.spec) if teacher.family == "BPE" else Unigram(teacher.spec, target)
+
+
+def _size(teacher: TokenizerFiles, config: TokenizerConfig) -> int:
+    if config.vocab_size is None and config.keep is not None and config.learn is not None:
+        return config.keep + config.learn
+    return config.vocab_size or default_vocab_size(len(teacher.load().get_vocab(with_added_tokens=True)))
+
+
+def _count(student: Tokenizer, texts: Texts) -> dict[str, WordTable]:
+    tables = {}
+    with bar("counting words", len(texts), " languages") as progress:
+        for lang, open_texts in texts.items():
+            tables[lang] = count_words(student, open_texts())
+            progress.update()
+    return tables
+
+
+def _normalizer(teacher: TokenizerFiles, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
+    original = teacher.load().normalizer
+    if config.keep_normalizer:
+        return NormalizerChange(normalizer=original)
+    return adapt_normalizer(original, teacher.spec["normalizer"], target, texts[target]())
+
+
+def _learn_wordpiece(
+    student: Tokenizer, open_texts: Callable[[], Iterable[str]], table: WordTable, size: int
+) -> list[str]:
+    return learn_tokens(student, open_texts(), size, chain.from_iterable(table.words))
+
+
 def make_tokenizer(
-    teacher: TokenizerFiles, corpus: Corpus, out: Path, *, target: str, vocab_size: int | None, max_seq_length: int
+    teacher: TokenizerFiles, corpus: Corpus, out: Path, *, target: str, config: TokenizerConfig, max_seq_length: int
 ) -> dict[str, Any]:
-    """Make the student's tokenizer and write it to a folder.
+    """Make the student's tokenizer from a corpus and write it to a folder.
 
     Args:
         teacher: the teacher's tokenizer.
         corpus: text in all languages.
         out: folder for tokenizer.json and tokenizer_config.json.
         target: the language the student is made for.
-        vocab_size: V, or None for `default_vocab_size`.
+        config: see `specialize`.
         max_seq_length: the teacher's longest input in tokens, written into the settings.
 
     Returns:
@@ -93,20 +194,11 @@ def make_tokenizer(
     Raises:
         UserError: the family is not supported, or V is impossible.
     """
-    if teacher.family != "WordPiece":
-        raise UserError(
-            f"The teacher's tokenizer is a {teacher.family} model; tokenizer surgery handles WordPiece (BERT, MiniLM, "
-            "LaBSE) so far. Pass --tokenizer with a ready tokenizer to use this teacher."
-        )
-    original = teacher.load()
-    change = adapt_normalizer(original.normalizer, teacher.spec["normalizer"], target, corpus.all_texts(target, target))
-    student = teacher.load()
-    if change.normalizer is not None:
-        student.normalizer = change.normalizer
-    plan = _plan(teacher, student, corpus, target=target, vocab_size=vocab_size, letters=change.letters)
-    files = _assemble(teacher, student, plan, max_seq_length)
-    files.write(out)
-    return _summary(teacher, files, plan, change)
+    languages = list(dict.fromkeys((*corpus.languages, *([target] if corpus.has_pairs else []))))
+    texts = {lang: partial(corpus.all_texts, lang, target) for lang in languages}
+    made = specialize(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
+    made.files.write(out)
+    return made.summary()
 
 
 def take_tokenizer(teacher: TokenizerFiles, ready: Path, out: Path, *, max_seq_length: int) -> dict[str, Any]:
@@ -121,108 +213,16 @@ def take_tokenizer(teacher: TokenizerFiles, ready: Path, out: Path, *, max_seq_l
     Returns:
         The `tokenizer` section of the report, without fertility.
     """
-    files = TokenizerFiles.read(ready)
-    settings = {**files.settings, "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_seq_length}
-    if files.family == "WordPiece":
-        settings.setdefault("model_input_names", _BERT_INPUTS)
-    TokenizerFiles(spec={**files.spec, "truncation": None, "padding": None}, settings=settings).write(out)
+    found = TokenizerFiles.read(ready)
+    files = found.with_model(found.spec["model"], found.spec["normalizer"], found.added, max_seq_length)
+    files.write(out)
     ours, theirs = (f.load().get_vocab(with_added_tokens=True) for f in (files, teacher))
     kept = len(ours.keys() & theirs.keys())
-    specials = [token["content"] for token in teacher.spec["added_tokens"] if token["special"]]
     return {
         "family": files.family,
         "vocab_size": len(ours),
         "kept": kept,
         "added": len(ours) - kept,
         "added_reachable": None,
-        "specials_kept": sum(token in ours for token in specials),
-    }
-
-
-def _plan(
-    teacher: TokenizerFiles,
-    student: Tokenizer,
-    corpus: Corpus,
-    *,
-    target: str,
-    vocab_size: int | None,
-    letters: tuple[str, ...],
-) -> Plan:
-    languages = list(dict.fromkeys((*corpus.languages, *([target] if corpus.has_pairs else []))))
-    tables = {}
-    with bar("counting words", len(languages), " languages") as progress:
-        for lang in languages:
-            tables[lang] = count_words(student, corpus.all_texts(lang, target))
-            progress.update()
-    vocabulary = teacher.load().get_vocab(with_added_tokens=True)
-    return make_plan(
-        Counts(teacher=vocabulary, unknown=teacher.spec["model"]["unk_token"], tables=tables, target=target),
-        specials=[token["content"] for token in teacher.spec["added_tokens"]],
-        vocab_size=vocab_size or default_vocab_size(len(vocabulary)),
-        letters=letters,
-        learn=lambda size: learn_tokens(
-            student, corpus.all_texts(target, target), size, chain.from_iterable(tables[target].words)
-        ),
-    )
-
-
-def _assemble(teacher: TokenizerFiles, student: Tokenizer, plan: Plan, max_seq_length: int) -> TokenizerFiles:
-    """The student's files: the teacher's with another vocabulary, normalizer and ids."""
-    ids = {token: index for index, token in enumerate(plan.tokens)}
-    spec = json.loads(json.dumps(teacher.spec))
-    spec["truncation"] = spec["padding"] = None
-    spec["normalizer"] = json.loads(student.to_str())["normalizer"]
-    spec["model"]["vocab"] = ids
-    spec["added_tokens"] = sorted(
-        ({**token, "id": ids[token["content"]]} for token in spec["added_tokens"]), key=lambda token: token["id"]
-    )
-    spec["post_processor"] = _renumber(spec["post_processor"], ids)
-    specials = {name: _content(teacher.settings[name]) for name in _NAMED_SPECIALS if teacher.settings.get(name)}
-    settings = {
-        # Any class named after an architecture rebuilds its own normalizer and would undo the surgery.
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": max_seq_length,
-        "model_input_names": teacher.settings.get("model_input_names", _BERT_INPUTS),
-        **{name: teacher.settings[name] for name in _SETTINGS if name in teacher.settings},
-        **specials,
-    }
-    return TokenizerFiles(spec=spec, settings=settings)
-
-
-def _renumber(processor: dict[str, Any] | None, ids: dict[str, int]) -> dict[str, Any] | None:
-    if processor is None:
-        return None
-    if processor["type"] == "Sequence":
-        return {**processor, "processors": [_renumber(p, ids) for p in processor["processors"]]}
-    if processor["type"] == "TemplateProcessing":
-        specials = {
-            name: {**special, "ids": [ids[token] for token in special["tokens"]]}
-            for name, special in processor["special_tokens"].items()
-        }
-        return {**processor, "special_tokens": specials}
-    # BertProcessing and RobertaProcessing name their two tokens as [text, id].
-    pairs: dict[str, Any] = {
-        name: [processor[name][0], ids[processor[name][0]]] for name in ("sep", "cls") if name in processor
-    }
-    return {**processor, **pairs}
-
-
-def _content(token: str | dict[str, Any]) -> str:
-    return token if isinstance(token, str) else str(token["content"])
-
-
-def _summary(teacher: TokenizerFiles, student: TokenizerFiles, plan: Plan, change: NormalizerChange) -> dict[str, Any]:
-    vocabulary = student.spec["model"]["vocab"]
-    specials = [token["content"] for token in teacher.spec["added_tokens"]]
-    return {
-        "family": teacher.family,
-        "vocab_size": len(vocabulary),
-        "kept": plan.kept,
-        "added": len(plan.added),
-        "added_reachable": reachable(plan.added, vocabulary, teacher.spec["model"]["unk_token"]),
-        "specials_kept": sum(token in vocabulary for token in specials),
-        "new_characters": plan.characters,
-        "split": plan.split,
-        "objective": plan.objective,
-        "normalizer_changes": list(change.notes),
+        "specials_kept": sum(token in ours for token in teacher.specials),
     }

@@ -1,52 +1,16 @@
-"""WordPiece: words counted in the teacher's pre-tokenization, segmented by longest match, learned by merges."""
+"""WordPiece: words segmented by longest match, tokens learned by merges."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, trainers
 
+from hub_tools.surgery.words import segment
+
 PREFIX = "##"
-_BLOCK = 512
-_BATCH = 50_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordTable:
-    """The distinct words of a language and how often each occurs.
-
-    Attributes:
-        words: distinct normalized words.
-        counts: int64, shape (words,).
-    """
-
-    words: list[str]
-    counts: NDArray[np.int64]
-
-    @property
-    def total(self) -> int:
-        """Running words."""
-        return int(self.counts.sum())
-
-
-def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordTable:
-    """Count the words that the tokenizer's normalizer and pre-tokenizer make of the texts.
-
-    Memory grows with the number of distinct words, not with the text.
-    """
-    counts: Counter[str] = Counter()
-    iterator = iter(texts)
-    # One call for many texts: the words of two texts never touch, a line break lies between them.
-    while block := "\n".join(islice(iterator, _BLOCK)):
-        normalized = tokenizer.normalizer.normalize_str(block) if tokenizer.normalizer else block
-        counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized))
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return WordTable(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
 
 
 def segmenter(vocabulary: Mapping[str, int], unknown: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
@@ -59,21 +23,6 @@ def segmenter(vocabulary: Mapping[str, int], unknown: str, prefix: str = PREFIX,
             max_input_chars_per_word=longest_word,
         )
     )
-
-
-def segment(tokenizer: Tokenizer, words: list[str]) -> Iterator[list[int]]:
-    """Token ids of each word."""
-    for start in range(0, len(words), _BATCH):
-        yield from (e.ids for e in tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False))
-
-
-def token_counts(tokenizer: Tokenizer, table: WordTable) -> NDArray[np.int64]:
-    """How often each token occurs in the running text; shape (vocabulary,), int64."""
-    ids = list(segment(tokenizer, table.words))
-    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-    flat = np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum()))
-    weights = np.repeat(table.counts, lengths)
-    return np.bincount(flat, weights=weights, minlength=tokenizer.get_vocab_size()).astype(np.int64)
 
 
 def word_lengths(tokenizer: Tokenizer, words: list[str], unknown: str) -> NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""Measurements against something real, runnable; docs/ quotes them."""

@@ -1,0 +1,137 @@
+"""Real tokenizers of each family as data, from packages that carry them or trained on the spot."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from hub_tools.surgery.bpe import byte_alphabet
+from hub_tools.surgery.files import TokenizerFiles
+from hub_tools.surgery.words import SPACE
+
+
+def tekken() -> TokenizerFiles:
+    """Mistral's Tekken, 131,072 byte-level tokens, from the package mistral-common (needs it installed)."""
+    data = json.loads((resources.files("mistral_common") / "data" / "tekken_240911.json").read_text(encoding="utf-8"))
+    config = data["config"]
+    specials = [f"<SPECIAL_{n}>" for n in range(config["default_num_special_tokens"])]
+    for number, token in enumerate(data.get("special_tokens") or []):
+        specials[number] = token["token_str"]
+    room = config["default_vocab_size"] - len(specials)
+    ranks = {base64.b64decode(token["token_bytes"]): token["rank"] for token in data["vocab"][:room]}
+    vocab = {token: number for number, token in enumerate(specials)}
+    vocab |= {byte_alphabet(token): len(specials) + rank for token, rank in ranks.items()}
+    merges = []
+    for token, rank in ranks.items():
+        halves = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
+        known = [(left, right) for left, right in halves if left in ranks and right in ranks]
+        known.sort(key=lambda pair: (ranks[pair[0]], ranks[pair[1]]))
+        merges += [(rank, pair) for pair in known]
+    merges.sort(key=lambda item: item[0])
+    pairs = [(byte_alphabet(left), byte_alphabet(right)) for _, (left, right) in merges]
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=pairs, ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(config["pattern"]), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(specials)
+    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"bos_token": "<s>", "eos_token": "</s>"})
+
+
+def mistral_v1() -> TokenizerFiles:
+    """Mistral's first tokenizer, 32,000 tokens of SentencePiece BPE with byte fallback (needs mistral-common)."""
+    import sentencepiece.sentencepiece_model_pb2 as model_pb2
+
+    proto = cast(Any, model_pb2).ModelProto()
+    proto.ParseFromString((resources.files("mistral_common") / "data" / "tokenizer.model.v1").read_bytes())
+    scores = {piece.piece: piece.score for piece in proto.pieces}
+    return byte_fallback({piece: number for number, piece in enumerate(scores)}, merges_of(scores), prepend=True)
+
+
+def merges_of(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """The merges of a SentencePiece BPE model: every way to make a piece of two, most probable piece first."""
+    merges = []
+    for piece, score in scores.items():
+        halves = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece))]
+        merges += [
+            (-score, len(left), len(right), (left, right)) for left, right in halves if {left, right} <= scores.keys()
+        ]
+    return [pair for *_, pair in sorted(merges)]
+
+
+def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepend: bool) -> TokenizerFiles:
+    """A tokenizer of the family of Llama (with a space before the text) or Gemma (without)."""
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)  # noqa: S106
+    )
+    replace = normalizers.Replace(" ", SPACE)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), replace]) if prepend else replace
+    if not prepend:
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prepend else [])])
+    tokenizer.add_special_tokens([t for t in ("<pad>", "<eos>", "<bos>", "<unk>", "<s>", "</s>") if t in vocab])
+    tokenizer.add_tokens([t for t in vocab if t.startswith("<unused")])
+    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>"})
+
+
+def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
+    """A tokenizer with Gemma's normalizer, splits, bytes, image and unused tokens, trained on texts."""
+    first = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_image>", "<end_of_image>"]
+    first += [f"<unused{n}>" for n in range(99)] + [f"<0x{byte:02X}>" for byte in range(256)]
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", SPACE)
+    # What SentencePiece's trainer keeps apart: words, digits one by one, letters from the rest.
+    trained.pre_tokenizer = pre_tokenizers.Split(
+        Regex(rf"{SPACE}*[\p{{L}}\p{{M}}]+|\p{{N}}|{SPACE}+|[^\p{{L}}\p{{M}}\p{{N}}{SPACE}]+"), "isolated"
+    )
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=first, show_progress=False, max_token_length=16)
+    trained.train_from_iterator(texts, trainer)
+    model = json.loads(trained.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    return byte_fallback(model["vocab"], merges, prepend=False)
+
+
+def unigram(texts: Iterable[str], size: int) -> TokenizerFiles:
+    """A Unigram tokenizer with the normalizer and the template of XLM-R, trained on texts."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>", show_progress=False)  # noqa: S106
+    tokenizer.train_from_iterator(texts, trainer)
+    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>", "pad_token": "<pad>"})
+
+
+def write(files: TokenizerFiles, folder: Path) -> Path:
+    """Write a tokenizer as a folder that --teacher takes."""
+    files.write(folder)
+    return folder
+
+
+def byte_level(texts: Iterable[str], size: int) -> TokenizerFiles:
+    """A byte-level tokenizer with the split of Qwen, trained on texts."""
+    pattern = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    )
+    # As Qwen has them: beyond the model's own vocabulary.
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"pad_token": "<|endoftext|>"})

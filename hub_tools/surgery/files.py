@@ -1,0 +1,183 @@
+"""A fast tokenizer as plain data: read, written, loaded, and rebuilt around another model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from hub_tools.errors import UserError
+from hub_tools.run_folder import write_json, write_text
+
+_NAMED_SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
+_BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
+_INPUTS = ["input_ids", "attention_mask"]
+_SETTINGS = ("padding_side", "truncation_side", "clean_up_tokenization_spaces", "chat_template")
+_TEMPLATE = "chat_template.jinja"
+# Rows that were set aside when the teacher was made and that no text uses.
+_PLACEHOLDER = re.compile(r"<unused\d+>|\[unused\d+\]|<\|?reserved\w*\|?>|<extra_id_\d+>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerFiles:
+    """A fast tokenizer as plain data.
+
+    Attributes:
+        spec: the content of tokenizer.json.
+        settings: the content of tokenizer_config.json, with special_tokens_map.json where that is older.
+        template: the content of chat_template.jinja, if there is one.
+    """
+
+    spec: dict[str, Any]
+    settings: dict[str, Any]
+    template: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> TokenizerFiles:
+        """Read the tokenizer of a model folder."""
+        settings: dict[str, Any] = {}
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):
+            if (folder / name).exists():
+                settings |= _read_json(folder / name)
+        template = folder / _TEMPLATE
+        return cls(
+            spec=_read_json(folder / "tokenizer.json"),
+            settings=settings,
+            template=template.read_text(encoding="utf-8") if template.exists() else None,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the files that transformers and tokenizers read."""
+        write_text(folder / "tokenizer.json", json.dumps(self.spec, ensure_ascii=False))
+        write_json(folder / "tokenizer_config.json", self.settings)
+        if self.template is not None:
+            write_text(folder / _TEMPLATE, self.template)
+
+    def load(self) -> Tokenizer:
+        """The tokenizer without truncation and padding."""
+        return Tokenizer.from_str(json.dumps({**self.spec, "truncation": None, "padding": None}))
+
+    @property
+    def family(self) -> str:
+        """Kind of model: WordPiece, BPE, Unigram or WordLevel."""
+        return str(self.spec["model"]["type"])
+
+    @property
+    def byte_level(self) -> bool:
+        """Whether the model reads bytes, written in an alphabet of 256 characters."""
+        return "ByteLevel" in str(self.spec["pre_tokenizer"])
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The model's tokens and their ids; added tokens outside the model are not among them."""
+        return model_vocabulary(self.spec["model"])
+
+    @property
+    def unknown(self) -> str | None:
+        """The token of what cannot be read, if there is one."""
+        model = self.spec["model"]
+        if self.family == "Unigram":
+            return None if model.get("unk_id") is None else str(model["vocab"][model["unk_id"]][0])
+        token = model.get("unk_token")
+        return None if token is None else str(token)
+
+    @property
+    def specials(self) -> list[str]:
+        """Added tokens that are marked special."""
+        return [token["content"] for token in self.spec["added_tokens"] if token["special"]]
+
+    @property
+    def added(self) -> list[str]:
+        """All added tokens."""
+        return [token["content"] for token in self.spec["added_tokens"]]
+
+    @property
+    def placeholders(self) -> set[str]:
+        """Added tokens that only reserve a row for later, unless they are marked special."""
+        return {token for token in self.added if _PLACEHOLDER.fullmatch(token)} - set(self.specials)
+
+    def with_model(
+        self, model: dict[str, Any], normalizer: Any, added: list[str], max_seq_length: int | None
+    ) -> TokenizerFiles:
+        """The same tokenizer around another model: ids of added tokens and of the template follow.
+
+        Args:
+            model: the new `model` of tokenizer.json.
+            normalizer: the new `normalizer` of tokenizer.json.
+            added: the added tokens to keep besides those that the model has.
+            max_seq_length: longest input in tokens; None leaves what the settings say.
+        """
+        ids = model_vocabulary(model)
+        wanted = {*added, *ids}
+        kept = [token for token in self.spec["added_tokens"] if token["content"] in wanted]
+        # Those that the model has not come after it, in their order: the only place the library gives them.
+        outside = [token["content"] for token in kept if token["content"] not in ids]
+        ids |= {content: len(ids) + number for number, content in enumerate(outside)}
+        tokens = sorted(({**t, "id": ids[t["content"]]} for t in kept), key=lambda token: token["id"])
+        spec = {
+            **self.spec,
+            "truncation": None,
+            "padding": None,
+            "added_tokens": tokens,
+            "normalizer": normalizer,
+            "model": model,
+            "post_processor": _renumber(self.spec["post_processor"], ids),
+        }
+        return TokenizerFiles(spec=spec, settings=self._settings(max_seq_length), template=self.template)
+
+    def _settings(self, max_seq_length: int | None) -> dict[str, Any]:
+        """The settings that every version of transformers reads alike."""
+        own = self.settings
+        longest = max_seq_length or own.get("model_max_length")
+        # transformers 5 writes more special tokens as a list under another name, which 4.57 cannot read.
+        more = own.get("additional_special_tokens") or own.get("extra_special_tokens")
+        named = {"extra_special_tokens": more} if isinstance(more, dict) else {"additional_special_tokens": more}
+        return {
+            # Any class named after an architecture rebuilds its own normalizer and would undo the surgery.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **({"model_max_length": longest} if longest else {}),
+            "model_input_names": own.get("model_input_names", _BERT_INPUTS if self.family == "WordPiece" else _INPUTS),
+            **{name: own[name] for name in _SETTINGS if name in own},
+            **(named if more else {}),
+            **{name: _content(own[name]) for name in _NAMED_SPECIALS if own.get(name)},
+        }
+
+
+def model_vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
+    """Tokens and ids of the `model` of a tokenizer.json."""
+    vocab = model["vocab"]
+    return dict(vocab) if isinstance(vocab, dict) else {piece: number for number, (piece, _) in enumerate(vocab)}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{file} is damaged or missing: expected a tokenizer's JSON. Fetch the model again.") from error
+
+
+def _renumber(processor: dict[str, Any] | None, ids: dict[str, int]) -> dict[str, Any] | None:
+    if processor is None:
+        return None
+    if processor["type"] == "Sequence":
+        return {**processor, "processors": [_renumber(p, ids) for p in processor["processors"]]}
+    if processor["type"] == "TemplateProcessing":
+        specials = {
+            name: {**special, "ids": [ids[token] for token in special["tokens"]]}
+            for name, special in processor["special_tokens"].items()
+        }
+        return {**processor, "special_tokens": specials}
+    # BertProcessing and RobertaProcessing name their two tokens as [text, id].
+    pairs: dict[str, Any] = {
+        name: [processor[name][0], ids[processor[name][0]]] for name in ("sep", "cls") if name in processor
+    }
+    return {**processor, **pairs}
+
+
+def _content(token: str | dict[str, Any]) -> str:
+    return token if isinstance(token, str) else str(token["content"])

@@ -1,0 +1,148 @@
+"""Merges learned over a segmentation that is already there: byte-pair encoding (Sennrich et al. 2016), continued.
+
+The tokens that exist are the symbols to begin with, so what is learned comes on top of what is kept: a new merge
+joins two tokens that stand side by side in the words as the kept tokens segment them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A pair seen once says nothing about the language.
+_LEAST_COUNT = 2
+# Longer tokens are phrases of one text, not of the language (the limit of SentencePiece's trainer).
+LONGEST_TOKEN = 16
+_SHIFT = 32
+_MASK = (1 << _SHIFT) - 1
+
+
+class Merge(NamedTuple):
+    """Two tokens that become one.
+
+    Attributes:
+        left: the first token.
+        right: the second.
+        times: how often they stood side by side in the running text.
+        is_new: whether the result was no token before.
+    """
+
+    left: str
+    right: str
+    times: int
+    is_new: bool
+
+    @property
+    def token(self) -> str:
+        """The result."""
+        return self.left + self.right
+
+
+def learn_merges(
+    words: Sequence[Sequence[int]],
+    counts: NDArray[np.int64],
+    tokens: dict[int, str],
+    allowed: Callable[[str, str], bool],
+) -> Iterator[Merge]:
+    """Learn, most frequent pair first, until no allowed pair is left that was seen twice.
+
+    Args:
+        words: token ids of each distinct word.
+        counts: how often each word occurs, int64, shape (words,).
+        tokens: id -> token, of all tokens that exist.
+        allowed: whether two tokens may become one.
+
+    Yields:
+        The merges in the order they are learned; no more is learned than is asked for.
+    """
+    return _Learner(words, counts.tolist(), dict(tokens)).learn(allowed)
+
+
+class _Learner:
+    """Words as lists of ids, with the count and the places of each pair kept up to date."""
+
+    def __init__(self, words: Sequence[Sequence[int]], counts: list[int], tokens: dict[int, str]) -> None:
+        self.tokens = tokens
+        self.ids = {token: number for number, token in tokens.items()}
+        self.words = [list(ids) for ids in words]
+        self.counts = counts
+        self.pairs: dict[int, int] = defaultdict(int)
+        self.places: dict[int, list[int]] = defaultdict(list)
+        for number, ids in enumerate(self.words):
+            self._enter(number, ids)
+
+    def _enter(self, number: int, ids: list[int]) -> set[int]:
+        codes = [left << _SHIFT | right for left, right in pairwise(ids)]
+        count = self.counts[number]
+        for code in codes:
+            self.pairs[code] += count
+        distinct = set(codes)
+        for code in distinct:
+            self.places[code].append(number)
+        return distinct
+
+    def learn(self, allowed: Callable[[str, str], bool]) -> Iterator[Merge]:
+        heap = [(-count, code) for code, count in self.pairs.items() if count >= _LEAST_COUNT]
+        heapq.heapify(heap)
+        while heap:
+            negative, code = heapq.heappop(heap)
+            count = self.pairs.get(code, 0)
+            if count != -negative:  # it was merged into something else meanwhile, or was entered again
+                if _LEAST_COUNT <= count < -negative:
+                    heapq.heappush(heap, (-count, code))
+                continue
+            left, right = self.tokens[code >> _SHIFT], self.tokens[code & _MASK]
+            if len(left) + len(right) > LONGEST_TOKEN or not allowed(left, right):
+                continue
+            number = self.ids.get(left + right)
+            merge = Merge(left, right, count, number is None)
+            if number is None:
+                number = len(self.tokens) + _MASK // 2
+                self.ids[left + right], self.tokens[number] = number, left + right
+            for touched in self._merge(code, number):
+                if self.pairs[touched] >= _LEAST_COUNT:
+                    heapq.heappush(heap, (-self.pairs[touched], touched))
+            yield merge
+
+    def _merge(self, code: int, number: int) -> set[int]:
+        """Replace a pair wherever it stands; returns the pairs that became more frequent."""
+        left, right = code >> _SHIFT, code & _MASK
+        touched: set[int] = set()
+        for place in self.places.pop(code):
+            ids = self.words[place]
+            joined = _joined(ids, left, right, number)
+            if len(joined) == len(ids):
+                continue  # an old entry: the pair is no longer in this word
+            count = self.counts[place]
+            for a, b in pairwise(ids):
+                self.pairs[a << _SHIFT | b] -= count
+            self.words[place] = joined
+            # Only pairs with the new token are new; the others keep their places.
+            for a, b in pairwise(joined):
+                pair = a << _SHIFT | b
+                self.pairs[pair] += count
+                if number in (a, b):
+                    if not self.places[pair] or self.places[pair][-1] != place:
+                        self.places[pair].append(place)
+                    touched.add(pair)
+        del self.pairs[code]
+        return touched
+
+
+def _joined(ids: list[int], left: int, right: int, number: int) -> list[int]:
+    result: list[int] = []
+    position, last = 0, len(ids) - 1
+    while position <= last:
+        if position < last and ids[position] == left and ids[position + 1] == right:
+            result.append(number)
+            position += 2
+        else:
+            result.append(ids[position])
+            position += 1
+    return result

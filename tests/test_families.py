@@ -1,0 +1,302 @@
+"""The invariants of tokenizer surgery, for each family, on tokenizers trained in-process on the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from benchmarks import teachers
+from hub_tools.config import TokenizerConfig
+from hub_tools.errors import UserError
+from hub_tools.sources import read_table, sample_file
+from hub_tools.surgery import Surgery, TokenizerFiles, specialize
+from hub_tools.surgery.bpe import Bpe
+from hub_tools.surgery.unigram import Unigram
+from hub_tools.surgery.words import bare_model
+from hub_tools.vocab_map import Kind, compose_from_own, map_vocabulary
+
+FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
+LEARNING = ("byte-level", "gemma", "llama", "unigram")
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in read_table(sample_file("languages.tsv")):
+        for lang, text in row.items():
+            if lang != "id" or len(text) > 5:  # the first column is a number; Indonesian has the same name
+                found.setdefault(lang, []).append(text)
+    for pair in read_table(sample_file("tr-en.tsv")):
+        found.setdefault("tr", []).append(pair["tr"])
+        found.setdefault("en", []).append(pair["en"])
+    return found
+
+
+@dataclass
+class Case:
+    """A teacher and what the surgery made of it."""
+
+    teacher: TokenizerFiles
+    surgery: Surgery
+
+    @property
+    def student(self) -> TokenizerFiles:
+        return self.surgery.files
+
+
+def readers(texts: dict[str, list[str]]) -> dict[str, Callable[[], Iterable[str]]]:
+    return {lang: partial(iter, own) for lang, own in texts.items()}
+
+
+@pytest.fixture(scope="module")
+def teacher_of(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
+    # As for a teacher that hardly knows the target: one Turkish sentence in ten.
+    lines = [t for lang, own in texts.items() for t in (own[::10] if lang == "tr" else own)]
+    gemma = teachers.gemma_shaped(lines, 9000)
+    return {
+        "byte-level": teachers.byte_level(lines, 8000),
+        "gemma": gemma,
+        "llama": teachers.byte_fallback(
+            gemma.vocabulary, [tuple(merge) for merge in gemma.spec["model"]["merges"]], prepend=True
+        ),
+        "unigram": teachers.unigram(lines, 8000),
+        "wordpiece": minilm_files,
+    }
+
+
+@pytest.fixture(scope="module")
+def cases(teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]) -> dict[str, Case]:
+    config = TokenizerConfig(vocab_size=6000)
+    return {
+        name: Case(teacher, specialize(teacher, readers(texts), target="tr", config=config))
+        for name, teacher in teacher_of.items()
+    }
+
+
+@pytest.fixture(params=FAMILIES)
+def case(request: pytest.FixtureRequest, cases: dict[str, Case]) -> Case:
+    return cases[request.param]
+
+
+def test_exactly_as_many_tokens_as_asked_for_with_ids_in_a_row(case: Case) -> None:
+    vocabulary = case.student.load().get_vocab(with_added_tokens=True)
+    assert sorted(vocabulary.values()) == list(range(6000))
+
+
+def test_every_special_token_and_every_byte_survives(case: Case) -> None:
+    ours = case.student.load().get_vocab(with_added_tokens=True)
+    assert set(case.teacher.specials) <= ours.keys()
+    if case.teacher.family == "BPE":
+        assert Bpe(case.teacher.spec).atoms <= ours.keys()
+        assert len(Bpe(case.student.spec).atoms) >= 256
+
+
+def test_every_token_added_comes_out_of_some_text(case: Case) -> None:
+    summary = case.surgery.summary()
+    assert summary["added"] > 500
+    assert summary["added_reachable"] == summary["added"]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_token_kept_is_still_reached(name: str, cases: dict[str, Case]) -> None:
+    case = cases[name]
+    family = Bpe(case.teacher.spec) if case.teacher.family == "BPE" else Unigram(case.teacher.spec)
+    kept = [t for t in case.student.vocabulary if t in case.teacher.vocabulary]
+    before = set(family.reachable(case.teacher.spec["model"], kept))
+    assert before <= set(family.reachable(case.student.spec["model"], kept))
+    assert len(before) > 2000
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_tokens_that_no_text_produces_went_first(name: str, cases: dict[str, Case]) -> None:
+    assert not any(token.startswith("<unused") for token in cases[name].student.vocabulary)
+
+
+def test_the_target_needs_fewer_tokens_and_the_others_hardly_more(case: Case, texts: dict[str, list[str]]) -> None:
+    def tokens(files: TokenizerFiles, lang: str) -> int:
+        return sum(len(e.ids) for e in files.load().encode_batch_fast(texts[lang], add_special_tokens=False))
+
+    assert tokens(case.student, "tr") < 0.8 * tokens(case.teacher, "tr")
+    assert tokens(case.student, "en") < 1.25 * tokens(case.teacher, "en")
+
+
+@given(text=st.text(max_size=60))
+@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_nothing_is_lost_that_the_teacher_kept(name: str, text: str, loaded: dict[str, tuple[Tokenizer, ...]]) -> None:
+    check_nothing_is_lost(name, text, loaded)
+
+
+HARD_TEXTS = (
+    "👩\u200d👩\u200d👧\u200d👦 ve 🇹🇷!",
+    "שלום עולם",
+    "a\u0301\u0323b",
+    "\x00\x01\x1f",
+    "ığüşöçİĞÜŞÖÇ",
+    "x" * 400,
+    " \u00a0\u2003 ",
+    "\ufeff\ufffd",
+    "नमस्ते दुनिया",
+    "日本語のテキスト",
+    "▁▁ ▁",
+    "<0x41><s>",
+    "\n\n\t",
+    "İSTANBUL'DA 2024'te %50",
+    "\U0010fffd\U000e0001",
+)
+
+
+@pytest.mark.parametrize("text", HARD_TEXTS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_hard_texts(name: str, text: str, loaded: dict[str, tuple[Tokenizer, ...]]) -> None:
+    check_nothing_is_lost(name, text, loaded)
+
+
+@pytest.fixture(scope="module")
+def loaded(cases: dict[str, Case]) -> dict[str, tuple[Tokenizer, ...]]:
+    return {name: (case.teacher.load(), case.student.load()) for name, case in cases.items()}
+
+
+def check_nothing_is_lost(name: str, text: str, loaded: dict[str, tuple[Tokenizer, ...]]) -> None:
+    teacher, student = loaded[name]
+    unknown = {"unigram": "<unk>", "wordpiece": "[UNK]"}.get(name, "<none>")
+    theirs, ours = (t.encode(text, add_special_tokens=False) for t in (teacher, student))
+    assert all(0 <= number < 6000 for number in ours.ids)
+    if unknown not in theirs.tokens:
+        assert unknown not in ours.tokens
+        if name != "wordpiece":  # its normalizer was changed on purpose; test_normalizer.py looks at that
+            assert student.decode(ours.ids) == teacher.decode(theirs.ids)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lone_surrogates_are_refused(name: str, loaded: dict[str, tuple[Tokenizer, ...]]) -> None:
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        loaded[name][1].encode("\ud800")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_teachers_own_vocabulary_gives_the_same_ids(
+    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+) -> None:
+    teacher = teacher_of[name]
+    size = len(teacher.load().get_vocab(with_added_tokens=True))
+    config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
+    same = specialize(teacher, readers(texts), target="tr", config=config).files
+    lines = [line for own in texts.values() for line in own] + list(HARD_TEXTS)
+    before, after = (files.load().encode_batch(lines) for files in (teacher, same))
+    assert [e.ids for e in before] == [e.ids for e in after]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_same_texts_give_the_same_file(
+    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], cases: dict[str, Case]
+) -> None:
+    config = TokenizerConfig(vocab_size=6000)
+    again = specialize(teacher_of[name], readers(texts), target="tr", config=config)
+    assert again.files == cases[name].student
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_keep_and_learn_are_taken_at_their_word(
+    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+) -> None:
+    theirs = teacher_of[name].load().get_vocab(with_added_tokens=True)
+    for config in (TokenizerConfig(keep=4500, learn=500), TokenizerConfig(vocab_size=5000, keep=4500)):
+        made = specialize(teacher_of[name], readers(texts), target="tr", config=config)
+        ours = made.files.load().get_vocab(with_added_tokens=True)
+        assert len(ours) == 5000
+        # What is learned may be a token that the teacher had and that was given up.
+        assert 4500 <= len(ours.keys() & theirs.keys()) < 4550
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_impossible_sizes_are_refused(
+    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+) -> None:
+    own = readers(texts)
+    with pytest.raises(UserError, match=r"Give at least \d+ more"):
+        specialize(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=200))
+    with pytest.raises(UserError, match="larger than what the text supports"):
+        specialize(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=400_000))
+
+
+def test_other_models_are_refused_with_the_reason(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> None:
+    def altered(**model: object) -> TokenizerFiles:
+        spec = {**minilm_files.spec, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], **model}}
+        return TokenizerFiles(spec=spec, settings={})
+
+    config = TokenizerConfig(vocab_size=100)
+    with pytest.raises(UserError, match="end_of_word_suffix='</w>'"):
+        specialize(altered(end_of_word_suffix="</w>"), readers(texts), target="tr", config=config)
+    with pytest.raises(UserError, match="is a WordLevel model"):
+        specialize(altered(type="WordLevel"), readers(texts), target="tr", config=config)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_the_map_gives_the_teachers_pieces_in_position(name: str, cases: dict[str, Case]) -> None:
+    case = cases[name]
+    found = map_vocabulary(case.teacher, case.student)
+    assert found.count(Kind.FALLBACK) == 0
+    tokens = sorted(case.student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+    theirs = case.teacher.load().get_vocab(with_added_tokens=True)
+    assert found.count(Kind.EXACT) == sum(token in theirs for token, _ in tokens)
+    teacher = bare_model(case.teacher.spec["model"])
+    chosen = np.random.default_rng(0).choice(len(tokens), 300, replace=False)
+    for number in chosen.tolist():
+        token = tokens[number][0]
+        start = found.offsets[number]
+        ids = found.ids[start : start + found.lengths[number]].tolist()
+        assert ids == ([theirs[token]] if token in theirs else teacher.encode(token).ids), token
+
+
+def test_the_map_between_families_keeps_text_and_position(cases: dict[str, Case]) -> None:
+    for ours, theirs in (
+        ("byte-level", "gemma"),
+        ("gemma", "byte-level"),
+        ("unigram", "byte-level"),
+        ("gemma", "wordpiece"),
+    ):
+        student, teacher = cases[ours].student, cases[theirs].teacher
+        found = map_vocabulary(teacher, student)
+        names = {number: token for token, number in teacher.load().get_vocab(with_added_tokens=True).items()}
+        vocabulary = student.load().get_vocab(with_added_tokens=True)
+        token = next(t for t in vocabulary if t.lstrip("▁Ġ") == "kitap" and len(t) == 6)
+        number = vocabulary[token]
+        start = found.offsets[number]
+        pieces = [names[i] for i in found.ids[start : start + found.lengths[number]].tolist()]
+        joined = "".join(pieces).replace("Ġ", " ").replace("▁", " ").replace("##", "")
+        assert joined.strip() == "kitap"
+        assert joined.startswith(" ") or theirs == "wordpiece"
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_rare_tokens_are_composed_of_the_students_others(name: str, cases: dict[str, Case]) -> None:
+    student = cases[name].student
+    new = sorted(number for token, number in student.vocabulary.items() if token not in cases[name].teacher.vocabulary)
+    rare = np.array(new[::7], dtype=np.int64)
+    found = compose_from_own(student, rare)
+    assert len(found.lengths) == len(rare)
+    assert not set(found.ids.tolist()) & set(rare.tolist())
+    assert found.count(Kind.FALLBACK) == 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_written_loads_with_transformers_and_gives_the_same_ids(
+    name: str, cases: dict[str, Case], tmp_path: Path, texts: dict[str, list[str]]
+) -> None:
+    from transformers import AutoTokenizer
+
+    cases[name].student.write(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    assert len(tokenizer) == 6000
+    plain = cases[name].student.load()
+    for text in [*texts["tr"][:20], *HARD_TEXTS]:
+        assert tokenizer(text)["input_ids"] == plain.encode(text).ids
