@@ -67,9 +67,7 @@ def merges_of(scores: dict[str, float]) -> list[tuple[str, str]]:
 
 def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepend: bool) -> TokenizerFiles:
     """A tokenizer of the family of Llama (with a space before the text) or Gemma (without)."""
-    tokenizer = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)  # noqa: S106
-    )
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     replace = normalizers.Replace(" ", SPACE)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), replace]) if prepend else replace
     if not prepend:
@@ -81,16 +79,26 @@ def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepe
     return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>"})
 
 
+# What SentencePiece's trainer keeps apart: words, digits one by one, letters from the rest.
+_MARKED = rf"{SPACE}*[\p{{L}}\p{{M}}]+|\p{{N}}|{SPACE}+|[^\p{{L}}\p{{M}}\p{{N}}{SPACE}]+"
+MARKED_WORDS = pre_tokenizers.Split(Regex(_MARKED), behavior="isolated")
+
+
+def word_splitter(tokenizer: Tokenizer) -> Any:
+    """What keeps words apart when a tokenizer like this one is trained from nothing."""
+    own = tokenizer.pre_tokenizer
+    if own is not None and SPACE not in str(json.loads(tokenizer.to_str())["decoder"]):
+        return own
+    return MARKED_WORDS if own is None or "Metaspace" not in str(own) else pre_tokenizers.Sequence([own, MARKED_WORDS])
+
+
 def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
     """A tokenizer with Gemma's normalizer, splits, bytes, image and unused tokens, trained on texts."""
     first = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_image>", "<end_of_image>"]
     first += [f"<unused{n}>" for n in range(99)] + [f"<0x{byte:02X}>" for byte in range(256)]
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", SPACE)
-    # What SentencePiece's trainer keeps apart: words, digits one by one, letters from the rest.
-    trained.pre_tokenizer = pre_tokenizers.Split(
-        Regex(rf"{SPACE}*[\p{{L}}\p{{M}}]+|\p{{N}}|{SPACE}+|[^\p{{L}}\p{{M}}\p{{N}}{SPACE}]+"), "isolated"
-    )
+    trained.pre_tokenizer = MARKED_WORDS
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=first, show_progress=False, max_token_length=16)
     trained.train_from_iterator(texts, trainer)
     model = json.loads(trained.to_str())["model"]
@@ -105,7 +113,7 @@ def unigram(texts: Iterable[str], size: int) -> TokenizerFiles:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>", show_progress=False)  # noqa: S106
+    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>", "pad_token": "<pad>"})
 

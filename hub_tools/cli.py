@@ -185,14 +185,19 @@ def demo(output: str, resume: bool, dry_run: bool) -> None:
 
 @main.command()
 @click.option("--tokenizer", "tokenizers", multiple=True, required=True, metavar="ID_OR_DIR", help="Repeatable.")
-@click.option("--text", required=True, type=click.Path(dir_okay=False), help="Text file, plain or gzipped.")
-@click.option("--lang", default="en", show_default=True, help="Language of the text.")
-def fertility(tokenizers: tuple[str, ...], text: str, lang: str) -> None:
-    """Compare how many tokens tokenizers need for a text."""
-    from hub_tools.fertility import fertility_table
+@click.option(
+    "--text", required=True, metavar="FILE", help="Text, plain or gzipped; a path with {lang} for many languages."
+)
+@click.option("--lang", default="en", show_default=True, help="Language of the text; the one shown first.")
+@click.option("--parallel", type=click.Path(dir_okay=False), help="Table with a column a language, for parity.")
+@click.option("--output", metavar="DIR", help="Write fertility.json, fertility.md and a figure there.")
+def fertility(tokenizers: tuple[str, ...], text: str, lang: str, parallel: str | None, output: str | None) -> None:
+    """Compare how tokenizers cut text."""
+    from hub_tools.fertility import compare
     from hub_tools.languages import check_language
 
-    click.echo(fertility_table(tokenizers, Path(text), check_language(lang)))
+    aligned, out = (Path(value) if value else None for value in (parallel, output))
+    click.echo(compare(tokenizers, text, check_language(lang), parallel=aligned, out=out))
 
 
 def run() -> None:

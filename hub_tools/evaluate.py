@@ -8,7 +8,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,7 @@ from hub_tools.languages import LANGUAGES
 from hub_tools.models import Hardware, describe, load_model
 from hub_tools.progress import log
 from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.report import compare_fertility, losses
+from hub_tools.surgery.report import sample_texts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,7 +31,6 @@ Vectors = NDArray[np.float32]
 Measure = Callable[["SentenceTransformer"], dict[str, float]]
 _SAMPLE_LANGUAGE = "tr"
 _SAMPLE_SEARCHES = ("q02", "q31", "q47")
-_FERTILITY_TEXTS = 1000
 _SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
 
 
@@ -57,8 +54,7 @@ def evaluate(
         training: held-out cosines over the training, as student/training.json has them.
 
     Returns:
-        `evaluation` (rows of the report), `fertility`, `models`, `searches`, `new_unknowns`,
-        `round_trip_failures`.
+        `evaluation` (rows of the report), `models` and `searches`.
 
     Raises:
         UserError: an STS table has no such columns or no numbers.
@@ -80,13 +76,12 @@ def evaluate(
             _row(task["task"], task["split"], metric, task["n"], {name: values[name][metric] for name in MODELS})
             for metric in values["teacher"]
         ]
-    texts = fertility_texts(corpus)
-    if texts.get(target):
-        rows.append(_speed_row(models, texts[target]))
+    texts = sample_texts(corpus).get(target)
+    if texts:
+        rows.append(_speed_row(models, texts))
     return {
         "evaluation": rows,
         "searches": _searches(models, target, hardware),
-        **_tokenizers(paths, texts),
         **_describe(models),
     }
 
@@ -193,21 +188,6 @@ def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> dict
             seconds[name].append(time.perf_counter() - start)
     values = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
     return _row("speed on target text", "as given", "sentences/s", len(texts), values)
-
-
-def fertility_texts(corpus: Corpus) -> dict[str, list[str]]:
-    """Up to a thousand texts per language: held-out ones, and where these are few, others too."""
-    return {
-        lang: list(islice((t for split in ("heldout", "train") for t in corpus.texts(lang, split)), _FERTILITY_TEXTS))
-        for lang in corpus.languages
-    }
-
-
-def _tokenizers(paths: dict[str, Path], texts: dict[str, list[str]]) -> dict[str, Any]:
-    files = {name: TokenizerFiles.read(paths[name]) for name in ("teacher", "student")}
-    loaded = {name: (f.load(), f.spec["model"].get("unk_token")) for name, f in files.items()}
-    unknowns, failures = losses(loaded["teacher"], loaded["student"], (t for own in texts.values() for t in own))
-    return {"fertility": compare_fertility(loaded, texts), "new_unknowns": unknowns, "round_trip_failures": failures}
 
 
 def _describe(models: dict[str, SentenceTransformer]) -> dict[str, Any]:

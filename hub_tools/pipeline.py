@@ -116,9 +116,16 @@ class Job:
         if config.use is not None:
             ready = find_tokenizer(config.use)
             files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
-            key: Key = {"tokenizer files": files, "teacher": self.teacher.fingerprint}
+            key: Key = {
+                "tokenizer files": files,
+                "teacher": self.teacher.fingerprint,
+                "corpus": self.digests["corpus"],
+            }
             return self._stage(
-                folder, "tokenizer", key, lambda out: take_tokenizer(theirs, ready, out, max_seq_length=limit)
+                folder,
+                "tokenizer",
+                key,
+                lambda out: take_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
             )
         key = {
             "teacher": self.teacher.fingerprint,

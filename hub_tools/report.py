@@ -13,6 +13,7 @@ from hub_tools.run_folder import read_json, write_json, write_text
 from hub_tools.teacher import Teacher
 
 _PACKAGES = ("hub-tools", "torch", "transformers", "sentence-transformers", "tokenizers", "datasets", "accelerate")
+_COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
 Report = dict[str, Any]
 
 
@@ -29,10 +30,6 @@ def build_report(
     """
     evaluation = results.get("evaluate", {})
     models = evaluation.get("models", {})
-    tokenizer = results.get("tokenizer")
-    if tokenizer is not None:
-        measured = {key: evaluation.get(key) for key in ("round_trip_failures", "new_unknowns", "fertility")}
-        tokenizer = {**_without_seconds(tokenizer), **measured}
     clone = results.get("clone")
     if clone is not None:
         clone = {**_without_seconds(clone), "cosine_to_teacher": results.get("distill", {}).get("cosine_before")}
@@ -40,7 +37,7 @@ def build_report(
         "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision} if models else None,
         "student": {**models["student"], "id": str(student)} if models else None,
         "corpus": _without_seconds(results.get("corpus")),
-        "tokenizer": tokenizer,
+        "tokenizer": _without_seconds(results.get("tokenizer")),
         "clone": clone,
         "embeddings": _without_seconds(results.get("embed")),
         "distill": _without_seconds(results.get("distill")),
@@ -68,17 +65,16 @@ def versions() -> dict[str, str]:
 
 
 def write_report(root: Path, report: Report, target: str) -> None:
-    """Write report.json and, when every stage ran, report.md and figures/ into the run folder.
+    """Write report.json, report.md and figures/ of what ran into the run folder.
 
     A report of some stages never takes the place of one of the whole run.
     """
-    if not report["evaluation"] and (root / "report.md").exists():
+    if not report["evaluation"] and (root / "evaluation").exists():
         return
     write_json(root / "report.json", report)
-    if not report["evaluation"]:
-        return
-    figures = _figures(root, report, target)
-    write_text(root / "report.md", _markdown(report, target, figures))
+    if report["tokenizer"]:
+        figures = _figures(root, report, target)
+        write_text(root / "report.md", _markdown(report, target, figures))
 
 
 def summary(report: Report, target: str) -> str:
@@ -139,18 +135,13 @@ def _shorten(text: str, width: int = 110) -> str:
 
 
 def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> str:
-    table = _table(report, target)
-    lines = [
-        f"# A {name_of(target)} student of {report['teacher']['id']}",
-        "",
-        *_markdown_table(table),
-        "",
-        "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision.",
-        "",
-        "## What was done",
-        "",
-        *_what_was_done(report),
-    ]
+    name, teacher = name_of(target), report["config"]["teacher"]
+    lines = [f"# A {name} student of {teacher}" if report["evaluation"] else f"# A {name} tokenizer from {teacher}"]
+    if report["evaluation"]:
+        shown = "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision."
+        lines += ["", *_markdown_table(_table(report, target)), "", shown]
+    lines += ["", "## What was done", "", *_what_was_done(report)]
+    lines += ["", "## Tokenizer", "", *_tokenizer_lines(report["tokenizer"], target)]
     for title, file in figures:
         lines += ["", f"## {title}", "", f"![{title}]({file})"]
     lines += ["", "## Text", "", *_text_lines(report["corpus"])]
@@ -162,6 +153,47 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     return "\n".join(lines) + "\n"
 
 
+_MEASURES = {
+    "tokens_per_word": "tokens per word",
+    "characters_per_token": "characters per token",
+    "bytes_per_token": "bytes per token",
+    "continued_words": "share of words in several tokens",
+    "renyi_efficiency": "Renyi efficiency (order 2.5)",
+    "tokens_used": "distinct tokens used",
+}
+
+
+def _tokenizer_lines(tokenizer: dict[str, Any], target: str) -> list[str]:
+    """Where the tokens come from, all measures for the target and English, and tokens per word of every language."""
+    lines = []
+    if sources := tokenizer.get("sources"):
+        lines += _markdown_table(
+            [["tokens by the rule that put them there", "number"]] + [[k, f"{n:,}"] for k, n in sources.items()]
+        )
+        lines.append("")
+    measures = tokenizer["measures"]
+    shown = [lang for lang in dict.fromkeys((target, "en")) if lang in measures]
+    head = ["measure", *(f"{name_of(lang)}, {who}" for lang in shown for who in ("teacher", "student"))]
+    rows = [
+        [label, *(f"{measures[lang][who][key]:,}" for lang in shown for who in ("teacher", "student"))]
+        for key, label in _MEASURES.items()
+    ]
+    lines += _markdown_table([head, *rows])
+    if ratios := tokenizer["parity"]:
+        shown_ratios = ", ".join(f"{who} {ratio:.2f}" for who, ratio in ratios.items())
+        lines += ["", f"Tokens for one of the source side's in held-out pairs (parity): {shown_ratios}."]
+    head = ["language", "tokens per word, teacher", "student", "change", "student tokens used"]
+    rows = [_language_row(lang, measures[lang]) for lang in language_order(measures, target)]
+    return [*lines, "", *_markdown_table([head, *rows])]
+
+
+def _language_row(lang: str, measures: dict[str, dict[str, float]]) -> list[str]:
+    before, after = (measures[who]["tokens_per_word"] for who in ("teacher", "student"))
+    change = f"{after / before - 1:+.0%}" if before else ""
+    name = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
+    return [name, f"{before:.2f}", f"{after:.2f}", change, f"{measures['student']['tokens_used']:,}"]
+
+
 def _markdown_table(rows: list[list[str]]) -> list[str]:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
@@ -169,22 +201,34 @@ def _markdown_table(rows: list[list[str]]) -> list[str]:
 
 def _what_was_done(report: Report) -> list[str]:
     tokenizer, clone, embeddings, distill = (report[k] for k in ("tokenizer", "clone", "embeddings", "distill"))
-    left_out = "".join(
-        f" No monolingual {name_of(lang)} text: the teacher does not know the language."
-        for lang in embeddings["left_out"]
-    )
-    return [
+    reachable = tokenizer["added_reachable"]
+    lines = [
         f"- Tokenizer: {tokenizer['vocab_size']:,} tokens, {tokenizer['kept']:,} of them the teacher's and "
-        f"{tokenizer['added']:,} new ({tokenizer['added_reachable'] or 0:,} reachable); texts with a new unknown: "
-        f"{tokenizer['new_unknowns']}, texts that do not come back: {tokenizer['round_trip_failures']}.",
+        f"{tokenizer['added']:,} new" + (f" ({reachable:,} reachable)" if reachable is not None else "") + "; texts "
+        f"with a new unknown: {tokenizer['new_unknowns']}, texts that do not come back: "
+        f"{tokenizer['round_trip_failures']}.",
         *(f"- Normalizer: {note}" for note in tokenizer.get("normalizer_changes", [])),
-        f"- Clone: {clone['exact']:,} rows exact, {clone['composed']:,} composed ({clone['aligned']:,} of them with "
-        f"word alignment), {clone['byte']:,} from bytes, {clone['fallback']:,} fallback.",
-        f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}.{left_out}",
-        f"- Distillation: {distill['steps']:,} steps, {distill['tokens']:,} tokens on {distill['device']} in "
-        f"{distill['precision']}, {distill['tokens_per_second']:,} tokens/s; best held-out cosine at step "
-        f"{distill['best_step']}.",
     ]
+    if clone:
+        lines.append(
+            f"- Clone: {clone['exact']:,} rows exact, {clone['composed']:,} composed, {clone['byte']:,} from bytes, "
+            f"{clone['fallback']:,} fallback; {clone['aligned']:,} of the new ones by word alignment."
+        )
+    if embeddings:
+        left_out = "".join(
+            f" No monolingual {name_of(lang)} text: the teacher does not know the language."
+            for lang in embeddings["left_out"]
+        )
+        lines.append(
+            f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}.{left_out}"
+        )
+    if distill:
+        lines.append(
+            f"- Distillation: {distill['steps']:,} steps, {distill['tokens']:,} tokens on {distill['device']} in "
+            f"{distill['precision']}, {distill['tokens_per_second']:,} tokens/s; best held-out cosine at step "
+            f"{distill['best_step']}."
+        )
+    return lines
 
 
 def _text_lines(corpus: dict[str, Any]) -> list[str]:
@@ -200,27 +244,34 @@ def _text_lines(corpus: dict[str, Any]) -> list[str]:
 
 def _figures(root: Path, report: Report, target: str) -> list[tuple[str, str]]:
     """Draw the figures; returns (title, path in the run folder) of each."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
     folder = root / "figures"
     folder.mkdir(exist_ok=True)
-    _draw_fertility(report["tokenizer"]["fertility"], target, folder / "tokens_per_word.png")
-    _draw_history(read_json(root / "student" / "training.json")["history"], folder / "heldout_cosine.png")
-    return [
-        ("Tokens per word by language", "figures/tokens_per_word.png"),
-        ("Held-out cosine to the teacher over training", "figures/heldout_cosine.png"),
-    ]
+    draw_fertility(report["tokenizer"]["fertility"], target, folder / "tokens_per_word.png")
+    figures = [("Tokens per word by language", "figures/tokens_per_word.png")]
+    if report["distill"]:
+        _draw_history(read_json(root / "student" / "training.json")["history"], folder / "heldout_cosine.png")
+        figures.append(("Held-out cosine to the teacher over training", "figures/heldout_cosine.png"))
+    return figures
 
 
-def _draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
-    from matplotlib import pyplot as plt
+def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
+    """Bars of tokens per word, one group a language, one bar a tokenizer.
 
+    Args:
+        fertility: language -> tokenizer -> tokens per word.
+        target: the language to put first.
+        file: the picture to write.
+    """
+    plt = _pyplot()
     languages = language_order(fertility, target)
+    names = list(fertility[languages[0]])
     figure, axes = plt.subplots(figsize=(max(4, 0.32 * len(languages) + 1.5), 3.6), layout="constrained")
-    for offset, name, color in ((-0.2, "teacher", "#9aa5b1"), (0.2, "student", "#0b6e99")):
+    width = 0.8 / len(names)
+    for place, name in enumerate(names):
         values = [fertility[lang][name] for lang in languages]
-        axes.bar([i + offset for i in range(len(languages))], values, width=0.4, label=name, color=color)
+        offset = (place - (len(names) - 1) / 2) * width
+        color = _COLORS[place % len(_COLORS)]
+        axes.bar([i + offset for i in range(len(languages))], values, width=width, label=name, color=color)
     labels = [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages]
     axes.set_xticks(range(len(languages)), labels)
     axes.set_ylabel("tokens per word (* per character)")
@@ -231,9 +282,17 @@ def _draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: P
     plt.close(figure)
 
 
-def _draw_history(history: list[dict[str, float]], file: Path) -> None:
+def _pyplot() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    return plt
+
+
+def _draw_history(history: list[dict[str, float]], file: Path) -> None:
+    plt = _pyplot()
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     axes.plot([e["step"] for e in history], [e["cosine"] for e in history], marker="o", color="#0b6e99")
     axes.set_xlabel("step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -121,6 +122,31 @@ def test_fertility_prints_a_table(minilm: Path, tmp_path: Path) -> None:
     done = hub_distill("fertility", "--tokenizer", str(minilm), "--text", "x.txt", "--lang", "tr", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "30,522" in done.stdout
+
+
+def test_fertility_of_many_languages_with_parity_and_a_figure(minilm: Path, tmp_path: Path) -> None:
+    for lang, text in (("tr", "Kedi uyuyor.\nHava güzel.\n"), ("en", "The cat sleeps.\nFine weather.\n")):
+        (tmp_path / f"{lang}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "pairs.tsv").write_text("en\ttr\nThe cat sleeps.\tKedi uyuyor.\n", encoding="utf-8")
+    args = ["--text", "{lang}.txt", "--lang", "tr", "--parallel", "pairs.tsv", "--output", "out"]
+    done = hub_distill("fertility", "--tokenizer", str(minilm), *args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("Turkish") < done.stdout.index("English") < done.stdout.index("Parity")
+    found = json.loads((tmp_path / "out/fertility.json").read_text(encoding="utf-8"))
+    assert found["text"]["en"][str(minilm)]["tokens_per_word"] == pytest.approx(7 / 5)
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"fertility.json", "fertility.md", "tokens_per_word.png"}
+
+
+def test_the_tokenizer_stage_alone_takes_a_folder_with_no_more_than_a_tokenizer(minilm: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "only" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "only" / name).write_bytes((minilm / name).read_bytes())
+    options = ["--teacher", "only", "--lang", "tr", "--corpus", "sample", "--vocab-size", "5000", "--output", "run"]
+    done = hub_distill("tokenizer", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| learned |" in (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert (tmp_path / "run/figures/tokens_per_word.png").exists()
+    refused(hub_distill("clone", *options, cwd=tmp_path), "it has no modules.json")
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hub_tools.surgery.bpe import Bpe
 from hub_tools.surgery.exchange import make_exchange
 from hub_tools.surgery.files import TokenizerFiles
 from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
+from hub_tools.surgery.report import tokenizer_report
 from hub_tools.surgery.unigram import Unigram
 from hub_tools.surgery.vocabulary import Counts, Plan, make_plan, reachable
 from hub_tools.surgery.wordpiece import learn_tokens
@@ -56,7 +57,7 @@ class Surgery:
     change: NormalizerChange
 
     def summary(self) -> dict[str, Any]:
-        """The `tokenizer` section of the report, without fertility."""
+        """What was done, for the `tokenizer` section of the report."""
         theirs = self.teacher.load().get_vocab(with_added_tokens=True)
         ours = self.files.load().get_vocab(with_added_tokens=True)
         kept = len(ours.keys() & theirs.keys())
@@ -68,10 +69,25 @@ class Surgery:
             "added_reachable": self._reachable([token for token in self.files.vocabulary if token not in theirs]),
             "specials_kept": sum(token in ours for token in self.teacher.specials),
             "placeholders_dropped": len(self.teacher.spec["added_tokens"]) - len(self.files.spec["added_tokens"]),
+            "sources": self._sources(theirs, ours),
             "new_characters": self.plan.characters,
             "split": self.plan.split,
             "objective": self.plan.objective,
             "normalizer_changes": list(self.change.notes),
+        }
+
+    def _sources(self, theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
+        """Where the student's tokens come from, counted by the rule that put them there."""
+        kept = ours.keys() & theirs.keys()
+        special = kept & set(self.teacher.added)
+        single = {t for t in kept - special if len(t.removeprefix("##")) == 1 or t.startswith("<0x")}
+        new_characters = set(self.plan.characters) - theirs.keys()
+        return {
+            "special": len(special),
+            "bytes and characters": len(single),
+            "teacher's, by use": len(kept) - len(special) - len(single),
+            "new characters": len(new_characters),
+            "learned": len(ours) - len(kept) - len(new_characters),
         }
 
     def _reachable(self, tokens: list[str]) -> int:
@@ -189,7 +205,7 @@ def make_tokenizer(
         max_seq_length: the teacher's longest input in tokens, written into the settings.
 
     Returns:
-        The `tokenizer` section of the report, without fertility.
+        The `tokenizer` section of the report.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
@@ -198,20 +214,23 @@ def make_tokenizer(
     texts = {lang: partial(corpus.all_texts, lang, target) for lang in languages}
     made = specialize(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
     made.files.write(out)
-    return made.summary()
+    return {**made.summary(), **tokenizer_report(teacher, made.files, corpus)}
 
 
-def take_tokenizer(teacher: TokenizerFiles, ready: Path, out: Path, *, max_seq_length: int) -> dict[str, Any]:
+def take_tokenizer(
+    teacher: TokenizerFiles, ready: Path, corpus: Corpus, out: Path, *, max_seq_length: int
+) -> dict[str, Any]:
     """Use a ready tokenizer as the student's.
 
     Args:
         teacher: the teacher's tokenizer.
         ready: folder of the tokenizer to use.
+        corpus: text to measure it on.
         out: folder for its files.
         max_seq_length: the teacher's longest input in tokens, written into the settings.
 
     Returns:
-        The `tokenizer` section of the report, without fertility.
+        The `tokenizer` section of the report.
     """
     found = TokenizerFiles.read(ready)
     files = found.with_model(found.spec["model"], found.spec["normalizer"], found.added, max_seq_length)
@@ -225,4 +244,5 @@ def take_tokenizer(teacher: TokenizerFiles, ready: Path, out: Path, *, max_seq_l
         "added": len(ours) - kept,
         "added_reachable": None,
         "specials_kept": sum(token in ours for token in teacher.specials),
+        **tokenizer_report(teacher, files, corpus),
     }

@@ -1,0 +1,286 @@
+"""Tokenizer surgery at full size on real text; writes docs/performance.md.
+
+    python benchmarks/surgery.py --data DIR [--only tekken|gemma|mistral|unigram|map|none] [--work DIR]
+
+DIR holds text/{lang}.txt.gz, text-tr/*.txt.gz and bitext/ntrex128.tsv.gz. Needs mistral-common and sentencepiece for
+the real tokenizers. Figures are kept in WORK as they are measured, so parts can be run one by one. NTREX-128 is only
+measured on: nothing was chosen with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import teachers
+from hub_tools.clone import mean_rows
+from hub_tools.config import TokenizerConfig
+from hub_tools.surgery import TokenizerFiles, specialize
+from hub_tools.surgery.words import count_words
+from hub_tools.vocab_map import Kind, map_vocabulary
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- surgery: begin -->", "<!-- surgery: end -->"
+TARGET = "tr"
+PARTS = ("tekken", "gemma", "mistral", "unigram", "map")
+Texts = dict[str, Callable[[], Iterable[str]]]
+
+
+def lines(file: Path) -> Iterator[str]:
+    """Lines of a gzipped text."""
+    with gzip.open(file, "rt", encoding="utf-8") as text:
+        for line in text:
+            yield line.rstrip("\n")
+
+
+def texts_of(data: Path) -> Texts:
+    """Text of every language there, with all Turkish files for Turkish."""
+    found: Texts = {file.name.split(".")[0]: partial(lines, file) for file in sorted((data / "text").glob("*.txt.gz"))}
+    turkish = [data / "text/tr.txt.gz", *sorted((data / "text-tr").glob("*.txt.gz"))]
+    found[TARGET] = lambda: chain.from_iterable(lines(file) for file in turkish)
+    return found
+
+
+def ntrex(data: Path) -> dict[str, list[str]]:
+    """NTREX-128: the same 1,997 sentences in every language."""
+    with gzip.open(data / "bitext/ntrex128.tsv.gz", "rt", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return {lang: [row[lang] for row in rows] for lang in rows[0] if lang not in ("id", "doc")}
+
+
+def tokens(files: TokenizerFiles, texts: list[str]) -> int:
+    """Tokens without the template's."""
+    return sum(len(e.ids) for e in files.load().encode_batch_fast(texts, add_special_tokens=False))
+
+
+def operate(teacher: TokenizerFiles, size: int, data: Path) -> dict[str, Any]:
+    """Time the surgery and measure the student on NTREX-128."""
+    texts = texts_of(data)
+    started = time.monotonic()
+    counting = teacher.load()
+    for open_texts in texts.values():
+        count_words(counting, open_texts())
+    reading = time.monotonic() - started
+    started = time.monotonic()
+    made = specialize(teacher, texts, target=TARGET, config=TokenizerConfig(vocab_size=size))
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    test = ntrex(data)
+    words = sum(len(text.split()) for text in test[TARGET])
+    before, after = ({lang: tokens(files, own) for lang, own in test.items()} for files in (teacher, made.files))
+    others = {lang: after[lang] / before[lang] - 1 for lang in test if lang not in (TARGET, "en")}
+    return {
+        "teacher_size": len(teacher.load().get_vocab(with_added_tokens=True)),
+        "seconds_reading": reading,
+        "seconds_after_reading": seconds - reading,
+        "peak_gib": peak,
+        "target": [before[TARGET] / words, after[TARGET] / words],
+        "english": after["en"] / before["en"] - 1,
+        "others": statistics.mean(others.values()),
+        "worst": sorted(others.items(), key=lambda item: -item[1])[:5],
+        "languages": len(others),
+        "native": native(made.files, texts, test[TARGET]),
+        **{k: v for k, v in made.summary().items() if k not in ("new_characters", "normalizer_changes")},
+    }
+
+
+def native(student: TokenizerFiles, texts: Texts, test: list[str]) -> dict[str, float]:
+    """Tokens on the target against a BPE trained from nothing on its text with as many tokens as the student uses."""
+    from tokenizers import Tokenizer, models, trainers
+
+    plain = student.load()
+    used = {
+        number for e in plain.encode_batch_fast(list(texts[TARGET]()), add_special_tokens=False) for number in e.ids
+    }
+    trained = Tokenizer(models.BPE())
+    if student.spec["normalizer"]:
+        trained.normalizer = plain.normalizer
+    trained.pre_tokenizer = teachers.word_splitter(plain)
+    trainer = trainers.BpeTrainer(vocab_size=len(used), show_progress=False, max_token_length=16)
+    trained.train_from_iterator(texts[TARGET](), trainer)
+    theirs = sum(len(e.ids) for e in trained.encode_batch_fast(test, add_special_tokens=False))
+    return {"tokens_used": len(used), "ratio": tokens(student, test) / theirs}
+
+
+def tekken(data: Path, _: Path) -> dict[str, Any]:
+    """Byte-level BPE: Tekken halved for Turkish."""
+    return operate(teachers.tekken(), 65_536, data)
+
+
+def mistral(data: Path, _: Path) -> dict[str, Any]:
+    """BPE with byte fallback: Mistral's first tokenizer, same size, for Turkish."""
+    return operate(teachers.mistral_v1(), 32_000, data)
+
+
+def gemma(data: Path, work: Path) -> dict[str, Any]:
+    """A tokenizer of Gemma's shape, halved for Turkish."""
+    folder = work / "gemma-shaped"
+    if not (folder / "tokenizer.json").exists():
+        every = texts_of(data)
+        teachers.gemma_shaped(chain.from_iterable(own() for own in every.values())).write(folder)
+    return operate(TokenizerFiles.read(folder), 131_072, data)
+
+
+def unigram(data: Path, work: Path) -> dict[str, Any]:
+    """A Unigram tokenizer of 64,000 pieces trained on all languages but with little Turkish, halved."""
+    folder = work / "unigram"
+    if not (folder / "tokenizer.json").exists():
+        every = texts_of(data)
+        every[TARGET] = partial(lines, data / "text/tr.txt.gz")
+        teachers.unigram(chain.from_iterable(own() for own in every.values()), 64_000).write(folder)
+    return operate(TokenizerFiles.read(folder), 32_000, data)
+
+
+def map_rows(data: Path, work: Path) -> dict[str, Any]:
+    """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
+    teacher = TokenizerFiles.read(work / "gemma-shaped")
+    student = specialize(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072)).files
+    rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
+    started = time.monotonic()
+    found = map_vocabulary(teacher, student)
+    mapped = time.monotonic() - started
+    made = mean_rows(found, rows)
+    total = time.monotonic() - started
+    counts = {kind.name.lower(): found.count(kind) for kind in Kind}
+    return {"seconds_map": mapped, "seconds_map_and_rows": total, "shape": list(made.shape), **counts}
+
+
+def identity(data: Path) -> dict[str, int]:
+    """Lines of all text on which the teacher's own vocabulary, asked for, gives other ids."""
+    found = {}
+    for name, teacher in (("tekken", teachers.tekken()), ("mistral", teachers.mistral_v1())):
+        size = len(teacher.load().get_vocab(with_added_tokens=True))
+        config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
+        same = specialize(
+            teacher, {TARGET: partial(lines, data / "text/tr.txt.gz")}, target=TARGET, config=config
+        ).files
+        before, after = teacher.load(), same.load()
+        found[name] = sum(
+            a.ids != b.ids
+            for own in texts_of(data).values()
+            for a, b in zip(*(t.encode_batch_fast(list(own())) for t in (before, after)), strict=True)
+        )
+    return found
+
+
+def row(name: str, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    before, after = found["target"]
+    cells = [
+        name,
+        f"{found['teacher_size']:,} -> {found['vocab_size']:,}",
+        f"{found['kept']:,} + {found['added']:,}",
+        f"{found['added_reachable'] / max(found['added'], 1):.0%}",
+        f"{before:.2f} -> {after:.2f}",
+        f"{found['english']:+.1%}",
+        f"{found['others']:+.1%}",
+        f"{found['native']['ratio']:.3f}",
+        f"{found['seconds_after_reading']:.0f}",
+        f"{found['seconds_reading']:.0f}",
+        f"{found['peak_gib']:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+TITLES = {
+    "tekken": "Tekken, byte-level BPE (mistral-common)",
+    "gemma": "Gemma-shaped, BPE with byte fallback (trained here)",
+    "mistral": "Mistral v1, BPE with byte fallback (mistral-common)",
+    "unigram": "Unigram (trained here)",
+}
+
+
+HEAD = (
+    "teacher",
+    "tokens",
+    "kept + new",
+    "new reachable",
+    "Turkish tokens per word",
+    "English",
+    "other languages",
+    "against native",
+    "seconds",
+    "reading",
+    "peak GiB",
+)
+LEGEND = """\
+Turkish, English and the mean of the other languages: NTREX-128, tokens against the teacher's. Against native: Turkish tokens
+over those of a BPE trained from nothing on the same Turkish text with as many tokens as the student uses of it. Seconds: the
+plan and the files, after the words of all text were counted (reading).
+"""
+
+
+def details(name: str, found: dict[str, Any]) -> str:
+    """What the table has no room for."""
+    worst = ", ".join(f"{lang} {change:+.0%}" for lang, change in found["worst"])
+    sources = ", ".join(f"{count:,} {rule}" for rule, count in found["sources"].items())
+    return f"{name}: {found['languages']} other languages, worst {worst}; placed by rule: {sources}.\n"
+
+
+def document(work: Path) -> None:
+    """Write what was measured."""
+    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(work.glob("*.json"))}
+    here = [(title, found[name]) for name, title in TITLES.items() if name in found]
+    text = [
+        f"Written by `python -m benchmarks.surgery --data DATA` on {time.strftime('%Y-%m-%d')}; two CPU cores, with other",
+        "work on the machine at the same time.",
+        "",
+        "| " + " | ".join(HEAD) + " |",
+        "|" + "---|" * len(HEAD),
+        *(row(title, own) for title, own in here),
+        "",
+        LEGEND,
+        *(details(title, own) for title, own in here),
+    ]
+    if "map" in found:
+        own = found["map"]
+        kinds = ", ".join(f"{own[kind.name.lower()]:,} {kind.name.lower()}" for kind in Kind)
+        text.append(
+            f"Map for {own['shape'][0]:,} x {own['shape'][1]} from 262,144 x 768: {own['seconds_map']:.1f} s, with the new "
+            f"rows {own['seconds_map_and_rows']:.1f} s ({kinds}).\n"
+        )
+    if "identity" in found:
+        counts = ", ".join(f"{name} {count}" for name, count in found["identity"].items())
+        text.append(f"Lines of all the text with other ids when the teacher's own vocabulary is asked for: {counts}.\n")
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    body = "\n".join(text)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure what is asked for, each part in a process of its own so that peaks are its own."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("surgery-benchmark"))
+    parser.add_argument("--only", choices=[*PARTS, "identity", "none"], help="none: write from what is there")
+    parser.add_argument("--here", action="store_true", help="measure in this process")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    parts = {"tekken": tekken, "gemma": gemma, "mistral": mistral, "unigram": unigram, "map": map_rows}
+    if args.here:
+        found = identity(args.data) if args.only == "identity" else parts[args.only](args.data, args.work)
+        (args.work / f"{args.only}.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+        return
+    for name in [*PARTS, "identity"] if args.only is None else [args.only]:
+        if name != "none":
+            command = [sys.executable, "-m", "benchmarks.surgery", "--data", str(args.data), "--work", str(args.work)]
+            subprocess.run([*command, "--only", name, "--here"], check=True)
+    document(args.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Measures of tokenizers against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from hub_tools.surgery.report import measure, parity
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    # Words: "ab" is one token, "abc" two.
+    made = Tokenizer(models.WordPiece({"[UNK]": 0, "ab": 1, "##c": 2, "d": 3}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return made
+
+
+def test_counts(tokenizer: Tokenizer) -> None:
+    found = measure(tokenizer, ["ab abc", "d é"], "tr", "[UNK]")
+    assert (found.tokens, found.words, found.characters, found.bytes) == (5, 4, 7, 8)
+    assert (found.continued, found.unknown, found.used) == (1, 1, 4)
+    assert found.figures()["tokens_per_word"] == 1.25
+    assert found.figures()["bytes_per_token"] == 1.6
+
+
+def test_fertility_is_per_character_where_words_are_not_spaced(tokenizer: Tokenizer) -> None:
+    assert measure(tokenizer, ["ab abc"], "zh", "[UNK]").per_unit == 3 / 5
+
+
+def test_renyi_efficiency_is_one_when_all_tokens_are_used_alike(tokenizer: Tokenizer) -> None:
+    even = measure(tokenizer, ["abc d x"], "tr", "[UNK]")
+    assert even.renyi == pytest.approx(1)
+    # Two of four tokens, half each: log 2 / log 4.
+    assert measure(tokenizer, ["abc"], "tr", "[UNK]").renyi == pytest.approx(math.log(2) / math.log(4))
+
+
+def test_parity(tokenizer: Tokenizer) -> None:
+    assert parity(tokenizer, [("ab", "abc"), ("d", "abc d")]) == 2.5
