@@ -218,9 +218,9 @@ HEAD = (
     "peak GiB",
 )
 LEGEND = """\
-Turkish, English and the mean of the other languages: NTREX-128, tokens against the teacher's. Against native: Turkish tokens
-over those of a BPE trained from nothing on the same Turkish text with as many tokens as the student uses of it. Seconds: the
-plan and the files, after the words of all text were counted (reading).
+Turkish, English and the mean of the other languages: NTREX-128, tokens against the teacher's. Against native: Turkish
+tokens over those of a BPE trained from nothing on the same Turkish text with as many tokens as the student uses of it.
+Seconds: the plan and the files, after the words of all text were counted (reading).
 """
 
 
@@ -236,8 +236,8 @@ def document(work: Path) -> None:
     found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(work.glob("*.json"))}
     here = [(title, found[name]) for name, title in TITLES.items() if name in found]
     text = [
-        f"Written by `python -m benchmarks.surgery --data DATA` on {time.strftime('%Y-%m-%d')}; two CPU cores, with other",
-        "work on the machine at the same time.",
+        f"Written by `python -m benchmarks.surgery --data DATA` on {time.strftime('%Y-%m-%d')}; two CPU cores, with",
+        "other work on the machine at the same time.",
         "",
         "| " + " | ".join(HEAD) + " |",
         "|" + "---|" * len(HEAD),
@@ -250,8 +250,8 @@ def document(work: Path) -> None:
         own = found["map"]
         kinds = ", ".join(f"{own[kind.name.lower()]:,} {kind.name.lower()}" for kind in Kind)
         text.append(
-            f"Map for {own['shape'][0]:,} x {own['shape'][1]} from 262,144 x 768: {own['seconds_map']:.1f} s, with the new "
-            f"rows {own['seconds_map_and_rows']:.1f} s ({kinds}).\n"
+            f"Map for {own['shape'][0]:,} x {own['shape'][1]} from 262,144 x 768: {own['seconds_map']:.1f} s, with the "
+            f"new rows {own['seconds_map_and_rows']:.1f} s ({kinds}).\n"
         )
     if "identity" in found:
         counts = ", ".join(f"{name} {count}" for name, count in found["identity"].items())

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from hub_tools.errors import UserError
 from hub_tools.progress import bar, log
 from hub_tools.run_folder import read_json, write_json
-from hub_tools.sources import Source, read_table
+from hub_tools.sources import NoSuchTextError, Source, read_table
 
 # One text in 50 is set aside; never trained on, it measures how near the student came to the teacher.
 HELDOUT_ONE_IN = 50
@@ -176,9 +176,13 @@ def _build_language(
 
 def _raw_texts(sources: list[Source], counts: Counter[str]) -> Iterator[str]:
     for source in sources:
-        for text in source.open():
-            counts["read"] += 1
-            yield text
+        try:
+            for text in source.open():
+                counts["read"] += 1
+                yield text
+        except NoSuchTextError as error:
+            # Few datasets have all languages; without text for the target, `build_corpus` stops.
+            log.warning("  %s", error)
 
 
 def _admit(text: str, seen: set[bytes], split_of: Callable[[str], str], counts: Counter[str]) -> str:

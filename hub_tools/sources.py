@@ -32,6 +32,10 @@ _TEXT_COLUMNS = ("text", "sentence", "content")
 Row = dict[str, Any]
 
 
+class NoSuchTextError(UserError):
+    """A Hub dataset exists but has no such language."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Texts of one language from one place.
@@ -143,13 +147,23 @@ def _stream(seed: int, name: str, config: str, split: str, column: str) -> Itera
 
     try:
         stream = load_dataset(name, config or None, split=split, streaming=True)
+    except ValueError as error:
+        # How datasets says that there is no such configuration or split.
+        raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
+    except Exception as error:
+        raise _explained(error, name, config) from error
+    try:
         for row in stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER):
             yield _cell(row, column, name)
     except UserError:
         raise
     except Exception as error:
-        message = explain_hub(error, f"dataset {':'.join(filter(None, (name, config)))!r}")
-        raise UserError(message or f"Could not read dataset {name!r} from the Hub: {error}") from error
+        raise _explained(error, name, config) from error
+
+
+def _explained(error: Exception, name: str, config: str) -> UserError:
+    message = explain_hub(error, f"dataset {':'.join(filter(None, (name, config)))!r}")
+    return UserError(message or f"Could not read dataset {name!r} from the Hub: {error}")
 
 
 def _cell(row: Row, column: str, name: str) -> str:

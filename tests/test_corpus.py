@@ -190,3 +190,19 @@ def test_languages_are_balanced_around_the_chosen_ones() -> None:
 def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
         check_language(code)
+
+
+def test_a_dataset_that_lacks_a_language_is_said_and_the_rest_is_read(
+    tmp_path: Path, minilm_files: TokenizerFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A dataset in a folder goes the same way through the library as one on the Hub.
+    (tmp_path / "set").mkdir()
+    card = "---\nconfigs:\n- config_name: tr\n  data_files: tr.jsonl\n---\n"
+    (tmp_path / "set/README.md").write_text(card, encoding="utf-8")
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in SENTENCES)
+    (tmp_path / "set/tr.jsonl").write_text(rows, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    corpus = build(tmp_path, minilm_files, "set:{lang}", [])
+    assert corpus.languages == ("tr",)
+    assert len(list(corpus.texts("tr"))) > 200
+    assert "Dataset 'set' has no 'en' with split 'train'" in caplog.text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
@@ -90,3 +91,28 @@ def test_letters_with_two_marks_are_kept(minilm_files: TokenizerFiles) -> None:
     change = adapt(minilm_files, "vi", ["Tiếng Việt có nhiều dấu, ví dụ như ế và ề."] * 5)
     assert normalize(change, "Tiếng Việt") == "tiếng việt"
     assert normalize(change, "über") == "uber"
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        # ALBERT's: strips before it lower-cases.
+        normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]),
+        normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]),
+    ],
+)
+def test_normalizers_of_other_families_are_mended_too(teacher: normalizers.Normalizer) -> None:
+    spec = json.loads(teacher.__getstate__())
+    change = adapt_normalizer(teacher, spec, "tr", TURKISH)
+    assert normalize(change, "ÇĞÖŞÜ İstanbul café") == "çğöşü istanbul cafe"
+    assert normalize(change, "SIĞINAK FIFA") == "sığınak fifa"
+    assert {"ç", "ğ", "ş"} <= set(change.letters)
+    kept = adapt_normalizer(teacher, spec, "de", ["Ein Haus am See."] * 50)
+    assert kept.normalizer is teacher
+
+
+def test_lower_casing_alone_is_mended_for_turkish_only() -> None:
+    teacher = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    spec = json.loads(teacher.__getstate__())
+    assert normalize(adapt_normalizer(teacher, spec, "tr", TURKISH), "IŞIK İYİ café") == "ışık iyi café"
+    assert adapt_normalizer(teacher, spec, "fr", ["Déjà vu."]).normalizer is teacher

@@ -6,13 +6,14 @@ writes, lower-cases them by the language's rule, and treats every other characte
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenizers import Regex, normalizers
+from tokenizers import Regex, Tokenizer, normalizers
 
 from hub_tools.languages import TURKIC_I
 
@@ -56,37 +57,72 @@ def adapt_normalizer(
     Returns:
         The teacher's normalizer itself where it loses nothing.
     """
-    if normalizer is None or spec is None or spec["type"] != "BertNormalizer":
-        return NormalizerChange(normalizer=normalizer)
-    lowercase = bool(spec["lowercase"])
-    strips = lowercase if spec["strip_accents"] is None else bool(spec["strip_accents"])
-    turkic = lang in TURKIC_I and lowercase
-    letters = _lost_letters(normalizer, texts, turkic) if strips else ()
+    steps = _flat(spec)
+    lowercases, strips = any(map(_lowercases, steps)), any(map(_strips, steps))
+    turkic = lang in TURKIC_I and lowercases
+    letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
     if not letters and not turkic:
         return NormalizerChange(normalizer=normalizer)
-    steps: list[Normalizer] = [
-        normalizers.BertNormalizer(
-            clean_text=spec["clean_text"],
-            handle_chinese_chars=spec["handle_chinese_chars"],
-            strip_accents=False,
-            lowercase=False,
-        ),
-        normalizers.NFC(),
-    ]
+    changed: list[Normalizer] = []
+    lowered = False
+    for step in steps:
+        changed += _kept_part(step)
+        if _lowercases(step):
+            # The rules for capitals are written for composed letters; stripping decomposes again.
+            capital_rules = _turkic_capitals(lang) if turkic else ()
+            changed += [*([normalizers.NFC()] if turkic and strips else []), *capital_rules, normalizers.Lowercase()]
+            lowered = True
+        if _strips(step):
+            capitals = (
+                [] if lowered else [*(c.upper() for c in letters if len(c.upper()) == 1), *("İ" if turkic else "")]
+            )
+            changed += _strip_marks_except([*letters, *capitals])
     notes = []
     if turkic:
-        steps += [normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i")]
         notes.append(
             "İ becomes i; I becomes ı in a word that also has one of "
             + " ".join(sorted(TURKIC_I[lang] + "İ"))
             + ", and i elsewhere, as the teacher reads it."
         )
-    if lowercase:
-        steps.append(normalizers.Lowercase())
     if strips:
-        steps += _strip_marks_except(letters, both_cases=not lowercase)
         notes.append(f"Kept where the teacher's normalizer destroys them: {' '.join(letters)}")
-    return NormalizerChange(normalizer=normalizers.Sequence(steps), letters=letters, notes=tuple(notes))
+    return NormalizerChange(normalizer=normalizers.Sequence(changed), letters=letters, notes=tuple(notes))
+
+
+def _flat(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The steps of a normalizer, those of sequences within it too."""
+    if spec is None:
+        return []
+    if spec["type"] != "Sequence":
+        return [spec]
+    return [step for part in spec["normalizers"] for step in _flat(part)]
+
+
+def _lowercases(step: dict[str, Any]) -> bool:
+    return step["type"] == "Lowercase" or (step["type"] == "BertNormalizer" and bool(step["lowercase"]))
+
+
+def _strips(step: dict[str, Any]) -> bool:
+    """Whether a step removes accents."""
+    if step["type"] == "BertNormalizer":
+        return bool(step["lowercase"] if step["strip_accents"] is None else step["strip_accents"])
+    return bool(step["type"] == "StripAccents")
+
+
+def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
+    """What a step does besides lower-casing and stripping."""
+    if step["type"] in ("Lowercase", "StripAccents"):
+        return []
+    if step["type"] == "BertNormalizer":
+        step = {**step, "strip_accents": False, "lowercase": False}
+    model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    spec = {"version": "1.0", "added_tokens": [], "normalizer": step, "model": model}
+    own = Tokenizer.from_str(json.dumps(spec)).normalizer
+    return [own, normalizers.NFC()] if step["type"] == "BertNormalizer" else [own]
+
+
+def _turkic_capitals(lang: str) -> tuple[Normalizer, ...]:
+    return (normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i"))
 
 
 def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> tuple[str, ...]:
@@ -98,7 +134,9 @@ def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) ->
     enough = LETTER_SHARE * sum(letters.values())
     # A mark alone is normalized differently from one after a letter, hence the x.
     lost = [
-        c for c, n in letters.items() if n >= enough and normalizer.normalize_str("x" + c) != "x" + c and _has_mark(c)
+        c
+        for c, n in letters.items()
+        if n >= enough and _has_mark(c) and c not in unicodedata.normalize("NFC", normalizer.normalize_str("x" + c))
     ]
     return tuple(sorted(lost, key=lambda c: (-letters[c], c)))
 
@@ -108,12 +146,10 @@ def _has_mark(character: str) -> bool:
     return any(unicodedata.category(c) == "Mn" for c in unicodedata.normalize("NFD", character))
 
 
-def _strip_marks_except(letters: tuple[str, ...], *, both_cases: bool) -> list[Normalizer]:
+def _strip_marks_except(letters: list[str]) -> list[Normalizer]:
     """Decompose, put the language's letters together again, drop every other combining mark."""
     marks = [c for c in letters if unicodedata.category(c) == "Mn"]
     composed = [c for c in letters if c not in marks]
-    if both_cases:
-        composed += [c.upper() for c in composed if len(c.upper()) == 1]
     # Longest first: ế must not be taken for ê and a mark.
     composed.sort(key=lambda c: -len(unicodedata.normalize("NFD", c)))
     keep = "".join(rf"\x{{{ord(c):X}}}" for c in marks)
