@@ -83,14 +83,18 @@ def measure(data: Path, output: Path) -> dict[str, Any]:
         texts = [row[s] for row in table(data / f"sts/stsb-{lang}-test.tsv.gz") for s in ("sentence1", "sentence2")]
         for name, folder in (("teacher", demo_teacher()), ("student", output / "student")):
             tokens[lang, name] = measure_tokens(TokenizerFiles.read(folder).load(), texts, lang, "[UNK]").per_unit
-    return {"report": report, "rows": rows, "tokens": tokens}
+    written = (output / "report.json").stat().st_mtime
+    return {"report": report, "rows": rows, "tokens": tokens, "written": written}
 
 
 def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
     """Markdown of a row of experiments."""
     report, rows, tokens = found["report"], found["rows"], found["tokens"]
+    written = time.strftime("%Y-%m-%d", time.localtime(found["written"]))
     lines = [
         f"### {title}",
+        "",
+        f"Measured on {written}.",
         "",
         "```",
         shown,
@@ -155,7 +159,9 @@ def main() -> None:
             ["--parallel", str(pairs), "--steps", STEPS],
         ),
     }
-    text = [f"Written by `python benchmarks/results.py --data DATA` on {time.strftime('%Y-%m-%d')}.", ""]
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    old, _, after = rest.partition(END)
+    text = ["Written by `python benchmarks/results.py --data DATA`.", ""]
     for name, (title, extra) in rows.items():
         output = args.output / name
         line = command(args.data, output, extra)
@@ -168,9 +174,15 @@ def main() -> None:
                 .replace(str(demo_teacher()), "MINILM")
             )
             text += section(title, shown.replace(str(args.output), "runs"), measure(args.data, output))
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
+        else:
+            text += earlier(title, old)
     DOCUMENT.write_text(before + BEGIN + "\n\n" + "\n".join(text) + "\n" + END + after, encoding="utf-8")
+
+
+def earlier(title: str, old: str) -> list[str]:
+    """The section that an earlier call wrote, when its run is no longer there."""
+    sections = old.split("### ")
+    return [f"### {found.rstrip()}\n" for found in sections if found.startswith(title)]
 
 
 if __name__ == "__main__":
