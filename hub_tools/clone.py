@@ -115,7 +115,7 @@ def _replace_rows(transformer: Any, rows: NDArray[np.float32], dtype: Any, token
     import torch
 
     old = transformer.get_input_embeddings()
-    ids = tokenizer.load().get_vocab(with_added_tokens=True)
+    ids = tokenizer.ids
     padding_idx = ids.get(tokenizer.settings.get("pad_token", "")) if old.padding_idx is not None else None
     new = torch.nn.Embedding(len(rows), rows.shape[1], padding_idx=padding_idx, dtype=dtype)
     with torch.no_grad():

@@ -45,7 +45,7 @@ def compare(
     """
     tokenizers = {name: TokenizerFiles.read(find_tokenizer(name)) for name in dict.fromkeys(names)}
     found: dict[str, Any] = {
-        "vocabulary": {n: f.load().get_vocab_size(with_added_tokens=True) for n, f in tokenizers.items()},
+        "vocabulary": {n: len(f.ids) for n, f in tokenizers.items()},
         "text": side_by_side(tokenizers, _texts(text, lang)),
         "parity": _parity(tokenizers, parallel) if parallel else {},
     }

@@ -308,7 +308,7 @@ def plan(config: RunConfig) -> str:
 
     job = Job(config)
     teacher = job.teacher
-    theirs = len(TokenizerFiles.read(teacher.path).load().get_vocab(with_added_tokens=True))
+    theirs = len(TokenizerFiles.read(teacher.path).ids)
     size = config.tokenizer.vocab_size or default_vocab_size(theirs)
     weights = sum(f.stat().st_size for f in teacher.path.rglob("*.safetensors"))
     rows = teacher.hidden_size * 4

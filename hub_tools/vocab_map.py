@@ -67,8 +67,8 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
         teacher: the teacher's tokenizer.
         student: any other tokenizer, of the same family or not.
     """
-    own = teacher.load().get_vocab(with_added_tokens=True)
-    tokens = sorted(student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+    own = teacher.ids
+    tokens = sorted(student.ids.items(), key=lambda item: item[1])
     new = [token for token, _ in tokens if token not in own]
     pieces = dict(zip(new, _teacher_pieces(teacher, student, new, own), strict=True)) if new else {}
     unknown = own.get(teacher.unknown or "", -1)

@@ -58,8 +58,8 @@ class Surgery:
 
     def summary(self) -> dict[str, Any]:
         """What was done, for the `tokenizer` section of the report."""
-        theirs = self.teacher.load().get_vocab(with_added_tokens=True)
-        ours = self.files.load().get_vocab(with_added_tokens=True)
+        theirs = self.teacher.ids
+        ours = self.files.ids
         kept = len(ours.keys() & theirs.keys())
         return {
             "family": self.teacher.family,
@@ -133,7 +133,7 @@ def specialize(
     size = _size(teacher, config)
     exactly = size - config.keep if config.learn is None and config.keep is not None else config.learn
     # Rows that were set aside go first, but only when something has to go.
-    everything = size >= len(teacher.load().get_vocab(with_added_tokens=True))
+    everything = size >= len(teacher.ids)
     added = [token for token in teacher.added if everything or token not in teacher.placeholders]
     if teacher.family == "WordPiece":
         learn = partial(_learn_wordpiece, student, texts[target], tables[target])
@@ -166,7 +166,7 @@ def _family(teacher: TokenizerFiles, target: WordTable | None = None) -> Bpe | U
 def _size(teacher: TokenizerFiles, config: TokenizerConfig) -> int:
     if config.vocab_size is None and config.keep is not None and config.learn is not None:
         return config.keep + config.learn
-    return config.vocab_size or default_vocab_size(len(teacher.load().get_vocab(with_added_tokens=True)))
+    return config.vocab_size or default_vocab_size(len(teacher.ids))
 
 
 def _count(student: Tokenizer, texts: Texts) -> dict[str, WordTable]:
@@ -235,7 +235,7 @@ def take_tokenizer(
     found = TokenizerFiles.read(ready)
     files = found.with_model(found.spec["model"], found.spec["normalizer"], found.added, max_seq_length)
     files.write(out)
-    ours, theirs = (f.load().get_vocab(with_added_tokens=True) for f in (files, teacher))
+    ours, theirs = (files.ids, teacher.ids)
     kept = len(ours.keys() & theirs.keys())
     return {
         "family": files.family,

@@ -102,12 +102,13 @@ class Bpe:
             (token, cost in the unit of the frequency), tokens that no text produces first.
         """
         weight = {token: frequency.get(token, 0.0) for token in self.vocabulary}
-        dead = [token for token in self.vocabulary if token not in self.parts and token not in fixed | self.atoms]
+        stay = fixed | self.atoms
+        dead = [token for token in self.vocabulary if token not in self.parts and token not in stay]
         users: Counter[str] = Counter()
         for parts in self.parts.values():
             users.update(dict.fromkeys(parts, 1))
         rank = {token: -number for token, number in self.vocabulary.items()}
-        free = [token for token in self.parts if self.parts[token] and token not in fixed | self.atoms]
+        free = [token for token in self.parts if self.parts[token] and token not in stay]
         # Of equally frequent ones the teacher's later ones go first: its order is one of frequency.
         heap = [(weight[token], rank[token], token) for token in free if not users[token]]
         heapq.heapify(heap)

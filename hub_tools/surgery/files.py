@@ -78,6 +78,11 @@ class TokenizerFiles:
         return model_vocabulary(self.spec["model"])
 
     @property
+    def ids(self) -> dict[str, int]:
+        """All tokens and their ids, added ones included."""
+        return self.vocabulary | {token["content"]: token["id"] for token in self.spec["added_tokens"]}
+
+    @property
     def unknown(self) -> str | None:
         """The token of what cannot be read, if there is one."""
         model = self.spec["model"]
