@@ -13,13 +13,15 @@ from hub_tools.config import RunConfig, build, read_toml
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
-_PLACES: dict[str, tuple[str | None, str]] = {
+PLACES: dict[str, tuple[str | None, str]] = {
     "teacher": (None, "teacher"),
     "lang": (None, "lang"),
     "output": (None, "output"),
     "device": (None, "device"),
     "precision": (None, "precision"),
     "seed": (None, "seed"),
+    "trust_remote_code": (None, "trust_remote_code"),
+    "allow_pickle": (None, "allow_pickle"),
     "corpus": ("corpus", "sources"),
     "parallel": ("corpus", "parallel"),
     "limit": ("corpus", "limit"),
@@ -85,7 +87,7 @@ def _configure(options: dict[str, Any]) -> RunConfig:
     values: dict[str, Any] = {}
     if options["config_file"]:
         values |= read_toml(Path(options["config_file"]))
-    for option, (section, key) in _PLACES.items():
+    for option, (section, key) in PLACES.items():
         given = options[option]
         if given is None or given == ():
             continue

@@ -63,7 +63,7 @@ class Job:
 
     def __init__(self, config: RunConfig) -> None:
         from hub_tools.evaluate import read_sts
-        from hub_tools.models import choose_hardware
+        from hub_tools.models import Trust, choose_hardware
 
         self.config = config
         self.languages = balanced_languages(config.lang)
@@ -71,7 +71,9 @@ class Job:
         self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
         self.parallel = _files("--parallel", config.corpus.parallel)
         self.sts = _files("--sts", config.evaluate.sts)
-        self.teacher: Teacher = find_teacher(config.teacher)
+        self.teacher: Teacher = find_teacher(
+            config.teacher, trust=Trust(code=config.trust_remote_code, pickle=config.allow_pickle)
+        )
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
         self.hardware = _remembered_hardware(config) or choose_hardware(config.device, config.precision)
@@ -208,6 +210,7 @@ class Job:
                 self.config.distill,
                 hardware=self.hardware,
                 seed=self.config.seed,
+                trust=self.teacher.trust,
             ),
         )
         # Only now: a run that was cut off just before the end still needed them.
@@ -235,6 +238,7 @@ class Job:
                 sts=self.sts,
                 hardware=self.hardware,
                 training=training,
+                trust=self.teacher.trust,
             ),
         )
 
@@ -246,6 +250,7 @@ class Job:
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
         )
         write_report(folder.root, report, self.config.target)
+        _copy_legal_files(self.teacher, folder.path("licence"))
         if report["evaluation"]:
             log.info("report: %s", folder.root / "report.md")
         return report
@@ -285,6 +290,13 @@ def find_tokenizer(name: str) -> Path:
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
     return path
+
+
+def _copy_legal_files(teacher: Teacher, out: Path) -> None:
+    """Keep the teacher's licence and notices with the run: they have to go with the student."""
+    for file in teacher.legal_files:
+        out.mkdir(exist_ok=True)
+        shutil.copyfile(file, out / file.name)
 
 
 def _files(option: str, names: tuple[str, ...]) -> list[Path]:

@@ -37,7 +37,9 @@ def build_report(
     if clone is not None:
         clone = {**_without_seconds(clone), "cosine_to_teacher": results.get("distill", {}).get("cosine_before")}
     return {
-        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision} if models else None,
+        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.licence}
+        if models
+        else None,
         "student": {**models["student"], "id": str(student)} if models else None,
         "corpus": _without_seconds(results.get("corpus")),
         "tokenizer": tokenizer,
@@ -105,13 +107,14 @@ def _table(report: Report, target: str) -> list[list[str]]:
         rows.append(
             [
                 f"{row['task']}, {row['metric']} ({row['split']}{counted})",
-                *(_figure(row["metric"], row[m]) for m in MODELS),
+                *(figure_text(row["metric"], row[m]) for m in MODELS),
             ]
         )
     return rows
 
 
-def _figure(metric: str, value: float) -> str:
+def figure_text(metric: str, value: float) -> str:
+    """A measured value as tables show it: scores x100, cosines and speeds as they are."""
     if metric == "sentences/s":
         return f"{value:.0f}"
     return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"
@@ -143,7 +146,7 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     lines = [
         f"# A {name_of(target)} student of {report['teacher']['id']}",
         "",
-        *_markdown_table(table),
+        *markdown_table(table),
         "",
         "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision.",
         "",
@@ -157,12 +160,13 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     if report["searches"]:
         lines += ["", "## Searches", "", "```", *_search_lines(report), "```"]
     timings = [["stage", "seconds"], *([stage, f"{seconds:.0f}"] for stage, seconds in report["timings"].items())]
-    lines += ["", "## Time", "", *_markdown_table(timings)]
+    lines += ["", "## Time", "", *markdown_table(timings)]
     lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(rows: list[list[str]]) -> list[str]:
+def markdown_table(rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row is its head, the first column is aligned left."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
 
@@ -191,7 +195,7 @@ def _text_lines(corpus: dict[str, Any]) -> list[str]:
     columns = ("read", "kept", "heldout", "dropped_duplicate", "dropped_in_heldout_pairs", "dropped_empty")
     rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
     rows += [[name_of(lang), *(f"{own.get(c, 0):,}" for c in columns)] for lang, own in corpus["text"].items()]
-    lines = _markdown_table(rows)
+    lines = markdown_table(rows)
     if pairs := corpus["parallel"]:
         kept, heldout = pairs["kept"], pairs.get("heldout", 0)
         lines += ["", f"Parallel text: {kept:,} pairs kept of {pairs['read']:,}, {heldout:,} of them held out."]

@@ -408,9 +408,7 @@ class _Handler(BaseHTTPRequestHandler):
         xet = self.hub.xet_hashes().get(blob.sha256)
         if xet:
             large["X-Xet-Hash"] = xet
-            large["X-Xet-Refresh-Route"] = (
-                f"{self.hub.endpoint}/api/{repo.kind}s/{repo.id}/xet-read-token/{commit.oid}"
-            )
+            large["X-Xet-Refresh-Route"] = f"{self.hub.endpoint}/api/{repo.kind}s/{repo.id}/xet-read-token/{commit.oid}"
         self._send(302, b"", {**headers, **large})
 
     def _file(self, content: bytes, headers: dict[str, str]) -> None:
