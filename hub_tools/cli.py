@@ -34,6 +34,9 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "batch_tokens": ("distill", "batch_tokens"),
     "learning_rate": ("distill", "learning_rate"),
     "sts": ("evaluate", "sts"),
+    "push_to_hub": ("publish", "namespace"),
+    "private": ("publish", "private"),
+    "name": ("publish", "name"),
 }
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 _ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
@@ -62,9 +65,17 @@ _OPTIONS = [
     click.option("--device", type=_ONE_OF_DEVICES, help="[default: auto]"),
     click.option("--precision", type=_ONE_OF_PRECISIONS, help="[default: auto]"),
     click.option("--seed", type=int, metavar="N", help="[default: 42]"),
+    click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that the teacher brings."),
+    click.option("--allow-pickle", is_flag=True, default=None, help="Load teacher weights that are no safetensors."),
     click.option("--config", "config_file", metavar="FILE", help="TOML file with any of these; the command line wins."),
     click.option("--resume/--fresh", default=True, help="Use finished stages again, or start anew. [default: resume]"),
     click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
+]
+# Where a whole job is published; the stages push nothing.
+_PUSH_OPTIONS = [
+    click.option("--push-to-hub", metavar="NAMESPACE", help="Publish on the Hub as this user or organization."),
+    click.option("--private", is_flag=True, default=None, help="Publish in private repos."),
+    click.option("--name", metavar="NAME", help="Name of the model repo. [default: TEACHER-LANG]"),
 ]
 
 _STAGE_HELP = {
@@ -77,10 +88,13 @@ _STAGE_HELP = {
 }
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def _with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _configure(options: dict[str, Any]) -> RunConfig:
@@ -88,7 +102,7 @@ def _configure(options: dict[str, Any]) -> RunConfig:
     if options["config_file"]:
         values |= read_toml(Path(options["config_file"]))
     for option, (section, key) in PLACES.items():
-        given = options[option]
+        given = options.get(option)
         if given is None or given == ():
             continue
         place = values if section is None else values.setdefault(section, {})
@@ -112,7 +126,7 @@ def _work(options: dict[str, Any], last: str) -> None:
 
 
 def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
-    if last == "evaluate":
+    if last in ("evaluate", "publish"):
         from hub_tools.report import summary
 
         click.echo(summary(report, config.target))
@@ -122,7 +136,7 @@ def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
 @click.group(
     invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@_with_options
+@_with_options(*_OPTIONS, *_PUSH_OPTIONS)
 @click.version_option(package_name="hub-tools")
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
@@ -133,12 +147,16 @@ def main(context: click.Context, /, **options: Any) -> None:
     """
     given = {name: value for name, value in options.items() if _was_given(context, name)}
     context.obj = given
+    if context.invoked_subcommand in _STAGE_HELP and {"push_to_hub", "private", "name"} & set(given):
+        raise UsageError(
+            "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
+        )
     if given and context.invoked_subcommand not in (None, *_STAGE_HELP):
         raise UsageError(f"Options of {context.invoked_subcommand} stand after its name.")
     if context.invoked_subcommand is None:
         if not given.get("teacher") and not given.get("config_file"):
             raise UsageError("Missing --teacher (a Hub id or a folder). `hub-distill --help` lists the options.")
-        _work(options, last="evaluate")
+        _work(options, last="publish")
 
 
 def _was_given(context: click.Context, name: str) -> bool:
@@ -147,7 +165,7 @@ def _was_given(context: click.Context, name: str) -> bool:
 
 def _add_stage(name: str, text: str) -> None:
     @main.command(name, help=text)
-    @_with_options
+    @_with_options(*_OPTIONS)
     @click.pass_context
     def stage(context: click.Context, /, **options: Any) -> None:
         # Options may stand before or after the stage's name.
@@ -177,6 +195,46 @@ def demo(output: str, resume: bool, dry_run: bool) -> None:
         click.echo(pipeline.plan(config))
         return
     _print_end(pipeline.run(config, fresh=not resume), config, "evaluate")
+
+
+_ONLY_HELP = (
+    "Publish this alone, with a token that may be scoped to it. Repeatable. [default: all three and a collection]"
+)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_with_options(*_PUSH_OPTIONS)
+@click.option("--only", multiple=True, type=click.Choice(["model", "tokenizer", "dataset"]), help=_ONLY_HELP)
+@click.option("--space", type=click.Path(path_type=Path), metavar="DIR", help="Publish this folder as a Space too.")
+@click.option("--tag", metavar="TAG", help="Tag the published state of each repo, e.g. v1.0.")
+@click.option("--dry-run", is_flag=True, help="List every file with its size and change nothing.")
+def publish(
+    run: Path,
+    *,
+    push_to_hub: str | None,
+    private: bool | None,
+    name: str | None,
+    only: tuple[str, ...],
+    space: Path | None,
+    tag: str | None,
+    dry_run: bool,
+) -> None:
+    """Publish a finished RUN on the Hub: model, tokenizer and the teacher's vectors, each with its card.
+
+    The dataset holds the texts of the run. Leave it out with --only model --only tokenizer where they are not
+    yours to publish.
+    """
+    from hub_tools import publish as hub
+    from hub_tools.progress import start_logging
+
+    options = {"namespace": push_to_hub, "private": private, "name": name}
+    chosen = only or hub.REPOS
+    if dry_run:
+        click.echo(hub.plan_push(run, options, only=chosen, space=space))
+        return
+    start_logging()
+    click.echo("\n".join(hub.publish(run, options, only=chosen, space=space, tag=tag)))
 
 
 @main.command()

@@ -11,6 +11,7 @@ from hub_tools.config import RunConfig, config_values, to_toml
 from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
 from hub_tools.progress import close_logging, log, start_logging
+from hub_tools.publish import REPOS, check_access, publish, repo_ids
 from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.teacher import Teacher, find_teacher
@@ -26,18 +27,19 @@ _NEEDS = {
     "embed": ("corpus",),
     "distill": ("corpus", "tokenizer", "clone", "embed"),
     "evaluate": ("corpus", "tokenizer", "clone", "embed", "distill"),
+    "publish": STAGES,
 }
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 1
 _HARDWARE = ".hardware.json"
 
 
-def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> dict[str, Any]:
+def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dict[str, Any]:
     """Do the job up to a stage, using again what is finished.
 
     Args:
         config: the options.
-        last: the stage wanted; those it needs come first.
+        last: the stage wanted; those it needs come first. `publish` pushes only where the config says so.
         fresh: forget what is finished.
 
     Returns:
@@ -47,15 +49,23 @@ def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> di
         HubToolsError: something the user can mend.
     """
     start_logging()
+    pushes = last == "publish" and config.publish.namespace is not None
+    if pushes:
+        check_access(config)
     job = Job(config)
     with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
         start_logging(folder.root / "log.txt")
         _remember_hardware(config, job.hardware)
         try:
             results = {stage: getattr(job, stage)(folder) for stage in STAGES if stage in (*_NEEDS[last], last)}
-            return job.report(folder, results)
+            report = job.report(folder, results)
         finally:
             close_logging()
+    if pushes:
+        start_logging()
+        for url in publish(config.output, {}):
+            log.info("%s", url)
+    return report
 
 
 class Job:
@@ -330,6 +340,15 @@ def plan(config: RunConfig) -> str:
         f"training     {steps} of {config.distill.batch_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",
-        f"output       {config.output}; nothing is pushed to the Hub",
+        f"output       {config.output}",
+        *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _push_plan(config: RunConfig) -> list[str]:
+    if config.publish.namespace is None:
+        return ["push         nothing is pushed to the Hub"]
+    seen = "private" if config.publish.private else "public"
+    ids = repo_ids(config)
+    return [f"push         {what} {ids[what]} ({seen})" for what in REPOS]

@@ -22,21 +22,24 @@ def reproduce(report: Report) -> tuple[str, str]:
 
     config, defaults = report["config"], _defaults(report["config"])
     words = ["hub-distill", "--teacher", _teacher_spec(report), "--lang", ",".join(config["lang"])]
-    covered = {(None, "teacher"), (None, "lang"), (None, "output"), ("publish", None)}
     for option, (section, key) in PLACES.items():
-        if (section, key) in covered or section == "publish":
-            continue
-        covered.add((section, key))
-        value, default = (place if section is None else place[section] for place in (config, defaults))
-        words += _option(option, value[key], default[key])
-    rest: dict[str, dict[str, Any]] = {}
-    for section, values in config.items():
-        if isinstance(values, dict) and section != "publish":
-            other = {k: v for k, v in values.items() if (section, k) not in covered and v != defaults[section][k]}
-            rest |= {section: other} if other else {}
-    toml = "\n".join(line for name, values in rest.items() for line in (f"[{name}]", *toml_lines(values)))
+        if section != "publish" and key not in ("teacher", "lang", "output"):
+            value, default = (place if section is None else place[section] for place in (config, defaults))
+            words += _option(option, value.get(key), default[key])
+    toml = "\n".join(_settings_without_option(config, defaults, set(PLACES.values())))
     words += ["--config", "run.toml"] if toml else []
     return shlex.join(words), toml
+
+
+def _settings_without_option(
+    config: dict[str, Any], defaults: dict[str, Any], places: set[tuple[str | None, str]]
+) -> list[str]:
+    lines = []
+    for section, values in config.items():
+        if isinstance(values, dict) and section != "publish":
+            rest = {k: v for k, v in values.items() if (section, k) not in places and v != defaults[section].get(k)}
+            lines += [f"[{section}]", *toml_lines(rest)] if rest else []
+    return lines
 
 
 def _option(option: str, value: Any, default: Any) -> list[str]:
