@@ -98,7 +98,7 @@ def tokenizer_card(report: Report, names: Names) -> str:
     usage = (
         "from transformers import AutoTokenizer\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained({literal(repo)})\n"
-        f"tokenizer.tokenize({literal(_examples(report)[0])})"
+        f"tokenizer.tokenize({literal(_example(report))})"
     )
     metadata = {
         **_common_metadata(report),
@@ -144,7 +144,7 @@ def dataset_card(report: Report, names: Names) -> str:
         columns=_columns(report),
         usage=usage,
         corpus=_corpus(report),
-        limits=_left_out(report),
+        limits=_embedded(report),
         reproduce=_reproduce(report),
         licence=_dataset_licence(report),
     )
@@ -169,7 +169,7 @@ def teacher_name(report: Report) -> str:
 def _common_metadata(report: Report) -> dict[str, Any]:
     teacher = report["teacher"]
     base = {"base_model": teacher["id"], "base_model_relation": "finetune"} if teacher["revision"] else {}
-    return {"language": _languages(report), **_licence_of(report), **base}
+    return {"language": report["config"]["lang"], **_licence_of(report), **base}
 
 
 def _model_metadata(report: Report, names: Names) -> str:
@@ -210,7 +210,7 @@ def _dataset_metadata(report: Report) -> str:
     files = [{"split": split, "path": f"{split}-*.parquet"} for split in report["embeddings"]["splits"]]
     return yaml(
         {
-            "language": _languages(report),
+            "language": _dataset_languages(report),
             **({"license": licences} if licences else {}),
             "task_categories": ["sentence-similarity", "feature-extraction"],
             "size_categories": [_size_category(report["embeddings"]["rows"])],
@@ -228,9 +228,11 @@ def _size_category(rows: int) -> str:
     return "n>1T" if place == len(steps) else f"{steps[place - 1]}<n<{steps[place]}"
 
 
-def _languages(report: Report) -> list[str]:
-    chosen = report["config"]["lang"]
-    return list(dict.fromkeys([*chosen, *report["corpus"]["text"]]))
+def _dataset_languages(report: Report) -> list[str]:
+    alone = report["config"]["embed"]["distill_limit"] != 0
+    texts = [lang for lang in report["corpus"]["text"] if alone and lang not in report["embeddings"]["left_out"]]
+    pairs = [report["config"]["lang"][0], "en"] if report["corpus"]["parallel"] else []
+    return list(dict.fromkeys([*pairs, *texts]))
 
 
 def _licence_of(report: Report) -> dict[str, str]:
@@ -284,8 +286,8 @@ def _summary(report: Report) -> str:
         f"All other weights were kept, {clone['exact']:,} embedding rows were copied and {clone['composed']:,} "
         f"composed from the teacher's. "
         f"Then the student learned the teacher's vectors in {distill['steps']:,} steps ({distill['tokens']:,} tokens), "
-        f"which took the mean cosine on held-out text from {distill['cosine_before']:.3f} to "
-        f"{distill['cosine_after']:.3f}."
+        f"which took the mean cosine on held-out text from {distill['cosine_before']:.4f} to "
+        f"{distill['cosine_after']:.4f}."
     )
 
 
@@ -305,22 +307,19 @@ def _tokenizer_summary(report: Report) -> str:
     )
 
 
-def _examples(report: Report) -> list[str]:
-    """Two texts to show: a search of the run and what the student found, or plain words."""
-    for search in report["searches"]:
-        return [search["query"], search["student"]]
-    return ["a question", "a text that answers it"]
+def _example(report: Report) -> str:
+    """A text to show: a search of the run, or plain words."""
+    return str(report["searches"][0]["query"]) if report["searches"] else "a question"
 
 
 def _usage(report: Report, repo: str) -> str:
-    query, document = map(literal, _examples(report))
     prompts = report["embeddings"].get("prompts") or {}
     encode = ("encode_query", "encode_document") if prompts.get("query") or prompts.get("document") else ("encode",) * 2
     return (
         "from sentence_transformers import SentenceTransformer\n\n"
         f"model = SentenceTransformer({literal(repo)})\n"
-        f"queries = model.{encode[0]}([{query}])\n"
-        f"documents = model.{encode[1]}([\n    {document},\n])\n"
+        f"queries = model.{encode[0]}([{literal(_example(report))}])\n"
+        f'documents = model.{encode[1]}(["a text", "another text"])\n'
         f"model.similarity(queries, documents)  # vectors have {report['student']['dim']} dimensions"
     )
 
@@ -328,11 +327,11 @@ def _usage(report: Report, repo: str) -> str:
 def _prompts(report: Report) -> str:
     prompts = {k: v for k, v in (report["embeddings"].get("prompts") or {}).items() if v}
     if not prompts:
-        return "The model needs no prompts."
+        return "The model has no prompts: it reads texts as they are."
     default = report["embeddings"].get("default_prompt_name")
     used = f"Without a name, {code(default)} is used." if default else "Without a name, none is put before the text."
     rows = [[code(name), code(json.dumps(text, ensure_ascii=False))] for name, text in prompts.items()]
-    table = markdown_table([["prompt", "text"], *rows])
+    table = markdown_table([["prompt", "text"], *rows], numbers=False)
     return "\n".join([f"Prompts saved in the model, the teacher's own. {used}", "", *table])
 
 
@@ -378,7 +377,7 @@ def _vocabulary(report: Report) -> str:
         ["measured texts that do not come back", f"{tokenizer['round_trip_failures']:,}"],
     ]
     notes = [f"- {text(note)}" for note in tokenizer.get("normalizer_changes", [])]
-    return "\n".join([*markdown_table(rows), *(["", *notes] if notes else [])])
+    return "\n".join([*markdown_table(rows, numbers=False), *(["", *notes] if notes else [])])
 
 
 def _fertility(report: Report, languages: list[str]) -> str:
@@ -411,7 +410,7 @@ def _training(report: Report) -> str:
         ["time", f"{distill['minutes']:g} minutes, {distill['tokens_per_second']:,.0f} tokens per second"],
         ["teacher's vectors", f"{embeddings['rows']:,} of {embeddings['dim']} {embeddings['dtype']}"],
     ]
-    return "\n".join(markdown_table(rows))
+    return "\n".join(markdown_table(rows, numbers=False))
 
 
 def _corpus(report: Report) -> str:
@@ -430,7 +429,7 @@ def _corpus(report: Report) -> str:
     if pairs := corpus["parallel"]:
         files = ", ".join(code(public(name)) for name in pairs["files"])
         rows.append(["parallel text, pairs", files, f"{pairs['kept']:,}", f"{pairs.get('heldout', 0):,}"])
-    return "\n".join(markdown_table(rows))
+    return "\n".join(markdown_table(rows, numbers=False))
 
 
 def _sources(report: Report, lang: str) -> list[str]:
@@ -475,6 +474,13 @@ def _left_out(report: Report) -> str:
     )
 
 
+def _embedded(report: Report) -> str:
+    """Which of the texts have a vector."""
+    limit = report["config"]["embed"]["distill_limit"]
+    part = "" if limit is None else f"At most {limit:,} monolingual texts of a language were embedded. "
+    return part + _left_out(report)
+
+
 def _vectors(report: Report) -> str:
     teacher, embeddings = report["teacher"], report["embeddings"]
     prompt = (embeddings.get("prompts") or {}).get(embeddings.get("default_prompt_name"))
@@ -489,7 +495,7 @@ def _vectors(report: Report) -> str:
         ["size", f"{embeddings['bytes'] / 1e6:,.1f} MB of parquet"],
         *([f"rows, {split}", f"{rows:,}"] for split, rows in embeddings["splits"].items()),
     ]
-    return "\n".join(markdown_table(rows))
+    return "\n".join(markdown_table(rows, numbers=False))
 
 
 def _columns(report: Report) -> str:
@@ -501,7 +507,7 @@ def _columns(report: Report) -> str:
         ["`translation`", f"{name_of(target)} text that shall have the same vector; null where there is none"],
         ["`embedding`", "the teacher's vector of `text`"],
     ]
-    return "\n".join(markdown_table(rows))
+    return "\n".join(markdown_table(rows, numbers=False))
 
 
 def _licence(report: Report) -> str:

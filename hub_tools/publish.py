@@ -39,6 +39,8 @@ _REPLACED = {
     "dataset": ["train-*.parquet", "validation-*.parquet"],
     "model": ["*.safetensors", "*.safetensors.index.json"],
 }
+# Uploaded one by one, so that a push that was cut off loses no more than one.
+_LARGE = (".parquet", ".safetensors")
 _NOT_PUBLISHED = (".*", "training.json", "manifest.json", "__pycache__", "*.pyc")
 _POSSIBLE_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -344,8 +346,9 @@ def _push(api: HfApi, repo: Repo, options: PublishConfig, tag: str | None) -> No
     _check_tag(api, repo, tag, head, changed=bool(additions or deletions))
     if additions or deletions:
         for addition in additions:
-            log.info("  %s, %s bytes", addition.path_in_repo, f"{addition.upload_info.size:,}")
-            api.preupload_lfs_files(repo.id, [addition], repo_type=repo.type)
+            if addition.path_in_repo.endswith(_LARGE):
+                log.info("  %s, %s bytes", addition.path_in_repo, f"{addition.upload_info.size:,}")
+                api.preupload_lfs_files(repo.id, [addition], repo_type=repo.type)
         commit = api.create_commit(
             repo.id,
             [*additions, *deletions],

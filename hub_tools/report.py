@@ -165,10 +165,10 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     return "\n".join(lines) + "\n"
 
 
-def markdown_table(rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table; the first row is its head, the first column is aligned left."""
+def markdown_table(rows: list[list[str]], *, numbers: bool = True) -> list[str]:
+    """Lines of a Markdown table; the first row is its head, columns of numbers after the first are aligned right."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
+    return [lines[0], "|---|" + ("---:|" if numbers else "---|") * (len(rows[0]) - 1), *lines[1:]]
 
 
 def _what_was_done(report: Report) -> list[str]:
