@@ -330,9 +330,8 @@ def _prompts(report: Report) -> str:
         return "The model has no prompts: it reads texts as they are."
     default = report["embeddings"].get("default_prompt_name")
     used = f"Without a name, {code(default)} is used." if default else "Without a name, none is put before the text."
-    rows = [[code(name), code(json.dumps(text, ensure_ascii=False))] for name, text in prompts.items()]
-    table = markdown_table([["prompt", "text"], *rows], numbers=False)
-    return "\n".join([f"Prompts saved in the model, the teacher's own. {used}", "", *table])
+    shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
+    return f"Prompts saved in the model, the teacher's own. {used}\n\n{shown}"
 
 
 def _results(report: Report) -> str:

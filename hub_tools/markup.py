@@ -23,8 +23,9 @@ def text(value: object) -> str:
 
 
 def code(value: object) -> str:
-    """A value as code inside a line."""
-    line = " ".join(str(value).replace("|", "/").split())
+    """A value as code inside a table cell or a line."""
+    # A bar ends the cell, even in code, unless it is escaped.
+    line = " ".join(str(value).replace("|", "\\|").split())
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if "`" in line else ""
     return f"{ticks}{space}{line}{space}{ticks}"
@@ -42,7 +43,15 @@ def literal(value: str) -> str:
 
 
 def yaml(values: dict[str, Any]) -> str:
-    """Metadata as the Hub reads it."""
+    """Metadata as the Hub reads it; a line break in a text could otherwise end it early."""
     from huggingface_hub import CardData
 
-    return CardData(**values).to_yaml()
+    return CardData(**_on_one_line(values)).to_yaml()
+
+
+def _on_one_line(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _on_one_line(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_on_one_line(own) for own in value]
+    return " ".join(value.split()) if isinstance(value, str) else value

@@ -165,15 +165,16 @@ def _check_trust(teacher: Teacher) -> None:
 
 def _foreign_code(path: Path) -> str | None:
     """What asks for code that is not in the installed libraries, or None."""
-    from transformers import CONFIG_MAPPING
-
     modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
     foreign = [m["type"] for m in modules if not m["type"].startswith("sentence_transformers.")]
     if foreign:
         return f"modules.json: {foreign[0]}"
     file = path / "config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not config.get("auto_map"):
+        return None
+    from transformers import CONFIG_MAPPING
+
     # A config may name code that newer versions of transformers no longer need: those load without it.
-    if config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING:
-        return f"config.json: auto_map of {config.get('model_type')!r}"
-    return None
+    known = config.get("model_type") in CONFIG_MAPPING
+    return None if known else f"config.json: auto_map of {config.get('model_type')!r}"
