@@ -302,7 +302,7 @@ def _tokenizer_summary(report: Report) -> str:
         else ""
     )
     return (
-        f"A {tokenizer['family']} tokenizer of {tokenizer['vocab_size']:,} tokens, made from that of "
+        f"A {text(tokenizer['family'])} tokenizer of {tokenizer['vocab_size']:,} tokens, made from that of "
         f"{_teacher_link(report)}: {tokenizer['kept']:,} tokens kept, {tokenizer['added']:,} learned.{measured}"
     )
 
