@@ -237,6 +237,32 @@ def publish(
     click.echo("\n".join(hub.publish(run, options, only=chosen, space=space, tag=tag)))
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="OPTIONS_OF_HUB_DISTILL...")
+@click.option("--flavor", metavar="NAME", help="Hardware, see `hf jobs hardware`. [default: a10g-small]")
+@click.option("--timeout", metavar="TIME", help="Longest time, e.g. 6h. [default: 12h]")
+@click.option("--submit", is_flag=True, help="Submit the job; without it the command is only printed.")
+@click.option("--dry-run", is_flag=True, help="Let `hf` check the job without submitting it.")
+def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, submit: bool, dry_run: bool) -> None:
+    """Do the whole job on a machine of Hugging Face Jobs, with the OPTIONS of hub-distill.
+
+    hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub NAMESPACE prints the command;
+    --submit runs it.
+    """
+    from hub_tools import jobs as remote
+
+    # The options of the whole job, less those that are about folders of this machine.
+    known = [param for param in main.params if param.name not in ("config_file", "output", "resume", "dry_run")]
+    given = click.Command("hub-distill", params=known).make_context("hub-distill jobs", list(options)).params
+    remote.check_remote(_configure({"config_file": None, **given}))
+    command = remote.job_command(options, flavor=flavor, timeout=timeout)
+    click.echo(remote.show(command))
+    if dry_run:
+        remote.run_hf([*command[:4], "--dry-run", *command[4:]])
+    elif submit:
+        remote.run_hf(command)
+
+
 @main.command()
 @click.option("--tokenizer", "tokenizers", multiple=True, required=True, metavar="ID_OR_DIR", help="Repeatable.")
 @click.option("--text", required=True, type=click.Path(dir_okay=False), help="Text file, plain or gzipped.")

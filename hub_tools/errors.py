@@ -116,7 +116,7 @@ def _explain_hub_error(error: BaseException, what: str) -> str | None:
         (
             (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError),
             f"Could not reach the Hub for {what}, and it is not in the local cache. Check the network (and that "
-            "HF_HUB_OFFLINE is not set), or give a local folder.",
+            "HF_HUB_OFFLINE is not set) and run the same command again, or give a local folder.",
         ),
         (
             hub.LocalTokenNotFoundError,

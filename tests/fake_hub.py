@@ -13,7 +13,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import yaml
 
 _LFS = re.compile(r"\.(safetensors|parquet|bin|gz|png|model)$|(^|/)tokenizer\.json$")
+_XET_ACCESS = "xet"
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _REPO = r"(?P<kind>models|datasets|spaces)/(?P<id>[^/]+/[^/]+)"
 
@@ -156,6 +157,19 @@ class FakeHub:
 
     def asked(self, pattern: str) -> list[Request]:
         return [r for r in self.requests if re.search(pattern, str(r))]
+
+    def from_xet(self, sha: str) -> bytes:
+        """A file of the Xet storage, put together for those who ask by plain HTTP, as the Hub does."""
+        import hf_xet
+
+        size = next(b.size for r in self.repos.values() for b in r.head.files.values() if b.sha256 == sha)
+        out = self.cas / sha
+        session = hf_xet.XetSession()
+        with session.new_file_download_group(
+            endpoint=f"local://{self.cas}", token=_XET_ACCESS, token_expiry_unix_secs=int(time.time()) + 3600
+        ) as group:
+            group.start_download_file(hf_xet.XetFileInfo(self.xet_hashes()[sha], size), str(out))
+        return out.read_bytes()
 
     def xet_hashes(self) -> dict[str, str]:
         """sha256 -> Xet hash of every file in the local Xet storage, read from its shards (48-byte records)."""
@@ -427,8 +441,10 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refusal(400, "content does not match its sha256")
             self.hub.lfs[sha] = self.body
             self._send(200, b"", {"ETag": f'"{sha}"'})
-        else:
+        elif sha in self.hub.lfs:
             self._file(self.hub.lfs[sha], {"ETag": f'"{sha}"'})
+        else:
+            self._file(self.hub.from_xet(sha), {"ETag": f'"{sha}"'})
 
     # -- pushing
 
@@ -469,13 +485,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _xet_token(self, kind: str, id: str, way: str) -> None:  # noqa: A002
         self._repo(kind, id, write=way == "write")
+        self._send_xet_token()
+
+    def _send_xet_token(self) -> None:
         url, expires = f"local://{self.hub.cas}", int(time.time()) + 3600
         headers = {
             "X-Xet-Cas-Url": url,
-            "X-Xet-Access-Token": "xet",
+            "X-Xet-Access-Token": _XET_ACCESS,
             "X-Xet-Token-Expiration": str(expires),
         }
-        self._json(200, {"casUrl": url, "accessToken": "xet", "exp": expires}, headers)
+        self._json(200, {"casUrl": url, "accessToken": _XET_ACCESS, "exp": expires}, headers)
 
     def _push(self, kind: str, id: str, revision: str) -> None:  # noqa: A002
         repo = self._repo(kind, id, write=True)
@@ -528,10 +547,17 @@ class _Handler(BaseHTTPRequestHandler):
         items.append({"_id": str(len(items)), "position": len(items), **item})
         self._json(200, self.hub.collections[slug])
 
+    def _bucket(self, id: str, what: str | None) -> None:  # noqa: A002
+        if what == "xet-write-token":
+            self._send_xet_token()
+        else:
+            self._json(200, {"success": True, "processed": 1, "url": f"{self.hub.endpoint}/buckets/{id}"})
+
     def _run_job(self, id: str) -> None:  # noqa: A002
         self.hub.jobs.append({"namespace": id, **json.loads(self.body)})
-        job = {"id": "job1", "createdAt": "2026-01-01T00:00:00.000Z", "owner": {"id": "1", "name": id, "type": "user"}}
-        self._json(200, {**job, "status": {"stage": "RUNNING", "message": None}, "labels": {"name": "job"}})
+        job = {"id": "job1", "createdAt": "2026-01-01T00:00:00.000Z", "labels": {"name": "job"}}
+        status, owner = {"stage": "RUNNING", "message": None}, {"id": "1", "name": id, "type": "user"}
+        self._json(200, {**job, "status": status, "owner": owner})
 
 
 def _parents(path: str) -> list[str]:
@@ -556,6 +582,7 @@ _ROUTES: list[tuple[str, str]] = [
     (r"POST /api/collections", "_create_collection"),
     (r"GET /api/collections/(?P<slug>[^/]+/[^/]+)", "_collection"),
     (r"POST /api/collections/(?P<slug>[^/]+/[^/]+)/items", "_add_item"),
+    (r"(GET|POST) /api/buckets/(?P<id>[^/]+/[^/]+)(/(?P<what>[a-z-]+))?", "_bucket"),
     (r"POST /api/jobs/(?P<id>[^/]+)", "_run_job"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/batch", "_lfs_batch"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/verify", "_lfs_verify"),
@@ -573,10 +600,9 @@ def serve(cas: Path) -> Iterator[FakeHub]:
     port = server.server_port
     hub = FakeHub(endpoint=f"http://127.0.0.1:{port}", storage=f"http://localhost:{port}", cas=cas)
     handler.hub = hub  # type: ignore[attr-defined]
-    stop: Callable[[], None] = server.shutdown
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield hub
     finally:
-        stop()
+        server.shutdown()
         server.server_close()
