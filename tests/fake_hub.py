@@ -269,8 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.cut is not None:
             self.wfile.write(content[: self.cut])
-            self.wfile.flush()
-            self._hang_up()
+            self.close_connection = True
             return
         self.wfile.write(content)
 
