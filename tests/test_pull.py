@@ -35,8 +35,10 @@ def test_only_what_is_needed_is_fetched_at_the_revision_asked_for(
     repo = hub.add("model", "ada/secret", teacher, private=True)
     repo.tags["v1"] = repo.head.oid
     repo.commit("broke it", {})
-    done = hub_distill("--teacher", "ada/secret@v1", *PLAN, cwd=tmp_path, **online)
+    push = ["--push-to-hub", "ada", "--private"]
+    done = hub_distill("--teacher", "ada/secret@v1", *PLAN, *push, cwd=tmp_path, **online)
     assert done.returncode == 0, done.stderr
+    assert "push         dataset ada/secret-tr-embeddings (private)" in done.stdout
     fetched = {r.path.partition("/resolve/")[2] for r in hub.asked("/resolve/")}
     assert {f"{repo.tags['v1']}/model.safetensors", f"{repo.tags['v1']}/tokenizer.json"} <= fetched
     assert [f for f in fetched if f.endswith((".bin", ".h5", ".gguf", ".onnx", ".py")) or "onnx" in f] == []
