@@ -351,3 +351,18 @@ def test_from_one_command_to_three_repos(
     assert f"--teacher ada/private-teacher@{repo.head.oid} " in card
     run = tmp_path / "runs/private-teacher-tr"
     check_nothing_leaked(hub, run)
+
+
+def test_signed_addresses_and_tokens_are_not_shown() -> None:
+    from types import SimpleNamespace
+
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from hub_tools.errors import explain_push
+
+    response: Any = SimpleNamespace(status_code=418, headers={}, request=None)
+    text = f"418 for url 'https://storage.example/x?X-Amz-Signature=abc' with {CANARY}"
+    said = explain_push(HfHubHTTPError(text, response=response), "model repo 'ada/x'") or ""
+    assert "https://storage.example/x" in said
+    assert "abc" not in said
+    assert CANARY not in said
