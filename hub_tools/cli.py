@@ -13,13 +13,15 @@ from hub_tools.config import RunConfig, build, read_toml
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
-_PLACES: dict[str, tuple[str | None, str]] = {
+PLACES: dict[str, tuple[str | None, str]] = {
     "teacher": (None, "teacher"),
     "lang": (None, "lang"),
     "output": (None, "output"),
     "device": (None, "device"),
     "precision": (None, "precision"),
     "seed": (None, "seed"),
+    "trust_remote_code": (None, "trust_remote_code"),
+    "allow_pickle": (None, "allow_pickle"),
     "corpus": ("corpus", "sources"),
     "parallel": ("corpus", "parallel"),
     "limit": ("corpus", "limit"),
@@ -35,6 +37,9 @@ _PLACES: dict[str, tuple[str | None, str]] = {
     "batch_tokens": ("distill", "batch_tokens"),
     "learning_rate": ("distill", "learning_rate"),
     "sts": ("evaluate", "sts"),
+    "push_to_hub": ("publish", "namespace"),
+    "private": ("publish", "private"),
+    "name": ("publish", "name"),
 }
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 _ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
@@ -66,9 +71,17 @@ _OPTIONS = [
     click.option("--device", type=_ONE_OF_DEVICES, help="[default: auto]"),
     click.option("--precision", type=_ONE_OF_PRECISIONS, help="[default: auto]"),
     click.option("--seed", type=int, metavar="N", help="[default: 42]"),
+    click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that the teacher brings."),
+    click.option("--allow-pickle", is_flag=True, default=None, help="Load teacher weights that are no safetensors."),
     click.option("--config", "config_file", metavar="FILE", help="TOML file with any of these; the command line wins."),
     click.option("--resume/--fresh", default=True, help="Use finished stages again, or start anew. [default: resume]"),
     click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
+]
+# Where a whole job is published; the stages push nothing.
+_PUSH_OPTIONS = [
+    click.option("--push-to-hub", metavar="NAMESPACE", help="Publish on the Hub as this user or organization."),
+    click.option("--private", is_flag=True, default=None, help="Publish in private repos."),
+    click.option("--name", metavar="NAME", help="Name of the model repo. [default: TEACHER-LANG]"),
 ]
 
 _STAGE_HELP = {
@@ -81,18 +94,21 @@ _STAGE_HELP = {
 }
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def _with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _configure(options: dict[str, Any]) -> RunConfig:
     values: dict[str, Any] = {}
     if options["config_file"]:
         values |= read_toml(Path(options["config_file"]))
-    for option, (section, key) in _PLACES.items():
-        given = options[option]
+    for option, (section, key) in PLACES.items():
+        given = options.get(option)
         if given is None or given == ():
             continue
         place = values if section is None else values.setdefault(section, {})
@@ -116,7 +132,7 @@ def _work(options: dict[str, Any], last: str) -> None:
 
 
 def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
-    if last == "evaluate":
+    if last in ("evaluate", "publish"):
         from hub_tools.report import summary
 
         click.echo(summary(report, config.target))
@@ -126,7 +142,7 @@ def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
 @click.group(
     invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@_with_options
+@_with_options(*_OPTIONS, *_PUSH_OPTIONS)
 @click.version_option(package_name="hub-tools")
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
@@ -137,12 +153,16 @@ def main(context: click.Context, /, **options: Any) -> None:
     """
     given = {name: value for name, value in options.items() if _was_given(context, name)}
     context.obj = given
+    if context.invoked_subcommand in _STAGE_HELP and {"push_to_hub", "private", "name"} & set(given):
+        raise UsageError(
+            "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
+        )
     if given and context.invoked_subcommand not in (None, *_STAGE_HELP):
         raise UsageError(f"Options of {context.invoked_subcommand} stand after its name.")
     if context.invoked_subcommand is None:
         if not given.get("teacher") and not given.get("config_file"):
             raise UsageError("Missing --teacher (a Hub id or a folder). `hub-distill --help` lists the options.")
-        _work(options, last="evaluate")
+        _work(options, last="publish")
 
 
 def _was_given(context: click.Context, name: str) -> bool:
@@ -151,7 +171,7 @@ def _was_given(context: click.Context, name: str) -> bool:
 
 def _add_stage(name: str, text: str) -> None:
     @main.command(name, help=text)
-    @_with_options
+    @_with_options(*_OPTIONS)
     @click.pass_context
     def stage(context: click.Context, /, **options: Any) -> None:
         # Options may stand before or after the stage's name.
@@ -181,6 +201,72 @@ def demo(output: str, resume: bool, dry_run: bool) -> None:
         click.echo(pipeline.plan(config))
         return
     _print_end(pipeline.run(config, fresh=not resume), config, "evaluate")
+
+
+_ONLY_HELP = (
+    "Publish this alone, with a token that may be scoped to it. Repeatable. [default: all three and a collection]"
+)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_with_options(*_PUSH_OPTIONS)
+@click.option("--only", multiple=True, type=click.Choice(["model", "tokenizer", "dataset"]), help=_ONLY_HELP)
+@click.option("--space", type=click.Path(path_type=Path), metavar="DIR", help="Publish this folder as a Space too.")
+@click.option("--tag", metavar="TAG", help="Tag the published state of each repo, e.g. v1.0.")
+@click.option("--dry-run", is_flag=True, help="List every file with its size and change nothing.")
+def publish(
+    run: Path,
+    *,
+    push_to_hub: str | None,
+    private: bool | None,
+    name: str | None,
+    only: tuple[str, ...],
+    space: Path | None,
+    tag: str | None,
+    dry_run: bool,
+) -> None:
+    """Publish a finished RUN on the Hub: model, tokenizer and the teacher's vectors, each with its card.
+
+    The dataset holds the texts of the run. Leave it out with --only model --only tokenizer where they are not
+    yours to publish.
+    """
+    from hub_tools import publish as hub
+    from hub_tools.progress import start_logging
+
+    options = {"namespace": push_to_hub, "private": private, "name": name}
+    chosen = only or hub.REPOS
+    if dry_run:
+        click.echo(hub.plan_push(run, options, only=chosen, space=space))
+        return
+    start_logging()
+    click.echo("\n".join(hub.publish(run, options, only=chosen, space=space, tag=tag)))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="OPTIONS_OF_HUB_DISTILL...")
+@click.option("--flavor", metavar="NAME", help="Hardware, see `hf jobs hardware`. [default: a10g-small]")
+@click.option("--timeout", metavar="TIME", help="Longest time, e.g. 6h. [default: 12h]")
+@click.option("--submit", is_flag=True, help="Submit the job; without it the command is only printed.")
+@click.option("--dry-run", is_flag=True, help="Let `hf` check the job without submitting it.")
+def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, submit: bool, dry_run: bool) -> None:
+    """Do the whole job on a machine of Hugging Face Jobs, with the OPTIONS of hub-distill.
+
+    hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub NAMESPACE prints the command;
+    --submit runs it.
+    """
+    from hub_tools import jobs as remote
+
+    # The options of the whole job, less those that are about folders of this machine.
+    known = [param for param in main.params if param.name not in ("config_file", "output", "resume", "dry_run")]
+    given = click.Command("hub-distill", params=known).make_context("hub-distill jobs", list(options)).params
+    remote.check_remote(_configure({"config_file": None, **given}))
+    command = remote.job_command(options, flavor=flavor, timeout=timeout)
+    click.echo(remote.show(command))
+    if dry_run:
+        remote.run_hf([*command[:4], "--dry-run", *command[4:]])
+    elif submit:
+        remote.run_hf(command)
 
 
 @main.command()

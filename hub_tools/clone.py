@@ -38,7 +38,7 @@ def clone(teacher: Teacher, tokenizer: Path, corpus: Corpus, out: Path, *, init:
     """
     theirs, ours = TokenizerFiles.read(teacher.path), TokenizerFiles.read(tokenizer)
     vocab_map = map_vocabulary(theirs, ours)
-    model = load_model(teacher.path, device="cpu")
+    model = load_model(teacher.path, device="cpu", trust=teacher.trust)
     embedding = backbone(model).get_input_embeddings()
     teacher_rows = embedding.weight.detach().float().numpy()
     rows = mean_rows(vocab_map, teacher_rows)

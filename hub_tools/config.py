@@ -120,6 +120,21 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishConfig:
+    """Where the results go on the Hub.
+
+    Attributes:
+        namespace: user or organization to push to; None means that nothing is pushed.
+        private: make the repos private.
+        name: name of the model repo, from which the others are made; None means TEACHER-LANG.
+    """
+
+    namespace: str | None = None
+    private: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The whole job.
 
@@ -130,6 +145,8 @@ class RunConfig:
         device: where the models run.
         precision: arithmetic of teacher and training; weights are always kept in fp32.
         seed: of every shuffle and split.
+        trust_remote_code: run Python code that comes with the teacher.
+        allow_pickle: load teacher weights that are no safetensors.
     """
 
     teacher: str
@@ -138,12 +155,15 @@ class RunConfig:
     device: Device = "auto"
     precision: Precision = "auto"
     seed: int = 42
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
 
     @property
     def target(self) -> str:
@@ -158,6 +178,7 @@ SECTIONS: dict[str, type] = {
     "embed": EmbedConfig,
     "distill": DistillConfig,
     "evaluate": EvaluateConfig,
+    "publish": PublishConfig,
 }
 
 
@@ -244,7 +265,9 @@ def _coerce(value: Any, hint: Any) -> Any:
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    return {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint).replace("typing.", ""))
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
+        hint, str(hint).replace("typing.", "")
+    )
 
 
 def _check_ranges(config: RunConfig) -> None:
@@ -296,9 +319,13 @@ def to_toml(config: RunConfig) -> str:
     values = config_values(config)
     lines = [f"{k} = {_toml_value(v)}" for k, v in values.items() if k not in SECTIONS]
     for name in SECTIONS:
-        body = [f"{k} = {_toml_value(v)}" for k, v in values[name].items() if v is not None]
-        lines += ["", f"[{name}]", *body]
+        lines += ["", f"[{name}]", *toml_lines(values[name])]
     return "\n".join(lines) + "\n"
+
+
+def toml_lines(values: dict[str, Any]) -> list[str]:
+    """Plain values as lines of a TOML section; None is left out."""
+    return [f"{k} = {_toml_value(v)}" for k, v in values.items() if v is not None]
 
 
 def _toml_value(value: Any) -> str:

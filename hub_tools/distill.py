@@ -21,7 +21,7 @@ from hub_tools.batches import TokenizedTexts, epoch_batches, pad
 from hub_tools.config import DistillConfig
 from hub_tools.embed import Embeddings
 from hub_tools.errors import UserError
-from hub_tools.models import Hardware, backbone, load_model, prepare_for_speed, save_model
+from hub_tools.models import NO_TRUST, Hardware, Trust, backbone, load_model, prepare_for_speed, save_model
 from hub_tools.progress import bar, log
 from hub_tools.run_folder import read_json, write_json
 
@@ -70,7 +70,14 @@ class Examples:
 
 
 def distill(
-    clone: Path, embeddings: Embeddings, out: Path, config: DistillConfig, *, hardware: Hardware, seed: int
+    clone: Path,
+    embeddings: Embeddings,
+    out: Path,
+    config: DistillConfig,
+    *,
+    hardware: Hardware,
+    seed: int,
+    trust: Trust = NO_TRUST,
 ) -> dict[str, Any]:
     """Train the clone on the teacher's vectors and save the student.
 
@@ -81,6 +88,7 @@ def distill(
         config: how to train.
         hardware: where to train.
         seed: of the order of the texts.
+        trust: what the teacher's files may do.
 
     Returns:
         The `distill` section of the report.
@@ -88,7 +96,7 @@ def distill(
     Raises:
         UserError: the loss is not finite, or there is no text.
     """
-    trainer = _Trainer(clone, embeddings, out, config, hardware=hardware, seed=seed)
+    trainer = _Trainer(clone, embeddings, out, config, hardware=hardware, seed=seed, trust=trust)
     trainer.train()
     return trainer.finish(clone)
 
@@ -161,6 +169,7 @@ class _Trainer:
         *,
         hardware: Hardware,
         seed: int,
+        trust: Trust = NO_TRUST,
     ) -> None:
         import torch
         from accelerate import Accelerator
@@ -170,7 +179,7 @@ class _Trainer:
         torch.manual_seed(seed)
         self.out, self.config, self.seed, self.hardware = out, config, seed, hardware
         # The model stays in eval mode: dropout would only blur a goal that is exact.
-        self.model: SentenceTransformer = load_model(clone, device=hardware.device)
+        self.model: SentenceTransformer = load_model(clone, device=hardware.device, trust=trust)
         prepare_for_speed(self.model, hardware)
         limit = self.model.max_seq_length or 512
         log.info("  tokenizing")

@@ -70,7 +70,7 @@ def embed(
         UserError: a vector is not finite; the message names the text.
     """
     out.mkdir(parents=True, exist_ok=True)
-    model = load_model(teacher.path, device=hardware.device)
+    model = load_model(teacher.path, device=hardware.device, trust=teacher.trust)
     prepare_for_speed(model, hardware)
     pairs = heldout_pairs(corpus)
     accuracy = bitext_accuracy(model, pairs, hardware) if pairs else None
@@ -94,16 +94,12 @@ def embed(
     if not any(out.glob("train-*.parquet")):
         raise UserError("There is nothing to embed: give --parallel text or a --distill-limit above 0.")
     seconds = time.monotonic() - started
-    summary = _summary(out, model)
+    summary = _summary(out, model, hardware)
     write_json(
         out / "manifest.json",
         {
             "teacher": teacher.name,
             "revision": teacher.revision,
-            "precision": hardware.precision,
-            "max_seq_length": model.max_seq_length,
-            "prompts": dict(model.prompts),
-            "default_prompt_name": model.default_prompt_name,
             **summary,
             "sha256": {file.name: hash_file(file) for file in _shards(out)},
         },
@@ -181,13 +177,21 @@ def _shards(folder: Path, name: str = "*") -> list[Path]:
     return sorted(folder.glob(f"{name}-*.parquet"))
 
 
-def _summary(out: Path, model: SentenceTransformer) -> dict[str, Any]:
+def _summary(out: Path, model: SentenceTransformer, hardware: Hardware) -> dict[str, Any]:
     files = _shards(out)
+    splits = {
+        name: sum(pq.read_metadata(file).num_rows for file in _shards(out, name)) for name in reversed(SPLITS.values())
+    }
     return {
-        "rows": sum(pq.read_metadata(file).num_rows for file in files),
+        "rows": sum(splits.values()),
+        "splits": {name: rows for name, rows in splits.items() if rows},
         "dim": model.get_embedding_dimension(),
         "dtype": "float16",
         "bytes": sum(file.stat().st_size for file in files),
+        "precision": hardware.precision,
+        "max_seq_length": model.max_seq_length,
+        "prompts": dict(model.prompts),
+        "default_prompt_name": model.default_prompt_name,
     }
 
 

@@ -18,7 +18,7 @@ from hub_tools.corpus import Corpus
 from hub_tools.embed import bitext_accuracy, encode, heldout_pairs
 from hub_tools.errors import UserError
 from hub_tools.languages import LANGUAGES
-from hub_tools.models import Hardware, describe, load_model
+from hub_tools.models import NO_TRUST, Hardware, Trust, describe, load_model
 from hub_tools.progress import log
 from hub_tools.sources import read_table, sample_file
 from hub_tools.surgery.report import sample_texts
@@ -42,6 +42,7 @@ def evaluate(
     sts: list[Path],
     hardware: Hardware,
     training: dict[str, Any],
+    trust: Trust = NO_TRUST,
 ) -> dict[str, Any]:
     """Measure the models.
 
@@ -52,6 +53,7 @@ def evaluate(
         sts: tables with columns sentence1, sentence2, score.
         hardware: where the models run; they are measured in fp32.
         training: held-out cosines over the training, as student/training.json has them.
+        trust: what the teacher's files may do.
 
     Returns:
         `evaluation` (rows of the report), `models` and `searches`.
@@ -65,7 +67,7 @@ def evaluate(
         tasks += [_sts_task(sample_file("sts.tsv"), hardware), _retrieval_task(hardware)]
     if corpus.has_pairs and corpus.stats["parallel"].get("heldout"):
         tasks.append(_bitext_task(corpus, target, hardware))
-    models = {name: load_model(path, device=hardware.device) for name, path in paths.items()}
+    models = {name: load_model(path, device=hardware.device, trust=trust) for name, path in paths.items()}
     cosines = [entry["cosine"] for entry in training["history"]]
     heldout = {"teacher": 1.0, "clone": cosines[0], "student": max(cosines)}
     rows = [_row("vector as the teacher's", "heldout", "cosine", training["heldout_texts"], heldout)]

@@ -45,8 +45,24 @@ class Hardware:
         return replace(self, precision="fp32")
 
 
-def load_model(path: Path, *, device: str) -> SentenceTransformer:
-    """Load a sentence-transformers model from a folder, without running code from it.
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the files of a model may do; nothing by default.
+
+    Attributes:
+        code: run Python code that comes with the model.
+        pickle: be read with pickle where there are no safetensors.
+    """
+
+    code: bool = False
+    pickle: bool = False
+
+
+NO_TRUST = Trust()
+
+
+def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceTransformer:
+    """Load a sentence-transformers model from a folder; it runs no code from there unless it is trusted.
 
     Raises:
         UserError: the folder holds no model that sentence-transformers can load.
@@ -62,10 +78,10 @@ def load_model(path: Path, *, device: str) -> SentenceTransformer:
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
     # Whatever the files hold, weights are fp32 here; and unpickling could run code.
-    options: Any = {"dtype": torch.float32, "use_safetensors": True}
+    options: Any = {"dtype": torch.float32, "use_safetensors": None if trust.pickle else True}
     try:
         model = SentenceTransformer(
-            str(path), device=device, local_files_only=True, trust_remote_code=False, model_kwargs=options
+            str(path), device=device, local_files_only=True, trust_remote_code=trust.code, model_kwargs=options
         )
     except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno is not None:

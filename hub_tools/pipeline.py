@@ -11,6 +11,7 @@ from hub_tools.config import RunConfig, config_values, to_toml
 from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
 from hub_tools.progress import close_logging, log, start_logging
+from hub_tools.publish import REPOS, check_access, publish, repo_ids
 from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.teacher import Teacher, find_teacher
@@ -26,18 +27,19 @@ _NEEDS = {
     "embed": ("corpus",),
     "distill": ("corpus", "tokenizer", "clone", "embed"),
     "evaluate": ("corpus", "tokenizer", "clone", "embed", "distill"),
+    "publish": STAGES,
 }
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 2
 _HARDWARE = ".hardware.json"
 
 
-def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> dict[str, Any]:
+def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dict[str, Any]:
     """Do the job up to a stage, using again what is finished.
 
     Args:
         config: the options.
-        last: the stage wanted; those it needs come first.
+        last: the stage wanted; those it needs come first. `publish` pushes only where the config says so.
         fresh: forget what is finished.
 
     Returns:
@@ -47,15 +49,23 @@ def run(config: RunConfig, *, last: str = STAGES[-1], fresh: bool = False) -> di
         HubToolsError: something the user can mend.
     """
     start_logging()
+    pushes = last == "publish" and config.publish.namespace is not None
+    if pushes:
+        check_access(config)
     job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"))
     with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
         start_logging(folder.root / "log.txt")
         _remember_hardware(config, job.hardware)
         try:
             results = {stage: getattr(job, stage)(folder) for stage in STAGES if stage in (*_NEEDS[last], last)}
-            return job.report(folder, results)
+            report = job.report(folder, results)
         finally:
             close_logging()
+    if pushes:
+        start_logging()
+        for url in publish(config.output, {}):
+            log.info("%s", url)
+    return report
 
 
 class Job:
@@ -63,7 +73,7 @@ class Job:
 
     def __init__(self, config: RunConfig, *, tokenizer_only: bool = False) -> None:
         from hub_tools.evaluate import read_sts
-        from hub_tools.models import choose_hardware
+        from hub_tools.models import Trust, choose_hardware
 
         self.config = config
         self.languages = balanced_languages(config.lang)
@@ -71,7 +81,8 @@ class Job:
         self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
         self.parallel = _files("--parallel", config.corpus.parallel)
         self.sts = _files("--sts", config.evaluate.sts)
-        self.teacher: Teacher = find_teacher(config.teacher, tokenizer_only=tokenizer_only)
+        trust = Trust(code=config.trust_remote_code, pickle=config.allow_pickle)
+        self.teacher: Teacher = find_teacher(config.teacher, trust=trust, tokenizer_only=tokenizer_only)
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
         self.hardware = _remembered_hardware(config) or choose_hardware(config.device, config.precision)
@@ -215,6 +226,7 @@ class Job:
                 self.config.distill,
                 hardware=self.hardware,
                 seed=self.config.seed,
+                trust=self.teacher.trust,
             ),
         )
         # Only now: a run that was cut off just before the end still needed them.
@@ -242,6 +254,7 @@ class Job:
                 sts=self.sts,
                 hardware=self.hardware,
                 training=training,
+                trust=self.teacher.trust,
             ),
         )
 
@@ -253,6 +266,7 @@ class Job:
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
         )
         write_report(folder.root, report, self.config.target)
+        _copy_legal_files(self.teacher, folder.path("licence"))
         if report["evaluation"]:
             log.info("report: %s", folder.root / "report.md")
         return report
@@ -294,6 +308,13 @@ def find_tokenizer(name: str) -> Path:
     return path
 
 
+def _copy_legal_files(teacher: Teacher, out: Path) -> None:
+    """Keep the teacher's licence and notices with the run: they have to go with the student."""
+    for file in teacher.legal_files:
+        out.mkdir(exist_ok=True)
+        shutil.copyfile(file, out / file.name)
+
+
 def _files(option: str, names: tuple[str, ...]) -> list[Path]:
     paths = [Path(name).expanduser() for name in names]
     for path in paths:
@@ -325,6 +346,15 @@ def plan(config: RunConfig) -> str:
         f"training     {steps} of {config.distill.batch_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",
-        f"output       {config.output}; nothing is pushed to the Hub",
+        f"output       {config.output}",
+        *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _push_plan(config: RunConfig) -> list[str]:
+    if config.publish.namespace is None:
+        return ["push         nothing is pushed to the Hub"]
+    seen = "private" if config.publish.private else "public"
+    ids = repo_ids(config)
+    return [f"push         {what} {ids[what]} ({seen})" for what in REPOS]

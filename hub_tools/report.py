@@ -34,7 +34,9 @@ def build_report(
     if clone is not None:
         clone = {**_without_seconds(clone), "cosine_to_teacher": results.get("distill", {}).get("cosine_before")}
     return {
-        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision} if models else None,
+        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.licence}
+        if models
+        else None,
         "student": {**models["student"], "id": str(student)} if models else None,
         "corpus": _without_seconds(results.get("corpus")),
         "tokenizer": _without_seconds(results.get("tokenizer")),
@@ -101,13 +103,14 @@ def _table(report: Report, target: str) -> list[list[str]]:
         rows.append(
             [
                 f"{row['task']}, {row['metric']} ({row['split']}{counted})",
-                *(_figure(row["metric"], row[m]) for m in MODELS),
+                *(figure_text(row["metric"], row[m]) for m in MODELS),
             ]
         )
     return rows
 
 
-def _figure(metric: str, value: float) -> str:
+def figure_text(metric: str, value: float) -> str:
+    """A measured value as tables show it: scores x100, cosines and speeds as they are."""
     if metric == "sentences/s":
         return f"{value:.0f}"
     return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"
@@ -139,7 +142,7 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     lines = [f"# A {name} student of {teacher}" if report["evaluation"] else f"# A {name} tokenizer from {teacher}"]
     if report["evaluation"]:
         shown = "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision."
-        lines += ["", *_markdown_table(_table(report, target)), "", shown]
+        lines += ["", *markdown_table(_table(report, target)), "", shown]
     lines += ["", "## What was done", "", *_what_was_done(report)]
     lines += ["", "## Tokenizer", "", *_tokenizer_lines(report["tokenizer"], target)]
     for title, file in figures:
@@ -148,7 +151,7 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     if report["searches"]:
         lines += ["", "## Searches", "", "```", *_search_lines(report), "```"]
     timings = [["stage", "seconds"], *([stage, f"{seconds:.0f}"] for stage, seconds in report["timings"].items())]
-    lines += ["", "## Time", "", *_markdown_table(timings)]
+    lines += ["", "## Time", "", *markdown_table(timings)]
     lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."]
     return "\n".join(lines) + "\n"
 
@@ -167,7 +170,7 @@ def _tokenizer_lines(tokenizer: dict[str, Any], target: str) -> list[str]:
     """Where the tokens come from, all measures for the target and English, and tokens per word of every language."""
     lines = []
     if sources := tokenizer.get("sources"):
-        lines += _markdown_table(
+        lines += markdown_table(
             [["tokens by the rule that put them there", "number"]] + [[k, f"{n:,}"] for k, n in sources.items()]
         )
         lines.append("")
@@ -178,13 +181,13 @@ def _tokenizer_lines(tokenizer: dict[str, Any], target: str) -> list[str]:
         [label, *(f"{measures[lang][who][key]:,}" for lang in shown for who in ("teacher", "student"))]
         for key, label in _MEASURES.items()
     ]
-    lines += _markdown_table([head, *rows])
+    lines += markdown_table([head, *rows])
     if ratios := tokenizer["parity"]:
         shown_ratios = ", ".join(f"{who} {ratio:.2f}" for who, ratio in ratios.items())
         lines += ["", f"Tokens for one of the source side's in held-out pairs (parity): {shown_ratios}."]
     head = ["language", "tokens per word, teacher", "student", "change", "student tokens used"]
     rows = [_language_row(lang, measures[lang]) for lang in language_order(measures, target)]
-    return [*lines, "", *_markdown_table([head, *rows])]
+    return [*lines, "", *markdown_table([head, *rows])]
 
 
 def _language_row(lang: str, measures: dict[str, dict[str, float]]) -> list[str]:
@@ -194,9 +197,10 @@ def _language_row(lang: str, measures: dict[str, dict[str, float]]) -> list[str]
     return [name, f"{before:.2f}", f"{after:.2f}", change, f"{measures['student']['tokens_used']:,}"]
 
 
-def _markdown_table(rows: list[list[str]]) -> list[str]:
+def markdown_table(rows: list[list[str]], *, numbers: bool = True) -> list[str]:
+    """Lines of a Markdown table; the first row is its head, columns of numbers after the first are aligned right."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
+    return [lines[0], "|---|" + ("---:|" if numbers else "---|") * (len(rows[0]) - 1), *lines[1:]]
 
 
 def _what_was_done(report: Report) -> list[str]:
@@ -235,7 +239,7 @@ def _text_lines(corpus: dict[str, Any]) -> list[str]:
     columns = ("read", "kept", "heldout", "dropped_duplicate", "dropped_in_heldout_pairs", "dropped_empty")
     rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
     rows += [[name_of(lang), *(f"{own.get(c, 0):,}" for c in columns)] for lang, own in corpus["text"].items()]
-    lines = _markdown_table(rows)
+    lines = markdown_table(rows)
     if pairs := corpus["parallel"]:
         kept, heldout = pairs["kept"], pairs.get("heldout", 0)
         lines += ["", f"Parallel text: {kept:,} pairs kept of {pairs['read']:,}, {heldout:,} of them held out."]

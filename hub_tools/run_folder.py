@@ -11,7 +11,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ from hub_tools.progress import log
 
 Key = dict[str, Any]
 _FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
+# Stage, and a stage whose result it depends on.
+_RESTS_ON = (
+    ("evaluation", "student"),
+    ("student", "embeddings"),
+    ("student", "clone"),
+    ("clone", "tokenizer"),
+)
 _HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
 
@@ -73,13 +81,7 @@ class RunFolder:
         if root.is_dir() and any(root.iterdir()) and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(root / _LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UserError(
-                f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
-            ) from error
+        self._lock = _lock(root)
         if fresh:
             for name in _FOLDERS:
                 _remove(self.path(name))
@@ -161,6 +163,53 @@ class RunFolder:
     @staticmethod
     def _read_marker(path: Path) -> dict[str, Any]:
         return dict(read_json(path)) if path.exists() else {}
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Keep other commands out of a run folder while its results are read.
+
+    Raises:
+        UserError: a run is using it.
+    """
+    lock = _lock(root)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock(root: Path) -> FileLock:
+    lock = FileLock(root / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
+        ) from error
+    return lock
+
+
+def check_finished(root: Path) -> None:
+    """Make sure that every stage of a run is done and that each belongs to the others.
+
+    Raises:
+        UserError: a stage is missing, or one was done again after another that rests on it.
+    """
+    markers = {}
+    for stage in _FOLDERS:
+        file = root / stage / _DONE
+        if not file.exists():
+            raise UserError(f"{root} is not finished: {stage} is missing. Run: hub-distill --config {root / _CONFIG}")
+        markers[stage] = read_json(file)
+    for stage, earlier in _RESTS_ON:
+        if markers[stage]["parts"].get(earlier) != digest(markers[earlier]["key"]):
+            raise UserError(
+                f"{stage} in {root} was made with another {earlier} than the one that lies there. "
+                f"Run: hub-distill --config {root / _CONFIG}"
+            )
+    if not (root / "report.json").exists():
+        raise UserError(f"{root} has no report.json. Run: hub-distill --config {root / _CONFIG}")
 
 
 def _is_run(root: Path) -> bool:

@@ -26,7 +26,7 @@ SHUFFLE_BUFFER = 10_000
 _ENCODING = "utf-8-sig"
 # The csv module refuses cells over 131,072 characters by itself.
 _LONGEST_CELL = 2**31 - 1
-_FORMATS = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
+FORMATS = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
 _TEXT_COLUMNS = ("text", "sentence", "content")
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
 
 
 def _is_file(spec: str) -> bool:
-    return spec.removesuffix(".gz").endswith(_FORMATS) or Path(spec.replace("{lang}", "en")).expanduser().exists()
+    return spec.removesuffix(".gz").endswith(FORMATS) or Path(spec.replace("{lang}", "en")).expanduser().exists()
 
 
 def _sample_source(lang: str) -> Source | None:
@@ -224,7 +224,7 @@ def read_table(path: Path) -> Iterator[Row]:
         except csv.Error as error:
             raise UserError(f"{path} is no readable table: {error}.") from error
     else:
-        raise UserError(f"{path} has an unknown format; expected {', '.join(_FORMATS)}, plain or with .gz.")
+        raise UserError(f"{path} has an unknown format; expected {', '.join(FORMATS)}, plain or with .gz.")
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

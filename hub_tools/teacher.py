@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from hub_tools.errors import UserError, explain_hub
+from hub_tools.models import NO_TRUST, Trust
+from hub_tools.progress import log
 from hub_tools.run_folder import digest, hash_file
 
-# Only what sentence-transformers needs: no copies of the weights in other formats.
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-_TOKENIZER = ["*.json", "*.jinja"]
+# Only what sentence-transformers and the cards need: no copies of the weights in other formats.
+LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
+_TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
+_PICKLE, _CODE = ["*.bin"], ["*.py"]
+_WITH_WEIGHTS = ("Transformer", "Dense")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +32,14 @@ class Teacher:
         path: the folder with its files.
         revision: the commit on the Hub; None for a local folder.
         fingerprint: changes whenever the files do.
+        trust: what its files may do.
     """
 
     name: str
     path: Path
     revision: str | None
     fingerprint: str
+    trust: Trust = NO_TRUST
 
     @property
     def tokenizer_file(self) -> Path:
@@ -52,40 +61,66 @@ class Teacher:
         """Width of the embedding rows."""
         return int(self._read("config.json").get("hidden_size", 768))
 
+    @property
+    def licence(self) -> dict[str, str] | None:
+        """The licence that the teacher's card names: license and, where given, license_name and license_link."""
+        from huggingface_hub import metadata_load
+
+        card = self.path / "README.md"
+        try:
+            metadata = (metadata_load(card) if card.exists() else None) or {}
+        except (ValueError, UnicodeDecodeError, YAMLError):
+            log.warning("The card of %s has no readable metadata: its licence is not known.", self.name)
+            return None
+        found = {key: metadata.get(key) for key in ("license", "license_name", "license_link")}
+        return {key: value for key, value in found.items() if isinstance(value, str)} or None
+
+    @property
+    def legal_files(self) -> list[Path]:
+        """Licence and notice files that lie beside the model."""
+        return sorted(file for pattern in LEGAL_FILES for file in self.path.glob(pattern) if file.is_file())
+
     def _read(self, name: str) -> dict[str, Any]:
         file = self.path / name
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def find_teacher(name: str, *, tokenizer_only: bool = False) -> Teacher:
+def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = False) -> Teacher:
     """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
 
     Args:
         name: a folder, a Hub id, or `id@revision`.
+        trust: what its files may do.
         tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
 
     Raises:
-        UserError: there is no such model, no access, no network, or it is no sentence-transformers model
-            with a fast tokenizer.
+        UserError: there is no such model, no access, no network, it is no sentence-transformers model
+            with a fast tokenizer, or it needs more trust than it was given.
     """
     path = Path(name).expanduser()
-    teacher = _local(name, path) if path.is_dir() else _from_hub(name, _TOKENIZER if tokenizer_only else _WANTED)
+    wanted = _TOKENIZER if tokenizer_only else [*_WANTED, *(_CODE if trust.code else [])]
+    teacher = _local(name, path, trust) if path.is_dir() else _from_hub(name, trust, wanted)
     _check_files(teacher, ("tokenizer.json",) if tokenizer_only else ("modules.json", "tokenizer.json"))
+    if not tokenizer_only:
+        _check_trust(teacher)
     return teacher
 
 
-def _local(name: str, path: Path) -> Teacher:
-    files = sorted(f for f in path.rglob("*") if f.suffix in {".json", ".safetensors"})
+def _local(name: str, path: Path, trust: Trust) -> Teacher:
+    suffixes = {".json", ".safetensors", *([".bin"] if trust.pickle else []), *([".py"] if trust.code else [])}
+    files = sorted(f for f in path.rglob("*") if f.suffix in suffixes)
     fingerprint = digest([[str(f.relative_to(path)), hash_file(f)] for f in files])
-    return Teacher(name=name, path=path, revision=None, fingerprint=fingerprint)
+    return Teacher(name=name, path=path, revision=None, fingerprint=fingerprint, trust=trust)
 
 
-def _from_hub(name: str, wanted: list[str]) -> Teacher:
+def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
     try:
         path = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
+        if trust.pickle and wanted is not _TOKENIZER and _without_safetensors(Path(path)):
+            path = snapshot_download(repo, revision=Path(path).name, allow_patterns=[*wanted, *_PICKLE])
     except Exception as error:
         message = explain_hub(error, f"teacher {name!r}")
         if message is None:
@@ -93,7 +128,7 @@ def _from_hub(name: str, wanted: list[str]) -> Teacher:
         raise UserError(message) from error
     # The cache lays a snapshot in a folder named by its commit.
     commit = Path(path).name
-    return Teacher(name=repo, path=Path(path), revision=commit, fingerprint=f"{repo}@{commit}")
+    return Teacher(name=repo, path=Path(path), revision=commit, fingerprint=f"{repo}@{commit}", trust=trust)
 
 
 def _check_files(teacher: Teacher, expected: tuple[str, ...]) -> None:
@@ -103,3 +138,46 @@ def _check_files(teacher: Teacher, expected: tuple[str, ...]) -> None:
                 f"{teacher.name} is no sentence-transformers model with a fast tokenizer: it has no {file}. Expected a "
                 "folder or Hub id that SentenceTransformer(...) loads, saved with its tokenizer.json."
             )
+
+
+def _without_safetensors(path: Path) -> list[str]:
+    """Folders of the modules that need weights and have none as safetensors."""
+    file = path / "modules.json"
+    modules = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    folders = [m["path"] for m in modules if m["type"].rpartition(".")[2] in _WITH_WEIGHTS]
+    return [folder or "." for folder in folders if not any((path / folder).glob("*.safetensors"))]
+
+
+def _check_trust(teacher: Teacher) -> None:
+    """Refuse what could run foreign code, before any work."""
+    bare = _without_safetensors(teacher.path)
+    if bare and not teacher.trust.pickle:
+        raise UserError(
+            f"{teacher.name} has no safetensors weights in {', '.join(bare)}. Pickled weights (pytorch_model.bin) can "
+            "run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you trust it."
+        )
+    if teacher.trust.code:
+        return
+    foreign = _foreign_code(teacher.path)
+    if foreign:
+        raise UserError(
+            f"{teacher.name} comes with Python code of its own ({foreign}). Read it, then give --trust-remote-code "
+            "to run it, or choose another teacher."
+        )
+
+
+def _foreign_code(path: Path) -> str | None:
+    """What asks for code that is not in the installed libraries, or None."""
+    modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+    foreign = [m["type"] for m in modules if not m["type"].startswith("sentence_transformers.")]
+    if foreign:
+        return f"modules.json: {foreign[0]}"
+    file = path / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not config.get("auto_map"):
+        return None
+    from transformers import CONFIG_MAPPING
+
+    # A config may name code that newer versions of transformers no longer need: those load without it.
+    known = config.get("model_type") in CONFIG_MAPPING
+    return None if known else f"config.json: auto_map of {config.get('model_type')!r}"

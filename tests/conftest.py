@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
+from hub_tools.config import RunConfig, build
 from hub_tools.demo import demo_teacher
 from hub_tools.sources import read_table, sample_file
 from hub_tools.surgery import TokenizerFiles
+from tests.fake_hub import FakeHub, User, serve
+
+# A token that no output, file or card may ever hold.
+CANARY = "hf_canaryDoNotShowThisToAnyone"
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +85,36 @@ def whole_job(teacher: Path, output: Path) -> dict[str, object]:
         "embed": {"distill_limit": 20},
         "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 3e-4, "relational": 1.0},
         "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, dict[str, Any]]:
+    """A whole run and its report; leave its folder as it is."""
+    from hub_tools.pipeline import run
+
+    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
+    return config, run(config)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FakeHub]:
+    """An empty Hub with one user, ada, whose token is CANARY."""
+    with serve(tmp_path / "cas") as hub:
+        hub.users[CANARY] = User("ada")
+        yield hub
+
+
+@pytest.fixture
+def online(hub: FakeHub, tmp_path: Path) -> dict[str, str]:
+    """Environment of a command that talks to the Hub, logged in as ada, with plain LFS."""
+    return {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "HF_TOKEN": CANARY,
     }
 
 

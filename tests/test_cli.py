@@ -8,20 +8,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hub_tools.errors import explain
-from tests.hub_server import COMMIT, serve
+from tests.conftest import CANARY
+from tests.fake_hub import FakeHub
 
 
 def hub_distill(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from hub_tools.cli import run; run()", *args]
-    return subprocess.run(
+    return finish(command, cwd=cwd, **env)
+
+
+def finish(command: list[str], *, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=240, check=False
     )
+    assert CANARY not in done.stdout + done.stderr
+    return done
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
@@ -32,22 +38,19 @@ def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) 
     assert [word for word in words if word not in done.stderr] == [], done.stderr
 
 
-@pytest.fixture(scope="module")
-def hub(tiny_teacher: Path, minilm: Path) -> Iterator[str]:
-    with serve({"org/tiny": tiny_teacher, "gated/model": tiny_teacher}) as endpoint:
-        yield endpoint
+@pytest.fixture(autouse=True)
+def teachers(request: pytest.FixtureRequest) -> None:
+    if "online" in request.fixturenames:
+        hub, tiny = request.getfixturevalue("hub"), request.getfixturevalue("tiny_teacher")
+        hub.add("model", "org/tiny", tiny)
+        hub.add("model", "gated/model", tiny, gated=True)
 
 
-@pytest.fixture
-def online(hub: str, tmp_path: Path) -> dict[str, str]:
-    return {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-
-
-def test_a_teacher_from_the_hub_is_fetched_once(online: dict[str, str], tmp_path: Path) -> None:
+def test_a_teacher_from_the_hub_is_fetched_once(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:
     args = ["corpus", "--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample"]
     done = hub_distill(*args, "--output", "one", cwd=tmp_path, **online)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "hf/hub/models--org--tiny/snapshots" / COMMIT).is_dir()
+    assert (tmp_path / "hf/hub/models--org--tiny/snapshots" / hub.repos["model", "org/tiny"].head.oid).is_dir()
     offline = hub_distill(*args, "--output", "two", cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1"})
     assert offline.returncode == 0, offline.stderr
 

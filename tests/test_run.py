@@ -21,15 +21,8 @@ from transformers import AutoTokenizer
 from hub_tools.config import RunConfig, build, to_toml
 from hub_tools.errors import UserError
 from hub_tools.pipeline import plan, run
-from tests.conftest import whole_job
 
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
-
-
-@pytest.fixture(scope="module")
-def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, dict[str, Any]]:
-    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
-    return config, run(config)
 
 
 def files_of(folder: Path) -> dict[str, str]:

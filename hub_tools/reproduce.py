@@ -1,0 +1,75 @@
+"""The command that does a run again, as it may be shown in public."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import PurePath
+from typing import Any
+
+from hub_tools.config import RunConfig, config_values, toml_lines
+from hub_tools.report import Report
+from hub_tools.sources import FORMATS
+
+
+def reproduce(report: Report) -> tuple[str, str]:
+    """The command that does the run again, and the file it needs for settings without an option (or "").
+
+    Folders of the machine are written as PATH: a card tells nobody how a home directory is called.
+    """
+    from hub_tools.cli import PLACES
+
+    config, defaults = report["config"], _defaults(report["config"])
+    words = ["hub-distill", "--teacher", _teacher_spec(report), "--lang", ",".join(config["lang"])]
+    for option, (section, key) in PLACES.items():
+        if section != "publish" and key not in ("teacher", "lang", "output"):
+            value, default = (place if section is None else place[section] for place in (config, defaults))
+            words += _option(option, value.get(key), default[key])
+    toml = "\n".join(_settings_without_option(config, defaults, set(PLACES.values())))
+    words += ["--config", "run.toml"] if toml else []
+    return shlex.join(words), toml
+
+
+def _settings_without_option(
+    config: dict[str, Any], defaults: dict[str, Any], places: set[tuple[str | None, str]]
+) -> list[str]:
+    lines = []
+    for section, values in config.items():
+        if isinstance(values, dict) and section != "publish":
+            rest = {k: v for k, v in values.items() if (section, k) not in places and v != defaults[section].get(k)}
+            lines += [f"[{section}]", *toml_lines(rest)] if rest else []
+    return lines
+
+
+def _option(option: str, value: Any, default: Any) -> list[str]:
+    name = "--" + option.replace("_", "-")
+    if value == default or value is None:
+        return []
+    if value is True:
+        return [name]
+    values = value if isinstance(value, list | tuple) else [value]
+    return [word for one in values for word in (name, public(str(one)))]
+
+
+def _teacher_spec(report: Report) -> str:
+    teacher = report["teacher"]
+    return f"{teacher['id']}@{teacher['revision']}" if teacher["revision"] else public(str(teacher["id"]))
+
+
+def _defaults(config: dict[str, Any]) -> dict[str, Any]:
+    plain = RunConfig(teacher=config["teacher"], lang=tuple(config["lang"]), output=config["output"])
+    values: dict[str, Any] = json.loads(json.dumps(config_values(plain)))
+    return values
+
+
+def is_path(value: str) -> bool:
+    """Whether a text source is a file rather than a Hub dataset."""
+    return value.startswith(("/", "~", ".")) or PurePath(value).suffix in (*FORMATS, ".gz")
+
+
+def public(value: str) -> str:
+    """A path without the folders of the machine; anything else as it is."""
+    if value.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", value):
+        return "PATH/" + re.split(r"[/\\]", value.rstrip("/"))[-1]
+    return value

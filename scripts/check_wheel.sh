@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Install a wheel into an empty environment, with nothing but what it asks for, and see that it is whole.
+# usage: scripts/check_wheel.sh WHEEL
+set -euo pipefail
+wheel=$(realpath "$1")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"${PYTHON:-python3}" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet "$wheel"
+cd "$work"
+venv/bin/python - <<'PYTHON'
+import importlib
+import pkgutil
+from importlib import resources
+
+import hub_tools
+
+for module in pkgutil.walk_packages(hub_tools.__path__, "hub_tools."):
+    if module.name != "hub_tools.job_script":
+        importlib.import_module(module.name)
+for name in ("templates/model.md", "sample/tr-en.tsv", "job_script.py", "py.typed"):
+    assert (resources.files("hub_tools") / name).is_file(), name
+PYTHON
+venv/bin/hub-distill --version
+venv/bin/hf-distill --help > /dev/null

@@ -1,0 +1,38 @@
+"""Print the section of CHANGELOG.md for a tag, after checking that the tag fits the version everywhere.
+
+usage: python scripts/release_notes.py v0.1.0
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def release_notes(tag: str) -> str:
+    """The notes of a release.
+
+    Args:
+        tag: v and the version.
+
+    Raises:
+        SystemExit: the tag is not the version of pyproject.toml, or another file names another version.
+    """
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    if tag != f"v{version}":
+        sys.exit(f"The tag is {tag}, but pyproject.toml has version {version}.")
+    if f'"hub-tools=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
+        sys.exit(f"hub_tools/job_script.py does not ask for hub-tools=={version}.")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {re.escape(version)}\b.*?\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
+    if section is None or not section[1].strip():
+        sys.exit(f"CHANGELOG.md says nothing of {version}.")
+    return section[1].strip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(release_notes(sys.argv[1]))

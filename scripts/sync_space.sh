@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Bring a Space on the Hub to the state of a folder, pinned to a release of hub-tools.
+# usage: scripts/sync_space.sh NAMESPACE/NAME VERSION [FOLDER]
+set -euo pipefail
+space=$1 version=$2 folder=${3:-spaces/demo}
+if [ ! -f "$folder/README.md" ]; then
+    echo "There is no Space in $folder."
+    exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -R "$folder/." "$work"
+{ grep -v '^hub-tools' "$folder/requirements.txt" || true; echo "hub-tools==$version"; } > "$work/requirements.txt"
+hf upload "$space" "$work" . --repo-type space --commit-message "hub-tools $version"

@@ -1,0 +1,172 @@
+"""Cards: compared whole with committed ones, and written so that data stays data."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hub_tools import cards
+from hub_tools.cards import Names
+from hub_tools.reproduce import reproduce
+
+DATA = Path(__file__).parent / "data"
+NAMES = Names(model="ada/gemma-tr", tokenizer="ada/gemma-tr-tokenizer", dataset="ada/gemma-tr-embeddings")
+CARDS = {"model": cards.model_card, "tokenizer": cards.tokenizer_card, "dataset": cards.dataset_card}
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return dict(json.loads((DATA / "report.json").read_text(encoding="utf-8")))
+
+
+def metadata(card: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(card.split("---\n")[1]))
+
+
+@pytest.mark.parametrize("what", CARDS)
+def test_cards_are_as_committed(report: dict[str, Any], what: str) -> None:
+    card = CARDS[what](report, NAMES)
+    file = DATA / "cards" / f"{what}.md"
+    if os.environ.get("WRITE_CARDS"):
+        file.write_text(card, encoding="utf-8")
+    assert card == file.read_text(encoding="utf-8"), "if the change is wanted: WRITE_CARDS=1 pytest tests/test_cards.py"
+
+
+def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
+    from huggingface_hub import DatasetCard, ModelCard
+
+    card = ModelCard(cards.model_card(report, NAMES))
+    assert card.data.license == "gemma"
+    assert card.data.base_model == "google/embeddinggemma-300m"
+    assert card.data.datasets == ["ada/gemma-tr-embeddings", "wikimedia/wikipedia"]
+    results = {(r.dataset_name, r.metric_type): r.metric_value for r in card.data.eval_results or []}
+    assert results["STS stsb-tr", "spearman"] == 0.7336
+    assert len(results) == 6
+    dataset = DatasetCard(cards.dataset_card(report, NAMES))
+    assert dataset.data.size_categories == ["1K<n<10K"]
+    assert dataset.data.license is None  # news.txt.gz has a licence that nobody named
+
+
+@pytest.mark.parametrize("what", CARDS)
+def test_python_in_cards_is_python(report: dict[str, Any], what: str) -> None:
+    report["searches"][0]["query"] = 'a "quoted"\n```\nimport os # $id {{ x }}'
+    for snippet in re.findall(r"```python\n(.*?)\n```", CARDS[what](report, NAMES), re.DOTALL):
+        compile(snippet, what, "exec")
+
+
+def test_the_gemma_terms_get_their_notice(report: dict[str, Any]) -> None:
+    assert "ai.google.dev/gemma/terms" in (cards.notice(report) or "")
+    assert "ai.google.dev/gemma/terms" in cards.model_card(report, NAMES)
+    report["teacher"]["license"] = {"license": "other", "license_name": "own", "license_link": "javascript:alert(1)"}
+    assert cards.notice(report) is None
+    card = cards.model_card(report, NAMES)
+    assert "gemma/terms" not in card
+    assert "](javascript" not in card
+    assert metadata(card)["license_name"] == "own"
+
+
+def test_without_a_known_licence_none_is_claimed(report: dict[str, Any]) -> None:
+    report["teacher"]["license"] = None
+    card = cards.model_card(report, NAMES)
+    assert "license" not in metadata(card)
+    assert "names no licence" in card
+
+
+def test_known_sources_give_the_dataset_their_licence(report: dict[str, Any]) -> None:
+    for own in report["corpus"]["text"].values():
+        own["sources"] = [s for s in own["sources"] if s.startswith("wikimedia")]
+    report["corpus"]["parallel"] = None
+    assert metadata(cards.dataset_card(report, NAMES))["license"] == ["cc-by-sa-3.0", "gfdl"]
+
+
+def test_a_local_teacher_is_no_base_model_and_no_path_is_shown(report: dict[str, Any]) -> None:
+    report["teacher"] |= {"id": "/home/ada/secret/teacher", "revision": None}
+    for make in CARDS.values():
+        card = make(report, NAMES)
+        assert "/home/ada" not in card
+        assert "base_model" not in metadata(card)
+    assert reproduce(report)[0].startswith("hub-distill --teacher PATH/teacher --lang tr")
+
+
+def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
+    card = cards.model_card(report, Names(model="ada/gemma-tr"))
+    assert "gemma-tr-embeddings" not in card
+    assert metadata(card)["datasets"] == ["wikimedia/wikipedia"]
+
+
+EVIL = (
+    "x$metadata ${title} {{ 7*7 }} | <script>alert(1)</script> `` ``` [a](javascript:b)\n---\nlicense: mit\n---\n# Hi"
+)
+
+
+def poisoned(report: dict[str, Any]) -> dict[str, Any]:
+    report = copy.deepcopy(report)
+    report["evaluation"][1]["task"] = EVIL
+    report["corpus"]["text"]["tr"]["sources"] = [EVIL, f"/home/ada/{EVIL}"]
+    report["corpus"]["parallel"]["files"] = [f"{EVIL}.tsv"]
+    report["config"]["corpus"]["sources"] = [EVIL]
+    report["config"]["evaluate"]["sts"] = [f"{EVIL}.tsv"]
+    report["embeddings"]["prompts"] = {EVIL: EVIL}
+    report["tokenizer"]["normalizer_changes"] = [EVIL]
+    report["tokenizer"]["family"] = EVIL
+    report["searches"][0]["query"] = EVIL
+    report["teacher"]["license"] = {"license": "other", "license_name": EVIL, "license_link": EVIL}
+    return report
+
+
+@pytest.mark.parametrize("what", CARDS)
+def test_data_stays_data(report: dict[str, Any], what: str) -> None:
+    clean, card = CARDS[what](report, NAMES), CARDS[what](poisoned(report), NAMES)
+    assert metadata(card).get("license") != "mit"
+    outside = re.sub(r"(`{3,})\w*\n.*?\n\1\n", "", card.split("---\n", 2)[2], flags=re.DOTALL)
+    inline = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", outside)
+    assert "<script>" not in inline.replace(r"\<script\>", "")
+    assert "](javascript" not in inline.replace(r"\]", "")
+    headings = [line for line in outside.splitlines() if line.startswith("#")]
+    assert headings == [
+        line for line in re.sub(r"```.*?```", "", clean, flags=re.DOTALL).splitlines() if line[:1] == "#"
+    ]
+    for table in re.findall(r"(?:^\|.*\|\n)+", outside, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
+    import shlex
+
+    from hub_tools.cli import PLACES, _configure
+
+    command, toml = reproduce(report)
+    (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
+    words = shlex.split(command.replace("run.toml", str(tmp_path / "run.toml")))[1:]
+    options: dict[str, Any] = dict.fromkeys(PLACES)
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        key = name.removeprefix("--").replace("-", "_")
+        if key in ("corpus", "parallel", "sts"):
+            options[key] = (*(options[key] or ()), value)
+        elif key == "config":
+            options["config_file"] = value
+        else:
+            options[key] = (
+                float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
+            )
+    config = _configure(options)
+    assert config.distill.relational == 1.0
+    assert config.distill.eval_every == 2
+    assert config.tokenizer.vocab_size == 4096
+    assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"
+    assert config.corpus.sources == ("wikimedia/wikipedia:20231101.{lang}", "PATH/news.txt.gz")
+
+
+def test_a_shell_reads_the_command_as_it_was_meant(report: dict[str, Any]) -> None:
+    command, _ = reproduce(poisoned(report))
+    said = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
+    assert EVIL in said.stdout.split("\0")

@@ -1,0 +1,368 @@
+"""Publishing with the real huggingface_hub to a Hub on loopback: what arrives, what goes wrong, what a rerun does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_tools.config import RunConfig
+from hub_tools.publish import REPOS
+from tests.conftest import CANARY
+from tests.fake_hub import FakeHub, Fault, User
+from tests.test_cli import finish, hub_distill, refused
+
+IDS = [("model", "ada/tiny-tr"), ("model", "ada/tiny-tr-tokenizer"), ("dataset", "ada/tiny-tr-embeddings")]
+# The command, as often as `times` says, in one process; long waits are only noted down.
+_SEVERAL = """
+import sys, time
+from hub_tools.cli import run
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(seconds) if seconds < 1 else print(f"waited {seconds}", file=sys.stderr)
+for _ in range(int(sys.argv.pop(1))):
+    code = 0
+    try:
+        run()
+    except SystemExit as end:
+        code = end.code
+    print(f"[exit {code}]", file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def run_folder(finished: tuple[RunConfig, dict[str, Any]]) -> Path:
+    return finished[0].output
+
+
+def push(run: Path, *args: str, cwd: Path, times: int = 1, **env: str) -> list[str]:
+    """What each of `times` pushes said on stderr, with its exit code at the end."""
+    command = ["publish", str(run), "--push-to-hub", "ada", "--name", "tiny-tr", *args]
+    done = finish([sys.executable, "-c", _SEVERAL, str(times), *command], cwd=cwd, **env)
+    assert done.returncode == 0, done.stderr
+    parts = re.split(r"(\[exit \d\])", done.stderr)
+    return [said + code for said, code in zip(parts[::2], parts[1::2], strict=False)]
+
+
+def commits(hub: FakeHub) -> list[int]:
+    """Commits of ours in each repo."""
+    return [len(hub.repos[repo].commits) - 1 if repo in hub.repos else 0 for repo in IDS]
+
+
+def check_nothing_leaked(hub: FakeHub, *folders: Path) -> None:
+    """The token is in no file and went to no other host than the Hub."""
+    commits = [commit for repo in hub.repos.values() for commit in repo.commits]
+    published = [blob.content for commit in commits for blob in commit.files.values()]
+    local = [f.read_bytes() for folder in folders for f in folder.rglob("*") if f.is_file()]
+    assert not any(CANARY.encode() in content for content in [*published, *hub.lfs.values(), *local])
+    assert [r for r in hub.requests if r.host == "localhost" and r.token] == []
+
+
+_LOADS = """
+import sys
+from datasets import load_dataset
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
+
+model, tokenizer, dataset, run = sys.argv[1:]
+ours, theirs = SentenceTransformer(model, device="cpu"), SentenceTransformer(run + "/student", device="cpu")
+assert (ours.encode(["Merhaba dünya"]) == theirs.encode(["Merhaba dünya"])).all()
+assert len(AutoTokenizer.from_pretrained(tokenizer)) == 4096
+rows = load_dataset(dataset)
+assert set(rows) == {"train", "validation"}, rows
+assert len(rows["train"][0]["embedding"]) == 32
+first = next(iter(load_dataset(dataset, split="train", streaming=True)))
+assert first["text"] == rows["train"][0]["text"]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without_xet", ["1", "0"], ids=["lfs", "xet"])
+def test_a_run_goes_to_the_hub_and_comes_back(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path, without_xet: str
+) -> None:
+    env = {**online, "HF_HUB_DISABLE_XET": without_xet}
+    first, second = push(run_folder, "--tag", "v1", times=2, cwd=tmp_path, **env)
+    assert first.count("published") == 3, first
+    assert second.count("nothing changed") == 3, second
+    assert commits(hub) == [1, 1, 1]
+    assert all(hub.repos[repo].tags == {"v1": hub.repos[repo].head.oid} for repo in IDS)
+    assert [len(c["items"]) for c in hub.collections.values()] == [3]
+    assert (len(hub.lfs) == 0) == (without_xet == "0")
+    check_nothing_leaked(hub, run_folder)
+    ids = [repo_id for _, repo_id in IDS]
+    done = finish([sys.executable, "-c", _LOADS, *ids, str(run_folder)], cwd=tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_published(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
+    push(run_folder, cwd=tmp_path, **online)
+    files = {repo: set(hub.repos[repo].head.files) - {".gitattributes"} for repo in IDS}
+    assert files[IDS[1]] == {"README.md", "tokenizer.json", "tokenizer_config.json"}
+    assert files[IDS[2]] == {"README.md", "train-00000.parquet", "validation-00000.parquet"}
+    assert {"model.safetensors", "modules.json", "figures/tokens_per_word.png", "README.md"} <= files[IDS[0]]
+    published = b"".join(hub.read(*repo, path) for repo in IDS for path in files[repo])
+    for private in (str(run_folder.parent), str(tmp_path), str(Path(__file__).parents[1])):
+        assert private.encode() not in published, private
+
+
+def test_dry_run_lists_every_file_and_asks_nobody(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    command = ["publish", str(run_folder), "--push-to-hub", "ada", "--private", "--dry-run"]
+    done = hub_distill(*command, cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    size = (run_folder / "student" / "model.safetensors").stat().st_size
+    assert f"{size:,}  model.safetensors" in done.stdout
+    for line in ("ada/teacher-tr (private)", "ada/teacher-tr-embeddings (private)", "train-00000.parquet", "README.md"):
+        assert line in done.stdout
+    assert hub.requests == []
+
+
+def faults(last_shard: Path) -> list[tuple[Fault, str, list[int]]]:
+    """What goes wrong at each push, what the user reads, and the commits that are there afterwards."""
+    shard = hashlib.sha256(last_shard.read_bytes()).hexdigest()
+    gone = {"X-Error-Code": "RepoNotFound"}
+    broken = "connection to the Hub broke off"
+    return [
+        (Fault("POST /api/repos/create", 403, message="no rights"), "token is not allowed", [0, 0, 0]),
+        (Fault("POST .*/preupload", 404, gone, "gone"), "shows your token no model repo", [0, 0, 0]),
+        (Fault("PUT /storage", 413, message="too large"), "too large for the Hub", [0, 0, 0]),
+        (Fault("PUT /storage", 503, times=6), "The Hub is in trouble (status 503)", [0, 0, 0]),
+        (Fault("PUT /storage", cut=5000, times=6), broken, [0, 0, 0]),
+        (Fault("POST .*/commit/", 401, message="Invalid username"), "hf auth login", [0, 0, 0]),
+        (Fault("POST .*/commit/", 403, message="no write access"), "token is not allowed", [0, 0, 0]),
+        (Fault("POST .*/commit/", 429, {"Retry-After": "7"}, "slow"), "asks to wait 7 seconds", [0, 0, 0]),
+        (Fault("POST .*/tag/", 403, message="no"), "token is not allowed", [1, 0, 0]),
+        (Fault("POST .*-tokenizer/commit/", 500, message="oops"), "The Hub is in trouble", [1, 0, 0]),
+        (Fault(f"PUT /storage/{shard}", cut=5000, times=6), broken, [1, 1, 0]),
+        (Fault("POST .*-embeddings/commit/", 412, message="moved"), "someone else", [1, 1, 0]),
+        (Fault("POST /api/collections", 403, message="no"), "token is not allowed", [1, 1, 1]),
+    ]
+
+
+@pytest.mark.slow
+def test_after_every_fault_a_rerun_goes_on(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    expected = faults(run_folder / "embeddings/validation-00000.parquet")
+    hub.faults += [fault for fault, _, _ in expected]
+    *failed, last = push(run_folder, "--tag", "v1", times=len(expected) + 1, cwd=tmp_path, **online)
+    published = [0, 0, 0]
+    for said, (fault, words, commits_then) in zip(failed, expected, strict=True):
+        assert "[exit 1]" in said, fault
+        assert words in said, fault
+        assert "Traceback" not in said
+        assert "secret-of-the-storage" not in said.split("Error:")[1]
+        for place, (what, (_, repo_id)) in enumerate(zip(REPOS, IDS, strict=True)):
+            published[place] += said.count(f"{what} repo '{repo_id}': published")
+        assert published == commits_then, said
+    assert [fault.times for fault in hub.faults] == [0] * len(expected)
+    assert "[exit 0]" in last, last
+    # One commit each: nothing was ever half on main, and nothing is done or uploaded twice.
+    assert commits(hub) == [1, 1, 1]
+    assert all(hub.repos[repo].tags == {"v1": hub.repos[repo].head.oid} for repo in IDS)
+    assert [len(c["items"]) for c in hub.collections.values()] == [3]
+    assert len(hub.asked("PUT /storage")) == len(hub.lfs) + 1 + 6 + 6 + 6
+    check_nothing_leaked(hub, run_folder)
+
+
+def test_somebody_elses_commit_is_not_overwritten(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    repo = hub.add("model", IDS[1][1])
+    hub.hooks["POST .*/preupload"] = lambda: repo.commit("somebody's", dict(repo.head.files))
+    first, second = push(run_folder, "--only", "tokenizer", times=2, cwd=tmp_path, **online)
+    assert "was changed by someone else during the upload" in first
+    assert "[exit 0]" in second
+    assert [c.title for c in repo.commits[1:]] == ["somebody's", repo.head.title]
+
+
+def test_passing_trouble_is_waited_out(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
+    hub.faults += [
+        Fault("POST .*/preupload", 429, {"Retry-After": "7"}, "slow down"),
+        Fault("PUT /storage", 503),
+        Fault("PUT /storage", cut=5000, skip=1),
+    ]
+    (said,) = push(run_folder, cwd=tmp_path, **online)
+    assert "[exit 0]" in said, said
+    assert "waited 8.0" in said  # what the Hub asked for, and one
+    assert commits(hub) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("user", "token", "words"),
+    [
+        (User("ada"), "hf_wrongAndRevoked", ["does not accept your token", "hf auth login"]),
+        (User("ada", role="read"), CANARY, ["may not create the model repo", "write access"]),
+        (User("ada", role="fineGrained", write=("bob",)), CANARY, ["may not create the model repo"]),
+        (User("bob"), CANARY, ["You are logged in as 'bob'", "no member of 'ada'"]),
+        (User("ada"), "", ["Not logged in", "hf auth login"]),
+    ],
+    ids=["wrong token", "read only", "wrong scope", "wrong namespace", "not logged in"],
+)
+def test_access_is_checked_before_any_work(
+    *,
+    hub: FakeHub,
+    online: dict[str, str],
+    tiny_teacher: Path,
+    tmp_path: Path,
+    user: User,
+    token: str,
+    words: list[str],
+) -> None:
+    hub.users[CANARY] = user
+    hub.add("model", "org/tiny", tiny_teacher)
+    env = {**online, "HF_TOKEN": token}
+    args = ["--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample", "--push-to-hub", "ada"]
+    done = hub_distill(*args, cwd=tmp_path, **env)
+    refused(done, *words)
+    assert token not in done.stderr or not token
+    assert hub.asked("org/tiny/resolve") == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_token_for_one_repo_publishes_that_repo(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    for kind, repo_id in IDS:
+        hub.add(kind, repo_id)
+    hub.users[CANARY] = User("ci", role="fineGrained", write=("ada/tiny-tr-embeddings",))
+    (said,) = push(run_folder, "--only", "dataset", cwd=tmp_path, **online)
+    assert "[exit 0]" in said, said
+    assert commits(hub) == [0, 0, 1]
+    assert hub.collections == {}
+    assert "ada/tiny-tr-tokenizer" in hub.read(*IDS[2], "README.md").decode()
+    (said,) = push(run_folder, "--only", "model", cwd=tmp_path, **online)
+    assert "Your token is not allowed" in said
+    assert commits(hub) == [0, 0, 1]
+
+
+def test_private_is_private(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
+    push(run_folder, "--private", cwd=tmp_path, **online)
+    assert all(hub.repos[repo].private for repo in IDS)
+    assert all(c["private"] for c in hub.collections.values())
+    hub.repos[IDS[2]].private = False
+    (said,) = push(run_folder, "--private", cwd=tmp_path, **online)
+    assert "dataset repo 'ada/tiny-tr-embeddings' is public, and --private was asked for" in said
+    assert commits(hub) == [1, 1, 1]
+
+
+def test_a_new_push_replaces_shards_and_keeps_other_files(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("train-00000.parquet", "train-00001.parquet", "notes.md"):
+        (old / name).write_text(f"old {name}")
+    hub.add("dataset", IDS[2][1], old)
+    push(run_folder, "--only", "dataset", cwd=tmp_path, **online)
+    files = hub.repos[IDS[2]].head.files
+    assert "train-00001.parquet" not in files
+    assert "notes.md" in files
+    assert hub.read(*IDS[2], "train-00000.parquet") == (run_folder / "embeddings/train-00000.parquet").read_bytes()
+    assert len(hub.repos[IDS[2]].commits) == 3
+
+
+def test_a_release_does_not_change(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
+    push(run_folder, "--only", "tokenizer", "--tag", "v1", cwd=tmp_path, **online)
+    tagged = hub.repos[IDS[1]].tags["v1"]
+    hub.repos[IDS[1]].commit("somebody's", {})
+    (said,) = push(run_folder, "--only", "tokenizer", "--tag", "v1", cwd=tmp_path, **online)
+    assert "has a tag 'v1' with other files" in said
+    assert hub.repos[IDS[1]].tags["v1"] == tagged
+    assert len(hub.repos[IDS[1]].commits) == 3
+
+
+def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space"
+    space.mkdir()
+    (said,) = push(run_folder, "--only", "model", "--space", str(space), cwd=tmp_path, **online)
+    assert "has no README.md" in said
+    (space / "README.md").write_text("---\nsdk: gradio\n---\n")
+    (space / "app.py").write_text("print('hi')\n")
+    push(run_folder, "--only", "model", "--space", str(space), cwd=tmp_path, **online)
+    assert set(hub.repos["space", "ada/tiny-tr-demo"].head.files) == {".gitattributes", "README.md", "app.py"}
+    assert "spaces/ada/tiny-tr-demo" in hub.read(*IDS[0], "README.md").decode()
+
+
+@pytest.mark.parametrize("namespace", ["../x", "a/b", "a b", "-ada", "$(id)", "a--b", ""])
+def test_impossible_names_are_refused(run_folder: Path, tmp_path: Path, namespace: str) -> None:
+    done = hub_distill("publish", str(run_folder), "--push-to-hub", namespace, "--dry-run", cwd=tmp_path)
+    refused(done, "--push-to-hub NAMESPACE" if namespace == "" else "cannot be a repo on the Hub", code=2)
+
+
+def test_what_cannot_be_published(run_folder: Path, tmp_path: Path) -> None:
+    args = ["--push-to-hub", "ada", "--dry-run"]
+    refused(hub_distill("publish", "nothing", *args, cwd=tmp_path), "nothing is no run folder")
+    refused(hub_distill("publish", str(run_folder), "--dry-run", cwd=tmp_path), "Missing --push-to-hub", code=2)
+    broken = tmp_path / "broken"
+    shutil.copytree(run_folder, broken, ignore=shutil.ignore_patterns("cache", ".lock"))
+    marker = json.loads((broken / "student/.done.json").read_text())
+    (broken / "student/.done.json").write_text(json.dumps({**marker, "key": "0" * 16}))
+    refused(hub_distill("publish", "broken", *args, cwd=tmp_path), "evaluation in broken was made with another student")
+    shutil.rmtree(broken / "evaluation")
+    refused(hub_distill("publish", "broken", *args, cwd=tmp_path), "broken is not finished: evaluation is missing")
+
+
+def test_a_stage_pushes_nothing(tiny_teacher: Path, tmp_path: Path) -> None:
+    args = ["--push-to-hub", "ada", "corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample"]
+    refused(hub_distill(*args, cwd=tmp_path), "A single stage pushes nothing", code=2)
+
+
+@pytest.mark.slow
+def test_from_one_command_to_three_repos(
+    hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(tiny_teacher, teacher)
+    (teacher / "README.md").write_text("---\nlicense: gemma\n---\n# Teacher\n")
+    (teacher / "LICENSE").write_text("The terms.\n")
+    (teacher / "onnx").mkdir()
+    (teacher / "onnx" / "model.json").write_text("{}")
+    (teacher / "pytorch_model.bin").write_bytes(b"a copy of the weights")
+    repo = hub.add("model", "ada/private-teacher", teacher, private=True)
+    repo.tags["v1"] = repo.head.oid
+    args = [
+        "--teacher",
+        "ada/private-teacher@v1",
+        "--lang",
+        "tr",
+        "--corpus",
+        "sample",
+        "--limit",
+        "40",
+        "--steps",
+        "2",
+    ]
+    args += ["--vocab-size", "4096", "--device", "cpu", "--precision", "fp32", "--push-to-hub", "ada", "--private"]
+    done = hub_distill(*args, cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert hub.asked(r"resolve/.*(onnx|\.bin)") == []
+    files = hub.repos["model", "ada/private-teacher-tr"].head.files
+    assert {"LICENSE", "NOTICE"} <= set(files)
+    card = files["README.md"].content.decode()
+    assert "base_model: ada/private-teacher\n" in card
+    assert f"--teacher ada/private-teacher@{repo.head.oid} " in card
+    run = tmp_path / "runs/private-teacher-tr"
+    check_nothing_leaked(hub, run)
+
+
+def test_signed_addresses_and_tokens_are_not_shown() -> None:
+    from types import SimpleNamespace
+
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from hub_tools.errors import explain_push
+
+    response: Any = SimpleNamespace(status_code=418, headers={}, request=None)
+    text = f"418 for url 'https://storage.example/x?X-Amz-Signature=abc' with {CANARY}"
+    said = explain_push(HfHubHTTPError(text, response=response), "model repo 'ada/x'") or ""
+    assert "https://storage.example/x" in said
+    assert "abc" not in said
+    assert CANARY not in said

@@ -1,0 +1,197 @@
+"""Pulling teachers from the Hub: what is fetched, what is refused, what a broken line costs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hub_tools.errors import UserError
+from hub_tools.models import Trust, load_model
+from hub_tools.teacher import find_teacher
+from tests.conftest import CANARY
+from tests.fake_hub import FakeHub, Fault, User
+from tests.test_cli import hub_distill, refused
+
+PLAN = ["--lang", "tr", "--corpus", "sample", "--dry-run"]
+
+
+@pytest.fixture
+def teacher(tiny_teacher: Path, tmp_path: Path) -> Path:
+    """A copy of the teacher, to be changed."""
+    shutil.copytree(tiny_teacher, tmp_path / "teacher")
+    return tmp_path / "teacher"
+
+
+def test_only_what_is_needed_is_fetched_at_the_revision_asked_for(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    (teacher / "onnx").mkdir()
+    for name in ("pytorch_model.bin", "tf_model.h5", "model.gguf", "onnx/model.json", "onnx/model.onnx", "own.py"):
+        (teacher / name).write_bytes(b"x")
+    repo = hub.add("model", "ada/secret", teacher, private=True)
+    repo.tags["v1"] = repo.head.oid
+    repo.commit("broke it", {})
+    push = ["--push-to-hub", "ada", "--private"]
+    done = hub_distill("--teacher", "ada/secret@v1", *PLAN, *push, cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert "push         dataset ada/secret-tr-embeddings (private)" in done.stdout
+    fetched = {r.path.partition("/resolve/")[2] for r in hub.asked("/resolve/")}
+    assert {f"{repo.tags['v1']}/model.safetensors", f"{repo.tags['v1']}/tokenizer.json"} <= fetched
+    assert [f for f in fetched if f.endswith((".bin", ".h5", ".gguf", ".onnx", ".py")) or "onnx" in f] == []
+    hub.users.clear()
+    offline = hub_distill(
+        "--teacher", "ada/secret@v1", *PLAN, cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1", "HF_TOKEN": ""}
+    )
+    assert offline.returncode == 0, offline.stderr
+
+
+def test_a_download_goes_on_where_the_line_broke(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    # huggingface_hub writes 10 MiB at a time: what is shorter starts anew.
+    (teacher / "large.safetensors").write_bytes(b"12345" * 5_000_000)
+    large = hub.add("model", "org/tiny", teacher).head.files["large.safetensors"].sha256
+    hub.faults.append(Fault(f"GET /storage/{large}", cut=15_000_000))
+    done = hub_distill("--teacher", "org/tiny", *PLAN, cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert [r.range for r in hub.asked(f"GET /storage/{large}")] == [None, "bytes=10485760-"]
+    (found,) = (tmp_path / "hf/hub/models--org--tiny").rglob("large.safetensors")
+    assert found.read_bytes() == (teacher / "large.safetensors").read_bytes()
+    assert [r for r in hub.requests if r.host == "localhost" and r.token] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("GET /api/models/org/tiny", 429, {"Retry-After": "9"}, times=99), ["rate limit", "wait 9 seconds"]),
+        (Fault("GET /api/models/org/tiny", 500, times=99), ["The Hub is in trouble (status 500)"]),
+        (
+            Fault("GET /api/models/org/tiny", 403, message="blocked"),
+            ["Your token is not allowed", "teacher 'org/tiny'"],
+        ),
+    ],
+    ids=["429", "500", "403"],
+)
+def test_what_the_hub_said_is_said(
+    *, hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path, fault: Fault, words: list[str]
+) -> None:
+    hub.add("model", "org/tiny", tiny_teacher)
+    hub.faults.append(Fault(**vars(fault)))
+    refused(hub_distill("--teacher", "org/tiny", *PLAN, cwd=tmp_path, **online), *words)
+
+
+def test_tokens_that_open_nothing(hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
+    hub.add("model", "ada/secret", tiny_teacher, private=True)
+    hub.users[CANARY] = User("bob")
+    args = ["--teacher", "ada/secret", *PLAN]
+    refused(hub_distill(*args, cwd=tmp_path, **online), "The Hub knows no teacher 'ada/secret'")
+    wrong = hub_distill(*args, cwd=tmp_path, **{**online, "HF_TOKEN": "hf_wrongAndRevoked"})
+    refused(wrong, "does not accept your token")
+    assert "hf_wrongAndRevoked" not in wrong.stderr
+
+
+def without_safetensors(teacher: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
+    (teacher / "model.safetensors").unlink()
+
+
+def test_pickled_weights_are_refused_unless_asked_for(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    without_safetensors(teacher)
+    hub.add("model", "org/old", teacher)
+    args = ["--teacher", "org/old", *PLAN]
+    refused(hub_distill(*args, cwd=tmp_path, **online), "org/old has no safetensors weights", "--allow-pickle")
+    assert hub.asked("pytorch_model.bin") == []
+    done = hub_distill(*args, "--allow-pickle", cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert hub.asked("resolve/.*/pytorch_model.bin")
+    trusted = find_teacher(str(teacher), trust=Trust(pickle=True))
+    assert load_model(trusted.path, device="cpu", trust=trusted.trust).encode(["x"]).shape == (1, 32)
+
+
+class Evil:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[Path, str]]:
+        return Path.write_text, (self.trace, "ran")
+
+
+@pytest.mark.parametrize("trust", [Trust(), Trust(pickle=True)], ids=["not trusted", "trusted"])
+def test_a_pickle_bomb_never_goes_off(teacher: Path, tmp_path: Path, trust: Trust) -> None:
+    (teacher / "model.safetensors").unlink()
+    (teacher / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil(tmp_path / "trace")}))
+    with pytest.raises((UserError, pickle.UnpicklingError)):
+        load_model(find_teacher(str(teacher), trust=trust).path, device="cpu", trust=trust)
+    assert not (tmp_path / "trace").exists()
+
+
+CODE = """
+from pathlib import Path
+from transformers import BertConfig, BertModel
+Path(__file__).with_name("trace").write_text("ran")
+Path("trace").write_text("ran")
+class OwnConfig(BertConfig):
+    model_type = "own"
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_the_teacher_runs_only_when_trusted(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    (teacher / "own.py").write_text(CODE)
+    config = json.loads((teacher / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    (teacher / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="--trust-remote-code"):
+        find_teacher(str(teacher))
+    with pytest.raises(UserError):
+        load_model(teacher, device="cpu")
+    assert not list(tmp_path.rglob("trace"))
+    trusted = find_teacher(str(teacher), trust=Trust(code=True))
+    model = load_model(trusted.path, device="cpu", trust=trusted.trust)
+    assert type(model[0].auto_model).__name__ == "OwnModel"
+
+
+@pytest.mark.parametrize("name", ["antigravity.X", "os.path.join", "own.Module", "subprocess.Popen"])
+def test_modules_json_imports_nothing_foreign(teacher: Path, name: str) -> None:
+    modules = json.loads((teacher / "modules.json").read_text())
+    modules[2]["type"] = name
+    (teacher / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(UserError, match=r"modules\.json"):
+        find_teacher(str(teacher))
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: gemma\n---\n", {"license": "gemma"}),
+        ("---\nlicense: other\nlicense_name: own\nlicense_link: LICENSE\n---\n", {"license": "other"}),
+        ("---\nlicense: [mit, gpl]\n---\n", None),
+        ("---\nlicense: !!python/object/apply:os.system ['touch trace']\n---\n", None),
+        ("no metadata", None),
+        ("---\n: : :\n---\n", None),
+    ],
+)
+def test_the_licence_is_read_as_data(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, licence: dict[str, str] | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (teacher / "README.md").write_text(card)
+    found = find_teacher(str(teacher)).licence
+    assert (found or {}).get("license") == (licence or {}).get("license")
+    assert not (tmp_path / "trace").exists()
