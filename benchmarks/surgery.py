@@ -55,6 +55,12 @@ def texts_of(data: Path) -> Texts:
     return found
 
 
+def balanced(data: Path) -> Iterator[str]:
+    """At most 20,000 lines of every language, as a multilingual teacher would have seen them."""
+    for file in sorted((data / "text").glob("*.txt.gz")):
+        yield from lines(file)
+
+
 def ntrex(data: Path) -> dict[str, list[str]]:
     """NTREX-128: the same 1,997 sentences in every language."""
     with gzip.open(data / "bitext/ntrex128.tsv.gz", "rt", encoding="utf-8") as text:
@@ -130,8 +136,7 @@ def gemma(data: Path, work: Path) -> dict[str, Any]:
     """A tokenizer of Gemma's shape, halved for Turkish."""
     folder = work / "gemma-shaped"
     if not (folder / "tokenizer.json").exists():
-        every = texts_of(data)
-        teachers.gemma_shaped(chain.from_iterable(own() for own in every.values())).write(folder)
+        teachers.gemma_shaped(balanced(data)).write(folder)
     return operate(TokenizerFiles.read(folder), 131_072, data)
 
 
@@ -139,9 +144,7 @@ def unigram(data: Path, work: Path) -> dict[str, Any]:
     """A Unigram tokenizer of 64,000 pieces trained on all languages but with little Turkish, halved."""
     folder = work / "unigram"
     if not (folder / "tokenizer.json").exists():
-        every = texts_of(data)
-        every[TARGET] = partial(lines, data / "text/tr.txt.gz")
-        teachers.unigram(chain.from_iterable(own() for own in every.values()), 64_000).write(folder)
+        teachers.unigram(balanced(data), 64_000).write(folder)
     return operate(TokenizerFiles.read(folder), 32_000, data)
 
 

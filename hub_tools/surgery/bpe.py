@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -69,11 +69,15 @@ class Bpe:
         tokens = list(self.vocabulary)
         plain = bare_model({**self.model, "ignore_merges": False})
         ranks = {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
+        made_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for pair in ranks:
+            made_by[pair[0] + pair[1]].append(pair)
         name = {number: token for token, number in self.vocabulary.items()}
         found: dict[str, tuple[str, ...]] = {}
         for token, ids in zip(tokens, segment(plain, tokens), strict=True):
             if ids == [self.vocabulary[token]]:
-                found[token] = self._last_merge(token, ranks)
+                pairs = made_by[token]
+                found[token] = pairs[0] if len(pairs) == 1 else self._last_merge(token, ranks)
             elif self.takes_words and token not in self.atoms:
                 found[token] = tuple(name[number] for number in ids)
         return found
