@@ -35,8 +35,9 @@ def test_the_same_tokenizer_gives_the_same_vectors(
 ) -> None:
     teacher = find_teacher(str(request.getfixturevalue(which)))
     files = TokenizerFiles.read(teacher.path)
-    summary = take_tokenizer(files, teacher.path, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
-    counts = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
+    out = tmp_path / "tokenizer"
+    summary = take_tokenizer(files, teacher.path, no_text, out, max_seq_length=teacher.max_seq_length)
+    counts = clone(teacher, out, no_text, tmp_path / "clone", init="align")
     assert counts["exact"] == summary["vocab_size"]
     assert counts["composed"] == counts["byte"] == counts["fallback"] == 0
     theirs, ours = load_model(teacher.path, device="cpu"), load_model(tmp_path / "clone", device="cpu")
