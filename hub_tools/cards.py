@@ -504,6 +504,7 @@ def _columns(report: Report) -> str:
         ["`text`", "what the teacher read"],
         ["`lang`", "its language"],
         ["`translation`", f"{name_of(target)} text that shall have the same vector; null where there is none"],
+        ["`source`", "the parallel file of a pair, the language of any other text"],
         ["`embedding`", "the teacher's vector of `text`"],
     ]
     return "\n".join(markdown_table(rows, numbers=False))
