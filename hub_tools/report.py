@@ -182,6 +182,8 @@ def _tokenizer_lines(tokenizer: dict[str, Any], target: str) -> list[str]:
         for key, label in _MEASURES.items()
     ]
     lines += markdown_table([head, *rows])
+    unused = ", ".join(f"{who} {count:,}" for who, count in tokenizer["unused"].items())
+    lines += ["", f"Tokens that none of the measured texts (at most 1,000 a language) uses: {unused}."]
     if ratios := tokenizer["parity"]:
         shown_ratios = ", ".join(f"{who} {ratio:.2f}" for who, ratio in ratios.items())
         lines += ["", f"Tokens for one of the source side's in held-out pairs (parity): {shown_ratios}."]

@@ -300,3 +300,21 @@ def test_what_is_written_loads_with_transformers_and_gives_the_same_ids(
     plain = cases[name].student.load()
     for text in [*texts["tr"][:20], *HARD_TEXTS]:
         assert tokenizer(text)["input_ids"] == plain.encode(text).ids
+
+
+def test_settings_name_only_tokens_that_are_there(
+    teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    teacher = teacher_of["gemma"]
+    named = {"bos_token": "<bos>", "eos_token": "</nowhere>", "chat_template": "{{ messages }}", "padding_side": "left"}
+    more = {"additional_special_tokens": ["<unused5>", "<start_of_image>"]}
+    given = TokenizerFiles(spec=teacher.spec, settings={**teacher.settings, **named, **more}, template="{{ x }}")
+    specialize(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).files.write(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    assert len(tokenizer) == 6000
+    assert tokenizer.bos_token == "<bos>"
+    assert tokenizer.eos_token is None
+    assert tokenizer.padding_side == "left"
+    assert (tmp_path / "chat_template.jinja").read_text(encoding="utf-8") == "{{ x }}"

@@ -133,24 +133,34 @@ class TokenizerFiles:
             "model": model,
             "post_processor": _renumber(self.spec["post_processor"], ids),
         }
-        return TokenizerFiles(spec=spec, settings=self._settings(max_seq_length), template=self.template)
+        return TokenizerFiles(spec=spec, settings=self._settings(ids, max_seq_length), template=self.template)
 
-    def _settings(self, max_seq_length: int | None) -> dict[str, Any]:
-        """The settings that every version of transformers reads alike."""
+    def _settings(self, ids: Mapping[str, int], max_seq_length: int | None) -> dict[str, Any]:
+        """The settings that every version of transformers reads alike.
+
+        Only tokens that are there are named: transformers would add a row for any other.
+        """
         own = self.settings
         longest = max_seq_length or own.get("model_max_length")
-        # transformers 5 writes more special tokens as a list under another name, which 4.57 cannot read.
-        more = own.get("additional_special_tokens") or own.get("extra_special_tokens")
-        named = {"extra_special_tokens": more} if isinstance(more, dict) else {"additional_special_tokens": more}
+        specials = {name: _content(own[name]) for name in _NAMED_SPECIALS if own.get(name)}
         return {
             # Any class named after an architecture rebuilds its own normalizer and would undo the surgery.
             "tokenizer_class": "PreTrainedTokenizerFast",
             **({"model_max_length": longest} if longest else {}),
             "model_input_names": own.get("model_input_names", _BERT_INPUTS if self.family == "WordPiece" else _INPUTS),
             **{name: own[name] for name in _SETTINGS if name in own},
-            **(named if more else {}),
-            **{name: _content(own[name]) for name in _NAMED_SPECIALS if own.get(name)},
+            **_more_specials(own, ids),
+            **{name: token for name, token in specials.items() if token in ids},
         }
+
+
+def _more_specials(settings: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
+    # transformers 5 writes further special tokens as a list under another name, which 4.57 cannot read.
+    more = settings.get("additional_special_tokens") or settings.get("extra_special_tokens") or []
+    if isinstance(more, dict):
+        return {"extra_special_tokens": {name: _content(t) for name, t in more.items() if _content(t) in ids}}
+    there = [_content(token) for token in more if _content(token) in ids]
+    return {"additional_special_tokens": there} if there else {}
 
 
 def model_vocabulary(model: Mapping[str, Any]) -> dict[str, int]:

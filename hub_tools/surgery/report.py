@@ -125,7 +125,7 @@ def tokenizer_report(teacher: TokenizerFiles, student: TokenizerFiles, corpus: C
 
     Returns:
         `fertility` (language -> tokens per word of each), `measures` (the same with all figures), `parity` with the
-        source side of the held-out pairs, `new_unknowns` and `round_trip_failures`.
+        source side of the held-out pairs, `unused` (ids in no text), `new_unknowns` and `round_trip_failures`.
     """
     texts = sample_texts(corpus)
     both = {"teacher": teacher, "student": student}
@@ -136,9 +136,19 @@ def tokenizer_report(teacher: TokenizerFiles, student: TokenizerFiles, corpus: C
         "fertility": {lang: {n: f["tokens_per_word"] for n, f in own.items()} for lang, own in measures.items()},
         "measures": measures,
         "parity": {name: round(parity(files.load(), pairs), 4) for name, files in both.items()} if pairs else None,
+        "unused": {name: _unused(files, texts) for name, files in both.items()},
         "new_unknowns": unknowns,
         "round_trip_failures": failures,
     }
+
+
+def _unused(files: TokenizerFiles, texts: Mapping[str, list[str]]) -> int:
+    """How many ids none of the texts uses."""
+    tokenizer = files.load()
+    used: set[int] = set()
+    for own in texts.values():
+        used.update(i for e in tokenizer.encode_batch_fast(own, add_special_tokens=False) for i in e.ids)
+    return len(files.ids) - len(used)
 
 
 def sample_texts(corpus: Corpus) -> dict[str, list[str]]:
