@@ -64,8 +64,17 @@ def mean_rows(vocab_map: VocabMap, teacher_rows: NDArray[np.float32]) -> NDArray
     Returns:
         float32, shape (V, hidden); exact tokens get the teacher's row bit for bit.
     """
-    sums = np.add.reduceat(teacher_rows[vocab_map.ids], vocab_map.offsets, axis=0)
-    return (sums / vocab_map.lengths[:, None].astype(np.float32)).astype(np.float32)
+    rows = np.empty((len(vocab_map.lengths), teacher_rows.shape[1]), np.float32)
+    # Most tokens have one teacher token: a plain copy. Only the others are summed.
+    np.take(teacher_rows, vocab_map.ids[vocab_map.offsets], axis=0, out=rows, mode="clip")
+    several = np.flatnonzero(vocab_map.lengths > 1)
+    if len(several):
+        lengths = vocab_map.lengths[several]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(vocab_map.offsets[several] - (ends - lengths), lengths)
+        sums = np.add.reduceat(teacher_rows[vocab_map.ids[places]], ends - lengths, axis=0)
+        rows[several] = sums / lengths[:, None].astype(np.float32)
+    return rows
 
 
 def _mix_aligned(
