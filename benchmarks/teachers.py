@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -46,8 +46,6 @@ def tekken() -> TokenizerFiles:
 
 def mistral_v1() -> TokenizerFiles:
     """Mistral's first tokenizer, 32,000 tokens of SentencePiece BPE with byte fallback (needs mistral-common)."""
-    import sentencepiece.sentencepiece_model_pb2 as model_pb2
-
     proto = cast(Any, model_pb2).ModelProto()
     proto.ParseFromString((resources.files("mistral_common") / "data" / "tokenizer.model.v1").read_bytes())
     scores = {piece.piece: piece.score for piece in proto.pieces}
