@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def tekken() -> TokenizerFiles:
 
 def mistral_v1() -> TokenizerFiles:
     """Mistral's first tokenizer, 32,000 tokens of SentencePiece BPE with byte fallback (needs mistral-common)."""
-    proto = cast(Any, model_pb2).ModelProto()
+    proto = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
     proto.ParseFromString((resources.files("mistral_common") / "data" / "tokenizer.model.v1").read_bytes())
     scores = {piece.piece: piece.score for piece in proto.pieces}
     return byte_fallback({piece: number for number, piece in enumerate(scores)}, merges_of(scores), prepend=True)
