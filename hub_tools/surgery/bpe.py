@@ -87,7 +87,7 @@ class Bpe:
         if len(parts) == 1:
             spelled = tuple(f"<0x{byte:02X}>" for byte in token.encode()) if not self.byte_level else ()
             return spelled if all(byte in self.vocabulary for byte in spelled) else ()
-        while len(parts) > 2:  # noqa: PLR2004 - until the last merge
+        while parts[2:]:  # until the last merge
             _, first = min((ranks.get(pair, _NEVER), place) for place, pair in enumerate(pairwise(parts)))
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return tuple(parts)
