@@ -1,6 +1,6 @@
 """Tokenizer surgery at full size on real text; writes docs/performance.md.
 
-    python benchmarks/surgery.py --data DIR [--only tekken|gemma|mistral|unigram|map|none] [--work DIR]
+    python benchmarks/surgery.py --data DIR [--only tekken|gemma|mistral|unigram|map|identity|none] [--work DIR]
 
 DIR holds text/{lang}.txt.gz, text-tr/*.txt.gz and bitext/ntrex128.tsv.gz. Needs mistral-common and sentencepiece for
 the real tokenizers. Figures are kept in WORK as they are measured, so parts can be run one by one. NTREX-128 is only
@@ -20,15 +20,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from benchmarks import teachers
 from hub_tools.clone import mean_rows
 from hub_tools.config import TokenizerConfig
+from hub_tools.demo import demo_teacher
 from hub_tools.surgery import TokenizerFiles, specialize
 from hub_tools.surgery.words import count_words
 from hub_tools.vocab_map import Kind, map_vocabulary
@@ -55,10 +57,10 @@ def texts_of(data: Path) -> Texts:
     return found
 
 
-def balanced(data: Path) -> Iterator[str]:
-    """At most 20,000 lines of every language, as a multilingual teacher would have seen them."""
+def balanced(data: Path, limit: int = 20_000) -> Iterator[str]:
+    """At most so many lines of every language, as a multilingual teacher would have seen them."""
     for file in sorted((data / "text").glob("*.txt.gz")):
-        yield from lines(file)
+        yield from islice(lines(file), limit)
 
 
 def ntrex(data: Path) -> dict[str, list[str]]:
@@ -134,23 +136,33 @@ def mistral(data: Path, _: Path) -> dict[str, Any]:
 
 def gemma(data: Path, work: Path) -> dict[str, Any]:
     """A tokenizer of Gemma's shape, halved for Turkish."""
+    return operate(gemma_teacher(data, work), 131_072, data)
+
+
+def gemma_teacher(data: Path, work: Path) -> TokenizerFiles:
+    """The one of the benchmark, trained at the first call."""
     folder = work / "gemma-shaped"
     if not (folder / "tokenizer.json").exists():
         teachers.gemma_shaped(balanced(data)).write(folder)
-    return operate(TokenizerFiles.read(folder), 131_072, data)
+    return TokenizerFiles.read(folder)
 
 
 def unigram(data: Path, work: Path) -> dict[str, Any]:
-    """A Unigram tokenizer of 64,000 pieces trained on all languages but with little Turkish, halved."""
+    """A Unigram tokenizer of 32,000 pieces trained by SentencePiece on all languages, halved."""
+    return operate(unigram_teacher(data, work), 16_000, data)
+
+
+def unigram_teacher(data: Path, work: Path) -> TokenizerFiles:
+    """The one of the benchmark, trained at the first call; the training is slow, so it sees 2,000 lines a language."""
     folder = work / "unigram"
     if not (folder / "tokenizer.json").exists():
-        teachers.unigram(balanced(data), 64_000).write(folder)
-    return operate(TokenizerFiles.read(folder), 32_000, data)
+        teachers.unigram(balanced(data, 2_000), 32_000).write(folder)
+    return TokenizerFiles.read(folder)
 
 
 def map_rows(data: Path, work: Path) -> dict[str, Any]:
     """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
-    teacher = TokenizerFiles.read(work / "gemma-shaped")
+    teacher = gemma_teacher(data, work)
     student = specialize(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072)).files
     rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
     started = time.monotonic()
@@ -162,22 +174,32 @@ def map_rows(data: Path, work: Path) -> dict[str, Any]:
     return {"seconds_map": mapped, "seconds_map_and_rows": total, "shape": list(made.shape), **counts}
 
 
-def identity(data: Path) -> dict[str, int]:
+def identity(data: Path, work: Path) -> dict[str, int]:
     """Lines of all text on which the teacher's own vocabulary, asked for, gives other ids."""
     found = {}
-    for name, teacher in (("tekken", teachers.tekken()), ("mistral", teachers.mistral_v1())):
+    known: dict[str, Callable[[], TokenizerFiles]] = {
+        "tekken": teachers.tekken,
+        "mistral": teachers.mistral_v1,
+        "gemma-shaped": partial(gemma_teacher, data, work),
+        "unigram": partial(unigram_teacher, data, work),
+        "MiniLM": lambda: TokenizerFiles.read(demo_teacher()),
+    }
+    for name, open_teacher in known.items():
+        teacher = open_teacher()
         size = len(teacher.load().get_vocab(with_added_tokens=True))
         config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-        same = specialize(
-            teacher, {TARGET: partial(lines, data / "text/tr.txt.gz")}, target=TARGET, config=config
-        ).files
-        before, after = teacher.load(), same.load()
-        found[name] = sum(
-            a.ids != b.ids
-            for own in texts_of(data).values()
-            for a, b in zip(*(t.encode_batch_fast(list(own())) for t in (before, after)), strict=True)
-        )
+        own = {TARGET: partial(lines, data / "text/tr.txt.gz")}
+        same = specialize(teacher, own, target=TARGET, config=config).files
+        found[name] = different(teacher.load(), same.load(), texts_of(data).values())
     return found
+
+
+def different(one: Tokenizer, other: Tokenizer, texts: Iterable[Callable[[], Iterable[str]]]) -> int:
+    """How many texts two tokenizers read in different ways."""
+    pairs = (
+        zip(*(t.encode_batch_fast(own) for t in (one, other)), strict=True) for own in map(list, (t() for t in texts))
+    )
+    return sum(a.ids != b.ids for own in pairs for a, b in own)
 
 
 def row(name: str, found: dict[str, Any]) -> str:
@@ -275,7 +297,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     parts = {"tekken": tekken, "gemma": gemma, "mistral": mistral, "unigram": unigram, "map": map_rows}
     if args.here:
-        found = identity(args.data) if args.only == "identity" else parts[args.only](args.data, args.work)
+        found = identity(args.data, args.work) if args.only == "identity" else parts[args.only](args.data, args.work)
         (args.work / f"{args.only}.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
         return
     for name in [*PARTS, "identity"] if args.only is None else [args.only]:

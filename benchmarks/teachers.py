@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterable
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from hub_tools.surgery.bpe import byte_alphabet
 from hub_tools.surgery.files import TokenizerFiles
@@ -105,15 +116,34 @@ def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
 
 
 def unigram(texts: Iterable[str], size: int) -> TokenizerFiles:
-    """A Unigram tokenizer with the normalizer and the template of XLM-R, trained on texts."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    """A Unigram tokenizer as XLM-R's: made by SentencePiece, with its charsmap, ids and template."""
+    written = io.BytesIO()
+    import_module("sentencepiece").SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=written,
+        vocab_size=size - 1,
+        model_type="unigram",
+        normalization_rule_name="nmt_nfkc",
+        character_coverage=0.9995,
+        **{"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3, "minloglevel": 2},
+    )
+    proto = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
+    proto.ParseFromString(written.getvalue())
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    tokenizer = Tokenizer(models.Unigram([*pieces, ("<mask>", 0.0)], unk_id=3, byte_fallback=False))
+    charsmap = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    tokenizer.normalizer = normalizers.Sequence([charsmap, normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>", show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>", "pad_token": "<pad>"})
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True)])
+    specials = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>"}
+    return TokenizerFiles(
+        spec=json.loads(tokenizer.to_str()),
+        settings={**specials, "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"},
+    )
 
 
 def write(files: TokenizerFiles, folder: Path) -> Path:

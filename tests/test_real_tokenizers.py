@@ -1,4 +1,4 @@
-"""Tekken and Mistral's first tokenizer, as mistral-common carries them (`pip install 'hub-tools[bench]'`)."""
+"""Tekken and Mistral's first tokenizer, as mistral-common carries them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.sources import read_table, sample_file
 from hub_tools.surgery import TokenizerFiles, specialize
 from hub_tools.vocab_map import Kind, map_vocabulary
-
-pytest.importorskip("mistral_common", reason="the real tokenizers come with hub-tools[bench]")
-pytest.importorskip("sentencepiece", reason="the real tokenizers come with hub-tools[bench]")
 
 
 @pytest.fixture(scope="module", params=["tekken", "mistral_v1"])
