@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from hub_tools.surgery.bpe import BYTE_ALPHABET, Bpe, byte_alphabet, byte_string
 from hub_tools.surgery.wordpiece import PREFIX, segmenter
 from hub_tools.surgery.words import SPACE, bare_model, segment
 
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
 class Kind(IntEnum):
@@ -68,20 +68,20 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
         student: any other tokenizer, of the same family or not.
     """
     own = teacher.ids
-    tokens = sorted(student.ids.items(), key=lambda item: item[1])
-    new = [token for token, _ in tokens if token not in own]
-    pieces = dict(zip(new, _teacher_pieces(teacher, student, new, own), strict=True)) if new else {}
+    tokens = sorted(student.ids, key=student.ids.__getitem__)
+    same = np.fromiter((own.get(token, -1) for token in tokens), dtype=np.int64, count=len(tokens))
+    new = np.flatnonzero(same < 0)
+    pieces = _teacher_pieces(teacher, student, [tokens[number] for number in new], own) if len(new) else []
     unknown = own.get(teacher.unknown or "", -1)
-    spelled = {own[token] for token in own if _BYTE.fullmatch(token)}
+    spelled = {own[token] for token in _BYTES if token in own}
 
-    rows: list[Sequence[int]] = []
-    kinds = np.zeros(len(tokens), dtype=np.int8)
-    for index, (token, _) in enumerate(tokens):
-        ids = [own[token]] if token in own else pieces[token]
-        rows.append(ids or [max(unknown, 0)])
-        if token not in own:
-            kinds[index] = _kind(ids, unknown, spelled)
-    return _flat(rows, kinds)
+    kinds = np.full(len(tokens), Kind.EXACT, dtype=np.int8)
+    kinds[new] = [_kind(ids, unknown, spelled) for ids in pieces]
+    lengths = np.ones(len(tokens), dtype=np.int64)
+    lengths[new] = [len(ids) or 1 for ids in pieces]
+    ids = np.repeat(same, lengths)
+    ids[ids < 0] = list(chain.from_iterable(ids or [max(unknown, 0)] for ids in pieces))
+    return VocabMap(ids=ids, lengths=lengths, kinds=kinds)
 
 
 def _kind(ids: Sequence[int], unknown: int, spelled: set[int]) -> Kind:
