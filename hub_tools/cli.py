@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from hub_tools.config import RunConfig, build, read_toml
+from hub_tools.config import Init, RunConfig, build, read_toml
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
@@ -61,7 +61,7 @@ _OPTIONS = [
     click.option("--keep", type=int, metavar="N", help="Teacher tokens to keep. [default: what the text says]"),
     click.option("--learn", type=int, metavar="N", help="Tokens to learn. [default: what the text says]"),
     click.option("--keep-normalizer", is_flag=True, default=None, help="Even if it loses letters of the language."),
-    click.option("--init", type=click.Choice(["align", "mean"]), help="How new rows start. [default: align]"),
+    click.option("--init", type=click.Choice(get_args(Init)), help="How new rows start. [default: align]"),
     click.option("--distill-limit", type=int, metavar="N", help="Monolingual texts per language to train on."),
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),

@@ -1,137 +1,189 @@
-"""Stage `clone`: the teacher with another vocabulary. Every weight but the token embeddings is kept exactly."""
+"""Stage `clone`: the teacher with another vocabulary. Every weight but the token embeddings is kept exactly.
+
+The teacher is not loaded: its files are copied, and in the copy the tensors that have a row for each token, the
+tokenizer, and the ids and sizes that the configurations name are replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from hub_tools.align import Alignment, align, aligned_rows
+from hub_tools.config import Init
 from hub_tools.corpus import Corpus
-from hub_tools.models import backbone, load_model, save_model
+from hub_tools.errors import UserError
+from hub_tools.models import put_tokenizer
+from hub_tools.portable import make_portable
 from hub_tools.progress import log
+from hub_tools.rows import Given, new_rows
+from hub_tools.rows.mean import mean_rows
+from hub_tools.run_folder import read_json, write_json
+from hub_tools.skeleton import Vocabulary, find_vocabulary
 from hub_tools.surgery import TokenizerFiles
-from hub_tools.teacher import Teacher
-from hub_tools.vocab_map import Kind, VocabMap, compose_from_own, map_vocabulary
+from hub_tools.teacher import STATIC, Teacher
+from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
+from hub_tools.weights import INDEX, WEIGHTS, Checkpoint, unpickle
 
-# Share of the aligned row in a new row; the rest is the mean of its surface.
-ALIGNED_SHARE = 0.7
-_BATCH = 4096
+# Files of the teacher's tokenizer; the student's take their place.
+_TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
+_IDS = ("_token_id", "_token_index", "_token_ids")
 
 
-def clone(teacher: Teacher, tokenizer: Path, corpus: Corpus, out: Path, *, init: str) -> dict[str, Any]:
+def clone(
+    teacher: Teacher, tokenizer: Path, corpus: Corpus, out: Path, *, init: Init, target: str = ""
+) -> dict[str, Any]:
     """Give the teacher the student's tokenizer and save the result as a sentence-transformers model.
 
     Args:
         teacher: the model to clone.
         tokenizer: folder of the student's tokenizer.
-        corpus: gives the parallel text for `init="align"`.
+        corpus: gives the text that some ways of making rows need.
         out: folder of the clone.
-        init: `mean` or `align`.
+        init: how new rows are made, see `hub_tools.rows`.
+        target: the language the student is made for.
 
     Returns:
-        Counts of exact, composed, byte, fallback and aligned rows.
+        Counts of exact, composed, byte and fallback rows, and what the way of making rows counted.
+
+    Raises:
+        UserError: the teacher cannot be cloned with this tokenizer; the message says why.
     """
-    theirs, ours = TokenizerFiles.read(teacher.path), TokenizerFiles.read(tokenizer)
+    theirs, ours = TokenizerFiles.read(teacher.input_folder), TokenizerFiles.read(tokenizer)
     vocab_map = map_vocabulary(theirs, ours)
-    model = load_model(teacher.path, device="cpu", trust=teacher.trust)
-    embedding = backbone(model).get_input_embeddings()
-    teacher_rows = embedding.weight.detach().float().numpy()
-    rows = mean_rows(vocab_map, teacher_rows)
-    aligned = 0
-    if init == "align" and corpus.has_pairs:
-        alignment = _align(theirs.load(), ours.load(), corpus)
-        aligned = _mix_aligned(rows, vocab_map, alignment, teacher_rows, ours)
-    _replace_rows(backbone(model), rows, embedding.weight.dtype, ours)
-    save_model(model, out, tokenizer=tokenizer, max_seq_length=teacher.max_seq_length)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint = _checkpoint(teacher, Path(scratch))
+        vocabulary = find_vocabulary(teacher, checkpoint)
+        _check_padding(vocabulary, theirs, ours)
+        teacher_rows = _teacher_rows(checkpoint, vocabulary)
+        if max(theirs.ids.values()) >= len(teacher_rows):
+            raise UserError(
+                f"{teacher.name} has {len(teacher_rows):,} embedding rows, and its tokenizer ids up to "
+                f"{max(theirs.ids.values()):,}. Expected a row for each token: its files do not belong together."
+            )
+        given = Given(
+            teacher=teacher,
+            theirs=theirs,
+            ours=ours,
+            vocab_map=vocab_map,
+            rows=teacher_rows,
+            corpus=corpus,
+            target=target,
+        )
+        rows, made = new_rows(init, given)
+        _copy_files(teacher, out)
+        replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), rows)
+        replaced |= {name: _mean_of(checkpoint, name, vocab_map) for name in vocabulary.more}
+        checkpoint.write(out, replaced, dropped=vocabulary.factors)
+    put_tokenizer(tokenizer, out)
+    _keep_padding_side(out, theirs)
+    _update_configs(out, theirs, ours)
+    make_portable(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     counts = {kind.name.lower(): vocab_map.count(kind) for kind in Kind}
     if counts["fallback"]:
         log.warning("  the teacher reads %d of the new tokens as unknown", counts["fallback"])
-    return {**counts, "aligned": aligned}
+    return {**counts, **made}
 
 
-def mean_rows(vocab_map: VocabMap, teacher_rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each student token's row as the mean of its teacher rows (mean composition, arXiv 2605.29992).
+def _checkpoint(teacher: Teacher, scratch: Path) -> Checkpoint:
+    folder = teacher.input_folder
+    if any((folder / name).exists() for name in (WEIGHTS, INDEX)) or not teacher.trust.pickle:
+        return Checkpoint(folder)
+    unpickle(folder, scratch)
+    return Checkpoint(scratch)
 
-    Args:
-        vocab_map: student token -> teacher tokens.
-        teacher_rows: float32, shape (teacher vocabulary, hidden).
 
-    Returns:
-        float32, shape (V, hidden); exact tokens get the teacher's row bit for bit.
-    """
-    rows = np.empty((len(vocab_map.lengths), teacher_rows.shape[1]), np.float32)
-    # Most tokens have one teacher token: a plain copy. Only the others are summed.
-    np.take(teacher_rows, vocab_map.ids[vocab_map.offsets], axis=0, out=rows, mode="clip")
-    several = np.flatnonzero(vocab_map.lengths > 1)
-    if len(several):
-        lengths = vocab_map.lengths[several]
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(vocab_map.offsets[several] - (ends - lengths), lengths)
-        sums = np.add.reduceat(teacher_rows[vocab_map.ids[places]], ends - lengths, axis=0)
-        rows[several] = sums / lengths[:, None].astype(np.float32)
+def _teacher_rows(checkpoint: Checkpoint, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    rows = checkpoint.read_rows(vocabulary.rows)
+    # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
+    if "mapping" in vocabulary.factors:
+        rows = rows[checkpoint.read("mapping").numpy()]
+    if "weights" in vocabulary.factors:
+        rows = rows * checkpoint.read_rows("weights")[:, None]
     return rows
 
 
-def _mix_aligned(
-    rows: NDArray[np.float32],
-    vocab_map: VocabMap,
-    alignment: Alignment,
-    teacher_rows: NDArray[np.float32],
-    student: TokenizerFiles,
-) -> int:
-    """Improve the new tokens' rows, in place, with what their translations are; returns how many were aligned.
+def _mean_of(checkpoint: Checkpoint, name: str, vocab_map: VocabMap) -> NDArray[np.float32]:
+    """Means of a tensor with a row, or a number, for each token."""
+    values = checkpoint.read_rows(name)
+    return mean_rows(vocab_map, values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])
 
-    A new token that is too rare in the parallel text takes the mean of the student's own rows of its surface,
-    most of which are aligned: better than the teacher's pieces, which belong to another language.
+
+def _check_padding(vocabulary: Vocabulary, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:
+    if not vocabulary.padding:
+        return
+    old, new = theirs.padding_id, ours.padding_id
+    if old != new:
+        raise UserError(
+            f"The teacher counts positions from the id of its padding token, {old}, and the tokenizer's is {new}: all "
+            f"positions would be wrong. Expected a tokenizer whose padding token has the id {old}."
+        )
+
+
+def _copy_files(teacher: Teacher, out: Path) -> None:
+    """Copy every configuration, the weights of all modules but the first, and trusted code."""
+    out.mkdir(parents=True, exist_ok=True)
+    suffixes = {".json", ".safetensors", *([".py"] if teacher.trust.code else [])}
+    for number, (_, folder) in enumerate(teacher.modules):
+        source, target = teacher.path / folder, out / ("" if number == 0 else folder)
+        for file in source.rglob("*") if source != teacher.path else source.glob("*"):
+            weights = number == 0 and file.name.startswith("model") and "safetensors" in file.name
+            old = number == 0 and file.name.startswith(_TOKENIZER) and file.suffix == ".json"
+            if file.is_file() and file.suffix in suffixes and not weights and not old:
+                (target / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / file.relative_to(source))
+        for pickled in source.glob("pytorch_model.bin") if number and teacher.trust.pickle else ():
+            if not any(target.glob("*.safetensors")):
+                unpickle(pickled.parent, target)
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        if (teacher.path / name).exists():
+            shutil.copyfile(teacher.path / name, out / name)
+    modules = read_json(out / "modules.json")
+    modules[0]["path"] = ""  # where everybody looks for the tokenizer
+    write_json(out / "modules.json", modules)
+    for code in teacher.path.glob("*.py") if teacher.trust.code else ():
+        shutil.copyfile(code, out / code.name)
+
+
+def _keep_padding_side(out: Path, theirs: TokenizerFiles) -> None:
+    """Pad where the teacher pads, whatever tokenizer was given: pooling and positions may hang on it."""
+    settings = read_json(out / "tokenizer_config.json") if (out / "tokenizer_config.json").exists() else {}
+    side = theirs.settings.get("padding_side", "right")
+    if settings.get("padding_side", "right") != side:
+        write_json(out / "tokenizer_config.json", {**settings, "padding_side": side})
+
+
+def _update_configs(out: Path, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:
+    """Sizes and ids of tokens in the configurations of the first module."""
+    names = {number: token for token, number in theirs.ids.items()}
+    for name in ("config.json", "generation_config.json"):
+        if (out / name).exists():
+            write_json(out / name, _renumbered(read_json(out / name), names, ours.ids))
+
+
+def _renumbered(config: dict[str, Any], names: Mapping[int, str], ids: Mapping[str, int]) -> dict[str, Any]:
+    """A configuration whose ids of tokens, at any depth, mean the same tokens in another vocabulary.
+
+    An id whose token is no longer there becomes null: kept, it would name another token.
     """
-    new = np.flatnonzero(vocab_map.kinds != Kind.EXACT)
-    found, found_rows = aligned_rows(alignment, teacher_rows, new)
-    rows[found] = (1 - ALIGNED_SHARE) * rows[found] + ALIGNED_SHARE * found_rows
-    rare = np.setdiff1d(new, found)
-    if len(rare):
-        composed = compose_from_own(student, rare)
-        usable = composed.kinds != Kind.FALLBACK
-        rows[rare[usable]] = mean_rows(composed, rows)[usable]
-    return len(found)
 
+    def follow(value: Any) -> Any:
+        if isinstance(value, list):
+            return [found for found in map(follow, value) if found is not None]
+        is_id = isinstance(value, int) and not isinstance(value, bool)
+        return ids.get(names.get(value, "")) if is_id else value
 
-def _align(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Alignment:
-    """Align the student's tokens of the target side with the teacher's tokens of the source side."""
-    pairs = list(corpus.pairs())
-
-    def ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def token_pairs() -> Iterator[tuple[list[int], list[int]]]:
-        for start in range(0, len(pairs), _BATCH):
-            batch = pairs[start : start + _BATCH]
-            yield from zip(
-                ids(student, [pair.target for pair in batch]),
-                ids(teacher, [pair.source for pair in batch]),
-                strict=True,
-            )
-
-    log.info("  aligning the words of %s sentence pairs", f"{len(pairs):,}")
-    return align(token_pairs(), teacher.get_vocab_size(with_added_tokens=True))
-
-
-def _replace_rows(transformer: Any, rows: NDArray[np.float32], dtype: Any, tokenizer: TokenizerFiles) -> None:
-    import torch
-
-    old = transformer.get_input_embeddings()
-    ids = tokenizer.ids
-    padding_idx = ids.get(tokenizer.settings.get("pad_token", "")) if old.padding_idx is not None else None
-    new = torch.nn.Embedding(len(rows), rows.shape[1], padding_idx=padding_idx, dtype=dtype)
-    with torch.no_grad():
-        new.weight.copy_(torch.from_numpy(rows))
-    transformer.set_input_embeddings(new)
-    config = transformer.config
-    config.vocab_size = len(rows)
-    for name in ("pad", "bos", "eos", "cls", "sep", "unk"):
-        if getattr(config, f"{name}_token_id", None) is not None and tokenizer.settings.get(f"{name}_token") in ids:
-            setattr(config, f"{name}_token_id", ids[tokenizer.settings[f"{name}_token"]])
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found[key] = _renumbered(value, names, ids)
+        elif key.endswith(_IDS):
+            found[key] = follow(value)
+        else:
+            found[key] = len(ids) if key == "vocab_size" else value
+    return found

@@ -13,7 +13,7 @@ from hub_tools.languages import check_language
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
-Init = Literal["align", "mean"]
+Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class CloneConfig:
     """How the new embedding rows start.
 
     Attributes:
-        init: `mean` composes each new row from the teacher's rows of its surface; `align` mixes that with
-            rows found by word alignment, where there is parallel text.
+        init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment, where
+            there is parallel text; the others are described in `hub_tools.rows.new_rows`.
     """
 
     init: Init = "align"

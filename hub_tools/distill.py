@@ -21,7 +21,7 @@ from hub_tools.batches import TokenizedTexts, epoch_batches, pad
 from hub_tools.config import DistillConfig
 from hub_tools.embed import Embeddings
 from hub_tools.errors import UserError
-from hub_tools.models import NO_TRUST, Hardware, Trust, backbone, load_model, prepare_for_speed, save_model
+from hub_tools.models import NO_TRUST, Hardware, Trust, load_model, prepare_for_speed, save_model, token_rows
 from hub_tools.progress import bar, log
 from hub_tools.run_folder import read_json, write_json
 
@@ -191,13 +191,13 @@ class _Trainer:
         self.repeats = self.data.repeats(config.balance, config.source_share)
         per_epoch = len(self._epoch(0))
         self.total = config.steps or max(1, math.ceil(config.epochs * per_epoch))
-        hidden = backbone(self.model).get_input_embeddings().weight.shape[1]
+        hidden = token_rows(self.model).shape[1]
         self.rate = config.learning_rate or _BASE_RATE * _BASE_HIDDEN / hidden
         self.accelerator: Accelerator = Accelerator(
             mixed_precision="bf16" if hardware.precision == "bf16" else "no", cpu=hardware.device == "cpu"
         )
         fused = hardware.device != "mps"
-        rows = backbone(self.model).get_input_embeddings().weight
+        rows = token_rows(self.model)
         rest = [parameter for parameter in self.model.parameters() if parameter is not rows]
         groups = [{"params": [rows], "lr": self.rate}, {"params": rest, "lr": self.rate * config.backbone_share}]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=fused)

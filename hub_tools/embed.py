@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hub_tools.corpus import Corpus
 from hub_tools.errors import UserError
-from hub_tools.models import Hardware, autocast, load_model, prepare_for_speed
+from hub_tools.models import Hardware, autocast, load_model, longest_input, prepare_for_speed
 from hub_tools.progress import bar, log
 from hub_tools.run_folder import hash_file, read_json, write_json
 from hub_tools.teacher import Teacher
@@ -189,7 +189,7 @@ def _summary(out: Path, model: SentenceTransformer, hardware: Hardware) -> dict[
         "dtype": "float16",
         "bytes": sum(file.stat().st_size for file in files),
         "precision": hardware.precision,
-        "max_seq_length": model.max_seq_length,
+        "max_seq_length": longest_input(model),
         "prompts": dict(model.prompts),
         "default_prompt_name": model.default_prompt_name,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from http import HTTPStatus
 
 
 class HubToolsError(Exception):
@@ -155,7 +156,7 @@ def _explain_status(error: BaseException, what: str) -> str:
     status = response.status_code
     again = response.headers.get("Retry-After")
     wait = f" It asks to wait {again} seconds." if again and again.isdigit() else ""
-    template = _SERVER_TROUBLE if status >= 500 else _STATUS.get(status, _OTHER_STATUS)  # noqa: PLR2004 - HTTP
+    template = _SERVER_TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _STATUS.get(status, _OTHER_STATUS)
     detail = _without_secrets(getattr(error, "server_message", None) or _first_line(error)).rstrip(".") + "."
     sentence = template.format(what=what, status=status, detail=detail, wait=wait)
     return sentence[0].upper() + sentence[1:]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.errors import UserError
-from hub_tools.run_folder import write_json
+from hub_tools.portable import make_portable
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
-
-# The names before sentence-transformers 6; both generations read them.
-_OLD_MODULE = "sentence_transformers.models."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +56,8 @@ class Trust:
 
 
 NO_TRUST = Trust()
+# Tokenizers that know no limit say a huge number.
+NO_LIMIT = 10**9
 
 
 def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceTransformer:
@@ -92,11 +91,19 @@ def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceT
 
 
 def backbone(model: SentenceTransformer) -> Any:
-    """The transformers model inside, with the token embeddings."""
-    return model[0].auto_model
+    """The transformers model inside, or the module itself where there is none (StaticEmbedding)."""
+    return getattr(model[0], "auto_model", model[0])
 
 
-def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int) -> None:
+def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
+    """The input embeddings, one row for each token, shape (V, hidden)."""
+    inside = backbone(model)
+    embedding = inside.get_input_embeddings() if hasattr(inside, "get_input_embeddings") else inside.embedding
+    rows: torch.nn.Parameter = embedding.weight
+    return rows
+
+
+def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int | None) -> None:
     """Save a model with a tokenizer of ours, so that sentence-transformers 5 and 6 load the same.
 
     Args:
@@ -108,17 +115,15 @@ def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_se
     model.save_pretrained(str(out), create_model_card=False)
     for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
         (out / name).unlink(missing_ok=True)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (out / name).write_bytes((tokenizer / name).read_bytes())
-    modules = json.loads((out / "modules.json").read_text(encoding="utf-8"))
-    for module in modules:
-        if module["type"].startswith("sentence_transformers."):
-            module["type"] = _OLD_MODULE + module["type"].rpartition(".")[2]
-    write_json(out / "modules.json", modules)
-    settings = out / "sentence_bert_config.json"
-    kept = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else {}
-    # sentence-transformers 6 keeps the length only with the tokenizer, 5 only here.
-    write_json(settings, {**kept, "max_seq_length": max_seq_length})
+    put_tokenizer(tokenizer, out)
+    make_portable(out, max_seq_length=max_seq_length)
+
+
+def put_tokenizer(folder: Path, out: Path) -> None:
+    """Copy the files of a tokenizer as they are."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, out / name)
 
 
 def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
@@ -129,7 +134,7 @@ def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
     """
     if hardware.device == "cpu":
         keep_freed_memory()
-    if hardware == Hardware(device="cpu", precision="bf16"):
+    if hardware == Hardware(device="cpu", precision="bf16") and hasattr(backbone(model), "set_attn_implementation"):
         backbone(model).set_attn_implementation("eager")
 
 
@@ -199,13 +204,19 @@ def autocast(hardware: Hardware) -> Iterator[None]:
         yield
 
 
+def longest_input(model: SentenceTransformer) -> int | None:
+    """Longest input in tokens; None for a model without a limit (StaticEmbedding)."""
+    longest = model.max_seq_length
+    return int(longest) if longest and longest < NO_LIMIT else None
+
+
 def describe(model: SentenceTransformer) -> dict[str, Any]:
     """What the report says of a model."""
     transformer = backbone(model)
     return {
         "architecture": type(transformer).__name__,
         "params": sum(p.numel() for p in model.parameters()),
-        "vocab_size": transformer.get_input_embeddings().weight.shape[0],
+        "vocab_size": token_rows(model).shape[0],
         "dim": model.get_embedding_dimension(),
-        "max_seq_length": model.max_seq_length,
+        "max_seq_length": longest_input(model),
     }

@@ -30,7 +30,7 @@ _NEEDS = {
     "publish": STAGES,
 }
 # Raise when a stage would make other files of the same inputs.
-_VERSION = 2
+_VERSION = 3
 _HARDWARE = ".hardware.json"
 
 
@@ -112,7 +112,7 @@ class Job:
                 languages=self.languages,
                 limit=self.config.corpus.limit,
                 seed=self.config.seed,
-                tokenizer=TokenizerFiles.read(self.teacher.path).load(),
+                tokenizer=TokenizerFiles.read(self.teacher.input_folder).load(),
                 max_tokens=self.teacher.max_seq_length,
             ),
         )
@@ -123,7 +123,7 @@ class Job:
         from hub_tools.surgery import TokenizerFiles, make_tokenizer, take_tokenizer
 
         config, limit = self.config.tokenizer, self.teacher.max_seq_length
-        theirs = TokenizerFiles.read(self.teacher.path)
+        theirs = TokenizerFiles.read(self.teacher.input_folder)
         if config.use is not None:
             ready = find_tokenizer(config.use)
             files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
@@ -168,13 +168,19 @@ class Job:
             "tokenizer": self.digests["tokenizer"],
             "corpus": self.digests["corpus"],
             "init": self.config.clone.init,
+            "target": self.config.target,
         }
         return self._stage(
             folder,
             "clone",
             key,
             lambda out: clone(
-                self.teacher, folder.path("tokenizer"), Corpus(folder.path("corpus")), out, init=self.config.clone.init
+                self.teacher,
+                folder.path("tokenizer"),
+                Corpus(folder.path("corpus")),
+                out,
+                init=self.config.clone.init,
+                target=self.config.target,
             ),
         )
 
@@ -329,7 +335,7 @@ def plan(config: RunConfig) -> str:
 
     job = Job(config)
     teacher = job.teacher
-    theirs = len(TokenizerFiles.read(teacher.path).ids)
+    theirs = len(TokenizerFiles.read(teacher.input_folder).ids)
     size = config.tokenizer.vocab_size or default_vocab_size(theirs)
     weights = sum(f.stat().st_size for f in teacher.path.rglob("*.safetensors"))
     rows = teacher.hidden_size * 4

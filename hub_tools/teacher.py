@@ -20,7 +20,13 @@ _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md"
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
 _PICKLE, _CODE = ["*.bin"], ["*.py"]
-_WITH_WEIGHTS = ("Transformer", "Dense")
+_WITH_WEIGHTS = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm")
+STATIC = "StaticEmbedding"
+# Architectures that count positions from the id after the padding token's.
+_POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet")
+_WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
+# Overflows in fp16 by construction: its activations exceed 65,504.
+_NO_FP16 = "gemma3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +48,50 @@ class Teacher:
     trust: Trust = NO_TRUST
 
     @property
-    def tokenizer_file(self) -> Path:
-        """The tokenizer.json."""
-        return self.path / "tokenizer.json"
+    def modules(self) -> list[tuple[str, str]]:
+        """Class name and folder of each module, in their order; none where only a tokenizer was asked for."""
+        return [(m["type"].rpartition(".")[2], m["path"]) for m in self._read_list("modules.json")]
+
+    @property
+    def input_type(self) -> str:
+        """Class name of the first module, which reads the text."""
+        return self.modules[0][0] if self.modules else "Transformer"
+
+    @property
+    def input_folder(self) -> Path:
+        """Folder of the first module, with its tokenizer."""
+        return self.path / self.modules[0][1] if self.modules else self.path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config.json of the first module."""
+        return self.read("config.json")
 
     @property
     def max_seq_length(self) -> int:
-        """Longest input in tokens, as sentence-transformers will use it."""
+        """Longest input in tokens, as sentence-transformers will use it; 512 where nothing says it."""
+        names = [f.name for f in sorted(self.input_folder.glob("sentence_*_config.json"))]
         limits = [
-            self._read("sentence_bert_config.json").get("max_seq_length"),
-            self._read("tokenizer_config.json").get("model_max_length"),
-            self._read("config.json").get("max_position_embeddings"),
+            *(self.read(name).get("max_seq_length") for name in names),
+            self.read("tokenizer_config.json").get("model_max_length"),
+            self._positions,
         ]
         return min([int(limit) for limit in limits if limit and limit < 10**9], default=512)
 
     @property
+    def _positions(self) -> int | None:
+        config = self.settings
+        config = config.get("text_config") or config
+        positions = config.get("max_position_embeddings") or config.get("n_positions")
+        if positions and any(kind in str(config.get("model_type")) for kind in _POSITIONS_AFTER_PADDING):
+            return int(positions) - int(config.get("pad_token_id") or 1) - 1
+        return positions
+
+    @property
     def hidden_size(self) -> int:
         """Width of the embedding rows."""
-        return int(self._read("config.json").get("hidden_size", 768))
+        config = self.settings
+        return int((config.get("text_config") or config).get("hidden_size") or config.get("dim") or 768)
 
     @property
     def licence(self) -> dict[str, str] | None:
@@ -80,9 +112,14 @@ class Teacher:
         """Licence and notice files that lie beside the model."""
         return sorted(file for pattern in LEGAL_FILES for file in self.path.glob(pattern) if file.is_file())
 
-    def _read(self, name: str) -> dict[str, Any]:
-        file = self.path / name
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the first module; empty if it is not there."""
+        file = self.input_folder / name
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def _read_list(self, name: str) -> list[dict[str, Any]]:
+        file = self.path / name
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
 def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = False) -> Teacher:
@@ -100,10 +137,49 @@ def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = F
     path = Path(name).expanduser()
     wanted = _TOKENIZER if tokenizer_only else [*_WANTED, *(_CODE if trust.code else [])]
     teacher = _local(name, path, trust) if path.is_dir() else _from_hub(name, trust, wanted)
-    _check_files(teacher, ("tokenizer.json",) if tokenizer_only else ("modules.json", "tokenizer.json"))
-    if not tokenizer_only:
+    if tokenizer_only:
+        _check_files(teacher, teacher.input_folder / "tokenizer.json")
+    else:
+        _check_files(teacher, teacher.path / "modules.json")
+        _check_clonable(teacher)
+        _check_files(teacher, teacher.input_folder / "tokenizer.json")
         _check_trust(teacher)
     return teacher
+
+
+def _check_clonable(teacher: Teacher) -> None:
+    """Refuse what cannot be cloned, with the reason.
+
+    Raises:
+        UserError: more than one module has a vocabulary, the first has none that a tokenizer gives, or the weights are
+            in an arithmetic in which the model overflows.
+    """
+    for kind, path in teacher.modules[1:]:
+        if kind in _WITH_VOCABULARY:
+            raise UserError(
+                f"{teacher.name} has a second vocabulary ({kind} in {path or 'its folder'}); one tokenizer cannot "
+                "stand for both. Expected one Transformer or StaticEmbedding, then modules without a vocabulary."
+            )
+    if teacher.input_type in ("Router", "Asym"):
+        routes = ", ".join(teacher.read("router_config.json").get("structure", {}))
+        raise UserError(
+            f"{teacher.name} is asymmetric: each of its routes ({routes}) has a model and a vocabulary of its own. "
+            "Save the module of one route as a SentenceTransformer and take that as --teacher."
+        )
+    if teacher.input_type not in ("Transformer", STATIC):
+        raise UserError(
+            f"{teacher.name} begins with a {teacher.input_type}. Expected a Transformer or a StaticEmbedding, which "
+            "read text through a fast tokenizer."
+        )
+    config = teacher.settings
+    if str(config.get("model_type", "")).startswith(_NO_FP16) and "float16" in (
+        config.get("dtype"),
+        config.get("torch_dtype"),
+    ):
+        raise UserError(
+            f"{teacher.name} is a Gemma3 stored in fp16: its activations exceed what fp16 can hold, so its vectors "
+            "become infinite. Take a revision in bf16 or fp32."
+        )
 
 
 def _local(name: str, path: Path, trust: Trust) -> Teacher:
@@ -131,12 +207,13 @@ def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
     return Teacher(name=repo, path=Path(path), revision=commit, fingerprint=f"{repo}@{commit}", trust=trust)
 
 
-def _check_files(teacher: Teacher, expected: tuple[str, ...]) -> None:
+def _check_files(teacher: Teacher, *expected: Path) -> None:
     for file in expected:
-        if not (teacher.path / file).exists():
+        if not file.exists():
             raise UserError(
-                f"{teacher.name} is no sentence-transformers model with a fast tokenizer: it has no {file}. Expected a "
-                "folder or Hub id that SentenceTransformer(...) loads, saved with its tokenizer.json."
+                f"{teacher.name} is no sentence-transformers model with a fast tokenizer: it has no "
+                f"{file.relative_to(teacher.path)}. Expected a folder or Hub id that SentenceTransformer(...) loads, "
+                "saved with its tokenizer.json."
             )
 
 
@@ -168,13 +245,14 @@ def _check_trust(teacher: Teacher) -> None:
 
 def _foreign_code(path: Path) -> str | None:
     """What asks for code that is not in the installed libraries, or None."""
-    modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+    modules: list[dict[str, Any]] = json.loads((path / "modules.json").read_text(encoding="utf-8"))
     foreign = [m["type"] for m in modules if not m["type"].startswith("sentence_transformers.")]
     if foreign:
         return f"modules.json: {foreign[0]}"
-    file = path / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if not config.get("auto_map"):
+    folders = [path / m["path"] for m in modules]
+    configs = [json.loads(f.read_text(encoding="utf-8")) for d in folders if (f := d / "config.json").exists()]
+    config = next((config for config in configs if config.get("auto_map")), None)
+    if config is None:
         return None
     from transformers import CONFIG_MAPPING
 

@@ -150,7 +150,7 @@ def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> Voc
         rows = [[vocabulary[names[number]] for number in ids] for ids in segment(reduced, tokens)]
     unknown = vocabulary.get(student.unknown or "", -1)
     kinds = np.array([Kind.FALLBACK if unknown in ids or not ids else Kind.COMPOSED for ids in rows], dtype=np.int8)
-    return _flat([ids or [0] for ids in rows], kinds)
+    return flat_map([ids or [0] for ids in rows], kinds)
 
 
 def _reduced(student: TokenizerFiles, gone: set[str]) -> dict[str, Any]:
@@ -164,7 +164,8 @@ def _reduced(student: TokenizerFiles, gone: set[str]) -> dict[str, Any]:
     return family.build([token for token in family.vocabulary if token not in gone], [], [])
 
 
-def _flat(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> VocabMap:
+def flat_map(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> VocabMap:
+    """A map of the teacher ids of each student token, none of them empty, and their kinds."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     ids = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=int(lengths.sum()))
     return VocabMap(ids=ids, lengths=lengths, kinds=kinds)

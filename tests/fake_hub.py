@@ -28,10 +28,12 @@ from tests.hub_state import LFS, XET_ACCESS, Blob, Commit, FakeHub, Fault, Repo,
 __all__ = ["FakeHub", "Fault", "User", "serve"]
 
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
-_REPO = r"(?P<kind>models|datasets|spaces)/(?P<id>[^/]+/[^/]+)"
+_REPO = r"(?P<kind>models|datasets|spaces)/(?P<repo_id>[^/]+/[^/]+)"
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
+class _RefusalError(Exception):
+    """An answer of the Hub, not an error of the server."""
+
     def __init__(self, status: int, message: str, code: str = "", **extra: Any) -> None:
         self.status, self.message, self.code, self.extra = status, message, code, extra
 
@@ -54,7 +56,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - names of http.server
+    def do_HEAD(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
 
     def _serve(self) -> None:
         url = urlsplit(self.path)
@@ -79,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             with self.lock:
                 self._route(f"{self.command} {path}", token)
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             headers = {"X-Error-Message": refusal.message} | ({"X-Error-Code": refusal.code} if refusal.code else {})
             self._json(refusal.status, {"error": refusal.message, **refusal.extra}, headers)
 
@@ -123,23 +132,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, request: str, token: str | None) -> None:
         if token is not None and token not in self.hub.users and "/storage/" not in request:
-            raise _Refusal(401, "Invalid credentials in Authorization header")
+            raise _RefusalError(401, "Invalid credentials in Authorization header")
         self.user = self.hub.users.get(token or "")
         for pattern, work in _ROUTES:
             match = re.fullmatch(pattern, request)
             if match:
                 getattr(self, work)(**match.groupdict())
                 return
-        raise _Refusal(404, f"the fake Hub has no such route: {request}")
+        raise _RefusalError(404, f"the fake Hub has no such route: {request}")
 
     def _repo(self, kind: str, repo_id: str, *, write: bool = False) -> Repo:
         repo = self.hub.repos.get((_TYPES[kind], repo_id))
         if repo is None or (repo.private and not self._may_read(repo)):
-            raise _Refusal(404 if self.user else 401, "Repository not found", "RepoNotFound")
+            raise _RefusalError(404 if self.user else 401, "Repository not found", "RepoNotFound")
         if write and self.user is None:
-            raise _Refusal(401, "Invalid username or password.")
+            raise _RefusalError(401, "Invalid username or password.")
         if write and self.user is not None and not self.user.may_write(repo_id):
-            raise _Refusal(403, "Forbidden: you must have write access to this repository")
+            raise _RefusalError(403, "Forbidden: you must have write access to this repository")
         return repo
 
     def _may_read(self, repo: Repo) -> bool:
@@ -149,14 +158,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _commit(self, repo: Repo, revision: str) -> Commit:
         commit = repo.find(revision)
         if commit is None:
-            raise _Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+            raise _RefusalError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
 
     # -- the account
 
     def _whoami(self) -> None:
         if self.user is None:
-            raise _Refusal(401, "Invalid username or password.")
+            raise _RefusalError(401, "Invalid username or password.")
         token: dict[str, Any] = {"displayName": "test", "role": self.user.role}
         if self.user.role == "fineGrained":
             scoped = [
@@ -167,14 +176,15 @@ class _Handler(BaseHTTPRequestHandler):
         orgs = [{"name": name, "roleInOrg": "write"} for name in self.user.orgs]
         self._json(200, {"type": "user", "name": self.user.name, "orgs": orgs, "auth": {"accessToken": token}})
 
-    def _auth_check(self, kind: str, id: str, write: str | None) -> None:  # noqa: A002
-        repo = self._repo(kind, id, write=bool(write))
+    def _auth_check(self, kind: str, repo_id: str, write: str | None) -> None:
+        repo = self._repo(kind, repo_id, write=bool(write))
         self._check_gate(repo)
         self._json(200, {})
 
     def _check_gate(self, repo: Repo) -> None:
         if repo.gated and not self._may_read(repo):
-            raise _Refusal(403 if self.user else 401, f"Access to {repo.kind} {repo.id} is restricted", "GatedRepo")
+            message = f"Access to {repo.kind} {repo.id} is restricted"
+            raise _RefusalError(403 if self.user else 401, message, "GatedRepo")
 
     # -- repos
 
@@ -182,36 +192,43 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.body)
         kind = asked.get("type") or "model"
         if self.user is None:
-            raise _Refusal(401, "Invalid username or password.")
+            raise _RefusalError(401, "Invalid username or password.")
         repo_id = f"{asked.get('organization') or self.user.name}/{asked['name']}"
         url = f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{repo_id}"
         if (kind, repo_id) in self.hub.repos and self.user.may_write(repo_id):
-            raise _Refusal(409, f"You already created this {kind} repo", url=url, name=repo_id)
+            raise _RefusalError(409, f"You already created this {kind} repo", url=url, name=repo_id)
         if not self.user.may_create(repo_id.partition("/")[0]):
-            raise _Refusal(403, f"You don't have the rights to create a {kind} under this namespace")
+            raise _RefusalError(403, f"You don't have the rights to create a {kind} under this namespace")
         self.hub.add(kind, repo_id, private=asked.get("visibility") == "private")
         self._json(200, {"url": url, "name": repo_id})
 
-    def _info(self, kind: str, id: str, revision: str | None = None) -> None:  # noqa: A002
-        repo = self._repo(kind, id)
+    def _info(self, kind: str, repo_id: str, revision: str | None = None) -> None:
+        repo = self._repo(kind, repo_id)
         commit = self._commit(repo, revision or "main")
         card = commit.files.get("README.md", Blob()).content.decode()
         data = yaml.safe_load(card.split("---")[1]) if card.startswith("---") else None
-        info = {"id": id, "sha": commit.oid, "private": repo.private, "gated": repo.gated, "downloads": 0, "likes": 0}
+        info = {
+            "id": repo_id,
+            "sha": commit.oid,
+            "private": repo.private,
+            "gated": repo.gated,
+            "downloads": 0,
+            "likes": 0,
+        }
         siblings = [{"rfilename": path} for path in commit.files]
         self._json(200, {**info, "tags": [], "siblings": siblings, "cardData": data, "disabled": False})
 
-    def _refs(self, kind: str, id: str) -> None:  # noqa: A002
-        repo = self._repo(kind, id)
+    def _refs(self, kind: str, repo_id: str) -> None:
+        repo = self._repo(kind, repo_id)
         branches = [{"name": "main", "ref": "refs/heads/main", "targetCommit": repo.head.oid}]
         tags = [{"name": t, "ref": f"refs/tags/{t}", "targetCommit": oid} for t, oid in repo.tags.items()]
         self._json(200, {"branches": branches, "tags": tags, "converts": []})
 
-    def _tag(self, kind: str, id: str, revision: str) -> None:  # noqa: A002
-        repo = self._repo(kind, id, write=True)
+    def _tag(self, kind: str, repo_id: str, revision: str) -> None:
+        repo = self._repo(kind, repo_id, write=True)
         name = json.loads(self.body)["tag"]
         if name in repo.tags:
-            raise _Refusal(409, f"Tag reference exists already: {name}")
+            raise _RefusalError(409, f"Tag reference exists already: {name}")
         repo.tags[name] = self._commit(repo, revision).oid
         self._json(200, {})
 
@@ -229,19 +246,19 @@ class _Handler(BaseHTTPRequestHandler):
             entries.append(entry)
         return entries
 
-    def _tree(self, kind: str, id: str, revision: str, under: str | None) -> None:  # noqa: A002
-        entries = self._entries(self._commit(self._repo(kind, id), revision), under or "")
+    def _tree(self, kind: str, repo_id: str, revision: str, under: str | None) -> None:
+        entries = self._entries(self._commit(self._repo(kind, repo_id), revision), under or "")
         folders = {p for e in entries for p in _parents(e["path"]) if p.startswith(under or "")}
         if under and not entries:
-            raise _Refusal(404, f"{under} does not exist", "EntryNotFound")
+            raise _RefusalError(404, f"{under} does not exist", "EntryNotFound")
         everything = entries + [{"type": "directory", "oid": "0" * 40, "size": 0, "path": p} for p in sorted(folders)]
         if self.query.get("recursive", ["false"])[0].lower() not in ("true", "1"):
             depth = (under or "").count("/") + bool(under)
             everything = [e for e in everything if e["path"].count("/") == depth]
         self._json(200, everything)
 
-    def _paths_info(self, kind: str, id: str, revision: str) -> None:  # noqa: A002
-        commit = self._commit(self._repo(kind, id), revision)
+    def _paths_info(self, kind: str, repo_id: str, revision: str) -> None:
+        commit = self._commit(self._repo(kind, repo_id), revision)
         is_json = "json" in self.headers.get("Content-Type", "")
         asked = json.loads(self.body) if is_json else parse_qs(self.body.decode())
         wanted = [asked["paths"]] if isinstance(asked["paths"], str) else asked["paths"]
@@ -251,12 +268,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     # -- files
 
-    def _resolve(self, id: str, revision: str, path: str, kind: str | None) -> None:  # noqa: A002
-        repo = self._repo((kind or "models/").rstrip("/"), id)
+    def _resolve(self, repo_id: str, revision: str, path: str, kind: str | None) -> None:
+        repo = self._repo((kind or "models/").rstrip("/"), repo_id)
         self._check_gate(repo)
         commit = self._commit(repo, revision)
         if path not in commit.files:
-            raise _Refusal(404, "Entry not found", "EntryNotFound")
+            raise _RefusalError(404, "Entry not found", "EntryNotFound")
         blob = commit.files[path]
         headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{blob.oid}"'}
         if blob.sha256 is None:
@@ -283,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stored(self, sha: str) -> None:
         if self.command == "PUT":
             if hashlib.sha256(self.body).hexdigest() != sha:
-                raise _Refusal(400, "content does not match its sha256")
+                raise _RefusalError(400, "content does not match its sha256")
             self.hub.lfs[sha] = self.body
             self._send(200, b"", {"ETag": f'"{sha}"'})
         elif sha in self.hub.lfs:
@@ -300,8 +317,8 @@ class _Handler(BaseHTTPRequestHandler):
         errors = [] if data is None or isinstance(data, dict) else [{"message": "metadata must be an object"}]
         self._json(400 if errors else 200, {"errors": errors, "warnings": []})
 
-    def _preupload(self, kind: str, id: str, revision: str) -> None:  # noqa: A002
-        files = self._commit(self._repo(kind, id, write=True), revision).files
+    def _preupload(self, kind: str, repo_id: str, revision: str) -> None:
+        files = self._commit(self._repo(kind, repo_id, write=True), revision).files
         answer = []
         for asked in json.loads(self.body)["files"]:
             there = files.get(asked["path"])
@@ -310,26 +327,26 @@ class _Handler(BaseHTTPRequestHandler):
             answer.append(entry | ({"oid": there.sha256 or there.oid} if there else {}))
         self._json(200, {"files": answer})
 
-    def _lfs_batch(self, id: str, kind: str | None) -> None:  # noqa: A002
-        self._repo((kind or "models/").rstrip("/"), id, write=True)
+    def _lfs_batch(self, repo_id: str, kind: str | None) -> None:
+        self._repo((kind or "models/").rstrip("/"), repo_id, write=True)
         objects = []
         for asked in json.loads(self.body)["objects"]:
             entry = {"oid": asked["oid"], "size": asked["size"]}
             if asked["oid"] not in self.hub.lfs:
-                verify = f"{self.hub.endpoint}/{kind or ''}{id}.git/info/lfs/objects/verify"
+                verify = f"{self.hub.endpoint}/{kind or ''}{repo_id}.git/info/lfs/objects/verify"
                 upload = f"{self.hub.storage}/storage/{asked['oid']}?X-Signature=secret-of-the-storage"
                 entry["actions"] = {"upload": {"href": upload}, "verify": {"href": verify}}
             objects.append(entry)
         self._json(200, {"transfer": "basic", "objects": objects})
 
-    def _lfs_verify(self, id: str, kind: str | None) -> None:  # noqa: A002
-        self._repo((kind or "models/").rstrip("/"), id, write=True)
+    def _lfs_verify(self, repo_id: str, kind: str | None) -> None:
+        self._repo((kind or "models/").rstrip("/"), repo_id, write=True)
         if json.loads(self.body)["oid"] not in self.hub.lfs:
-            raise _Refusal(404, "Object not found")
+            raise _RefusalError(404, "Object not found")
         self._json(200, {})
 
-    def _xet_token(self, kind: str, id: str, way: str) -> None:  # noqa: A002
-        self._repo(kind, id, write=way == "write")
+    def _xet_token(self, kind: str, repo_id: str, way: str) -> None:
+        self._repo(kind, repo_id, write=way == "write")
         self._send_xet_token()
 
     def _send_xet_token(self) -> None:
@@ -341,13 +358,13 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._json(200, {"casUrl": url, "accessToken": XET_ACCESS, "exp": expires}, headers)
 
-    def _push(self, kind: str, id: str, revision: str) -> None:  # noqa: A002
-        repo = self._repo(kind, id, write=True)
+    def _push(self, kind: str, repo_id: str, revision: str) -> None:
+        repo = self._repo(kind, repo_id, write=True)
         lines = [json.loads(line) for line in self.body.splitlines()]
         header = lines[0]["value"]
         parent = header.get("parentCommit")
         if parent is not None and parent != repo.head.oid:
-            raise _Refusal(412, "A commit has happened since. Please refresh and try again.")
+            raise _RefusalError(412, "A commit has happened since. Please refresh and try again.")
         files = dict(self._commit(repo, revision).files)
         known = {**dict.fromkeys(self.hub.lfs, ""), **self.hub.xet_hashes()}
         for line in lines[1:]:
@@ -360,9 +377,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif line["key"] == "deletedFile" and value["path"] in files:
                 del files[value["path"]]
             else:
-                raise _Refusal(400, f"cannot {line['key']} {value['path']}")
+                raise _RefusalError(400, f"cannot {line['key']} {value['path']}")
         commit = repo.commit(header["summary"], files)
-        url = f"{self.hub.endpoint}/{id}/commit/{commit.oid}"
+        url = f"{self.hub.endpoint}/{repo_id}/commit/{commit.oid}"
         self._json(200, {"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""})
 
     # -- collections and jobs
@@ -370,11 +387,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _create_collection(self) -> None:
         asked = json.loads(self.body)
         if self.user is None or not self.user.may_create(asked["namespace"]):
-            raise _Refusal(403, "You don't have the rights to create a collection under this namespace")
+            raise _RefusalError(403, "You don't have the rights to create a collection under this namespace")
         name = re.sub(r"[^a-z0-9]+", "-", asked["title"].lower()).strip("-")
         slug = f"{asked['namespace']}/{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
         if slug in self.hub.collections:
-            raise _Refusal(409, "Collection already exists", slug=slug)
+            raise _RefusalError(409, "Collection already exists", slug=slug)
         self.hub.collections[slug] = {
             "slug": slug, "title": asked["title"], "description": asked.get("description"), "items": [],
             "owner": {"name": asked["namespace"]}, "lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0,
@@ -388,20 +405,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _add_item(self, slug: str) -> None:
         item, items = json.loads(self.body)["item"], self.hub.collections[slug]["items"]
         if any(i["id"] == item["id"] and i["type"] == item["type"] for i in items):
-            raise _Refusal(409, "Item already in collection")
+            raise _RefusalError(409, "Item already in collection")
         items.append({"_id": str(len(items)), "position": len(items), **item})
         self._json(200, self.hub.collections[slug])
 
-    def _bucket(self, id: str, what: str | None) -> None:  # noqa: A002
+    def _bucket(self, repo_id: str, what: str | None) -> None:
         if what == "xet-write-token":
             self._send_xet_token()
         else:
-            self._json(200, {"success": True, "processed": 1, "url": f"{self.hub.endpoint}/buckets/{id}"})
+            self._json(200, {"success": True, "processed": 1, "url": f"{self.hub.endpoint}/buckets/{repo_id}"})
 
-    def _run_job(self, id: str) -> None:  # noqa: A002
-        self.hub.jobs.append({"namespace": id, **json.loads(self.body)})
+    def _run_job(self, namespace: str) -> None:
+        self.hub.jobs.append({"namespace": namespace, **json.loads(self.body)})
         job = {"id": "job1", "createdAt": "2026-01-01T00:00:00.000Z", "labels": {"name": "job"}}
-        status, owner = {"stage": "RUNNING", "message": None}, {"id": "1", "name": id, "type": "user"}
+        status, owner = {"stage": "RUNNING", "message": None}, {"id": "1", "name": namespace, "type": "user"}
         self._json(200, {**job, "status": status, "owner": owner})
 
 
@@ -409,7 +426,7 @@ def _parents(path: str) -> list[str]:
     return [str(p) for p in Path(path).parents if str(p) != "."]
 
 
-_GIT = r"(?P<kind>datasets/|spaces/)?(?P<id>[^/]+/[^/]+)"
+_GIT = r"(?P<kind>datasets/|spaces/)?(?P<repo_id>[^/]+/[^/]+)"
 _ROUTES: list[tuple[str, str]] = [
     (r"GET /api/whoami-v2", "_whoami"),
     (rf"GET /api/{_REPO}/auth-check(?P<write>/write)?", "_auth_check"),
@@ -427,8 +444,8 @@ _ROUTES: list[tuple[str, str]] = [
     (r"POST /api/collections", "_create_collection"),
     (r"GET /api/collections/(?P<slug>[^/]+/[^/]+)", "_collection"),
     (r"POST /api/collections/(?P<slug>[^/]+/[^/]+)/items", "_add_item"),
-    (r"(GET|POST) /api/buckets/(?P<id>[^/]+/[^/]+)(/(?P<what>[a-z-]+))?", "_bucket"),
-    (r"POST /api/jobs/(?P<id>[^/]+)", "_run_job"),
+    (r"(GET|POST) /api/buckets/(?P<repo_id>[^/]+/[^/]+)(/(?P<what>[a-z-]+))?", "_bucket"),
+    (r"POST /api/jobs/(?P<namespace>[^/]+)", "_run_job"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/batch", "_lfs_batch"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/verify", "_lfs_verify"),
     (r"(GET|PUT|HEAD) /storage/(?P<sha>[0-9a-f]{64})", "_stored"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hub_tools.align import align, aligned_rows
+from hub_tools.rows.align import align, aligned_rows
 
 # "das haus", "das buch", "ein buch" against "the house", "the book", "a book": the classical example.
 PAIRS = [([0, 1], [0, 1]), ([0, 2], [0, 2]), ([3, 2], [3, 2])]
@@ -26,13 +26,13 @@ def test_it_equals_the_textbook_loop() -> None:
                 for t in teacher:
                     links[s, t] += probability[s, t] / total
         probability = {(s, t): n / sum(links[o, t] for o in range(4)) for (s, t), n in links.items()}
-    found = align(PAIRS, teacher_size=4, rounds=3)
+    found = align(PAIRS, teacher_size=4, rounds=3, both=False)
     for s, t, n in zip(found.student, found.teacher, found.links, strict=True):
-        assert n == pytest.approx(links[s, t], abs=1e-9)
+        assert n == pytest.approx(links[s, t], abs=1e-6)
 
 
 def test_rows_are_means_weighted_by_links() -> None:
-    found = align(PAIRS, teacher_size=4, rounds=1)
+    found = align(PAIRS, teacher_size=4, rounds=1, both=False)
     rows = np.eye(4, dtype=np.float32)
     ids, new = aligned_rows(found, rows, np.array([0, 2]), least_links=0.5)
     assert ids.tolist() == [0, 2]
@@ -50,3 +50,38 @@ def test_no_pairs_give_no_rows() -> None:
     found = align([], teacher_size=4)
     ids, rows = aligned_rows(found, np.eye(4, dtype=np.float32), np.arange(4))
     assert (len(ids), rows.shape) == (0, (0, 4))
+
+
+def test_both_directions_agree_on_fewer_links() -> None:
+    """A token that is everywhere attracts links one way; the other way they go to what explains it."""
+    pairs = [([0, 9], [0, 8]), ([1, 9], [1, 8]), ([2, 9], [2, 8]), ([3, 9], [3, 8])]
+
+    def sharpness(both: bool) -> float:
+        found = align(pairs, teacher_size=9, rounds=3, both=both)
+        own = found.links[(found.student < 4) & (found.student == found.teacher)].sum()
+        return float(own / found.links[found.student < 4].sum())
+
+    assert sharpness(both=True) > sharpness(both=False) > 0.5
+
+
+def test_a_link_to_a_piece_counts_for_the_whole_word() -> None:
+    starts = np.array([True, False, True])
+    found = align([([0, 1], [0, 1, 2])] * 3, teacher_size=3, word_starts=starts)
+    links = np.zeros((2, 3))
+    links[found.student, found.teacher] = found.links
+    assert links[:, 0] == pytest.approx(links[:, 1])
+
+
+def test_memory_has_a_limit_and_the_strongest_pairs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hub_tools.rows import align as module
+
+    random = np.random.default_rng(0)
+    words = random.integers(0, 200, (600, 6))
+    pairs = [(row.tolist(), random.permutation(row).tolist()) for row in words]
+    monkeypatch.setattr(module, "_BATCH_PAIRS", 64)
+    whole = module.align(pairs, teacher_size=200)
+    monkeypatch.setattr(module, "_MOST_CODES", 4000)
+    small = module.align(pairs, teacher_size=200)
+    assert len(whole.links) > 8000 and len(small.links) <= 4000 + 4000 // 4 + 64 * 36
+    right = small.student == small.teacher
+    assert small.links[right].sum() > 0.8 * whole.links[whole.student == whole.teacher].sum()

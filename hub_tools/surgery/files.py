@@ -92,6 +92,12 @@ class TokenizerFiles:
         return None if token is None else str(token)
 
     @property
+    def padding_id(self) -> int | None:
+        """Id of the padding token, if there is one."""
+        token = self.settings.get("pad_token")
+        return None if token is None else self.ids.get(_content(token))
+
+    @property
     def specials(self) -> list[str]:
         """Added tokens that are marked special."""
         return [token["content"] for token in self.spec["added_tokens"] if token["special"]]

@@ -1,0 +1,221 @@
+"""Ways to make new embedding rows, compared on all-MiniLM-L6-v2; writes its section of docs/results.md.
+
+    python -m benchmarks.init --data DIR [--work DIR] [--lang tr ...] [--init ...] [--train ...]
+
+DIR holds text/, bitext/ and sts/. Judged on the STSb dev split and on held-out pairs; no test split is read.
+Each figure is kept in WORK as it is measured, so a run that was cut off goes on, and parts can be run one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from hub_tools.clone import clone
+from hub_tools.config import DistillConfig, Init, RunConfig, build
+from hub_tools.corpus import Corpus
+from hub_tools.demo import demo_teacher
+from hub_tools.distill import distill
+from hub_tools.embed import Embeddings, encode, heldout_pairs
+from hub_tools.evaluate import read_sts
+from hub_tools.models import Hardware, load_model
+from hub_tools.pipeline import run
+from hub_tools.run_folder import read_json, write_json
+from hub_tools.teacher import find_teacher
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
+BEGIN, END = "<!-- init: begin -->", "<!-- init: end -->"
+LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
+INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "distill", "align")
+CPU = Hardware(device="cpu", precision="fp32")
+VOCAB, STEPS, BATCH_TOKENS = 16384, 60, 4096
+
+
+def table(file: Path) -> Iterator[dict[str, str]]:
+    """Rows of a gzipped TSV without quoting."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def write_pairs(data: Path, lang: str, out: Path) -> Path:
+    """Parallel text of a language: the training pairs for Turkish, else NTREX-128, FLORES-200 devtest and Tatoeba."""
+    if lang == "tr":
+        return data / "bitext/en-tr-train.tsv.gz"
+    pairs = [
+        (row["en"], row[lang])
+        for name in ("ntrex128", "flores200-devtest")
+        for row in table(data / f"bitext/{name}.tsv.gz")
+    ]
+    pairs += [(row["en"], row["text"]) for row in table(data / "bitext/tatoeba-laser.tsv.gz") if row["lang"] == lang]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(f"en\t{lang}\n" + "".join(f"{en}\t{own}\n" for en, own in pairs), encoding="utf-8")
+    return out
+
+
+def prepare(data: Path, work: Path, lang: str) -> RunConfig:
+    """Corpus, tokenizer and the teacher's vectors of a language."""
+    for own in (lang, "en"):
+        (work / lang / "text").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
+    config = build(
+        {
+            "teacher": str(demo_teacher()),
+            "lang": lang,
+            "output": str(work / lang / "run"),
+            "device": "cpu",
+            "precision": "fp32",
+            "corpus": {
+                "sources": [str(work / lang / "text/{lang}.txt.gz")],
+                "parallel": [str(write_pairs(data, lang, work / lang / "pairs.tsv"))],
+            },
+            "tokenizer": {"vocab_size": VOCAB},
+            "clone": {"init": "position"},
+            "embed": {"distill_limit": 0},
+        }
+    )
+    run(config, last="embed")
+    return config
+
+
+def spearman(folder: Path, data: Path, lang: str) -> float:
+    """STSb dev, Spearman."""
+    first, second, gold = read_sts(data / f"sts/stsb-{lang}-dev.tsv.gz")
+    model = load_model(folder, device="cpu")
+    a, b = (unit(encode(model, side, CPU)) for side in (first, second))
+    return float(spearmanr((a * b).sum(axis=1), gold).statistic)
+
+
+def unit(vectors: Any) -> Any:
+    """Vectors of length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def cosines(folder: Path, pairs: dict[str, str]) -> dict[str, float]:
+    """Mean cosine to the teacher's vector of the same text, and of its English translation."""
+    teacher, ours = load_model(demo_teacher(), device="cpu"), load_model(folder, device="cpu")
+    own = unit(encode(ours, list(pairs.values()), CPU))
+    goals = {"same": list(pairs.values()), "translation": list(pairs)}
+    return {name: float((own * unit(encode(teacher, texts, CPU))).sum(axis=1).mean()) for name, texts in goals.items()}
+
+
+def measure(config: RunConfig, data: Path, out: Path, init: Init) -> None:
+    """A clone with rows made in one way, before any training."""
+    lang, corpus = config.target, Corpus(config.output / "corpus")
+    started = time.monotonic()
+    counts = clone(
+        find_teacher(config.teacher), config.output / "tokenizer", corpus, out / "clone", init=init, target=lang
+    )
+    seconds = time.monotonic() - started
+    found = {
+        "seconds": seconds,
+        **counts,
+        **cosines(out / "clone", heldout_pairs(corpus)),
+        "sts": spearman(out / "clone", data, lang),
+        "english": spearman(out / "clone", data, "en"),
+        "pairs": corpus.stats["parallel"]["train"],
+    }
+    write_json(out / "before.json", found)
+
+
+def train(config: RunConfig, data: Path, out: Path) -> None:
+    """The same clone after a short training, the same for all."""
+    options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, eval_every=STEPS)
+    embeddings = Embeddings(config.output / "embeddings")
+    distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
+    found = {
+        **cosines(out / "student", heldout_pairs(Corpus(config.output / "corpus"))),
+        "sts": spearman(out / "student", data, config.target),
+        "english": spearman(out / "student", data, "en"),
+    }
+    write_json(out / "after.json", found)
+
+
+def figures(work: Path, lang: str, init: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was measured before and after training; empty where nothing was."""
+    files = [work / lang / init / name for name in ("before.json", "after.json")]
+    before, after = (read_json(file) if file.exists() else {} for file in files)
+    return before, after
+
+
+def section(work: Path, data: Path) -> list[str]:
+    """Markdown of all that was measured."""
+    lines = [
+        f"Written by `python -m benchmarks.init --data DATA` on {time.strftime('%Y-%m-%d')}: all-MiniLM-L6-v2 with "
+        f"{VOCAB:,} tokens,",
+        f"then {STEPS} steps of {BATCH_TOKENS:,} tokens on the parallel text for the contenders, on one thread of a "
+        "machine with other work.",
+        "Cosine: of the clone's vector of held-out sentences to the teacher's of the same sentence, and of its English",
+        "translation. STS: STSb dev split, Spearman x100; no test split was read.",
+        "",
+    ]
+    for lang, name in LANGUAGES.items():
+        rows = [(init, *figures(work, lang, init)) for init in INITS]
+        known = [before for _, before, _ in rows if before]
+        if not known:
+            continue
+        teacher = work / lang / "teacher.json"
+        if not teacher.exists():
+            write_json(teacher, {"sts": spearman(demo_teacher(), data, lang)})
+        lines += [
+            f"#### {name}",
+            "",
+            f"{known[0]['pairs']:,} pairs; {known[0]['composed']:,} of {VOCAB:,} tokens are new; fallback "
+            f"{known[0]['fallback']}. Teacher: STS {100 * read_json(teacher)['sts']:.1f}.",
+            "",
+            "| rows | cosine, same text | cosine, translation | STS | English STS | trained: cosine, translation "
+            "| STS | English STS | seconds |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        for init, before, after in rows:
+            if before:
+                cells = [f"{before['same']:.3f}", f"{before['translation']:.3f}"]
+                cells += [f"{100 * before[key]:.1f}" for key in ("sts", "english")]
+                trained = [f"{after['translation']:.3f}", *(f"{100 * after[k]:.1f}" for k in ("sts", "english"))]
+                cells += trained if after else ["", "", ""]
+                lines.append(f"| `{init}` | " + " | ".join([*cells, f"{before['seconds']:.0f}"]) + " |")
+        lines.append("")
+    return lines
+
+
+def document(work: Path, data: Path) -> None:
+    """Write the section."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    body = "\n".join(section(work, data))
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure what is asked for and is not there yet, then write the section."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("init-benchmark"))
+    parser.add_argument("--lang", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
+    parser.add_argument("--init", nargs="*", choices=get_args(Init), default=list(INITS))
+    parser.add_argument(
+        "--train", nargs="*", choices=get_args(Init), default=["position", "neighbours", "distill", "align"]
+    )
+    args = parser.parse_args()
+    for lang in args.lang:
+        config = prepare(args.data, args.work, lang)
+        for init in args.init:
+            out = args.work / lang / init
+            if not (out / "before.json").exists():
+                measure(config, args.data, out, init)
+            if init in args.train and not (out / "after.json").exists():
+                train(config, args.data, out)
+            print(lang, init, json.dumps(figures(args.work, lang, init)), flush=True)
+    document(args.work, args.data)
+
+
+if __name__ == "__main__":
+    main()

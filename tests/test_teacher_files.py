@@ -1,0 +1,228 @@
+"""How a teacher's files may lie: shards, pickles, old folders, code of its own, model2vec; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
+
+from hub_tools.clone import clone
+from hub_tools.corpus import Corpus
+from hub_tools.embed import encode
+from hub_tools.errors import UserError
+from hub_tools.models import NO_TRUST, Hardware, Trust, load_model
+from hub_tools.run_folder import write_json
+from hub_tools.surgery import TokenizerFiles, take_tokenizer
+from hub_tools.teacher import find_teacher
+
+TEXTS = ["Merhaba dünya!", "A plain English sentence.", "word " * 100]
+CPU = Hardware(device="cpu", precision="fp32")
+Same = Callable[..., Path]
+
+
+@pytest.fixture
+def teacher(tiny_teacher: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(tiny_teacher, tmp_path / "changed"))
+
+
+@pytest.fixture
+def same(tmp_path: Path) -> Same:
+    """Clone a teacher with its own tokenizer and compare the vectors."""
+
+    def run(folder: Path, trust: Trust = NO_TRUST) -> Path:
+        write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+        corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), trust=trust)
+        files = TokenizerFiles.read(found.input_folder)
+        take_tokenizer(files, found.input_folder, corpus, tmp_path / "own", max_seq_length=found.max_seq_length)
+        clone(found, tmp_path / "own", corpus, tmp_path / "clone", init="mean")
+        theirs, ours = (load_model(f, device="cpu", trust=trust) for f in (folder, tmp_path / "clone"))
+        assert ours.max_seq_length == theirs.max_seq_length
+        a, b = encode(theirs, TEXTS, CPU), encode(ours, TEXTS, CPU)
+        assert np.allclose(a, b, atol=1e-6)
+        return tmp_path / "clone"
+
+    return run
+
+
+def test_shards_stay_shards(teacher: Path, same: Same) -> None:
+    weights = load_file(teacher / "model.safetensors")
+    (teacher / "model.safetensors").unlink()
+    names = sorted(weights)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, own in shards.items():
+        save_file({name: weights[name] for name in own}, teacher / file, metadata={"format": "pt"})
+    where = {name: file for file, own in shards.items() for name in own}
+    write_json(teacher / "model.safetensors.index.json", {"metadata": {"total_size": 1}, "weight_map": where})
+    out = same(teacher)
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == where
+    assert index["metadata"]["total_size"] == sum(w.nbytes for f in shards for w in load_file(out / f).values())
+
+
+def test_pickled_weights_become_safetensors(teacher: Path, same: Same) -> None:
+    torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
+    (teacher / "model.safetensors").unlink()
+    out = same(teacher, Trust(pickle=True))
+    assert (out / "model.safetensors").exists() and not (out / "pytorch_model.bin").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_dtype_stays(teacher: Path, same: Same, dtype: torch.dtype) -> None:
+    weights = {name: w.to(dtype) for name, w in load_file(teacher / "model.safetensors").items()}
+    save_file(weights, teacher / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((teacher / "config.json").read_text())
+    write_json(teacher / "config.json", {**config, "dtype": str(dtype)[6:]})
+    out = same(teacher)
+    assert {w.dtype for w in load_file(out / "model.safetensors").values()} == {dtype}
+    assert json.loads((out / "config.json").read_text())["dtype"] == str(dtype)[6:]
+
+
+def test_a_first_module_in_a_folder_of_its_own(teacher: Path, same: Same) -> None:
+    inner = teacher / "0_Transformer"
+    inner.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (teacher / name).rename(inner / name)
+    (teacher / "sentence_bert_config.json").rename(inner / "sentence_roberta_config.json")
+    listed = json.loads((teacher / "modules.json").read_text())
+    listed[0]["path"] = "0_Transformer"
+    write_json(teacher / "modules.json", listed)
+    out = same(teacher)
+    assert not (out / "0_Transformer").exists()
+    assert json.loads((out / "sentence_bert_config.json").read_text())["max_seq_length"] == 64
+
+
+CODE = """
+import torch
+from transformers import BertConfig, BertModel
+
+
+class OurConfig(BertConfig):
+    model_type = "our_bert"
+
+
+class OurModel(BertModel):
+    config_class = OurConfig
+
+    def forward(self, *args, **kwargs):
+        found = super().forward(*args, **kwargs)
+        found.last_hidden_state = torch.tanh(found.last_hidden_state)
+        return found
+"""
+
+
+def test_code_of_its_own_runs_and_goes_along_only_when_trusted(teacher: Path, same: Same) -> None:
+    (teacher / "ours.py").write_text(CODE)
+    config = json.loads((teacher / "config.json").read_text())
+    names = {"AutoConfig": "ours.OurConfig", "AutoModel": "ours.OurModel"}
+    write_json(
+        teacher / "config.json", {**config, "model_type": "our_bert", "architectures": ["OurModel"], "auto_map": names}
+    )
+    with pytest.raises(UserError, match="give --trust-remote-code"):
+        find_teacher(str(teacher))
+    out = same(teacher, Trust(code=True))
+    assert (out / "ours.py").read_text() == CODE
+    with pytest.raises(UserError):
+        load_model(out, device="cpu")
+
+
+@pytest.mark.parametrize("factors", [False, True])
+def test_model2vec(factors: bool, minilm_files: TokenizerFiles, tmp_path: Path, same: Same) -> None:
+    size = len(minilm_files.ids)
+    torch.manual_seed(0)
+    weights = {"embeddings": torch.randn(size, 16)}
+    if factors:  # as model2vec stores a vocabulary that was clustered and weighted
+        weights = {
+            "embeddings": torch.randn(500, 16),
+            "mapping": torch.randint(0, 500, (size,)),
+            "weights": torch.rand(size) + 0.1,
+        }
+    folder = tmp_path / "model2vec"
+    minilm_files.write(folder)
+    save_file(weights, folder / "model.safetensors")
+    write_json(folder / "config.json", {"model_type": "model2vec", "normalize": True, "hidden_dim": 16})
+    kinds = ("StaticEmbedding", "Normalize")
+    paths = (".", "1_Normalize")
+    listed = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+    ]
+    write_json(folder / "modules.json", listed)
+    (folder / "1_Normalize").mkdir()
+    out = same(folder)
+    assert load_file(out / "model.safetensors").keys() == {"embeddings"}
+
+
+def test_a_gemma_in_fp16_is_refused_with_the_reason(teacher: Path) -> None:
+    config = json.loads((teacher / "config.json").read_text())
+    write_json(teacher / "config.json", {**config, "model_type": "gemma3_text", "dtype": "float16"})
+    with pytest.raises(UserError, match=r"Gemma3 stored in fp16.*infinite.*bf16 or fp32"):
+        find_teacher(str(teacher))
+
+
+def test_an_asymmetric_model_is_refused_with_the_reason(tiny_teacher: Path, tmp_path: Path) -> None:
+    def part() -> modules.Transformer:
+        return modules.Transformer(str(tiny_teacher))
+
+    router = modules.Router.for_query_document([part()], [part()])
+    SentenceTransformer(modules=[router, modules.Pooling(32)], device="cpu").save(str(tmp_path / "router"))
+    with pytest.raises(UserError, match=r"asymmetric: each of its routes \(query, document\) has a model"):
+        find_teacher(str(tmp_path / "router"))
+
+
+def test_routes_behind_one_vocabulary_are_cloned(tiny_teacher: Path, tmp_path: Path, same: Same) -> None:
+    first = SentenceTransformer(str(tiny_teacher), device="cpu")
+    routes = {"query": [modules.Dense(32, 16)], "document": [modules.Dense(32, 16)]}
+    model = SentenceTransformer(modules=[first[0], first[1], modules.Router(routes, default_route="document")])
+    model.save(str(tmp_path / "router"), create_model_card=False)
+    out = same(tmp_path / "router")
+    theirs, ours = (SentenceTransformer(str(f), device="cpu") for f in (tmp_path / "router", out))
+    for task in ("query", "document"):
+        assert np.allclose(theirs.encode(TEXTS, task=task), ours.encode(TEXTS, task=task), atol=1e-6)
+
+
+def test_a_second_vocabulary_is_refused(teacher: Path) -> None:
+    listed = json.loads((teacher / "modules.json").read_text())
+    listed.insert(1, {"idx": 1, "name": "x", "path": "1_BoW", "type": "sentence_transformers.models.BoW"})
+    write_json(teacher / "modules.json", listed)
+    with pytest.raises(UserError, match="second vocabulary"):
+        find_teacher(str(teacher))
+
+
+def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    from transformers import MPNetConfig, MPNetModel
+
+    size = len(minilm_files.ids)
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    MPNetModel(MPNetConfig(vocab_size=size, max_position_embeddings=66, **shape)).save_pretrained(tmp_path / "mpnet")
+    minilm_files.write(tmp_path / "mpnet")
+    first = modules.Transformer(str(tmp_path / "mpnet"), max_seq_length=32)
+    SentenceTransformer(modules=[first, modules.Pooling(32)], device="cpu").save(str(tmp_path / "teacher"))
+    settings = {**minilm_files.settings, "pad_token": "[unused0]"}
+    TokenizerFiles(spec=minilm_files.spec, settings=settings).write(tmp_path / "other")
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    with pytest.raises(UserError, match=r"counts positions from the id of its padding token, 0, .* is 1"):
+        clone(
+            find_teacher(str(tmp_path / "teacher")),
+            tmp_path / "other",
+            Corpus(tmp_path / "corpus"),
+            tmp_path / "out",
+            init="mean",
+        )
+
+
+def test_rows_and_tokenizer_that_do_not_belong_together(teacher: Path, tmp_path: Path) -> None:
+    weights = load_file(teacher / "model.safetensors")
+    name = next(name for name in weights if "word_embeddings" in name)
+    save_file({**weights, name: weights[name][:100].clone()}, teacher / "model.safetensors", metadata={"format": "pt"})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    with pytest.raises(UserError, match="do not belong together"):
+        clone(find_teacher(str(teacher)), teacher, Corpus(tmp_path / "corpus"), tmp_path / "out", init="mean")
