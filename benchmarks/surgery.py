@@ -28,9 +28,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks import teachers
-from hub_tools.clone import mean_rows
 from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
+from hub_tools.rows.mean import mean_rows
 from hub_tools.surgery import TokenizerFiles, specialize
 from hub_tools.surgery.words import count_words
 from hub_tools.vocab_map import Kind, map_vocabulary

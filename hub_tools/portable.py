@@ -85,7 +85,7 @@ def _old_pooling(config: dict[str, Any]) -> dict[str, Any]:
 
 def _write_settings(folder: Path, max_seq_length: int) -> None:
     files = [folder / name for name in (SETTINGS, *_OLD_SETTINGS)]
-    kept = next((read_json(file) for file in files if file.exists()), {})
+    kept: dict[str, Any] = next((read_json(file) for file in files if file.exists()), {})
     for file in files[1:]:
         file.unlink(missing_ok=True)
     # sentence-transformers 6 keeps the length only with the tokenizer, 5 only here.

@@ -70,8 +70,10 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
     inside = {name: next((p for p in parameters if _is_same(name, p)), None) for name in others}
     # What is no part of the model that makes the vectors, and has a row for each token, is an output layer.
     more = [name for name, parameter in inside.items() if parameter is None or parameter in tables]
-    rows = checkpoint.read(found[0])
-    same = [name for name in more if stored[name].shape == stored[found[0]].shape and _equal(checkpoint, name, rows)]
+    input_rows = checkpoint.read(found[0])
+    same = [
+        name for name in more if stored[name].shape == stored[found[0]].shape and _equal(checkpoint, name, input_rows)
+    ]
     return Vocabulary(
         rows=found[0],
         same=(*found[1:], *same),
@@ -92,7 +94,8 @@ def _skeleton(teacher: Teacher) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=teacher.trust.code)
         with init_empty_weights():
-            return AutoModel.from_config(config, trust_remote_code=teacher.trust.code)
+            build: Any = AutoModel.from_config
+            return build(config, trust_remote_code=teacher.trust.code)
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise UserError(f"{teacher.name} is no model that transformers can build: {error}") from error
 

@@ -71,7 +71,8 @@ class Checkpoint:
         from safetensors import safe_open
 
         with safe_open(str(self.tensors[name].file), framework="pt") as file:
-            return file.get_tensor(name)
+            found: torch.Tensor = file.get_tensor(name)
+        return found
 
     def read_rows(self, name: str) -> NDArray[np.float32]:
         """A tensor in float32; one that is stored so is not copied into memory."""
@@ -153,7 +154,7 @@ def _encoded(values: NDArray[np.float32], dtype: str) -> Iterable[memoryview]:
     wanted = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[dtype]
     for start in range(0, len(values), _BLOCK_ROWS):
         block = torch.from_numpy(np.ascontiguousarray(values[start : start + _BLOCK_ROWS])).to(wanted)
-        yield memoryview(block.view(torch.uint8).numpy()).cast("B")
+        yield memoryview(block.view(torch.uint8).numpy().data).cast("B")
 
 
 def _copy(source: BinaryIO, target: BinaryIO, tensor: Stored) -> None:

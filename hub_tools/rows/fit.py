@@ -57,7 +57,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
     table = torch.from_numpy(rows).clone().requires_grad_()
     # Only the rows of a batch's tokens have a gradient, so only they are moved.
     peak = _RATE * float(np.linalg.norm(given.rows[:10_000], axis=1).mean()) / rows.shape[1] ** 0.5
-    optimizer = torch.optim.SparseAdam([table], lr=peak)
+    optimizer: Any = torch.optim.SparseAdam([table], lr=peak)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     random, seen = np.random.default_rng(0), torch.zeros(len(rows), dtype=torch.bool)
     with bar("fitting rows", steps, " steps") as progress:
@@ -68,7 +68,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
             goal, spans = _goal(teacher, read, wanted, ids.shape)
             vectors = torch.nn.functional.embedding(ids, table, sparse=True)
             found = _hidden(teacher, inputs_embeds=_scaled(teacher, vectors), attention_mask=mask)
-            loss = ((found - goal)[spans] ** 2).mean()
+            loss: Any = ((found - goal)[spans] ** 2).mean()
             if not torch.isfinite(loss):
                 raise UserError("--init distill: the fit is not finite. Use --init align or mean.")
             loss.backward()
