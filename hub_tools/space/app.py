@@ -114,6 +114,25 @@ def _checked(key: str, value: str | None, longest: int, service: Service) -> Any
     return value if allowed is None or value in allowed else None
 
 
+def _theme() -> gr.themes.Base:
+    """Fonts of the system, and colours that can be read by everyone."""
+    fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+    theme = gr.themes.Default(
+        primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=("ui-monospace", "Menlo", "Consolas", "monospace")
+    )
+    return theme.set(
+        button_primary_background_fill="#0b6e99",
+        button_primary_background_fill_hover="#095a7d",
+        button_primary_background_fill_dark="#0b6e99",
+        button_primary_background_fill_hover_dark="#0d80b2",
+        button_primary_text_color="#ffffff",
+        block_info_text_color="#52606d",
+        block_info_text_color_dark="#a9b6c3",
+        block_title_text_color="#1b2733",
+        block_title_text_color_dark="#e8eef4",
+    )
+
+
 def launch(service: Service, *, host: str | None = None, port: int | None = None, wait: bool = True) -> tuple[Any, str]:
     """Open the page.
 
@@ -141,7 +160,7 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         mcp_server=True,
         ssr_mode=False,
         i18n=texts,
-        theme=gr.themes.Soft(primary_hue="cyan", neutral_hue="slate"),
+        theme=_theme(),
         css=style,
         head=_HEAD,
         footer_links=["api", "settings"],

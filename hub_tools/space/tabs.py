@@ -115,7 +115,9 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
         return views.languages(results.fertility_rows(service.shown.report), lang_of(request))
 
     inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
-    gr.on([text.change, ids.change], cut_live, inputs, out, js=js, trigger_mode="always_last", show_progress="hidden", **_PRIVATE)
+    live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
+    gr.on([text.change, ids.change], cut_live, inputs, out, js=js, **live)
+    page.load(cut_live, inputs, out, **live)
     gr.on([go.click, first.submit, second.submit], cut, inputs, out, js=js, concurrency_id="foreign", concurrency_limit=4, **_PRIVATE)
     example.input(pick, example, text, **_PRIVATE)
     page.load(draw, None, chart, **_PRIVATE)

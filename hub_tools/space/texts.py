@@ -30,7 +30,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict_less": (
         "{first} needs {a} tokens for this text, {second} {b} ({change}). A model that reads {window} tokens at once reads "
         "about {words_a} words of such text with the first and {words_b} with the second. A model's work grows with the "
-        "tokens: the same text takes about {work} % of it.",
+        "tokens: the same text is about {work} % of the work.",
         "{first} bu metin için {a} parça kullanıyor, {second} ise {b} ({change}). Bir seferde {window} parça okuyan bir model "
         "böyle bir metnin birincisiyle yaklaşık {words_a}, ikincisiyle {words_b} sözcüğünü okur. Modelin işi parça sayısıyla "
         "artar: aynı metin, işin yaklaşık yüzde {work} kadarını ister.",
