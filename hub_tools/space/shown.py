@@ -63,7 +63,9 @@ def from_run(run: Path) -> Shown:
     public = public_report(report)
     models = {
         "teacher": Model("teacher", _title(public["teacher"]["id"]), _teacher_folder(name)),
-        "student": Model("student", f"{_title(public['teacher']['id'])}-{report['config']['lang'][0]}", run / "student"),
+        "student": Model(
+            "student", f"{_title(public['teacher']['id'])}-{report['config']['lang'][0]}", run / "student"
+        ),
     }
     return Shown(models=models, report=public, figures=_figures(run), links=_links(public, {}))
 

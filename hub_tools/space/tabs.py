@@ -83,6 +83,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
             max_lines=12,
             max_length=limits.TEXT,
             scale=4,
+            min_width=280,
             elem_id="ht-text",
         )
         choices = [(AUTONYMS.get(code, code), code) for code in examples]
@@ -118,7 +119,16 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
     live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
     gr.on([text.change, ids.change], cut_live, inputs, out, js=js, **live)
     page.load(cut_live, inputs, out, **live)
-    gr.on([go.click, first.submit, second.submit], cut, inputs, out, js=js, concurrency_id="foreign", concurrency_limit=4, **_PRIVATE)
+    gr.on(
+        [go.click, first.submit, second.submit],
+        cut,
+        inputs,
+        out,
+        js=js,
+        concurrency_id="foreign",
+        concurrency_limit=4,
+        **_PRIVATE,
+    )
     example.input(pick, example, text, **_PRIVATE)
     page.load(draw, None, chart, **_PRIVATE)
     return [text, first, second]
@@ -147,11 +157,15 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     dimension = max(m["dim"] for m in (service.shown.report["teacher"], service.shown.report["student"]) if m)
     questions = [row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))][:_EXAMPLE_QUERIES]
     names = [*service.corpora, _OWN]
-    corpus = gr.Radio([(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus")
+    corpus = gr.Radio(
+        [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus"
+    )
     own = gr.State([])
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
-        paste = gr.Textbox(label=label("paste"), lines=4, max_lines=10, max_length=2 * limits.CORPUS, elem_id="ht-paste")
+        paste = gr.Textbox(
+            label=label("paste"), lines=4, max_lines=10, max_length=2 * limits.CORPUS, elem_id="ht-paste"
+        )
         with gr.Row():
             file = gr.File(label=label("file"), file_types=list(reading.FILE_TYPES), height=120, elem_id="ht-file")
             dataset = gr.Textbox(label=label("dataset"), max_length=300, max_lines=1, elem_id="ht-dataset")
@@ -159,11 +173,21 @@ def search_tab(service: Service, label: Label) -> list[Any]:
         ready = gr.HTML(elem_id="ht-ready")
     with gr.Row(equal_height=True):
         query = gr.Textbox(
-            questions[0], label=label("query"), max_length=limits.QUERY, max_lines=4, scale=4, elem_id="ht-query"
+            questions[0],
+            label=label("query"),
+            max_length=limits.QUERY,
+            max_lines=4,
+            scale=4,
+            min_width=280,
+            elem_id="ht-query",
         )
-        example = gr.Dropdown(questions, value=None, label=label("query_examples"), scale=2, elem_id="ht-queries")
+        example = gr.Dropdown(
+            questions, value=None, label=label("query_examples"), scale=2, min_width=240, elem_id="ht-queries"
+        )
     with gr.Accordion(label("advanced"), open=False), gr.Row():
-        dim = gr.Slider(8, dimension, dimension, step=8, label=label("dimension"), info=label("dimension_info"), elem_id="ht-dim")
+        dim = gr.Slider(
+            8, dimension, dimension, step=8, label=label("dimension"), info=label("dimension_info"), elem_id="ht-dim"
+        )
         kinds = [(label(f"precision_{p}"), p) for p in PRECISIONS]
         precision = gr.Radio(kinds, value="float32", label=label("precision"), elem_id="ht-precision")
         top = gr.Slider(1, limits.TOP, 5, step=1, label=label("top"), elem_id="ht-top")
@@ -232,9 +256,11 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
     )
     go = gr.Button(label("measure"), variant="primary", elem_id="ht-measure")
     out = gr.HTML(elem_id="ht-similarity-out")
-    gr.Markdown(label("map_title"), elem_classes="ht-title")
+    gr.Markdown(label("map_title"))
     names = list(service.corpora)
-    corpus = gr.Radio([(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-map-corpus")
+    corpus = gr.Radio(
+        [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-map-corpus"
+    )
     draw = gr.Button(label("draw"), elem_id="ht-draw")
     picture = gr.HTML(elem_id="ht-map-out")
 
@@ -262,9 +288,9 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
 def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     """What the run measured, where everything lies, and the command for a student of one's own."""
     table, pictures = gr.HTML(elem_id="ht-scores"), gr.HTML(elem_id="ht-pictures")
-    gr.Markdown(label("links"), elem_classes="ht-title")
+    gr.Markdown(label("links"))
     links = gr.HTML(elem_id="ht-links")
-    gr.Markdown(label("make"), elem_classes="ht-title")
+    gr.Markdown(label("make"))
     gr.Markdown(label("make_info"))
     report = service.shown.report
     known = report["teacher"] if report["teacher"] and report["teacher"]["revision"] else None
@@ -286,7 +312,11 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         lang = lang_of(request)
         rows, facts = results.score_rows(report), _facts(report, lang)
         addresses = {say(lang, key): address for key, address in service.shown.links.items()}
-        return views.scores(rows, facts, lang), views.pictures(dict(service.shown.figures), lang), views.links(addresses)
+        return (
+            views.scores(rows, facts, lang),
+            views.pictures(dict(service.shown.figures), lang),
+            views.links(addresses),
+        )
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:

@@ -47,8 +47,7 @@ def tokens(found: dict[str, Any], titles: Sequence[str], *, ids: bool, window: i
         f'<div class="ht-two">{panels}</div>'
         f'<p class="ht-legend"><span class="ht-t new">{escape(say(lang, "new"))}</span> {escape(say(lang, "new_means"))} '
         f'<span class="ht-t gone">{escape(say(lang, "gone"))}</span> {escape(say(lang, "gone_means"))} '
-        f"{escape(say(lang, 'signs'))}</p>"
-        + f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
+        f"{escape(say(lang, 'signs'))}</p>" + f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
     )
 
 
@@ -123,7 +122,10 @@ def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
         body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     caption = escape(say(lang, "languages_caption", number=len(rows)))
-    return _scroll(f'<table class="ht-bars"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', say(lang, "languages_title"))
+    return _scroll(
+        f'<table class="ht-bars"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        say(lang, "languages_title"),
+    )
 
 
 def _bar(value: float, longest: float, side: str, lang: str) -> str:
@@ -143,9 +145,7 @@ def hits(found: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple
         quality: name -> share of the sample's questions answered at this setting and with everything; may be empty.
         lang: language of the page.
     """
-    panels = "".join(
-        _answers(titles[name], own, quality.get(name), lang) for name, own in found["models"].items()
-    )
+    panels = "".join(_answers(titles[name], own, quality.get(name), lang) for name, own in found["models"].items())
     lead = escape(say(lang, "searched", number=_number(found["documents"], lang)))
     return f'<p class="ht-lead" role="status">{lead}</p><div class="ht-two">{panels}</div>'
 
@@ -157,7 +157,10 @@ def _answers(title: str, own: dict[str, Any], quality: tuple[float, float] | Non
         for hit in own["hits"]
     )
     facts = [
-        (say(lang, "time_query"), f"{_number(own['encode_ms'], lang, '.0f')} + {_number(own['search_ms'], lang, '.1f')} ms"),
+        (
+            say(lang, "time_query"),
+            f"{_number(own['encode_ms'], lang, '.0f')} + {_number(own['search_ms'], lang, '.1f')} ms",
+        ),
         (say(lang, "time_documents"), f"{_number(own['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
         (
             say(lang, "memory"),
@@ -252,7 +255,10 @@ def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]]
     body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
     body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
     caption = escape(say(lang, "scores_caption"))
-    return _scroll(f'<table class="ht-scores"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', say(lang, "scores_title"))
+    return _scroll(
+        f'<table class="ht-scores"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        say(lang, "scores_title"),
+    )
 
 
 def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
@@ -270,7 +276,9 @@ def pictures(figures: dict[str, bytes], lang: str) -> str:
     for name, content in figures.items():
         label = escape(say(lang, f"figure_{name}", default=name.replace("_", " ")), quote=True)
         data = base64.b64encode(content).decode("ascii")
-        shown += f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
+        shown += (
+            f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
+        )
     return f'<div class="ht-figures">{shown}</div>'
 
 
