@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.events import api
 
 from hub_tools.errors import UserError
 from hub_tools.space import reading, results
@@ -41,7 +42,7 @@ def told(function: Callable[P, T]) -> Callable[P, T]:
 def add_api(service: Service) -> None:
     """Add the functions to the page that is being built."""
     for function in functions(service):
-        gr.api(told(function), api_name=function.__name__, concurrency_limit=None)
+        api(told(function), api_name=function.__name__, concurrency_limit=None)
 
 
 def functions(service: Service) -> list[Callable[..., Any]]:

@@ -39,7 +39,8 @@ _PINNED = (
 def demo_files() -> dict[str, bytes]:
     """The Space of the project itself, spaces/demo: it makes the sample's student when it first starts."""
     about = (
-        "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample when the Space "
+        "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample "
+        "when the Space "
         "first starts, which takes some minutes. The sample is far too small for a model that is good for anything: "
         "this shows the tool working."
     )
@@ -61,7 +62,8 @@ def run_files(run: Path, report: Report, names: Names) -> dict[str, Path | bytes
     models = [str(names.model), *([teacher.partition("@")[0]] if teacher and teacher != BUNDLED else [])]
     title = f"A {name_of(target)} student of {teacher_name(report)}"
     about = (
-        f"[{text(names.model)}](https://huggingface.co/{names.model}) beside its teacher: how they cut text, what they find, "
+        f"[{text(names.model)}](https://huggingface.co/{names.model}) beside its teacher: how they cut text, "
+        f"what they find, "
         "what they hold for similar, and what was measured."
     )
     if teacher is None:
@@ -114,3 +116,9 @@ def _teacher(report: Report) -> str | None:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+if __name__ == "__main__":
+    # Brings spaces/demo of a clone up to date.
+    for name, content in demo_files().items():
+        (Path("spaces/demo") / name).write_bytes(content)

@@ -13,10 +13,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, Refusal
+from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
 
 SECONDS = 40
 _MEMORY = 4 * 2**30
@@ -32,11 +33,11 @@ def check_id(repo: str) -> str:
     """An id of the Hub, which is never a path of this machine.
 
     Raises:
-        Refusal: it is none.
+        RefusedError: it is none.
     """
     repo = repo.strip()
     if not _ID.fullmatch(repo) or Path(repo).exists():
-        raise Refusal("error_id", id=repo[:100])
+        raise RefusedError("error_id", id=repo[:100])
     return repo
 
 
@@ -48,7 +49,7 @@ def ask(what: str, **arguments: Any) -> Any:
         arguments: what it takes, plain data.
 
     Raises:
-        Refusal: it could not, with the reason.
+        RefusedError: it could not, with the reason.
     """
     environment = {k: v for k, v in os.environ.items() if _KEPT.fullmatch(k)} | {
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
@@ -63,13 +64,13 @@ def ask(what: str, **arguments: Any) -> Any:
             command, input=given, env=environment, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise Refusal("error_time", seconds=SECONDS) from error
+        raise RefusedError("error_time", seconds=SECONDS) from error
     if done.returncode != 0 or len(done.stdout) > _ANSWER:
-        raise Refusal("error_foreign")
+        raise RefusedError("error_foreign")
     answer = json.loads(done.stdout)
     if "refused" in answer:
         key, values = answer["refused"]
-        raise Refusal(key, **values)
+        raise RefusedError(key, **values)
     return answer["found"]
 
 
@@ -84,7 +85,7 @@ def _compare(text: str, first: str, second: str) -> Any:
         return compare(text, files[0], files[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.
-        raise Refusal("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error
+        raise RefusedError("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error
 
 
 def _fetch(repo: str) -> Path:
@@ -93,17 +94,21 @@ def _fetch(repo: str) -> Path:
     check_id(repo)
     name = "tokenizer.json"
     try:
-        if os.environ.get("HF_HUB_OFFLINE") != "1":
-            size = get_hf_file_metadata(hf_hub_url(repo, name), token=False).size or 0
-            if size > _TOKENIZER:
-                raise Refusal("error_large", bytes=f"{_TOKENIZER:,}")
+        online = os.environ.get("HF_HUB_OFFLINE") != "1"
+        size = get_hf_file_metadata(hf_hub_url(repo, name), token=False).size if online else 0
+        if (size or 0) > _TOKENIZER:
+            _refuse_size()
         file = Path(hf_hub_download(repo, name, token=False))
         hf_hub_download(repo, "tokenizer_config.json", token=False)
-    except Refusal:
+    except RefusedError:
         raise
     except Exception as error:
-        raise Refusal("error_hub_tokenizer", id=repo) from error
+        raise RefusedError("error_hub_tokenizer", id=repo) from error
     return file.parent
+
+
+def _refuse_size() -> NoReturn:
+    raise RefusedError("error_large", bytes=f"{_TOKENIZER:,}")
 
 
 def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
@@ -124,9 +129,9 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
                 break
             texts.append(text)
     except KeyError as error:
-        raise Refusal("error_column", id=repo, columns=", ".join(map(str, row))[:200]) from error
+        raise RefusedError("error_column", id=repo, columns=", ".join(map(str, row))[:200]) from error
     except Exception as error:
-        raise Refusal("error_dataset", id=repo) from error
+        raise RefusedError("error_dataset", id=repo) from error
     return texts
 
 
@@ -149,7 +154,7 @@ def _pdf(file: str) -> list[str]:
             if total > CORPUS:
                 break
     except Exception as error:
-        raise Refusal("error_pdf") from error
+        raise RefusedError("error_pdf") from error
     return [" ".join(text.split()) for text in texts]
 
 
@@ -166,13 +171,13 @@ def _limit() -> None:
 def main() -> None:
     """Answer one question with JSON."""
     _limit()
-    functions = {"compare": _compare, "dataset": _dataset, "pdf": _pdf}
+    functions: dict[str, Callable[..., Any]] = {"compare": _compare, "dataset": _dataset, "pdf": _pdf}
     arguments = json.load(sys.stdin)
     # Libraries print to stdout too; the answer is the only thing that may stand there.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
         answer = {"found": functions[sys.argv[1]](**arguments)}
-    except Refusal as refusal:
+    except RefusedError as refusal:
         answer = {"refused": [refusal.key, {k: str(v) for k, v in refusal.values.items()}]}
     json.dump(answer, out)
 

@@ -19,7 +19,7 @@ SECONDS = 60.0  # of a call
 TOP = 20  # results
 
 
-class Refusal(UserError):
+class RefusedError(UserError):
     """What a visitor asked for cannot be done; said in the language of the page.
 
     Args:
@@ -52,11 +52,11 @@ class Deadline:
         """Seconds that are left.
 
         Raises:
-            Refusal: there are none.
+            RefusedError: there are none.
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise Refusal("error_time", seconds=f"{self._seconds:g}")
+            raise RefusedError("error_time", seconds=f"{self._seconds:g}")
         return left
 
 
@@ -64,10 +64,10 @@ def check_text(text: str, longest: int) -> str:
     """A text that is not empty and not too long, without lone surrogates.
 
     Raises:
-        Refusal: it is.
+        RefusedError: it is.
     """
     if not text.strip():
-        raise Refusal("error_empty")
+        raise RefusedError("error_empty")
     if len(text) > longest:
-        raise Refusal("error_long", characters=f"{len(text):,}", longest=f"{longest:,}")
+        raise RefusedError("error_long", characters=f"{len(text):,}", longest=f"{longest:,}")
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.run_folder import digest, hash_file
-from hub_tools.space.limits import Deadline, Refusal
+from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.surgery import TokenizerFiles
 
 if TYPE_CHECKING:
@@ -83,17 +83,22 @@ class Model:
             deadline: when to give up.
 
         Raises:
-            Refusal: the time is over.
+            RefusedError: the time is over.
         """
         model = self.load()
-        encode = {"query": model.encode_query, "document": model.encode_document, "text": model.encode}[kind]
+        by_kind: dict[str, Any] = {
+            "query": model.encode_query,
+            "document": model.encode_document,
+            "text": model.encode,
+        }
+        encode = by_kind[kind]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             if not _ENCODING.acquire(timeout=deadline.left()):
                 deadline.left()
-                raise Refusal("error_busy")
+                raise RefusedError("error_busy")
             try:
                 vectors[chosen] = encode([texts[i] for i in chosen], batch_size=_BATCH, show_progress_bar=False)
             finally:

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from hub_tools.space.foreign import ask, check_id
-from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, Refusal
+from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
 
 FILE_TYPES = (".txt", ".csv", ".pdf")
 _TEXT_COLUMNS = ("text", "sentence", "content", "document", "passage")
@@ -17,7 +17,7 @@ def bounded(texts: list[str]) -> list[str]:
     """Texts within the limits: folded white space, none empty, none twice, at most so many, each cut to its length.
 
     Raises:
-        Refusal: nothing is left.
+        RefusedError: nothing is left.
     """
     found: dict[str, None] = {}
     total = 0
@@ -30,14 +30,14 @@ def bounded(texts: list[str]) -> list[str]:
         if short:
             found[short] = None
     if not found:
-        raise Refusal("error_empty")
+        raise RefusedError("error_empty")
     return list(found)
 
 
 def pasted(text: str) -> list[str]:
     """One document a line, or a paragraph where empty lines stand between them."""
     if len(text) > 2 * CORPUS:
-        raise Refusal("error_long", characters=f"{len(text):,}", longest=f"{2 * CORPUS:,}")
+        raise RefusedError("error_long", characters=f"{len(text):,}", longest=f"{2 * CORPUS:,}")
     normal = text.replace("\r\n", "\n").replace("\r", "\n")
     return bounded(normal.split("\n\n" if "\n\n" in normal.strip() else "\n"))
 
@@ -46,13 +46,13 @@ def uploaded(file: Path) -> list[str]:
     """The documents of an uploaded file: .txt, .csv or .pdf; nothing is unpacked.
 
     Raises:
-        Refusal: another kind, too large, or nothing readable in it.
+        RefusedError: another kind, too large, or nothing readable in it.
     """
     kind = file.suffix.lower()
     if kind not in FILE_TYPES:
-        raise Refusal("error_kind", kinds=", ".join(FILE_TYPES))
+        raise RefusedError("error_kind", kinds=", ".join(FILE_TYPES))
     if file.stat().st_size > UPLOAD:
-        raise Refusal("error_large", bytes=f"{UPLOAD:,}")
+        raise RefusedError("error_large", bytes=f"{UPLOAD:,}")
     if kind == ".pdf":
         return bounded(ask("pdf", file=str(file)))
     text = decode(file.read_bytes())
@@ -63,7 +63,7 @@ def from_hub(repo: str, config: str = "", split: str = "", column: str = "") -> 
     """The first texts of a public dataset on the Hub.
 
     Raises:
-        Refusal: no such id, nothing public there, or it holds no text.
+        RefusedError: no such id, nothing public there, or it holds no text.
     """
     found = ask("dataset", repo=check_id(repo), config=config[:200], split=split[:200], column=column[:200])
     return bounded([str(text) for text in found])
@@ -73,12 +73,12 @@ def decode(content: bytes) -> str:
     """Text in UTF-8, in UTF-16 with its mark, or in Windows' Turkish and Western alphabet.
 
     Raises:
-        Refusal: it holds zero bytes, so it is no text.
+        RefusedError: it holds zero bytes, so it is no text.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
     if b"\0" in content:
-        raise Refusal("error_binary")
+        raise RefusedError("error_binary")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _cells(text: str) -> list[str]:
     try:
         rows = [row for row in csv.reader(io.StringIO(text), dialect) if row]
     except csv.Error as error:
-        raise Refusal("error_csv") from error
+        raise RefusedError("error_csv") from error
     if not rows:
         return []
     names = [name.strip().lower() for name in rows[0]]

@@ -11,7 +11,7 @@ from hub_tools.languages import check_language
 from hub_tools.report import Report, figure_text
 from hub_tools.reproduce import public
 from hub_tools.space.foreign import check_id
-from hub_tools.space.limits import Refusal
+from hub_tools.space.limits import RefusedError
 
 _SMALLEST, _LARGEST = 300, 1_000_000
 
@@ -51,15 +51,15 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
     """The command that makes a student, safe to paste into a shell.
 
     Raises:
-        Refusal: the teacher is no Hub id, or the vocabulary has an impossible size.
+        RefusedError: the teacher is no Hub id, or the vocabulary has an impossible size.
         UserError: the language is not known.
     """
     repo, _, revision = teacher.partition("@")
     repo = check_id(repo)
     if revision and not re.fullmatch(r"[\w.-]{1,60}", revision):
-        raise Refusal("error_id", id=teacher[:100])
+        raise RefusedError("error_id", id=teacher[:100])
     if not _SMALLEST <= vocabulary <= _LARGEST:
-        raise Refusal("error_vocabulary", smallest=_SMALLEST, largest=f"{_LARGEST:,}")
+        raise RefusedError("error_vocabulary", smallest=_SMALLEST, largest=f"{_LARGEST:,}")
     chosen = f"{repo}@{revision}" if revision else repo
     words = ["hub-distill", "--teacher", chosen, "--lang", check_language(language), "--vocab-size", str(vocabulary)]
     return shlex.join(words)

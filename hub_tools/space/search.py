@@ -58,12 +58,14 @@ def search(
         (share of the results that all numbers in float32 give too).
 
     Raises:
-        Refusal: the time is over.
+        RefusedError: the time is over.
     """
     return {
         "documents": len(corpus.texts),
         "models": {
-            name: _ask(model, store, corpus, query, dimension, precision, top, deadline)
+            name: _ask(
+                model, store, corpus, query, dimension=dimension, precision=precision, top=top, deadline=deadline
+            )
             for name, model in models.items()
         },
     }
@@ -74,6 +76,7 @@ def _ask(
     store: Store,
     corpus: Corpus,
     query: str,
+    *,
     dimension: int,
     precision: Precision,
     top: int,

@@ -23,7 +23,8 @@ def check_installed() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"The Space needs packages that are not installed ({', '.join(missing)}). Run: pip install 'hub-tools[space]'"
+            f"The Space needs packages that are not installed ({', '.join(missing)}). Run: pip install "
+            f"'hub-tools[space]'"
         )
 
 

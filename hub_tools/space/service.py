@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from hub_tools.space import search as searching
 from hub_tools.space import similarity, tokens
 from hub_tools.space.foreign import ask, check_id
 from hub_tools.space.index import PRECISIONS, Precision
-from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, Refusal, check_text
+from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text
 from hub_tools.space.reading import bounded
 from hub_tools.space.shown import Shown
 from hub_tools.space.store import Corpus, Store
@@ -44,7 +44,7 @@ class Service:
         """Cut a text by two tokenizers; each is teacher, student or an id of the Hub.
 
         Raises:
-            Refusal: the text or an id cannot be used.
+            RefusedError: the text or an id cannot be used.
         """
         text = check_text(text, TEXT)
         models = self.shown.models
@@ -58,19 +58,19 @@ class Service:
         """Documents by name, or a visitor's own.
 
         Raises:
-            Refusal: there is no such corpus, or no text in it.
+            RefusedError: there is no such corpus, or no text in it.
         """
         if own:
             return Corpus(tuple(bounded(list(own))))
         if name not in self.corpora:
-            raise Refusal("error_choice", value=name[:50], choices=", ".join(self.corpora))
+            raise RefusedError("error_choice", value=name[:50], choices=", ".join(self.corpora))
         return self.corpora[name]
 
     def search(self, query: str, corpus: Corpus, *, dimension: int, precision: str, top: int) -> dict[str, Any]:
         """Ask teacher and student the same query; see `search.search`.
 
         Raises:
-            Refusal: the query is empty or too long, there is no such precision, or the time is over.
+            RefusedError: the query is empty or too long, there is no such precision, or the time is over.
         """
         query = check_text(query, QUERY)
         return searching.search(
@@ -99,7 +99,7 @@ class Service:
         """Cosines of all pairs of sentences, by every model.
 
         Raises:
-            Refusal: too few or too many sentences, or the time is over.
+            RefusedError: too few or too many sentences, or the time is over.
         """
         kept, deadline = similarity.check_sentences(sentences), Deadline()
         models = self.shown.models
@@ -132,6 +132,10 @@ class Service:
 
 
 def _precision(name: str) -> Precision:
-    if name not in PRECISIONS:
-        raise Refusal("error_choice", value=str(name)[:50], choices=", ".join(PRECISIONS))
-    return cast(Precision, name)
+    if not _is_precision(name):
+        raise RefusedError("error_choice", value=str(name)[:50], choices=", ".join(PRECISIONS))
+    return name
+
+
+def _is_precision(name: str) -> TypeGuard[Precision]:
+    return name in PRECISIONS

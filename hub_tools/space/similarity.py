@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.space.limits import SENTENCE, SENTENCES, Deadline, Refusal, check_text
+from hub_tools.space.limits import SENTENCE, SENTENCES, Deadline, RefusedError, check_text
 from hub_tools.space.model import Model, Vectors
 
 
@@ -13,11 +13,11 @@ def check_sentences(sentences: list[str]) -> list[str]:
     """At least two sentences, within the limits; empty ones are left out.
 
     Raises:
-        Refusal: too few, too many, or one is too long.
+        RefusedError: too few, too many, or one is too long.
     """
     kept = [check_text(" ".join(s.split()), SENTENCE) for s in sentences if s.strip()]
     if not 2 <= len(kept) <= SENTENCES:  # noqa: PLR2004 - one sentence has nothing to be compared with
-        raise Refusal("error_sentences", number=len(kept), most=SENTENCES)
+        raise RefusedError("error_sentences", number=len(kept), most=SENTENCES)
     return kept
 
 

@@ -1,4 +1,4 @@
-"""The four tabs: components and what happens when they are used. Each returns the components that an address restores."""
+"""The four tabs: components, and what happens when they are used; each returns what an address restores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hub_tools.sources import read_table, sample_file
 from hub_tools.space import limits, reading, results, views
 from hub_tools.space.api import log
 from hub_tools.space.index import PRECISIONS
-from hub_tools.space.limits import Refusal
+from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
 from hub_tools.space.store import Corpus
 from hub_tools.space.texts import AUTONYMS, page_language, say
@@ -44,7 +44,7 @@ def shown(function: Callable[..., str]) -> Callable[..., str]:
         request = next((a for a in (*args, *kwargs.values()) if isinstance(a, gr.Request)), None)
         try:
             return function(*args, **kwargs)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             return views.problem(refusal.say(lang_of(request)))
         except UserError as error:
             return views.problem(str(error))
@@ -198,7 +198,7 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     def ask(query: str, corpus: str, dim: int, precision: str, top: int, own: list[str], request: gr.Request) -> str:
         lang = lang_of(request)
         if corpus == _OWN and not own:
-            raise Refusal("error_no_documents")
+            raise RefusedError("error_no_documents")
         chosen = Corpus(tuple(own)) if corpus == _OWN else service.corpus(corpus, None)
         found = service.search(query, chosen, dimension=dim, precision=precision, top=top)
         quality = service.quality(dim, precision) if corpus == "passages" else {}
@@ -321,14 +321,14 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
             return results.command(teacher, language, int(vocabulary or 0))
-        except Refusal as refusal:
+        except RefusedError as refusal:
             return f"# {refusal.say(lang_of(request))}"
         except UserError as error:
             return f"# {error}"
 
     page.load(show_all, None, [table, pictures, links], **_PRIVATE)
     chosen = [teacher, language, vocabulary]
-    triggers = [page.load, *(component.change for component in chosen)]
+    triggers = [page.load, teacher.change, language.change, vocabulary.change]
     gr.on(triggers, write, chosen, written, show_progress="hidden", trigger_mode="always_last", **_PRIVATE)
 
 

@@ -7,9 +7,11 @@ LANGUAGES = ("en", "tr")
 # Key -> (English, Turkish). Both name the same values.
 TEXTS: dict[str, tuple[str, str]] = {
     "intro": (
-        "A sentence-embedding model cuts text into tokens and turns it into a vector. The **student** is its **teacher** "
+        "A sentence-embedding model cuts text into tokens and turns it into a vector. The **student** is its "
+        "**teacher** "
         "with another tokenizer: one that knows {language}. See what that changes.",
-        "Bir cümle gömme modeli metni parçalara (token) böler ve bir vektöre çevirir. **Öğrenci**, **öğretmen** modelin "
+        "Bir cümle gömme modeli metni parçalara (token) böler ve bir vektöre çevirir. **Öğrenci**, "
+        "**öğretmen** modelin "
         "parçalayıcısı değiştirilmiş hâlidir: {language} bilen bir parçalayıcı. Neyin değiştiğini burada görün.",
     ),
     "tab_tokens": ("Tokenizers", "Parçalayıcılar"),
@@ -21,25 +23,36 @@ TEXTS: dict[str, tuple[str, str]] = {
     "student": ("student", "öğrenci"),
     "example": ("Example in", "Örnek dil"),
     "text": ("Text", "Metin"),
-    "text_info": ("Up to {longest} characters; cut while you type.", "En çok {longest} karakter; siz yazarken parçalanır."),
+    "text_info": (
+        "Up to {longest} characters; cut while you type.",
+        "En çok {longest} karakter; siz yazarken parçalanır.",
+    ),
     "other_tokenizers": ("Compare other tokenizers", "Başka parçalayıcıları karşılaştır"),
     "first": ("First: teacher, student or a Hub id", "Birinci: teacher, student ya da bir Hub kimliği"),
     "second": ("Second: teacher, student or a Hub id", "İkinci: teacher, student ya da bir Hub kimliği"),
     "compare": ("Compare", "Karşılaştır"),
     "show_ids": ("Show ids", "Numaraları göster"),
     "verdict_less": (
-        "{first} needs {a} tokens for this text, {second} {b} ({change}). A model that reads {window} tokens at once reads "
-        "about {words_a} words of such text with the first and {words_b} with the second. A model's work grows with the "
+        "{first} needs {a} tokens for this text, {second} {b} ({change}). A model that reads {window} tokens "
+        "at once reads "
+        "about {words_a} words of such text with the first and {words_b} with the second. A model's work "
+        "grows with the "
         "tokens: the same text is about {work} % of the work.",
-        "{first} bu metin için {a} parça kullanıyor, {second} ise {b} ({change}). Bir seferde {window} parça okuyan bir model "
-        "böyle bir metnin birincisiyle yaklaşık {words_a}, ikincisiyle {words_b} sözcüğünü okur. Modelin işi parça sayısıyla "
+        "{first} bu metin için {a} parça kullanıyor, {second} ise {b} ({change}). Bir seferde {window} parça "
+        "okuyan bir model "
+        "böyle bir metnin birincisiyle yaklaşık {words_a}, ikincisiyle {words_b} sözcüğünü okur. Modelin işi "
+        "parça sayısıyla "
         "artar: aynı metin, işin yaklaşık yüzde {work} kadarını ister.",
     ),
     "verdict_more": (
-        "{first} needs {a} tokens for this text, {second} {b} ({change}). A model that reads {window} tokens at once reads "
-        "about {words_a} words of such text with the first and only {words_b} with the second: it costs {work} % of the work.",
-        "{first} bu metin için {a} parça kullanıyor, {second} ise {b} ({change}). Bir seferde {window} parça okuyan bir model "
-        "böyle bir metnin birincisiyle yaklaşık {words_a}, ikincisiyle yalnızca {words_b} sözcüğünü okur: iş yüzde {work} olur.",
+        "{first} needs {a} tokens for this text, {second} {b} ({change}). A model that reads {window} tokens "
+        "at once reads "
+        "about {words_a} words of such text with the first and only {words_b} with the second: it costs "
+        "{work} % of the work.",
+        "{first} bu metin için {a} parça kullanıyor, {second} ise {b} ({change}). Bir seferde {window} parça "
+        "okuyan bir model "
+        "böyle bir metnin birincisiyle yaklaşık {words_a}, ikincisiyle yalnızca {words_b} sözcüğünü okur: iş "
+        "yüzde {work} olur.",
     ),
     "verdict_same": (
         "Both need {a} tokens for this text: {window} tokens are about {words_a} words.",
@@ -61,7 +74,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "␣ boşluktur, ## sözcüğün devamıdır, ⟨E2⟩ bir bayttır.",
     ),
     "vocabularies": (
-        "Of the vocabularies, {both} tokens are in both, {only_first} only in the first, {only_second} only in the second.",
+        "Of the vocabularies, {both} tokens are in both, {only_first} only in the first, {only_second} only "
+        "in the second.",
         "Sözlüklerde {both} parça ortak; {only_first} parça yalnız birincide, {only_second} parça yalnız ikincide.",
     ),
     "more_tokens": ("… and {number} more.", "… ve {number} tane daha."),
@@ -79,14 +93,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "corpus_documents": ("the owner's documents", "sayfa sahibinin belgeleri"),
     "corpus_own": ("my own", "kendi belgelerim"),
     "own_info": (
-        "At most {documents} documents of {characters} characters; files up to {megabytes} MB. They stay with this visit: only "
+        "At most {documents} documents of {characters} characters; files up to {megabytes} MB. They stay with "
+        "this visit: only "
         "their vectors are kept for a while, under a hash.",
-        "En çok {documents} belge, her biri {characters} karakter; dosyalar {megabytes} MB'a kadar. Bu ziyarette kalırlar: "
+        "En çok {documents} belge, her biri {characters} karakter; dosyalar {megabytes} MB'a kadar. Bu "
+        "ziyarette kalırlar: "
         "yalnızca vektörleri, bir özet değeriyle, bir süre saklanır.",
     ),
     "paste": ("Paste: a document a line, or a paragraph", "Yapıştırın: satır ya da paragraf başına bir belge"),
     "file": ("File (.txt, .csv, .pdf with text)", "Dosya (.txt, .csv, metinli .pdf)"),
-    "dataset": ("Public Hub dataset: id, or id:config:split:column", "Açık Hub veri kümesi: id ya da id:config:split:column"),
+    "dataset": (
+        "Public Hub dataset: id, or id:config:split:column",
+        "Açık Hub veri kümesi: id ya da id:config:split:column",
+    ),
     "load": ("Use these documents", "Bu belgeleri kullan"),
     "loaded": ("{number} documents are ready.", "{number} belge hazır."),
     "query": ("Query", "Sorgu"),
@@ -121,9 +140,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "draw": ("Draw the map", "Haritayı çiz"),
     "map_label": ("Map of {number} texts by {name}", "{name}: {number} metnin haritası"),
     "map_means": (
-        "Each dot is a text: point at it to read it. Near dots mean the same to the model. Colours are topics or languages; "
+        "Each dot is a text: point at it to read it. Near dots mean the same to the model. Colours are topics "
+        "or languages; "
         "the two directions are those in which the vectors differ most.",
-        "Her nokta bir metindir: okumak için üzerine gelin. Yakın noktalar model için aynı anlama gelir. Renkler konu ya da "
+        "Her nokta bir metindir: okumak için üzerine gelin. Yakın noktalar model için aynı anlama gelir. "
+        "Renkler konu ya da "
         "dildir; iki yön, vektörlerin en çok ayrıldığı yönlerdir.",
     ),
     "scores_title": ("What the run measured", "Çalışmada ölçülenler"),
@@ -156,7 +177,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The address of this page follows what you do: copy it to share it (your own documents are not in it).",
         "Bu sayfanın adresi yaptıklarınızı izler: paylaşmak için kopyalayın (kendi belgeleriniz adreste yer almaz).",
     ),
-    "press_compare": ("Press Compare to use tokenizers of the Hub.", "Hub'daki parçalayıcılar için Karşılaştır'a basın."),
+    "press_compare": (
+        "Press Compare to use tokenizers of the Hub.",
+        "Hub'daki parçalayıcılar için Karşılaştır'a basın.",
+    ),
     "error_no_documents": (
         "Give documents first: paste them, or choose a file or a dataset, and use them.",
         "Önce belge verin: yapıştırın ya da bir dosya veya veri kümesi seçip kullanın.",
@@ -170,7 +194,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "This took longer than {seconds} seconds and was given up. Try less text.",
         "Bu iş {seconds} saniyeden uzun sürdü ve bırakıldı. Daha az metinle deneyin.",
     ),
-    "error_busy": ("Too many others are asking. Try again in a minute.", "Çok istek var. Bir dakika sonra yeniden deneyin."),
+    "error_busy": (
+        "Too many others are asking. Try again in a minute.",
+        "Çok istek var. Bir dakika sonra yeniden deneyin.",
+    ),
     "error_id": (
         "{id} is no id of the Hub. Expected one such as google-bert/bert-base-uncased.",
         "{id} bir Hub kimliği değil. Beklenen, google-bert/bert-base-uncased gibi bir kimlik.",
@@ -182,17 +209,24 @@ TEXTS: dict[str, tuple[str, str]] = {
     "error_tokenizer": ("{id} holds no tokenizer that can be read.", "{id} okunabilir bir parçalayıcı içermiyor."),
     "error_hub_tokenizer": (
         "The Hub shows no public tokenizer.json in {id}. Check the id; private and gated ones are not read here.",
-        "Hub, {id} için herkese açık bir tokenizer.json göstermiyor. Kimliği denetleyin; özel ve izinli olanlar burada okunmaz.",
+        "Hub, {id} için herkese açık bir tokenizer.json göstermiyor. Kimliği denetleyin; özel ve izinli "
+        "olanlar burada okunmaz.",
     ),
     "error_dataset": (
         "The Hub shows no public dataset {id} with such a configuration and split, or it could not be reached.",
         "Hub, {id} için böyle açık bir veri kümesi (yapılandırma ve bölümüyle) göstermiyor ya da ona ulaşılamadı.",
     ),
-    "error_column": ("{id} has no such column; it has: {columns}.", "{id} içinde böyle bir sütun yok; olanlar: {columns}."),
+    "error_column": (
+        "{id} has no such column; it has: {columns}.",
+        "{id} içinde böyle bir sütun yok; olanlar: {columns}.",
+    ),
     "error_pdf": ("This PDF cannot be read.", "Bu PDF okunamıyor."),
     "error_kind": ("Expected a file of these kinds: {kinds}.", "Beklenen dosya türleri: {kinds}."),
     "error_large": ("It is larger than {bytes} bytes.", "{bytes} bayttan büyük."),
-    "error_binary": ("This is no text file: it holds zero bytes.", "Bu bir metin dosyası değil: sıfır baytlar içeriyor."),
+    "error_binary": (
+        "This is no text file: it holds zero bytes.",
+        "Bu bir metin dosyası değil: sıfır baytlar içeriyor.",
+    ),
     "error_csv": ("This CSV cannot be read: a cell is too long.", "Bu CSV okunamıyor: bir hücre çok uzun."),
     "error_sentences": (
         "{number} sentences were given; expected 2 to {most}.",
@@ -207,7 +241,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Something went wrong here; it was noted down. Try something else.",
         "Burada bir şeyler ters gitti; kaydedildi. Başka bir şey deneyin.",
     ),
-}  # fmt: skip
+}
 
 # The languages of the sample and of most runs, each in itself.
 AUTONYMS: dict[str, str] = {
@@ -221,17 +255,14 @@ AUTONYMS: dict[str, str] = {
 }  # fmt: skip
 
 
-def say(lang: str, key: str, default: str | None = None, **values: object) -> str:
+def say(lang: str, key: str, **values: object) -> str:
     """A text of the page.
 
     Args:
         lang: en or tr.
         key: which.
-        default: what to say where there is no such text.
         values: what the text names.
     """
-    if default is not None and key not in TEXTS:
-        return default
     return TEXTS[key][LANGUAGES.index(lang)].format(**values)
 
 

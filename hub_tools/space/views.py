@@ -1,4 +1,4 @@
-"""Results as HTML that needs no script: tables, lists and pictures that a screen reader can read. All data is escaped."""
+"""Results as HTML without scripts: tables, lists and pictures that a screen reader can read. All data is escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from hub_tools.languages import WITHOUT_SPACES
-from hub_tools.space.texts import AUTONYMS, say
+from hub_tools.space.texts import AUTONYMS, TEXTS, say
 
 _TOKENS = 2_000  # shown; all are counted
 _MAP_COLORS = 8
@@ -45,10 +45,13 @@ def tokens(found: dict[str, Any], titles: Sequence[str], *, ids: bool, window: i
     return (
         f'<p class="ht-lead" role="status">{_verdict(found, titles, window, lang)}</p>'
         f'<div class="ht-two">{panels}</div>'
-        f'<p class="ht-legend"><span class="ht-t new">{escape(say(lang, "new"))}</span> {escape(say(lang, "new_means"))} '
-        f'<span class="ht-t gone">{escape(say(lang, "gone"))}</span> {escape(say(lang, "gone_means"))} '
-        f"{escape(say(lang, 'signs'))}</p>" + f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
+        f'<p class="ht-legend">{_meaning("new", lang)} {_meaning("gone", lang)} {escape(say(lang, "signs"))}</p>'
+        f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
     )
+
+
+def _meaning(kind: str, lang: str) -> str:
+    return f'<span class="ht-t {kind}">{escape(say(lang, kind))}</span> {escape(say(lang, f"{kind}_means"))}'
 
 
 def _vocabularies(found: dict[str, Any], lang: str) -> str:
@@ -121,16 +124,17 @@ def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
         good = "good" if after < before else ""
         body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
-    caption = escape(say(lang, "languages_caption", number=len(rows)))
+    caption = say(lang, "languages_caption", number=len(rows))
     return _scroll(
-        f'<table class="ht-bars"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        _table("ht-bars", caption, head, body),
         say(lang, "languages_title"),
     )
 
 
 def _bar(value: float, longest: float, side: str, lang: str) -> str:
     width = min(100.0, 100 * value / max(longest, 1e-9))
-    return f'<td><span class="ht-bar {side}" style="width:{width:.1f}%"></span><span>{_number(value, lang, ".2f")}</span></td>'
+    bar = f'<span class="ht-bar {side}" style="width:{width:.1f}%"></span>'
+    return f"<td>{bar}<span>{_number(value, lang, '.2f')}</span></td>"
 
 
 # -- search
@@ -151,11 +155,13 @@ def hits(found: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple
 
 
 def _answers(title: str, own: dict[str, Any], quality: tuple[float, float] | None, lang: str) -> str:
+    score = escape(say(lang, "score"), quote=True)
     items = "".join(
-        f'<li><span class="ht-score" aria-label="{escape(say(lang, "score"), quote=True)}">{_number(hit["score"], lang, ".3f")}</span>'
+        f'<li><span class="ht-score" title="{score}">{_number(hit["score"], lang, ".3f")}</span>'
         f"<span>{escape(hit['text'])}</span></li>"
         for hit in own["hits"]
     )
+    share = _number(100 * own["index_bytes"] / max(own["full_bytes"], 1), lang, ".0f")
     facts = [
         (
             say(lang, "time_query"),
@@ -164,7 +170,7 @@ def _answers(title: str, own: dict[str, Any], quality: tuple[float, float] | Non
         (say(lang, "time_documents"), f"{_number(own['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
         (
             say(lang, "memory"),
-            f"{_size(own['index_bytes'], lang)} ({_number(100 * own['index_bytes'] / max(own['full_bytes'], 1), lang, '.0f')} %)",
+            f"{_size(own['index_bytes'], lang)} ({share} %)",
         ),
         (say(lang, "agreement"), f"{_number(100 * own['agreement'], lang, '.0f')} %"),
         (say(lang, "index"), say(lang, "exact" if own["exact"] else "approximate")),
@@ -193,8 +199,7 @@ def heat_maps(sentences: Sequence[str], found: dict[str, list[list[float]]], tit
     """The cosines of all pairs, a table a model, darker where they are higher."""
     legend = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     panels = "".join(
-        f'<section class="ht-panel"><h3>{escape(titles[name])}</h3>{_heat_map(sentences, rows, titles[name], lang)}</section>'
-        for name, rows in found.items()
+        _section(titles[name], _heat_map(sentences, rows, titles[name], lang)) for name, rows in found.items()
     )
     return f'<ol class="ht-sentences">{legend}</ol><div class="ht-two">{panels}</div>'
 
@@ -206,8 +211,8 @@ def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lan
         cells = "".join(_heat_cell(value, lang) for value in row)
         name = escape(sentences[number], quote=True)
         body += f'<tr><th scope="row" title="{name}">{number + 1}</th>{cells}</tr>'
-    caption = escape(say(lang, "heat_caption", name=title))
-    table = f'<table class="ht-heat"><caption>{caption}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
+    caption = say(lang, "heat_caption", name=title)
+    table = _table("ht-heat", caption, "<td></td>" + head, body)
     return _scroll(table, title)
 
 
@@ -228,8 +233,7 @@ def maps(points: dict[str, Any], texts: Sequence[str], groups: Sequence[str], ti
         lang: language of the page.
     """
     panels = "".join(
-        f'<section class="ht-panel"><h3>{escape(titles[name])}</h3>{_map(flat, texts, groups, titles[name], lang)}</section>'
-        for name, flat in points.items()
+        _section(titles[name], _map(flat, texts, groups, titles[name], lang)) for name, flat in points.items()
     )
     return f'<div class="ht-two">{panels}</div><p class="ht-legend">{escape(say(lang, "map_means"))}</p>'
 
@@ -254,9 +258,9 @@ def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]]
     head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
     body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
-    caption = escape(say(lang, "scores_caption"))
+    caption = say(lang, "scores_caption")
     return _scroll(
-        f'<table class="ht-scores"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        _table("ht-scores", caption, head, body),
         say(lang, "scores_title"),
     )
 
@@ -274,12 +278,17 @@ def pictures(figures: dict[str, bytes], lang: str) -> str:
     """The figures of a run, inside the page."""
     shown = ""
     for name, content in figures.items():
-        label = escape(say(lang, f"figure_{name}", default=name.replace("_", " ")), quote=True)
+        label = escape(_figure_name(name, lang), quote=True)
         data = base64.b64encode(content).decode("ascii")
         shown += (
             f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
         )
     return f'<div class="ht-figures">{shown}</div>'
+
+
+def _figure_name(name: str, lang: str) -> str:
+    key = f"figure_{name}"
+    return say(lang, key) if key in TEXTS else name.replace("_", " ")
 
 
 def links(found: dict[str, str]) -> str:
@@ -300,6 +309,17 @@ def note(message: str) -> str:
 def problem(message: str) -> str:
     """What went wrong, said aloud by a screen reader."""
     return f'<p class="ht-problem" role="alert">{escape(message)}</p>'
+
+
+def _section(title: str, content: str) -> str:
+    return f'<section class="ht-panel"><h3>{escape(title)}</h3>{content}</section>'
+
+
+def _table(kind: str, caption: str, head: str, body: str) -> str:
+    return (
+        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def _scroll(table: str, label: str) -> str:
