@@ -137,13 +137,9 @@ def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
     for name in [key for key in found if key.startswith(("tokenize_", "search_"))]:
         own = found[name].pop("answers")
         if name.startswith("search"):
-            parts = {
-                part: [m[f"{part}_ms"] for a in own for m in a["models"].values()] for part in ("encode", "search")
-            }
-            found[name] |= {part: _percentiles(values) for part, values in parts.items()}
-            # Both models answer one call: what is not encoding is the call's own time.
-            encoded = [sum(m["encode_ms"] for m in a["models"].values()) for a in own]
-            found[name]["encoded"] = _percentiles(encoded)
+            for part in ("encode", "search"):
+                times = [model[f"{part}_ms"] for answer in own for model in answer["models"].values()]
+                found[name][part] = _percentiles(times)
     return found
 
 
@@ -174,8 +170,8 @@ def document(found: dict[str, Any], clients: int, load: float) -> None:
             f"The page opened in {found['opened']:.1f} s. An index of 100,000 x {found['dimension']} vectors (IVF)",
             f"was made in: {seconds}; of the exact ten best it finds: {recall}.",
             "",
-            "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise. Search",
-            "alone is the index; a whole call has the queue, two encodings, two searches and the way there and back.",
+            "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise.",
+            "Search alone is the index; a whole call has the queue, two encodings, two searches and the way to the page.",
             "",
         ]
     )
