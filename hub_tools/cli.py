@@ -187,7 +187,8 @@ for _name, _text in _STAGE_HELP.items():
 @click.option("--output", default="demo-run", show_default=True, metavar="DIR", help="Run folder.")
 @click.option("--resume/--fresh", default=True, help="Use finished stages again, or start anew. [default: resume]")
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
-def demo(output: str, resume: bool, dry_run: bool) -> None:
+@click.option("--space", is_flag=True, help="Then open the Space: a page that shows teacher and student.")
+def demo(output: str, resume: bool, dry_run: bool, space: bool) -> None:
     """Do the whole job on a real teacher and the bundled sample text, in a few minutes.
 
     It shows the tool working. The sample is far too small for a student that is good for anything: real
@@ -200,7 +201,36 @@ def demo(output: str, resume: bool, dry_run: bool) -> None:
     if dry_run:
         click.echo(pipeline.plan(config))
         return
+    if space:
+        from hub_tools.space.serve import check_installed
+
+        check_installed()
     _print_end(pipeline.run(config, fresh=not resume), config, "evaluate")
+    if space:
+        _open_space(config.output)
+
+
+def _open_space(run: Path, *, documents: str | None = None, host: str | None = None, port: int | None = None) -> None:
+    from hub_tools.space.serve import serve
+    from hub_tools.space.shown import from_run
+
+    serve(from_run(run), documents=Path(documents) if documents else None, host=host, port=port)
+
+
+_DOCUMENTS_HELP = "Texts of yours to search in, one more corpus (formats as for --corpus)."
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--documents", metavar="FILE", help=_DOCUMENTS_HELP)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on. [default: this machine only]")
+@click.option("--port", type=int, metavar="N", help="[default: the first free one from 7860]")
+def space(run: Path, documents: str | None, host: str | None, port: int | None) -> None:
+    """Open a page that shows a finished RUN: tokenizers, search, similarity, results.
+
+    It needs more packages: pip install 'hub-tools[space]'.
+    """
+    _open_space(run, documents=documents, host=host, port=port)
 
 
 _ONLY_HELP = (
@@ -212,7 +242,7 @@ _ONLY_HELP = (
 @click.argument("run", type=click.Path(path_type=Path))
 @_with_options(*_PUSH_OPTIONS)
 @click.option("--only", multiple=True, type=click.Choice(["model", "tokenizer", "dataset"]), help=_ONLY_HELP)
-@click.option("--space", type=click.Path(path_type=Path), metavar="DIR", help="Publish this folder as a Space too.")
+@click.option("--space", is_flag=True, help="Publish a Space that shows the model, too.")
 @click.option("--tag", metavar="TAG", help="Tag the published state of each repo, e.g. v1.0.")
 @click.option("--dry-run", is_flag=True, help="List every file with its size and change nothing.")
 def publish(
@@ -222,7 +252,7 @@ def publish(
     private: bool | None,
     name: str | None,
     only: tuple[str, ...],
-    space: Path | None,
+    space: bool,
     tag: str | None,
     dry_run: bool,
 ) -> None:

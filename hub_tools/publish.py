@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,15 +166,13 @@ def read_run(run: Path, options: dict[str, Any]) -> RunConfig:
     return build({**values, "output": str(run), "publish": {**values.get("publish", {}), **given}})
 
 
-def collect(
-    config: RunConfig, only: tuple[str, ...] = REPOS, *, space: Path | None = None, linked: Names
-) -> list[Repo]:
+def collect(config: RunConfig, only: tuple[str, ...] = REPOS, *, space: bool = False, linked: Names) -> list[Repo]:
     """The repos of a finished run with all their files.
 
     Args:
         config: the run.
         only: which repos.
-        space: folder of a Space to publish too.
+        space: whether a Space that shows the model is published too.
         linked: repos that the cards may link to.
 
     Raises:
@@ -198,8 +196,11 @@ def collect(
     for what in ("model", "tokenizer"):
         if what in contents:
             contents[what] |= _legal(run, report)
-    if space is not None:
-        contents["space"] = _space(space)
+    if space:
+        from hub_tools.space.folder import run_files
+
+        # The Space loads the model from the Hub, so it is there or is published along.
+        contents["space"] = run_files(run, report, replace(linked, model=ids["model"]))
     return [Repo(what=what, id=ids[what], files=dict(sorted(files.items()))) for what, files in contents.items()]
 
 
@@ -224,12 +225,6 @@ def _legal(run: Path, report: Report) -> dict[str, Path | bytes]:
     return {**files, "NOTICE": _bytes(asked)} if asked else files
 
 
-def _space(folder: Path) -> dict[str, Path | bytes]:
-    if not (folder / "README.md").is_file():
-        raise UserError(f"--space {folder} has no README.md. Expected the folder of a Space, such as spaces/demo.")
-    return _files(folder)
-
-
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8")
 
@@ -248,7 +243,7 @@ def _size(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def plan_push(run: Path, options: dict[str, Any], *, only: tuple[str, ...], space: Path | None = None) -> str:
+def plan_push(run: Path, options: dict[str, Any], *, only: tuple[str, ...], space: bool = False) -> str:
     """What `publish` would upload, without asking the Hub anything; arguments as for `publish`."""
     config = read_run(run, options)
     repos = collect(config, only, space=space, linked=_names(repo_ids(config), [*only, *(["space"] if space else [])]))
@@ -260,7 +255,7 @@ def publish(
     options: dict[str, Any],
     *,
     only: tuple[str, ...] = REPOS,
-    space: Path | None = None,
+    space: bool = False,
     tag: str | None = None,
 ) -> list[str]:
     """Publish a finished run.
@@ -269,7 +264,7 @@ def publish(
         run: the run folder.
         options: keys of `PublishConfig` that differ from the run's.
         only: which of model, tokenizer and dataset; when all of them, they are put into a collection too.
-        space: folder of a Space to publish too.
+        space: whether a Space that shows the model is published too.
         tag: name for the published state, such as v1.0, in each repo.
 
     Returns:

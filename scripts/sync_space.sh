@@ -10,5 +10,5 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -R "$folder/." "$work"
-{ grep -v '^hub-tools' "$folder/requirements.txt" || true; echo "hub-tools==$version"; } > "$work/requirements.txt"
+sed -E "s/^(hub-tools(\[[^]]*\])?).*/\1==$version/" "$folder/requirements.txt" > "$work/requirements.txt"
 hf upload "$space" "$work" . --repo-type space --commit-message "hub-tools $version"

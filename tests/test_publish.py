@@ -81,6 +81,21 @@ assert first["text"] == rows["train"][0]["text"]
 """
 
 
+# A Space's machine: the repo's files, the models from the Hub.
+_SHOWS = """
+import sys
+from pathlib import Path
+from huggingface_hub import snapshot_download
+from hub_tools.space.shown import from_settings
+
+shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
+student = shown.models["student"]
+print(list(shown.models), len(student.files.ids), student.title)
+assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
+assert student.load().encode(["Merhaba"]).shape == (1, shown.report["student"]["dim"])
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("without_xet", ["1", "0"], ids=["lfs", "xet"])
 def test_a_run_goes_to_the_hub_and_comes_back(
@@ -280,15 +295,31 @@ def test_a_release_does_not_change(hub: FakeHub, online: dict[str, str], run_fol
 
 
 def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
-    space = tmp_path / "space"
-    space.mkdir()
-    (said,) = push(run_folder, "--only", "model", "--space", str(space), cwd=tmp_path, **online)
-    assert "has no README.md" in said
-    (space / "README.md").write_text("---\nsdk: gradio\n---\n")
-    (space / "app.py").write_text("print('hi')\n")
-    push(run_folder, "--only", "model", "--space", str(space), cwd=tmp_path, **online)
-    assert set(hub.repos["space", "ada/tiny-tr-demo"].head.files) == {".gitattributes", "README.md", "app.py"}
+    dry = hub_distill(
+        "publish", str(run_folder), "--push-to-hub", "ada", "--space", "--dry-run", cwd=tmp_path, **online
+    )
+    assert "space      ada/teacher-tr-demo" in dry.stdout, dry.stderr
+    first, second = push(run_folder, "--space", times=2, cwd=tmp_path, **online)
+    assert "space repo 'ada/tiny-tr-demo': published" in first, first
+    assert "space repo 'ada/tiny-tr-demo': nothing changed" in second, second
+    space = ("space", "ada/tiny-tr-demo")
+    files = set(hub.repos[space].head.files)
+    assert {"README.md", "app.py", "requirements.txt", "space.json", "report.json"} <= files
+    assert "figures/tokens_per_word.png" in files
+    settings = json.loads(hub.read(*space, "space.json"))
+    # A teacher in a folder of this machine is of no use to others.
+    assert settings == {"teacher": None, "student": IDS[0][1], "tokenizer": IDS[1][1], "dataset": IDS[2][1]}
+    card = hub.read(*space, "README.md").decode()
+    assert "models:\n- ada/tiny-tr\n" in card
     assert "spaces/ada/tiny-tr-demo" in hub.read(*IDS[0], "README.md").decode()
+    assert [len(c["items"]) for c in hub.collections.values()] == [4]
+    published = b"".join(hub.read(*space, path) for path in files)
+    for private in (str(run_folder.parent), str(tmp_path), str(Path(__file__).parents[1])):
+        assert private.encode() not in published, private
+    check_nothing_leaked(hub, run_folder)
+    done = finish([sys.executable, "-c", _SHOWS], cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    assert "['student'] 4096 tiny-tr" in done.stdout
 
 
 @pytest.mark.parametrize("namespace", ["../x", "a/b", "a b", "-ada", "$(id)", "a--b", ""])

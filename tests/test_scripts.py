@@ -39,10 +39,10 @@ def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_
     assert "There is no Space in space." in nothing.stdout
     (tmp_path / "space").mkdir()
     (tmp_path / "space/README.md").write_text("---\nsdk: gradio\n---\n")
-    (tmp_path / "space/requirements.txt").write_text("gradio\nhub-tools\n")
+    (tmp_path / "space/requirements.txt").write_text("gradio\nhub-tools[demo,space]==0.0.1\n")
     done = finish(["bash", script, "ada/demo", "0.1.0", "space"], cwd=tmp_path, **env)
     assert done.returncode == 0, done.stderr
-    assert hub.read("space", "ada/demo", "requirements.txt") == b"gradio\nhub-tools==0.1.0\n"
+    assert hub.read("space", "ada/demo", "requirements.txt") == b"gradio\nhub-tools[demo,space]==0.1.0\n"
     assert hub.repos["space", "ada/demo"].head.title == "hub-tools 0.1.0"
 
 

@@ -1,0 +1,156 @@
+"""The functions of the page as a documented API: for gradio_client, for HTTP and as tools of MCP.
+
+Their docstrings are what callers read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+from gradio.events import api
+
+from hub_tools.errors import UserError
+from hub_tools.space import reading, results
+from hub_tools.space.service import Service
+from hub_tools.space.texts import say
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def told(function: Callable[P, T]) -> Callable[P, T]:
+    """Let callers read why something was refused; a defect is noted down here and not shown."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        except Exception as error:
+            log.exception("A call of %s failed.", function.__name__)
+            raise gr.Error(say("en", "error_defect"), print_exception=False) from error
+
+    return wrapped
+
+
+def add_api(service: Service) -> None:
+    """Add the functions to the page that is being built."""
+    for function in functions(service):
+        api(told(function), api_name=function.__name__, concurrency_limit=None)
+
+
+def functions(service: Service) -> list[Callable[..., Any]]:
+    """The functions, each with the types and the text that callers see."""
+
+    def compare_tokenizers(text: str, first: str = "teacher", second: str = "student") -> dict[str, Any]:
+        """Cut a text by two tokenizers and say which tokens are new, kept or gone.
+
+        Args:
+            text: up to 10,000 characters.
+            first: teacher, student, or the id of a public model on the Hub.
+            second: the same.
+
+        Returns:
+            tokens with ids and places in the text, counts, tokens per word and per character of both, and the ratio.
+        """
+        return service.compare(text, first, second)
+
+    def search_documents(
+        query: str,
+        corpus: str = "passages",
+        documents: list[str] | None = None,
+        dimension: int = 0,
+        precision: str = "float32",
+        top: int = 5,
+    ) -> dict[str, Any]:
+        """Search documents by meaning, with the teacher and with the student.
+
+        Args:
+            query: what to look for, up to 1,000 characters.
+            corpus: a bundled corpus: passages, sentences or languages.
+            documents: up to 1,000 documents of your own, instead of a bundled corpus.
+            dimension: numbers of a vector to use (Matryoshka); 0 means all.
+            precision: how vectors are stored: float32, int8 or binary.
+            top: how many results, up to 20.
+
+        Returns:
+            for each model the hits with scores, milliseconds of the query, memory, and agreement with full vectors.
+        """
+        chosen = service.corpus(corpus, documents)
+        return service.search(query, chosen, dimension=dimension, precision=precision, top=top)
+
+    def compare_sentences(sentences: list[str]) -> dict[str, Any]:
+        """Cosine of every pair of sentences, by the teacher and by the student.
+
+        Args:
+            sentences: 2 to 12, in any languages.
+
+        Returns:
+            the sentences, and for each model a square table of cosines.
+        """
+        return service.similarity(sentences)
+
+    def map_corpus(corpus: str = "languages", documents: list[str] | None = None) -> dict[str, Any]:
+        """Put the texts of a corpus on a map with two dimensions, by the teacher and by the student.
+
+        Args:
+            corpus: a bundled corpus: passages, sentences or languages.
+            documents: up to 1,000 documents of your own, instead of a bundled corpus.
+
+        Returns:
+            up to 600 texts, and for each model a pair of numbers from -1 to 1 for each text.
+        """
+        found = service.map(service.corpus(corpus, documents))
+        models = {name: [[round(float(x), 4) for x in row] for row in flat] for name, flat in found["models"].items()}
+        return {"texts": found["texts"], "models": models}
+
+    def read_dataset(dataset: str, config: str = "", split: str = "train", column: str = "") -> list[str]:
+        """Read the first texts of a public dataset on the Hub, to search in them.
+
+        Args:
+            dataset: its id, such as org/name.
+            config: its configuration, where it has several.
+            split: such as train.
+            column: the column that holds text; empty means the first that does.
+
+        Returns:
+            up to 1,000 texts.
+        """
+        return reading.from_hub(dataset, config, split, column)
+
+    def read_results() -> dict[str, Any]:
+        """Everything that the run behind this page measured: report.json, without folders of the machine.
+
+        Returns:
+            teacher, student, corpus, tokenizer, clone, embeddings, distill, evaluation, versions and timings.
+        """
+        return service.shown.report
+
+    def write_command(teacher: str, language: str, vocabulary: int = 32000) -> str:
+        """Write the command that makes a student of a teacher for a language.
+
+        Args:
+            teacher: id of a sentence-transformers model on the Hub, or id@revision.
+            language: ISO 639-1 code, such as tr.
+            vocabulary: how many tokens the student has.
+
+        Returns:
+            a command for a shell.
+        """
+        return results.command(teacher, language, int(vocabulary))
+
+    return [
+        compare_tokenizers,
+        search_documents,
+        compare_sentences,
+        map_corpus,
+        read_dataset,
+        read_results,
+        write_command,
+    ]

@@ -1,0 +1,171 @@
+"""The page. What it does is in service.py, what it shows in tabs.py and views.py, what it says in texts.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+import gradio as gr
+
+from hub_tools.languages import name_of
+from hub_tools.space import limits
+from hub_tools.space.api import add_api
+from hub_tools.space.service import Service
+from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
+from hub_tools.space.texts import AUTONYMS, LANGUAGES, TEXTS, say
+
+TABS = ("tokens", "search", "similarity", "results")
+# Calls that wait before a visitor is told to come back.
+_QUEUE = 200
+_CALLS_AT_ONCE = 8
+# The address follows what is done; values that are too long, and documents, are left out.
+_HEAD = """<script>
+window.htState = (values) => {
+  const address = new URL(window.location);
+  for (const [key, value] of Object.entries(values)) {
+    const text = String(value ?? "");
+    if (text && text.length <= 1500) address.searchParams.set(key, text); else address.searchParams.delete(key);
+  }
+  try { window.history.replaceState(null, "", address); } catch (error) { /* browsers bound how often */ }
+};
+document.documentElement.lang = (navigator.language || "en").toLowerCase().startsWith("tr") ? "tr" : "en";
+</script>"""
+
+
+def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
+    """The page with its tabs and its API, and its texts."""
+    texts = gr.I18n(**{lang: _labels(lang, service) for lang in LANGUAGES})
+
+    def label(key: str) -> Any:
+        return texts(f"ht_{key}")
+
+    title = service.shown.titles["student"]
+    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
+        gr.Markdown(f"# {title}")
+        gr.Markdown(label("intro"))
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            with _tab("tokens", label):
+                restored = tokens_tab(service, label, page)
+            with _tab("search", label):
+                restored += search_tab(service, label)
+            with _tab("similarity", label):
+                restored += similarity_tab(service, label)
+            with _tab("results", label):
+                results_tab(service, label, page)
+        gr.Markdown(label("share"), elem_classes="ht-note")
+        add_api(service)
+        page.load(_restorer(service), None, [tabs, *restored], api_visibility="private")
+    return page, texts
+
+
+def _tab(name: str, label: Callable[[str], Any]) -> gr.Tab:
+    tab = gr.Tab(label(f"tab_{name}"), id=name)
+    tab.select(None, js=f"() => window.htState({{tab: '{name}'}})", api_visibility="private")
+    return tab
+
+
+def _labels(lang: str, service: Service) -> dict[str, str]:
+    """The texts that stand on the page before anything is done; the browser chooses the language."""
+    target = service.shown.target
+    values = {
+        "language": AUTONYMS.get(target, target) if lang == "tr" else name_of(target),
+        "longest": f"{limits.TEXT:,}",
+        "documents": f"{limits.DOCUMENTS:,}",
+        "characters": f"{limits.DOCUMENT:,}",
+        "megabytes": limits.UPLOAD // 1_000_000,
+        "most": limits.SENTENCES,
+    }
+    found = {}
+    for key in TEXTS:
+        try:
+            found[f"ht_{key}"] = say(lang, key, **values)
+        except KeyError:  # names what is only known when something was done
+            continue
+    return found
+
+
+def _restorer(service: Service) -> Callable[[gr.Request], list[Any]]:
+    """What puts the state that is in the address back into the page."""
+    longest = {"text": limits.TEXT, "q": limits.QUERY, "sentences": limits.SENTENCES * limits.SENTENCE}
+
+    def restore(request: gr.Request) -> list[Any]:
+        asked: Mapping[str, str] = dict(request.query_params)
+        tab = asked.get("tab")
+        texts = ("text", "first", "second", "q", "corpus", "dim", "precision", "top", "sentences")
+        updates: list[Any] = [gr.update(selected=tab) if tab in TABS else gr.update()]
+        for key in texts:
+            value = _checked(key, asked.get(key), longest.get(key, 100), service)
+            updates.append(gr.update() if value is None else gr.update(value=value))
+        return updates
+
+    return restore
+
+
+def _checked(key: str, value: str | None, longest: int, service: Service) -> Any:
+    """A value of the address, or None if it makes no sense."""
+    if value is None or len(value) > longest:
+        return None
+    if key in ("dim", "top"):
+        return int(value) if value.isdecimal() and 0 < int(value) < 10_000 else None  # noqa: PLR2004 - no such vector
+    allowed = {"corpus": tuple(service.corpora), "precision": ("float32", "int8", "binary")}.get(key)
+    return value if allowed is None or value in allowed else None
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the system, and colours that can be read by everyone."""
+    fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+    theme = gr.themes.Default(
+        primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=("ui-monospace", "Menlo", "Consolas", "monospace")
+    )
+    return theme.set(
+        button_primary_background_fill="#0b6e99",
+        button_primary_background_fill_hover="#095a7d",
+        button_primary_background_fill_dark="#0b6e99",
+        button_primary_background_fill_hover_dark="#0d80b2",
+        button_primary_text_color="#ffffff",
+        block_info_text_color="#52606d",
+        block_info_text_color_dark="#a9b6c3",
+        block_title_text_color="#1b2733",
+        block_title_text_color_dark="#e8eef4",
+    )
+
+
+def launch(service: Service, *, host: str | None = None, port: int | None = None, wait: bool = True) -> tuple[Any, str]:
+    """Open the page.
+
+    Args:
+        service: what it does.
+        host: address to listen on; by default only this machine (or what GRADIO_SERVER_NAME says).
+        port: by default the first free one from 7860.
+        wait: stay until it is stopped.
+
+    Returns:
+        The page, for tests, and its address.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    page, texts = build(service)
+    page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE)
+    threading.Thread(target=service.warm_up, daemon=True).start()
+    style = (resources.files("hub_tools") / "space" / "style.css").read_text(encoding="utf-8")
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        prevent_thread_lock=not wait,
+        share=False,
+        show_error=False,
+        max_file_size=limits.UPLOAD,
+        mcp_server=True,
+        ssr_mode=False,
+        i18n=texts,
+        theme=_theme(),
+        css=style,
+        head=_HEAD,
+        footer_links=["api", "settings"],
+        run_history=False,
+        enable_monitoring=False,
+        quiet=not wait,
+    )
+    return page, str(address)

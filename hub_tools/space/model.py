@@ -1,0 +1,113 @@
+"""A model that visitors may use: its tokenizer at once, its weights when they are first needed."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub_tools.run_folder import digest, hash_file
+from hub_tools.space.limits import Deadline, RefusedError
+from hub_tools.surgery import TokenizerFiles
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
+
+Vectors = NDArray[np.float32]
+Kind = Literal["query", "document", "text"]
+# Few texts at a time: a long corpus lets the short queries of others in between.
+_BATCH = 16
+# One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
+_ENCODING = threading.Lock()
+_LOADING = threading.Lock()
+
+
+class Model:
+    """A sentence-transformers model in a folder.
+
+    Args:
+        name: teacher or student.
+        title: what visitors read, without folders of the machine.
+        path: the folder.
+    """
+
+    def __init__(self, name: str, title: str, path: Path) -> None:
+        self.name = name
+        self.title = title
+        self.path = path
+
+    @cached_property
+    def files(self) -> TokenizerFiles:
+        """The tokenizer as data."""
+        return TokenizerFiles.read(self.path)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, without truncation."""
+        return self.files.load()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever the files do."""
+        files = sorted(f for f in self.path.rglob("*") if f.suffix in (".json", ".safetensors"))
+        return digest([[str(f.relative_to(self.path)), hash_file(f)] for f in files])
+
+    @cached_property
+    def weights(self) -> SentenceTransformer:
+        """The model, on the CPU."""
+        from hub_tools.models import load_model
+
+        return load_model(self.path, device="cpu")
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector."""
+        return int(self.load().get_embedding_dimension() or 0)
+
+    def load(self) -> SentenceTransformer:
+        """The model; loaded once, even if several visitors come first."""
+        with _LOADING:
+            return self.weights
+
+    def encode(self, texts: list[str], kind: Kind, deadline: Deadline) -> Vectors:
+        """Unit vectors of texts, shape (texts, dim).
+
+        Args:
+            texts: at least one.
+            kind: whose prompt is put before them; `text` takes the model's default.
+            deadline: when to give up.
+
+        Raises:
+            RefusedError: the time is over.
+        """
+        model = self.load()
+        by_kind: dict[str, Any] = {
+            "query": model.encode_query,
+            "document": model.encode_document,
+            "text": model.encode,
+        }
+        encode = by_kind[kind]
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            if not _ENCODING.acquire(timeout=deadline.left()):
+                deadline.left()
+                raise RefusedError("error_busy")
+            try:
+                vectors[chosen] = encode([texts[i] for i in chosen], batch_size=_BATCH, show_progress_bar=False)
+            finally:
+                _ENCODING.release()
+        return unit(vectors)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Rows of length one; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled

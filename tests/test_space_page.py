@@ -1,0 +1,267 @@
+"""The page itself: every function of its API by gradio_client, and every tab by a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_tools.config import RunConfig
+from tests.test_cli import finish
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(
+    _CHROMIUM is None, reason="there is no chromium; on Debian: apt-get install chromium"
+)
+# The page in a process of its own, which says so when it asks any other machine for anything.
+_SERVER = """
+import socket, sys
+from pathlib import Path
+connect = socket.socket.connect
+def watched(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
+        print("OUTGOING", address, flush=True)
+    return connect(self, address)
+socket.socket.connect = watched
+from hub_tools.space.app import launch
+from hub_tools.space.service import Service
+from hub_tools.space.shown import from_run
+launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2])), port=int(sys.argv[3]))
+"""
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page") / "log.txt"
+
+
+@pytest.fixture(scope="module")
+def page(finished: tuple[RunConfig, dict[str, Any]], log: Path) -> Iterator[str]:
+    """Address of a page that shows the finished run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", _SERVER, str(finished[0].output), str(log.parent / "cache"), str(port)]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(log.parent / "gradio")}
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env) as server:
+        try:
+            end = time.monotonic() + 300
+            while f"http://127.0.0.1:{port}" not in log.read_text():
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            server.terminate()
+
+
+# -- the API
+
+
+@pytest.fixture(scope="module")
+def client(page: str) -> Any:
+    from gradio_client import Client
+
+    return Client(page, verbose=False)
+
+
+def test_the_api_is_what_is_documented(client: Any) -> None:
+    found = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    names = {
+        "compare_tokenizers",
+        "search_documents",
+        "compare_sentences",
+        "map_corpus",
+        "read_dataset",
+        "read_results",
+        "write_command",
+    }
+    assert set(found) == {f"/{name}" for name in names}
+    document = (Path(__file__).parents[1] / "docs/space.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"`{name}`" not in document] == []
+
+
+def test_every_function_of_the_api(client: Any) -> None:
+    cut = client.predict("Kütüphane açık.", api_name="/compare_tokenizers")
+    assert cut["first"]["count"] > cut["second"]["count"] > 0
+    hits = client.predict("arı", documents=["arı balı", "tren"], top=1, precision="int8", api_name="/search_documents")
+    assert hits["documents"] == 2
+    assert [len(own["hits"]) for own in hits["models"].values()] == [1, 1]
+    table = client.predict(["ev", "ev"], api_name="/compare_sentences")
+    assert table["models"]["student"][0][1] == pytest.approx(1, abs=1e-3)
+    flat = client.predict("passages", api_name="/map_corpus")
+    assert len(flat["texts"]) == len(flat["models"]["teacher"]) == 120
+    report = client.predict(api_name="/read_results")
+    assert report["tokenizer"]["fertility"]["tr"]["student"] > 0
+    command = client.predict("a/b", "tr", 9000, api_name="/write_command")
+    assert command == "hub-distill --teacher a/b --lang tr --vocab-size 9000"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("compare_tokenizers", ("a" * 10_001,), "at most 10,000"),
+        ("compare_tokenizers", ("a", "../../etc", "student"), "is no id of the Hub"),
+        ("search_documents", ("a", "/etc/passwd"), "is none of"),
+        ("search_documents", ("",), "There is no text"),
+        ("compare_sentences", (["a"],), "expected 2 to 12"),
+        ("read_dataset", ("/etc",), "is no id of the Hub"),
+        ("write_command", ("a/b; rm -rf ~", "tr", 9000), "is no id of the Hub"),
+        ("write_command", ("a/b", "klingon", 9000), "Unknown language code"),
+    ],
+)
+def test_the_api_says_what_is_wrong(client: Any, name: str, given: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        client.predict(*given, api_name=f"/{name}")
+
+
+def test_functions_are_tools_of_mcp(page: str) -> None:
+    import httpx
+
+    tools = {tool["name"]: tool for tool in httpx.get(f"{page}gradio_api/mcp/schema").json()}
+    assert "search_documents" in tools
+    assert "Search documents by meaning" in tools["search_documents"]["description"]
+    assert "up to 1,000 characters" in str(tools["search_documents"]["inputSchema"])
+
+
+def test_files_of_the_machine_are_not_served(page: str) -> None:
+    import httpx
+
+    for path in ("gradio_api/file=/etc/passwd", "gradio_api/file=../../etc/passwd", "file=/etc/passwd"):
+        assert "root:" not in httpx.get(page + path).text
+    big = httpx.post(f"{page}gradio_api/upload", files={"files": ("big.txt", b"a" * 6_000_000)}, timeout=60)
+    assert big.status_code == 413
+
+
+# -- the browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+def visit(browser: Any, address: str, **options: Any) -> Any:
+    """A visitor's page, with everything it asks other machines for in `outside`."""
+    context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.outside = []
+    tab.on(
+        "request",
+        lambda r: tab.outside.append(r.url) if not r.url.startswith((address[:16], "data:", "blob:")) else None,
+    )
+    tab.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    tab.goto(address)
+    tab.wait_for_selector("#ht-tokens-out .ht-t")
+    return tab
+
+
+@needs_browser
+@pytest.mark.slow
+def test_every_tab_in_a_browser(browser: Any, page: str, log: Path) -> None:
+    tab = visit(browser, page)
+    tab.fill("#ht-text textarea", "Yeni bir deneme metni")
+    tab.wait_for_function("document.querySelector('#ht-tokens-out').innerText.includes('deneme')")
+    tab.check("#ht-ids input")
+    tab.wait_for_selector("#ht-tokens-out small")
+    assert tab.locator("#ht-languages tbody tr").count() == 40
+    tab.get_by_role("tab", name="Search").click()
+    tab.click("#ht-search")
+    tab.wait_for_selector("#ht-search-out .ht-hits li")
+    assert tab.locator("#ht-search-out .ht-hits").count() == 2
+    tab.get_by_label("my own").check()
+    tab.fill("#ht-paste textarea", "Arılar bal yapar.\nTren gecikti.")
+    tab.click("#ht-load")
+    tab.wait_for_function("document.querySelector('#ht-ready').innerText.includes('2 documents')")
+    tab.click("#ht-search")
+    tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Searched 2')")
+    tab.get_by_role("tab", name="Similarity").click()
+    tab.click("#ht-measure")
+    tab.wait_for_selector(".ht-heat")
+    tab.click("#ht-draw")
+    tab.wait_for_selector(".ht-map circle")
+    tab.get_by_role("tab", name="Results").click()
+    tab.wait_for_selector("#ht-scores tbody tr")
+    tab.wait_for_function("document.querySelector('#ht-command').innerText.includes('hub-distill')")
+    tab.fill("#ht-vocabulary input", "12345")
+    tab.wait_for_function("document.querySelector('#ht-command').innerText.includes('12345')")
+    # What was done is in the address, and a visitor's documents are not; the address brings it back.
+    assert "Yeni+bir+deneme" in tab.url
+    assert "Arılar" not in tab.url
+    again = visit(browser, tab.url)
+    assert again.locator("#ht-vocabulary").is_visible()
+    again.get_by_role("tab", name="Tokenizers").click()
+    assert again.input_value("#ht-text textarea") == "Yeni bir deneme metni"
+    assert tab.outside == again.outside == []
+    assert "OUTGOING" not in log.read_text()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_turkish_phone_dark_and_keyboard(browser: Any, page: str) -> None:
+    phone = {"width": 390, "height": 844}
+    tab = visit(browser, page, locale="tr-TR", viewport=phone, color_scheme="dark")
+    assert tab.evaluate("document.documentElement.lang") == "tr"
+    assert tab.evaluate("document.body.classList.contains('dark')")
+    assert "sözcük başına" in tab.inner_text("#ht-tokens-out")
+    for name in ("Parçalayıcılar", "Arama", "Benzerlik", "Sonuçlar"):
+        tab.get_by_role("tab", name=name).click()
+        # Nothing is wider than the screen; wide tables scroll inside.
+        assert tab.evaluate("document.documentElement.scrollWidth") <= phone["width"] + 1
+    tab.get_by_role("tab", name="Arama").focus()
+    tab.keyboard.press("Enter")
+    tab.focus("#ht-query textarea")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#ht-search-out .ht-hits li")
+    unnamed = """[...document.querySelectorAll('input, textarea, button, svg[role=img], img')]
+      .filter(e => e.offsetParent && !e.innerText && !e.ariaLabel && !e.title && !e.alt && !e.placeholder)
+      .filter(e => !(e.labels && e.labels.length) && !e.closest('label')).map(e => e.outerHTML.slice(0, 200))"""
+    assert tab.evaluate(unnamed) == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_hostile_text_and_files_in_a_browser(browser: Any, page: str, tmp_path: Path) -> None:
+    evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
+    tab = visit(browser, page)
+    tab.fill("#ht-text textarea", evil)
+    tab.wait_for_function("document.querySelector('#ht-tokens-out').innerText.includes('alert')")
+    tab.get_by_role("tab", name="Search").click()
+    tab.get_by_label("my own").check()
+    (tmp_path / "evil.txt").write_text(f"{evil}\nbir satır\n")
+    tab.set_input_files("#ht-file input[type=file]", tmp_path / "evil.txt")
+    tab.wait_for_function("document.querySelector('#ht-file').innerText.includes('evil')")
+    tab.click("#ht-load")
+    tab.wait_for_function("document.querySelector('#ht-ready').innerText.includes('2 documents')")
+    tab.click("#ht-search")
+    tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('alert(1)')")
+    assert tab.locator("#ht-search-out img, #ht-search-out script, #ht-tokens-out img").count() == 0
+    assert tab.outside == []
+
+
+def test_the_page_opens_from_the_command_line(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
+    code = (
+        "import hub_tools.space.app as app; from hub_tools.cli import run\n"
+        "app.launch = lambda service, **options: print(sorted(service.corpora), options)\nrun()"
+    )
+    (tmp_path / "mine.txt").write_text("bir\niki\n")
+    args = ["space", str(finished[0].output), "--documents", "mine.txt", "--port", "7999"]
+    done = finish([sys.executable, "-c", code, *args], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "['documents', 'languages', 'passages', 'sentences']" in done.stdout
+    assert "'port': 7999" in done.stdout
