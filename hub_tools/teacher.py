@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from yaml import YAMLError
 
@@ -19,8 +19,11 @@ LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
-_PICKLE, _CODE = ["*.bin"], ["*.py"]
-_WITH_WEIGHTS = ("Transformer", "Dense")
+_PICKLE, _CODE = ["*pytorch_model*.bin"], ["*.py"]
+# Modules of sentence-transformers that have weights of their own.
+_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
+
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,7 @@ class Teacher:
         return sorted(file for pattern in LEGAL_FILES for file in self.path.glob(pattern) if file.is_file())
 
     def _read(self, name: str) -> dict[str, Any]:
-        file = self.path / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return _read_json(self.path / name, dict)
 
 
 def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = False) -> Teacher:
@@ -120,7 +122,8 @@ def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
     try:
         path = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
         if trust.pickle and wanted is not _TOKENIZER and _without_safetensors(Path(path)):
-            path = snapshot_download(repo, revision=Path(path).name, allow_patterns=[*wanted, *_PICKLE])
+            commit, wanted = Path(path).name, [*wanted, *_PICKLE]
+            path = snapshot_download(repo, revision=commit, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
     except Exception as error:
         message = explain_hub(error, f"teacher {name!r}")
         if message is None:
@@ -142,10 +145,33 @@ def _check_files(teacher: Teacher, expected: tuple[str, ...]) -> None:
 
 def _without_safetensors(path: Path) -> list[str]:
     """Folders of the modules that need weights and have none as safetensors."""
-    file = path / "modules.json"
-    modules = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    folders = [m["path"] for m in modules if m["type"].rpartition(".")[2] in _WITH_WEIGHTS]
+    folders = [m["path"] for m in _modules(path) if m["type"].rpartition(".")[2] in _WITH_WEIGHTS]
     return [folder or "." for folder in folders if not any((path / folder).glob("*.safetensors"))]
+
+
+def _modules(path: Path) -> list[dict[str, str]]:
+    """What modules.json lists, each with its path and type."""
+    modules = _read_json(path / "modules.json", list)
+    if not all(
+        isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
+    ):
+        raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
+    return modules
+
+
+def _read_json(file: Path, kind: type[_Json]) -> _Json:
+    """A JSON file of the model, or nothing where there is no such file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else kind()
+    except ValueError as error:
+        raise UserError(f"{file} is no readable JSON ({error}). Fetch the model again.") from error
+    if not isinstance(content, kind):
+        raise UserError(f"{file} is damaged: expected a JSON {kind.__name__}. Fetch the model again.")
+    return content
 
 
 def _check_trust(teacher: Teacher) -> None:
@@ -168,12 +194,10 @@ def _check_trust(teacher: Teacher) -> None:
 
 def _foreign_code(path: Path) -> str | None:
     """What asks for code that is not in the installed libraries, or None."""
-    modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
-    foreign = [m["type"] for m in modules if not m["type"].startswith("sentence_transformers.")]
+    foreign = [m["type"] for m in _modules(path) if not m["type"].startswith("sentence_transformers.")]
     if foreign:
         return f"modules.json: {foreign[0]}"
-    file = path / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    config = _read_json(path / "config.json", dict)
     if not config.get("auto_map"):
         return None
     from transformers import CONFIG_MAPPING
