@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from hub_tools.config import Init, RunConfig, build, read_toml
+from hub_tools.config import Init, RunConfig, build, read_toml, short_name
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
@@ -44,7 +44,7 @@ PLACES: dict[str, tuple[str | None, str]] = {
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 _ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
 _CORPUS_HELP = (
-    "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[:config[:split[:column]]]. Repeatable. "
+    "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[@revision][:config[:split[:column]]]. Repeatable. "
     "[default: Wikipedia from the Hub]"
 )
 _PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and target). Repeatable."
@@ -113,10 +113,11 @@ def _configure(options: dict[str, Any]) -> RunConfig:
             continue
         place = values if section is None else values.setdefault(section, {})
         place[key] = given
+    if values.get("teacher") in (".", "..", "./", "../"):
+        values["teacher"] = str(Path(values["teacher"]).resolve())  # runs and repos are named after it
     if values.get("teacher") and values.get("lang") and not values.get("output"):
         lang = values["lang"] if isinstance(values["lang"], str) else values["lang"][0]
-        name = Path(values["teacher"].partition("@")[0].rstrip("/")).name
-        values["output"] = str(Path("runs") / f"{name}-{lang.partition(',')[0]}")
+        values["output"] = str(Path("runs") / f"{short_name(values['teacher'])}-{lang.partition(',')[0]}")
     return build(values)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hub_tools.errors import UsageError, UserError
@@ -180,6 +181,12 @@ SECTIONS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "publish": PublishConfig,
 }
+
+
+def short_name(teacher: str) -> str:
+    """What folders and repos of ours are named after: the last part of a Hub id, less its revision, or of a folder."""
+    hub_id = re.fullmatch(r"([\w.-]+/)?([\w.-]+)(@.+)?", teacher)
+    return hub_id[2] if hub_id else PurePath(teacher).name
 
 
 def read_toml(path: Path) -> dict[str, Any]:

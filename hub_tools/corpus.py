@@ -130,7 +130,13 @@ def build_corpus(
         raise UserError(f"The corpus holds no usable text in {languages[0]}. Expected UTF-8 sentences; see --corpus.")
     if missing:
         log.warning("  no text for %s; the tokenizer will not be balanced for them", ", ".join(missing))
-    stats = {"languages": kept, "missing": missing, "text": by_language, "parallel": pair_stats}
+    stats = {
+        "languages": kept,
+        "missing": missing,
+        "text": by_language,
+        "parallel": pair_stats,
+        "revisions": {source.dataset: source.revision for source in sources if source.dataset},
+    }
     if not any(s.get("heldout") for s in (*by_language.values(), pair_stats)):
         count = sum(s["kept"] for s in by_language.values())
         raise UserError(f"Too little text: {count} texts leave none to hold out. Expected some hundreds.")
@@ -139,7 +145,7 @@ def build_corpus(
 
 
 def _default_limit(lang: str, languages: tuple[str, ...], sources: list[Source]) -> int | None:
-    if not any(source.from_hub for source in sources):
+    if not any(source.dataset for source in sources):
         return None
     return HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
 

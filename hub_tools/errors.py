@@ -157,17 +157,17 @@ def _explain_status(error: BaseException, what: str) -> str:
     again = response.headers.get("Retry-After")
     wait = f" It asks to wait {again} seconds." if again and again.isdigit() else ""
     template = _SERVER_TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _STATUS.get(status, _OTHER_STATUS)
-    detail = _without_secrets(getattr(error, "server_message", None) or _first_line(error)).rstrip(".") + "."
+    detail = without_secrets(getattr(error, "server_message", None) or _first_line(error)).rstrip(".") + "."
     sentence = template.format(what=what, status=status, detail=detail, wait=wait)
     return sentence[0].upper() + sentence[1:]
 
 
 def _first_line(error: BaseException) -> str:
-    lines = _without_secrets(str(error)).strip().splitlines()
+    lines = without_secrets(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
     """Addresses of uploads carry a signature that is as good as a password; tokens start with hf_."""
     return re.sub(r"\bhf_\w+", "hf_***", re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text))
 

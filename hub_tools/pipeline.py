@@ -299,7 +299,7 @@ def _remember_hardware(config: RunConfig, hardware: Hardware) -> None:
 
 def find_tokenizer(name: str) -> Path:
     """Folder of a ready tokenizer: a local one, or fetched from the Hub."""
-    from hub_tools.errors import explain_hub
+    from hub_tools.errors import explain_hub, without_secrets
 
     path = Path(name).expanduser()
     if not path.is_dir():
@@ -308,7 +308,8 @@ def find_tokenizer(name: str) -> Path:
         try:
             path = Path(snapshot_download(name, allow_patterns=["tokenizer*.json", "special_tokens_map.json"]))
         except Exception as error:
-            raise UserError(explain_hub(error, f"tokenizer {name!r}") or f"Could not load {name}: {error}") from error
+            message = explain_hub(error, f"tokenizer {name!r}")
+            raise UserError(message or f"Could not load {name}: {without_secrets(str(error))}") from error
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
     return path

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hub_tools.cards import Names, dataset_card, model_card, notice, teacher_name, tokenizer_card
-from hub_tools.config import PublishConfig, RunConfig, build, read_toml
+from hub_tools.config import PublishConfig, RunConfig, build, read_toml, short_name
 from hub_tools.errors import UsageError, UserError, explain_push
 from hub_tools.progress import log
 from hub_tools.report import Report, versions
@@ -88,9 +88,8 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
 
 
 def _default_name(config: RunConfig) -> str:
-    last = PurePath(config.teacher.partition("@")[0].rstrip("/")).name
     # A folder may be called anything; the Hub wants letters, digits and single signs between them.
-    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", last)
+    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
     return f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
 
 
@@ -193,7 +192,9 @@ def collect(config: RunConfig, only: tuple[str, ...] = REPOS, *, space: bool = F
         contents["tokenizer"] = {**_files(run / "tokenizer"), "README.md": card}
     if "dataset" in only:
         contents["dataset"] = {**_files(run / "embeddings"), "README.md": _bytes(dataset_card(report, linked))}
-    for what in ("model", "tokenizer"):
+    # A tokenizer that was only taken is not made from the teacher's.
+    derived = ("model", "tokenizer") if config.tokenizer.use is None else ("model",)
+    for what in derived:
         if what in contents:
             contents[what] |= _legal(run, report)
     if space:
@@ -222,7 +223,11 @@ def _legal(run: Path, report: Report) -> dict[str, Path | bytes]:
     """The teacher's licence files, and the notice that its licence asks for."""
     files = _files(run / "licence") if (run / "licence").is_dir() else {}
     asked = notice(report)
-    return {**files, "NOTICE": _bytes(asked)} if asked else files
+    if asked is None:
+        return files
+    theirs = run / "licence" / "NOTICE"
+    kept = theirs.read_bytes().rstrip() + b"\n\n" if theirs.exists() else b""
+    return {**files, "NOTICE": kept + _bytes(asked)}
 
 
 def _bytes(text: str) -> bytes:

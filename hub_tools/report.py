@@ -37,7 +37,7 @@ def build_report(
         "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.licence}
         if models
         else None,
-        "student": {**models["student"], "id": str(student)} if models else None,
+        "student": {**models["student"], "id": str(student), "code": _code_files(student)} if models else None,
         "corpus": _without_seconds(results.get("corpus")),
         "tokenizer": _without_seconds(results.get("tokenizer")),
         "clone": clone,
@@ -49,6 +49,11 @@ def build_report(
         "versions": versions(),
         "timings": {stage: result["seconds"] for stage, result in results.items()},
     }
+
+
+def _code_files(model: Path) -> list[str]:
+    """Python code of the teacher's that went over to the student."""
+    return sorted(file.relative_to(model).as_posix() for file in model.rglob("*.py"))
 
 
 def _without_seconds(result: dict[str, Any] | None) -> Any:

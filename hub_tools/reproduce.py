@@ -10,7 +10,7 @@ from typing import Any
 
 from hub_tools.config import RunConfig, config_values, toml_lines
 from hub_tools.report import Report
-from hub_tools.sources import FORMATS
+from hub_tools.sources import DEFAULT_SOURCE, FORMATS
 
 
 def reproduce(report: Report) -> tuple[str, str]:
@@ -25,7 +25,8 @@ def reproduce(report: Report) -> tuple[str, str]:
     for option, (section, key) in PLACES.items():
         if section != "publish" and key not in ("teacher", "lang", "output"):
             value, default = (place if section is None else place[section] for place in (config, defaults))
-            words += _option(option, value.get(key), default[key])
+            given = _pinned(report) if option == "corpus" else value.get(key)
+            words += _option(option, given, default[key])
     toml = "\n".join(_settings_without_option(config, defaults, set(PLACES.values())))
     words += ["--config", "run.toml"] if toml else []
     return shlex.join(words), toml
@@ -50,6 +51,20 @@ def _option(option: str, value: Any, default: Any) -> list[str]:
         return [name]
     values = value if isinstance(value, list | tuple) else [value]
     return [word for one in values for word in (name, public(str(one)))]
+
+
+def _pinned(report: Report) -> list[str]:
+    """The text sources with the commits that the datasets of the Hub were at."""
+    commits = {name: commit for name, commit in report["corpus"].get("revisions", {}).items() if commit}
+    specs = report["config"]["corpus"]["sources"] or ([DEFAULT_SOURCE] if commits else [])
+    return [_pin(spec, commits) for spec in specs]
+
+
+def _pin(spec: str, commits: dict[str, str]) -> str:
+    dataset, colon, rest = spec.partition(":")
+    if dataset not in commits:
+        return spec
+    return f"{dataset.partition('@')[0]}@{commits[dataset]}{colon}{rest}"
 
 
 def _teacher_spec(report: Report) -> str:

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hub_tools.errors import UserError, explain_hub
+from hub_tools.errors import UserError, explain_hub, without_secrets
 from hub_tools.languages import wikipedia_code
 from hub_tools.run_folder import hash_file
 
@@ -44,15 +44,17 @@ class Source:
         lang: language code.
         name: what to call it in messages.
         identity: plain data that changes when the content does.
-        from_hub: whether it is streamed from the Hub.
+        dataset: the dataset that it is streamed from, as it was asked for, or None for local text.
+        revision: the commit of that dataset; None where it is not known.
         open: starts reading; yields raw texts.
     """
 
     lang: str
     name: str
     identity: Any
-    from_hub: bool
     open: Callable[[], Iterator[str]]
+    dataset: str | None = None
+    revision: str | None = None
 
 
 def sample_file(name: str) -> Path:
@@ -65,7 +67,7 @@ def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
 
     Args:
         spec: `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub
-            dataset `id[:config[:split[:column]]]` whose config may hold `{lang}`.
+            dataset `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`.
         languages: the codes wanted, the target first.
         seed: of the shuffle of streamed datasets.
 
@@ -96,7 +98,7 @@ def _sample_source(lang: str) -> Source | None:
                 yield from (row[lang] for row in read_table(file))
 
     identity = [SAMPLE, lang, *map(hash_file, files)]
-    return Source(lang=lang, name=f"sample ({lang})", identity=identity, from_hub=False, open=read)
+    return Source(lang=lang, name=f"sample ({lang})", identity=identity, open=read)
 
 
 def _header(file: Path) -> list[str]:
@@ -114,7 +116,7 @@ def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
             stat = path.stat()
             identity = [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
             read = partial(read_texts, path, lang)
-            found.append(Source(lang=lang, name=str(path), identity=identity, from_hub=False, open=read))
+            found.append(Source(lang=lang, name=str(path), identity=identity, open=read))
         elif lang == languages[0]:
             kind = "folder" if path.is_dir() else "file"
             raise UserError(
@@ -125,28 +127,64 @@ def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
 
 
 def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
-    name, config, split, column = (*spec.split(":"), "", "", "")[:4]
+    dataset, config, split, column = (*spec.split(":"), "", "", "")[:4]
+    name, _, asked = dataset.partition("@")
     if name.count("/") > 1 or " " in name or not name:
         raise UserError(
             f"--corpus {spec!r} is neither a file here nor a Hub dataset. Expected sample, a file, a path with "
-            "{lang}, or id[:config[:split[:column]]]."
+            "{lang}, or id[@revision][:config[:split[:column]]]."
         )
     wanted = languages if "{lang}" in spec else languages[:1]
+    revisions: dict[str, str | None] = {}
     sources = []
     for lang in wanted:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
-        read = partial(_stream, seed, *parts)
-        shown = ":".join(part for part in parts[:2] if part)
-        sources.append(Source(lang=lang, name=shown, identity=[*parts, seed], from_hub=True, open=read))
+        if parts[0] not in revisions:
+            revisions[parts[0]] = dataset_revision(parts[0], asked)
+        revision = revisions[parts[0]]
+        sources.append(
+            Source(
+                lang=lang,
+                name=":".join(part for part in parts[:2] if part),
+                identity=[*parts, revision or asked, seed],
+                open=partial(_stream, *parts, revision=revision or asked or None, seed=seed),
+                dataset=parts[0] + dataset[len(name) :],
+                revision=revision,
+            )
+        )
     return sources
 
 
-def _stream(seed: int, name: str, config: str, split: str, column: str) -> Iterator[str]:
+def dataset_revision(name: str, asked: str = "") -> str | None:
+    """The commit that a dataset on the Hub is at, or that the Hub's cache remembers; None where nobody can tell.
+
+    Args:
+        name: its id.
+        asked: branch, tag or commit; nothing means the main branch.
+
+    Raises:
+        UserError: there is no such dataset or revision, or no access to it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        # A file that every repo has: the cache then knows the commit offline too.
+        folder = snapshot_download(name, repo_type="dataset", revision=asked or None, allow_patterns=[".gitattributes"])
+    except Exception as error:
+        # Without a network nobody can tell; a Hub that answered with an error may be well again in a minute.
+        if isinstance(error, LocalEntryNotFoundError) and not isinstance(error.__cause__, HfHubHTTPError):
+            return None
+        raise _explained(error, name, "") from error
+    return Path(folder).name
+
+
+def _stream(name: str, config: str, split: str, column: str, *, revision: str | None, seed: int) -> Iterator[str]:
     from datasets import load_dataset
 
     try:
-        stream = load_dataset(name, config or None, split=split, streaming=True)
+        stream = load_dataset(name, config or None, split=split, streaming=True, revision=revision)
     except ValueError as error:
         # How datasets says that there is no such configuration or split.
         raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
@@ -163,7 +201,7 @@ def _stream(seed: int, name: str, config: str, split: str, column: str) -> Itera
 
 def _explained(error: Exception, name: str, config: str) -> UserError:
     message = explain_hub(error, f"dataset {':'.join(filter(None, (name, config)))!r}")
-    return UserError(message or f"Could not read dataset {name!r} from the Hub: {error}")
+    return UserError(message or f"Could not read dataset {name!r} from the Hub: {without_secrets(str(error))}")
 
 
 def _cell(row: Row, column: str, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from yaml import YAMLError
 
@@ -19,14 +19,17 @@ LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
 _NOT_WANTED = ["onnx/*", "openvino/*"]
-_PICKLE, _CODE = ["*.bin"], ["*.py"]
-_WITH_WEIGHTS = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm")
+_PICKLE, _CODE = ["*pytorch_model*.bin"], ["*.py"]
+# Modules of sentence-transformers that have weights of their own.
+_WITH_WEIGHTS = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
 STATIC = "StaticEmbedding"
 # Architectures that count positions from the id after the padding token's.
 _POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet")
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
 # Overflows in fp16 by construction: its activations exceed 65,504.
 _NO_FP16 = "gemma3"
+
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class Teacher:
     @property
     def modules(self) -> list[tuple[str, str]]:
         """Class name and folder of each module, in their order; none where only a tokenizer was asked for."""
-        return [(m["type"].rpartition(".")[2], m["path"]) for m in self._read_list("modules.json")]
+        return [(m["type"].rpartition(".")[2], m["path"]) for m in _modules(self.path)]
 
     @property
     def input_type(self) -> str:
@@ -114,12 +117,7 @@ class Teacher:
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the first module; empty if it is not there."""
-        file = self.input_folder / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-
-    def _read_list(self, name: str) -> list[dict[str, Any]]:
-        file = self.path / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        return _read_json(self.input_folder / name, dict)
 
 
 def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = False) -> Teacher:
@@ -196,7 +194,8 @@ def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
     try:
         path = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
         if trust.pickle and wanted is not _TOKENIZER and _without_safetensors(Path(path)):
-            path = snapshot_download(repo, revision=Path(path).name, allow_patterns=[*wanted, *_PICKLE])
+            commit, wanted = Path(path).name, [*wanted, *_PICKLE]
+            path = snapshot_download(repo, revision=commit, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
     except Exception as error:
         message = explain_hub(error, f"teacher {name!r}")
         if message is None:
@@ -219,10 +218,33 @@ def _check_files(teacher: Teacher, *expected: Path) -> None:
 
 def _without_safetensors(path: Path) -> list[str]:
     """Folders of the modules that need weights and have none as safetensors."""
-    file = path / "modules.json"
-    modules = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    folders = [m["path"] for m in modules if m["type"].rpartition(".")[2] in _WITH_WEIGHTS]
+    folders = [m["path"] for m in _modules(path) if m["type"].rpartition(".")[2] in _WITH_WEIGHTS]
     return [folder or "." for folder in folders if not any((path / folder).glob("*.safetensors"))]
+
+
+def _modules(path: Path) -> list[dict[str, str]]:
+    """What modules.json lists, each with its path and type."""
+    modules = _read_json(path / "modules.json", list)
+    if not all(
+        isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
+    ):
+        raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
+    return modules
+
+
+def _read_json(file: Path, kind: type[_Json]) -> _Json:
+    """A JSON file of the model, or nothing where there is no such file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else kind()
+    except ValueError as error:
+        raise UserError(f"{file} is no readable JSON ({error}). Fetch the model again.") from error
+    if not isinstance(content, kind):
+        raise UserError(f"{file} is damaged: expected a JSON {kind.__name__}. Fetch the model again.")
+    return content
 
 
 def _check_trust(teacher: Teacher) -> None:
@@ -245,12 +267,11 @@ def _check_trust(teacher: Teacher) -> None:
 
 def _foreign_code(path: Path) -> str | None:
     """What asks for code that is not in the installed libraries, or None."""
-    modules: list[dict[str, Any]] = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+    modules = _modules(path)
     foreign = [m["type"] for m in modules if not m["type"].startswith("sentence_transformers.")]
     if foreign:
         return f"modules.json: {foreign[0]}"
-    folders = [path / m["path"] for m in modules]
-    configs = [json.loads(f.read_text(encoding="utf-8")) for d in folders if (f := d / "config.json").exists()]
+    configs = [_read_json(path / m["path"] / "config.json", dict) for m in modules]
     config = next((config for config in configs if config.get("auto_map")), None)
     if config is None:
         return None

@@ -23,9 +23,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from tests.hub_state import LFS, XET_ACCESS, Blob, Commit, FakeHub, Fault, Repo, Request, User
+from tests.hub_state import ID_TOKEN, LFS, XET_ACCESS, Blob, Commit, FakeHub, Fault, Repo, Request, User
 
-__all__ = ["FakeHub", "Fault", "User", "serve"]
+__all__ = ["ID_TOKEN", "FakeHub", "Fault", "User", "serve"]
 
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _REPO = r"(?P<kind>models|datasets|spaces)/(?P<repo_id>[^/]+/[^/]+)"
@@ -185,6 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
         if repo.gated and not self._may_read(repo):
             message = f"Access to {repo.kind} {repo.id} is restricted"
             raise _RefusalError(403 if self.user else 401, message, "GatedRepo")
+
+    def _exchange(self) -> None:
+        """A short-lived token for the identity of a workflow (RFC 8693)."""
+        asked = json.loads(self.body)
+        token = self.hub.publishers.get(asked["resource"])
+        if token is None or asked["subject_token"] != ID_TOKEN:
+            raise _RefusalError(403, f"No trusted publisher for {asked['resource']}")
+        self._json(200, {"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
     # -- repos
 
@@ -430,6 +438,7 @@ _GIT = r"(?P<kind>datasets/|spaces/)?(?P<repo_id>[^/]+/[^/]+)"
 _ROUTES: list[tuple[str, str]] = [
     (r"GET /api/whoami-v2", "_whoami"),
     (rf"GET /api/{_REPO}/auth-check(?P<write>/write)?", "_auth_check"),
+    (r"POST /oauth/token", "_exchange"),
     (r"POST /api/repos/create", "_create"),
     (r"POST /api/validate-yaml", "_validate_yaml"),
     (rf"(GET|HEAD) /api/{_REPO}", "_info"),

@@ -13,6 +13,8 @@ from typing import Any
 
 LFS = re.compile(r"\.(safetensors|parquet|bin|gz|png|model)$|(^|/)tokenizer\.json$")
 XET_ACCESS = "xet"
+# What proves the identity of a workflow.
+ID_TOKEN = "id-token-of-the-workflow"
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class FakeHub:
     users: dict[str, User] = field(default_factory=dict)
     repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
     lfs: dict[str, bytes] = field(default_factory=dict)
+    # Resource of a trusted publisher -> the token that its workflow gets.
+    publishers: dict[str, str] = field(default_factory=dict)
     collections: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)

@@ -102,6 +102,35 @@ def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
     assert metadata(card)["datasets"] == ["wikimedia/wikipedia"]
 
 
+def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
+    assert "trust_remote_code" not in cards.model_card(report, NAMES)
+    report["student"]["code"] = ["own.py"]
+    card = cards.model_card(report, NAMES)
+    assert 'SentenceTransformer("ada/gemma-tr", trust_remote_code=True)' in card
+    assert "It runs Python code that came with the teacher: `own.py`." in card
+
+
+def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:
+    report["config"]["corpus"]["sources"] = []
+    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in reproduce(report)[0]
+    report["corpus"]["revisions"] = {"wikimedia/wikipedia": None}
+    assert "--corpus" not in reproduce(report)[0]
+    report["config"]["corpus"]["sources"] = ["a/b@v1:x", "sample"]
+    report["corpus"]["revisions"] = {"a/b@v1": "d" * 40}
+    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in reproduce(report)[0]
+
+
+def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> None:
+    report["config"]["tokenizer"]["use"] = "/home/ada/theirs"
+    report["tokenizer"]["added_reachable"] = None
+    card, model = cards.tokenizer_card(report, NAMES), cards.model_card(report, NAMES)
+    assert "that of `PATH/theirs` as it is" in card
+    assert not {"license", "base_model"} & metadata(card).keys()
+    assert "gemma/terms" not in card
+    assert "learned from" not in model
+    assert "produced by some text" not in card + model
+
+
 EVIL = (
     "x$metadata ${title} {{ 7*7 }} | <script>alert(1)</script> `` ``` [a](javascript:b)\n---\nlicense: mit\n---\n# Hi"
 )
@@ -111,7 +140,9 @@ def poisoned(report: dict[str, Any]) -> dict[str, Any]:
     report = copy.deepcopy(report)
     report["evaluation"][1]["task"] = EVIL
     report["corpus"]["text"]["tr"]["sources"] = [EVIL, f"/home/ada/{EVIL}"]
+    report["corpus"]["revisions"] = {EVIL: EVIL}
     report["corpus"]["parallel"]["files"] = [f"{EVIL}.tsv"]
+    report["student"]["code"] = [EVIL]
     report["config"]["corpus"]["sources"] = [EVIL]
     report["config"]["evaluate"]["sts"] = [f"{EVIL}.tsv"]
     report["embeddings"]["prompts"] = {EVIL: EVIL}
@@ -163,7 +194,7 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
     assert config.distill.eval_every == 2
     assert config.tokenizer.vocab_size == 4096
     assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"
-    assert config.corpus.sources == ("wikimedia/wikipedia:20231101.{lang}", "PATH/news.txt.gz")
+    assert config.corpus.sources == (f"wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}", "PATH/news.txt.gz")
 
 
 def test_a_shell_reads_the_command_as_it_was_meant(report: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_tools.config import CorpusConfig, RunConfig, build, read_toml, to_toml
+from hub_tools.config import CorpusConfig, RunConfig, build, read_toml, short_name, to_toml
 from hub_tools.errors import HubToolsError, UsageError
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
@@ -46,3 +46,18 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
     file.write_text("[distill]\nlearningrate = 1\n")
     with pytest.raises(UsageError, match=r"Unknown key 'learningrate'.*learning_rate"):
         read_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "name"),
+    [
+        ("org/model", "model"),
+        ("org/model@refs/pr/1", "model"),
+        ("model@v1", "model"),
+        ("/data/a@b/teacher/", "teacher"),
+        ("models/my teacher", "my teacher"),
+        ("../teacher", "teacher"),
+    ],
+)
+def test_what_folders_and_repos_are_named_after(teacher: str, name: str) -> None:
+    assert short_name(teacher) == name

@@ -354,6 +354,7 @@ def test_from_one_command_to_three_repos(
     shutil.copytree(tiny_teacher, teacher)
     (teacher / "README.md").write_text("---\nlicense: gemma\n---\n# Teacher\n")
     (teacher / "LICENSE").write_text("The terms.\n")
+    (teacher / "NOTICE").write_text("The teacher's notice.\n")
     (teacher / "onnx").mkdir()
     (teacher / "onnx" / "model.json").write_text("{}")
     (teacher / "pytorch_model.bin").write_bytes(b"a copy of the weights")
@@ -376,12 +377,81 @@ def test_from_one_command_to_three_repos(
     assert done.returncode == 0, done.stderr
     assert hub.asked(r"resolve/.*(onnx|\.bin)") == []
     files = hub.repos["model", "ada/private-teacher-tr"].head.files
-    assert {"LICENSE", "NOTICE"} <= set(files)
+    assert "LICENSE" in files
+    notice = files["NOTICE"].content.decode()
+    assert notice.startswith("The teacher's notice.\n\nGemma is provided under")
     card = files["README.md"].content.decode()
     assert "base_model: ada/private-teacher\n" in card
     assert f"--teacher ada/private-teacher@{repo.head.oid} " in card
     run = tmp_path / "runs/private-teacher-tr"
     check_nothing_leaked(hub, run)
+
+
+_OWN_CODE = """
+from transformers import BertConfig, BertModel
+
+class OwnConfig(BertConfig):
+    model_type = "own"
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+_LOADS_WITH_CODE = """
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("ada/own-tr", device="cpu", trust_remote_code=True)
+assert type(model[0].auto_model).__name__ == "OwnModel"
+assert model.encode(["Merhaba"]).shape == (1, 32)
+"""
+
+
+@pytest.mark.slow
+def test_a_trusted_teacher_with_code_and_pickled_weights_goes_all_the_way(
+    hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    teacher = tmp_path / "teacher"
+    shutil.copytree(tiny_teacher, teacher)
+    torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
+    (teacher / "model.safetensors").unlink()
+    (teacher / "own.py").write_text(_OWN_CODE)
+    config = json.loads((teacher / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    (teacher / "config.json").write_text(json.dumps(config))
+    hub.add("model", "org/own", teacher)
+    args = ["--teacher", "org/own", "--lang", "tr", "--corpus", "sample", "--limit", "40", "--steps", "2"]
+    args += ["--vocab-size", "4096", "--device", "cpu", "--precision", "fp32", "--push-to-hub", "ada"]
+    refused(hub_distill(*args, "--allow-pickle", cwd=tmp_path, **online), "org/own comes with Python code of its own")
+    refused(hub_distill(*args, "--trust-remote-code", cwd=tmp_path, **online), "org/own has no safetensors weights")
+    done = hub_distill(*args, "--allow-pickle", "--trust-remote-code", cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    files = hub.repos["model", "ada/own-tr"].head.files
+    # The student needs the code, and has no pickle any more.
+    assert {"own.py", "model.safetensors"} <= set(files)
+    assert not [file for file in files if file.endswith(".bin")]
+    card = files["README.md"].content.decode()
+    assert 'SentenceTransformer("ada/own-tr", trust_remote_code=True)' in card
+    assert "--trust-remote-code --allow-pickle" in card
+    done = finish([sys.executable, "-c", _LOADS_WITH_CODE], cwd=tmp_path, **{**online, "HF_HOME": str(tmp_path / "b")})
+    assert done.returncode == 0, done.stderr
+
+
+def test_trouble_with_xet_is_said_and_waits_for_a_rerun(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    hub.faults += [Fault("GET .*/xet-write-token", 403, message="no write access", times=9)]
+    env = {**online, "HF_HUB_DISABLE_XET": "0"}
+    (said,) = push(run_folder, "--only", "tokenizer", cwd=tmp_path, **env)
+    assert "Traceback" not in said
+    assert "[exit 1]" in said
+    assert re.search("token is not allowed|upload of large files to the tokenizer repo .* broke off", said), said
+    assert commits(hub) == [0, 0, 0]
+    hub.faults.clear()
+    (said,) = push(run_folder, "--only", "tokenizer", cwd=tmp_path, **env)
+    assert "[exit 0]" in said
+    assert commits(hub) == [0, 1, 0]
 
 
 def test_signed_addresses_and_tokens_are_not_shown() -> None:

@@ -7,10 +7,13 @@ import pickle
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hub_tools.errors import UserError
 from hub_tools.models import Trust, load_model
+from hub_tools.sources import read_table, sample_file
 from hub_tools.teacher import find_teacher
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
@@ -106,15 +109,45 @@ def test_pickled_weights_are_refused_unless_asked_for(
     hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
 ) -> None:
     without_safetensors(teacher)
+    (teacher / "openvino").mkdir()
+    for name in ("openvino/openvino_model.bin", "optimizer.bin", "training_args.bin"):
+        (teacher / name).write_bytes(b"x")
     hub.add("model", "org/old", teacher)
     args = ["--teacher", "org/old", *PLAN]
     refused(hub_distill(*args, cwd=tmp_path, **online), "org/old has no safetensors weights", "--allow-pickle")
     assert hub.asked("pytorch_model.bin") == []
     done = hub_distill(*args, "--allow-pickle", cwd=tmp_path, **online)
     assert done.returncode == 0, done.stderr
-    assert hub.asked("resolve/.*/pytorch_model.bin")
+    assert {r.path.rpartition("/")[2] for r in hub.asked(r"resolve/.*\.bin")} == {"pytorch_model.bin"}
     trusted = find_teacher(str(teacher), trust=Trust(pickle=True))
     assert load_model(trusted.path, device="cpu", trust=trusted.trust).encode(["x"]).shape == (1, 32)
+
+
+def test_pickled_weights_of_any_module_are_refused(teacher: Path) -> None:
+    modules = json.loads((teacher / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "3_LayerNorm", "type": "sentence_transformers.models.LayerNorm"})
+    (teacher / "modules.json").write_text(json.dumps(modules))
+    (teacher / "3_LayerNorm").mkdir()
+    (teacher / "3_LayerNorm/pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(UserError, match="no safetensors weights in 3_LayerNorm"):
+        find_teacher(str(teacher))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("modules.json", "{not json"),
+        ("modules.json", '{"a": 1}'),
+        ("modules.json", '[{"idx": 0}]'),
+        ("modules.json", "\x00"),
+        ("config.json", "[]"),
+        ("config.json", "{"),
+    ],
+)
+def test_damaged_settings_are_said(teacher: Path, name: str, content: str) -> None:
+    (teacher / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{name} is (damaged|no readable JSON)"):
+        find_teacher(str(teacher))
 
 
 class Evil:
@@ -174,6 +207,48 @@ def test_modules_json_imports_nothing_foreign(teacher: Path, name: str) -> None:
     (teacher / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(UserError, match=r"modules\.json"):
         find_teacher(str(teacher))
+
+
+@pytest.mark.slow
+def test_a_dataset_that_changed_is_read_again(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    rows, folder = list(read_table(sample_file("tr-en.tsv"))), tmp_path / "rows"
+    folder.mkdir()
+
+    def upload(start: int) -> str:
+        pq.write_table(pa.table({"text": [row["tr"] for row in rows[start : start + 300]]}), folder / "rows.parquet")
+        repo = hub.add("dataset", "org/text", folder)
+        return repo.head.oid
+
+    def corpus(spec: str, **env: str) -> str:
+        args = ["corpus", "--teacher", str(teacher), "--lang", "tr", "--corpus", spec, "--output", "run"]
+        done = hub_distill(*args, cwd=tmp_path, **{**online, **env})
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def stats() -> dict[str, dict[str, str]]:
+        return dict(json.loads((tmp_path / "run/corpus/stats.json").read_text()))
+
+    first = upload(0)
+    corpus("org/text")
+    assert stats()["revisions"] == {"org/text": first}
+    # What the cache remembers is enough without a network.
+    assert "corpus: already done" in corpus("org/text", HF_HUB_OFFLINE="1")
+    second = upload(300)
+    hub.repos["dataset", "org/text"].tags["old"] = second
+    assert "done again, because it depends on what changed: corpus files" in corpus("org/text")
+    assert stats()["revisions"] == {"org/text": second}
+    hub.repos["dataset", "org/text"].commit("emptied", {})
+    corpus("org/text@old", HF_HOME=str(tmp_path / "cold"))
+    assert stats()["revisions"] == {"org/text@old": second}
+    args = ["corpus", "--teacher", str(teacher), "--lang", "tr", "--output", "run"]
+    refused(hub_distill(*args, "--corpus", "org/text@no", cwd=tmp_path, **online), "No such revision of dataset")
+    refused(hub_distill(*args, "--corpus", "org/nothing", cwd=tmp_path, **online), "knows no dataset 'org/nothing'")
+    hub.faults.append(Fault("GET /api/datasets/org/text", 503, times=99))
+    # Not taken for another state of the dataset, which would throw finished work away.
+    cold = {**online, "HF_HOME": str(tmp_path / "colder")}
+    refused(hub_distill(*args, "--corpus", "org/text", cwd=tmp_path, **cold), "The Hub is in trouble (status 503)")
 
 
 @pytest.mark.parametrize(
