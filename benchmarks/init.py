@@ -77,6 +77,7 @@ def prepare(data: Path, work: Path, lang: str) -> RunConfig:
             "corpus": {
                 "sources": [str(work / lang / "text/{lang}.txt.gz")],
                 "parallel": [str(write_pairs(data, lang, work / lang / "pairs.tsv"))],
+                "limit": 20_000,
             },
             "tokenizer": {"vocab_size": VOCAB},
             "clone": {"init": "position"},
