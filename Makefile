@@ -3,13 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check dist clean
+.PHONY: demo test portability check dist clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# Saved models in other versions, e.g. OTHER='sentence-transformers==5.1.* transformers==4.57.*'
+portability: $(VENV)/.installed
+	rm -rf $(VENV)-other
+	$(PYTHON) -m venv $(VENV)-other
+	$(VENV)-other/bin/python -m pip install --quiet --constraint constraints.txt torch $(foreach it,$(OTHER),'$(it)')
+	HUB_TOOLS_OTHER_PYTHON=$(CURDIR)/$(VENV)-other/bin/python $(BIN)/python -m pytest tests/test_portability.py
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

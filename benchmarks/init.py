@@ -36,9 +36,9 @@ from hub_tools.teacher import find_teacher
 DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
 BEGIN, END = "<!-- init: begin -->", "<!-- init: end -->"
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
-INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "distill", "align")
+INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
 CPU = Hardware(device="cpu", precision="fp32")
-VOCAB, STEPS, BATCH_TOKENS = 16384, 60, 4096
+VOCAB, STEPS, BATCH_TOKENS, EVERY = 16384, 60, 4096, 3
 
 
 def table(file: Path) -> Iterator[dict[str, str]]:
@@ -63,7 +63,7 @@ def write_pairs(data: Path, lang: str, out: Path) -> Path:
 
 
 def prepare(data: Path, work: Path, lang: str) -> RunConfig:
-    """Corpus, tokenizer and the teacher's vectors of a language."""
+    """Corpus and tokenizer of a language."""
     for own in (lang, "en"):
         (work / lang / "text").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
@@ -77,19 +77,20 @@ def prepare(data: Path, work: Path, lang: str) -> RunConfig:
             "corpus": {
                 "sources": [str(work / lang / "text/{lang}.txt.gz")],
                 "parallel": [str(write_pairs(data, lang, work / lang / "pairs.tsv"))],
+                "limit": 20_000,
             },
             "tokenizer": {"vocab_size": VOCAB},
             "clone": {"init": "position"},
             "embed": {"distill_limit": 0},
         }
     )
-    run(config, last="embed")
+    run(config, last="tokenizer")
     return config
 
 
 def spearman(folder: Path, data: Path, lang: str) -> float:
-    """STSb dev, Spearman."""
-    first, second, gold = read_sts(data / f"sts/stsb-{lang}-dev.tsv.gz")
+    """STSb dev, Spearman; of every third pair, which costs a third and orders the ways as well."""
+    first, second, gold = (column[::EVERY] for column in read_sts(data / f"sts/stsb-{lang}-dev.tsv.gz"))
     model = load_model(folder, device="cpu")
     a, b = (unit(encode(model, side, CPU)) for side in (first, second))
     return float(spearmanr((a * b).sum(axis=1), gold).statistic)
@@ -130,6 +131,7 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init) -> None:
 def train(config: RunConfig, data: Path, out: Path) -> None:
     """The same clone after a short training, the same for all."""
     options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, eval_every=STEPS)
+    run(config, last="embed")  # found again by all but the first
     embeddings = Embeddings(config.output / "embeddings")
     distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
     found = {
@@ -155,7 +157,7 @@ def section(work: Path, data: Path) -> list[str]:
         f"then {STEPS} steps of {BATCH_TOKENS:,} tokens on the parallel text for the contenders, on one thread of a "
         "machine with other work.",
         "Cosine: of the clone's vector of held-out sentences to the teacher's of the same sentence, and of its English",
-        "translation. STS: STSb dev split, Spearman x100; no test split was read.",
+        "translation. STS: every third pair of the STSb dev split, Spearman x100; no test split was read.",
         "",
     ]
     for lang, name in LANGUAGES.items():

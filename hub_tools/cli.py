@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import click
 
@@ -42,7 +42,7 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "name": ("publish", "name"),
 }
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
-_ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16"])
+_ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16", "fp16"])
 _CORPUS_HELP = (
     "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[@revision][:config[:split[:column]]]. Repeatable. "
     "[default: Wikipedia from the Hub]"
@@ -272,6 +272,24 @@ def publish(
         return
     start_logging()
     click.echo("\n".join(hub.publish(run, options, only=chosen, space=space, tag=tag)))
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_MODEL")
+@click.option("--format", "kind", required=True, type=click.Choice(["onnx", "onnx-int8", "openvino"]))
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="[default: MODEL-FORMAT beside it]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that the model brings.")
+def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: bool) -> None:
+    """Export the student of a RUN, or a MODEL, for deployment, and compare the vectors: other vectors are refused."""
+    from hub_tools import export as exports
+    from hub_tools.models import Trust
+    from hub_tools.progress import start_logging
+
+    start_logging()
+    found = exports.export(source, cast("exports.Format", kind), output, trust=Trust(code=trust_remote_code))
+    click.echo(
+        f"{found['folder']}/{found['file']}: {found['bytes'] / 1e6:,.1f} MB, least cosine {found['least_cosine']}"
+    )
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -81,7 +81,7 @@ def clone(
         replaced |= {name: _mean_of(checkpoint, name, vocab_map) for name in vocabulary.more}
         checkpoint.write(out, replaced, dropped=vocabulary.factors)
     put_tokenizer(tokenizer, out)
-    _keep_padding_side(out, theirs)
+    _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
     _update_configs(out, theirs, ours)
     make_portable(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     counts = {kind.name.lower(): vocab_map.count(kind) for kind in Kind}
@@ -150,12 +150,17 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
         shutil.copyfile(code, out / code.name)
 
 
-def _keep_padding_side(out: Path, theirs: TokenizerFiles) -> None:
-    """Pad where the teacher pads, whatever tokenizer was given: pooling and positions may hang on it."""
-    settings = read_json(out / "tokenizer_config.json") if (out / "tokenizer_config.json").exists() else {}
-    side = theirs.settings.get("padding_side", "right")
-    if settings.get("padding_side", "right") != side:
-        write_json(out / "tokenizer_config.json", {**settings, "padding_side": side})
+def _fit_tokenizer_settings(out: Path, theirs: TokenizerFiles, *, types: bool) -> None:
+    """Let any tokenizer pad where the teacher's pads, and give the model only inputs that it reads.
+
+    Pooling and positions may hang on the side. transformers 4.57 hands everything over that is listed as an input.
+    """
+    file = out / "tokenizer_config.json"
+    settings = read_json(file) if file.exists() else {}
+    settings["padding_side"] = theirs.settings.get("padding_side", "right")
+    if not types and "model_input_names" in settings:
+        settings["model_input_names"] = [name for name in settings["model_input_names"] if name != "token_type_ids"]
+    write_json(file, settings)
 
 
 def _update_configs(out: Path, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:

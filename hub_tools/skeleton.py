@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ class Vocabulary:
         more: names of other tensors with a row (or a number) for each token, e.g. an untied output layer.
         factors: names of tensors that say which row, and how strongly, a token has (model2vec); they are folded in.
         padding: whether positions are counted from the id of the padding token.
+        types: whether the model is given `token_type_ids`.
     """
 
     rows: str
@@ -27,6 +29,7 @@ class Vocabulary:
     more: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
     padding: bool = False
+    types: bool = True
 
 
 def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
@@ -82,6 +85,7 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
             isinstance(part, torch.nn.Embedding) and part is not embedding and part.padding_idx is not None
             for part in model.modules()
         ),
+        types="token_type_ids" in inspect.signature(model.forward).parameters,
     )
 
 

@@ -178,7 +178,7 @@ def _mpnet(files: TokenizerFiles) -> TokenizerFiles:
     return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={})
 
 
-def build(kind: Architecture, files: TokenizerFiles, root: Path) -> Path:
+def build_teacher(kind: Architecture, files: TokenizerFiles, root: Path) -> Path:
     """Make a teacher as it would be published."""
     torch.manual_seed(0)
     tokenizer = root / "tokenizer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-from hub_tools.config import RunConfig, build
+from hub_tools.config import RunConfig, TokenizerConfig, build
+from hub_tools.corpus import Corpus
 from hub_tools.demo import demo_teacher
+from hub_tools.run_folder import write_json
 from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery import TokenizerFiles, specialize
 from tests.fake_hub import FakeHub, User, serve
 
 # A token that no output, file or card may ever hold.
@@ -69,6 +72,82 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
 @pytest.fixture(scope="session")
 def sample_pairs() -> list[dict[str, str]]:
     return list(read_table(sample_file("tr-en.tsv")))
+
+
+@pytest.fixture(scope="session")
+def pair_texts() -> dict[str, list[str]]:
+    pairs = list(read_table(sample_file("tr-en.tsv")))[::2]
+    return {lang: [pair[lang] for pair in pairs] for lang in ("tr", "en")}
+
+
+@pytest.fixture(scope="session")
+def small_tokenizers(pair_texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
+    from tests.architectures import tokenizers_of
+
+    lines = pair_texts["en"] + pair_texts["tr"][::3]
+    return tokenizers_of(lines, minilm_files, 2500)
+
+
+@pytest.fixture(scope="session")
+def small_students(
+    small_tokenizers: dict[str, TokenizerFiles], pair_texts: dict[str, list[str]]
+) -> dict[str, TokenizerFiles]:
+    """Each tokenizer with a quarter of its tokens given up, and Turkish learned."""
+    from tests.architectures import LONGEST
+
+    readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
+    return {
+        name: specialize(
+            files, readers, target="tr", config=TokenizerConfig(vocab_size=2300), max_seq_length=LONGEST
+        ).files
+        for name, files in small_tokenizers.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def small_teachers(
+    small_tokenizers: dict[str, TokenizerFiles], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    from tests.architectures import ARCHITECTURES, build_teacher
+
+    root = tmp_path_factory.mktemp("teachers")
+    return {
+        name: build_teacher(kind, small_tokenizers[kind.tokenizer], root / name) for name, kind in ARCHITECTURES.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def no_text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_json(folder / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    return Corpus(folder)
+
+
+@pytest.fixture(scope="session")
+def small_clones(
+    small_teachers: dict[str, Path],
+    small_students: dict[str, TokenizerFiles],
+    no_text: Corpus,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Clones with the students' tokenizers, and what was counted."""
+    from hub_tools.clone import clone
+    from hub_tools.teacher import find_teacher
+    from tests.architectures import ARCHITECTURES
+
+    root = tmp_path_factory.mktemp("clones")
+    found = {}
+    for name, kind in ARCHITECTURES.items():
+        small_students[kind.tokenizer].write(root / name / "tokenizer")
+        counts = clone(
+            find_teacher(str(small_teachers[name])),
+            root / name / "tokenizer",
+            no_text,
+            root / name / "clone",
+            init="align",
+        )
+        found[name] = (root / name / "clone", counts)
+    return found
 
 
 def whole_job(teacher: Path, output: Path) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ import pytest
 from safetensors import safe_open
 
 from hub_tools.clone import clone
-from hub_tools.config import TokenizerConfig
 from hub_tools.corpus import Corpus
 from hub_tools.embed import encode
 from hub_tools.models import Hardware, load_model
-from hub_tools.run_folder import write_json
-from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import TokenizerFiles, specialize, take_tokenizer
+from hub_tools.surgery import TokenizerFiles, take_tokenizer
 from hub_tools.teacher import find_teacher
-from tests.architectures import ARCHITECTURES, LONGEST, build, tokenizers_of
+from tests.architectures import ARCHITECTURES
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = [
@@ -34,59 +30,6 @@ TEXTS = [
     "Kitaplarımızı okuduk.",
 ]
 NAMES = sorted(ARCHITECTURES)
-
-
-@pytest.fixture(scope="module")
-def texts() -> dict[str, list[str]]:
-    pairs = list(read_table(sample_file("tr-en.tsv")))[::2]
-    return {lang: [pair[lang] for pair in pairs] for lang in ("tr", "en")}
-
-
-@pytest.fixture(scope="module")
-def tokenizers(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
-    lines = texts["en"] + texts["tr"][::3]
-    return tokenizers_of(lines, minilm_files, 2500)
-
-
-@pytest.fixture(scope="module")
-def students(tokenizers: dict[str, TokenizerFiles], texts: dict[str, list[str]]) -> dict[str, TokenizerFiles]:
-    """Each tokenizer with a quarter of its tokens given up, and Turkish learned."""
-    readers = {lang: partial(iter, own) for lang, own in texts.items()}
-    return {
-        name: specialize(
-            files, readers, target="tr", config=TokenizerConfig(vocab_size=2300), max_seq_length=LONGEST
-        ).files
-        for name, files in tokenizers.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def teacher_of(tokenizers: dict[str, TokenizerFiles], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("teachers")
-    return {name: build(kind, tokenizers[kind.tokenizer], root / name) for name, kind in ARCHITECTURES.items()}
-
-
-@pytest.fixture(scope="module")
-def no_text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    folder = tmp_path_factory.mktemp("corpus")
-    write_json(folder / "stats.json", {"languages": [], "parallel": {}, "text": {}})
-    return Corpus(folder)
-
-
-@pytest.fixture(scope="module")
-def cloned(
-    teacher_of: dict[str, Path], students: dict[str, TokenizerFiles], no_text: Corpus, tmp_path_factory: Any
-) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Clones with the students' tokenizers, and what was counted."""
-    root = tmp_path_factory.mktemp("clones")
-    found = {}
-    for name, kind in ARCHITECTURES.items():
-        students[kind.tokenizer].write(root / name / "tokenizer")
-        counts = clone(
-            find_teacher(str(teacher_of[name])), root / name / "tokenizer", no_text, root / name / "clone", init="align"
-        )
-        found[name] = (root / name / "clone", counts)
-    return found
 
 
 def vectors(folder: Path, texts: list[str] = TEXTS) -> Any:
@@ -102,9 +45,9 @@ def least_cosine(a: Any, b: Any) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_tokenizer_gives_the_same_vectors(
-    name: str, teacher_of: dict[str, Path], no_text: Corpus, tmp_path: Path
+    name: str, small_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
 ) -> None:
-    teacher = find_teacher(str(teacher_of[name]))
+    teacher = find_teacher(str(small_teachers[name]))
     files = TokenizerFiles.read(teacher.input_folder)
     take_tokenizer(files, teacher.input_folder, no_text, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
     counts = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
@@ -127,9 +70,9 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_weight_but_the_rows_of_tokens_is_kept(
-    name: str, teacher_of: dict[str, Path], cloned: dict[str, tuple[Path, dict[str, Any]]]
+    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, dict[str, Any]]]
 ) -> None:
-    theirs, ours = hashes(teacher_of[name]), hashes(cloned[name][0])
+    theirs, ours = hashes(small_teachers[name]), hashes(small_clones[name][0])
     changed = {key for key in theirs if theirs[key] != ours[key]}
     rows = {key for key in theirs if "embed" in key or "shared" in key}
     untied = {"./cls.predictions.decoder.weight", "./cls.predictions.bias", "./cls.predictions.decoder.bias"}
@@ -140,22 +83,22 @@ def test_every_weight_but_the_rows_of_tokens_is_kept(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_counted_and_none_is_filled_silently(
-    name: str, cloned: dict[str, tuple[Path, dict[str, Any]]], teacher_of: dict[str, Path]
+    name: str, small_clones: dict[str, tuple[Path, dict[str, Any]]], small_teachers: dict[str, Path]
 ) -> None:
-    folder, counts = cloned[name]
+    folder, counts = small_clones[name]
     assert counts["exact"] > 1000 and counts["composed"] > 30 and counts["fallback"] == 0
     assert counts["exact"] + counts["composed"] + counts["byte"] == 2300
     model = load_model(folder, device="cpu")
     assert len(TokenizerFiles.read(folder).ids) == 2300
     assert least_cosine(vectors(folder), vectors(folder)) > 0.99
-    assert model.get_embedding_dimension() == load_model(teacher_of[name], device="cpu").get_embedding_dimension()
+    assert model.get_embedding_dimension() == load_model(small_teachers[name], device="cpu").get_embedding_dimension()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_kept_and_ids_follow(
-    name: str, teacher_of: dict[str, Path], cloned: dict[str, tuple[Path, dict[str, Any]]]
+    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, dict[str, Any]]]
 ) -> None:
-    theirs, ours = load_model(teacher_of[name], device="cpu"), load_model(cloned[name][0], device="cpu")
+    theirs, ours = load_model(small_teachers[name], device="cpu"), load_model(small_clones[name][0], device="cpu")
     assert [type(m) for m in theirs] == [type(m) for m in ours]
     for a, b in zip(list(theirs)[1:], list(ours)[1:], strict=True):
         assert a.get_config_dict() == b.get_config_dict()
@@ -164,14 +107,16 @@ def test_every_setting_is_kept_and_ids_follow(
     if not ARCHITECTURES[name].config:
         return
     assert ours.tokenizer.padding_side == theirs.tokenizer.padding_side
-    old, new = (json.loads((f / "config.json").read_text()) for f in (teacher_of[name], cloned[name][0]))
+    old, new = (json.loads((f / "config.json").read_text()) for f in (small_teachers[name], small_clones[name][0]))
     ids = {key for key in old if key.endswith("_token_id") and old[key] is not None}
     added = {"rope_theta", "rope_local_base_freq", "global_rope_theta", "local_rope_theta"}
     assert {k: v for k, v in old.items() if k not in {*ids, "vocab_size"}} == {
         k: v for k, v in new.items() if k not in {*ids, "vocab_size", *(added - old.keys())}
     }
     assert new["vocab_size"] == 2300
-    before, after = ({n: t for t, n in TokenizerFiles.read(f).ids.items()} for f in (teacher_of[name], cloned[name][0]))
+    before, after = (
+        {n: t for t, n in TokenizerFiles.read(f).ids.items()} for f in (small_teachers[name], small_clones[name][0])
+    )
     assert ids
     for key in ids:
         # What names no token (a default of the class, beyond the vocabulary) must not name one afterwards.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hub_tools.rows import Given, Rows
 
-STEPS, BATCH_TEXTS, LONGEST = 200, 96, 64
+STEPS, BATCH_TEXTS, LONGEST = 150, 64, 64
 # Peak learning rate as a share of the usual length of the teacher's rows.
 _RATE = 0.02
 _TEXTS = 200_000

@@ -1,0 +1,148 @@
+"""Cloning a teacher of EmbeddingGemma's size: seconds and memory; writes its section of docs/performance.md.
+
+    python -m benchmarks.clone --tokenizer DIR [--work DIR]
+
+DIR holds a tokenizer of 262,144 tokens, e.g. the one that benchmarks/surgery.py trains. The teacher has the
+EmbeddingGemma shape (24 layers, 768 wide, two Dense heads) and random weights; the student takes 131,072 of its tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hub_tools.clone import clone
+from hub_tools.corpus import Corpus
+from hub_tools.run_folder import read_json, write_json
+from hub_tools.surgery import TokenizerFiles
+from hub_tools.surgery.bpe import Bpe
+from hub_tools.surgery.merges import Merge
+from hub_tools.teacher import find_teacher
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- clone: begin -->", "<!-- clone: end -->"
+STUDENT = 131_072
+MOST_MEMORY, MOST_SECONDS = 2.5, 60.0
+
+
+def make_teacher(tokenizer: Path, out: Path) -> None:
+    """A model of EmbeddingGemma's shape with random weights."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import AutoModel, Gemma3TextConfig
+
+    files = TokenizerFiles.read(tokenizer)
+    config = Gemma3TextConfig(
+        vocab_size=max(files.ids.values()) + 1,
+        hidden_size=768,
+        num_hidden_layers=24,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=256,
+        intermediate_size=1152,
+        max_position_embeddings=2048,
+        sliding_window=512,
+        use_bidirectional_attention=True,
+    )
+    AutoModel.from_config(config).save_pretrained(out / "transformer")
+    files.write(out / "transformer")
+    plain = {"bias": False, "activation_function": torch.nn.Identity()}
+    first = modules.Transformer(str(out / "transformer"), max_seq_length=2048)
+    heads = [modules.Dense(768, 3072, **plain), modules.Dense(3072, 768, **plain), modules.Normalize()]
+    model = SentenceTransformer(modules=[first, modules.Pooling(768), *heads], device="cpu")
+    model.save_pretrained(str(out / "teacher"), create_model_card=False)
+
+
+def make_student(tokenizer: Path, out: Path) -> None:
+    """A tokenizer with the first of the teacher's tokens, and an eighth of new ones, each of two kept ones."""
+    files = TokenizerFiles.read(tokenizer)
+    family = Bpe(files.spec)
+    room = STUDENT - len(files.ids) + len(files.vocabulary)
+    kept = list(family.vocabulary)[: room - STUDENT // 8]
+    plain = [token for token in kept[-80_000:] if token.isalpha()]
+    pairs = zip(plain, reversed(plain), strict=True)
+    new = {left + right: Merge(left, right, 1, is_new=True) for left, right in pairs}
+    more = [merge for token, merge in new.items() if token not in family.vocabulary][: room - len(kept)]
+    model = family.build(kept, [], more)
+    files.with_model(model, files.spec["normalizer"], files.added, 2048).write(out)
+
+
+def measure(work: Path) -> dict[str, Any]:
+    """Clone once, in this process."""
+    write_json(work / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    started = time.monotonic()
+    counts = clone(
+        find_teacher(str(work / "teacher")), work / "student", Corpus(work / "corpus"), work / "clone", init="align"
+    )
+    seconds = time.monotonic() - started
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    size = sum(file.stat().st_size for file in (work / "teacher").rglob("*.safetensors")) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    computing = usage.ru_utime + usage.ru_stime
+    return {
+        "seconds": seconds,
+        "cpu_seconds": computing,
+        "peak_gib": peak,
+        "before_gib": before,
+        "size_gib": size,
+        **counts,
+    }
+
+
+def document(found: dict[str, Any]) -> None:
+    """Write the section."""
+    times = found["peak_gib"] / found["size_gib"]
+    kinds = ", ".join(f"{found[kind]:,} {kind}" for kind in ("exact", "composed", "byte", "fallback"))
+    body = "\n".join(
+        [
+            f"Written by `python -m benchmarks.clone --tokenizer DIR` on {time.strftime('%Y-%m-%d')}; two CPU cores,",
+            "with other work on the machine at the same time.",
+            "",
+            f"A teacher of EmbeddingGemma's shape and size ({found['size_gib']:.2f} GiB in fp32, 262,144 tokens) with "
+            f"{STUDENT:,} tokens ({kinds}):",
+            f"{found['seconds']:.0f} seconds on the clock, {found['cpu_seconds']:.0f} of a core; "
+            f"peak {found['peak_gib']:.2f} GiB, {times:.2f} times the teacher's size.",
+        ]
+    )
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def main() -> None:
+    """Make teacher and student where they are missing, clone in a process of its own, and write the section."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("clone-benchmark"))
+    parser.add_argument("--here", choices=["teacher", "student", "clone"], help="do one part in this process")
+    args = parser.parse_args()
+    if args.here == "teacher":
+        make_teacher(args.tokenizer, args.work)
+    elif args.here == "student":
+        make_student(args.tokenizer, args.work / "student")
+    elif args.here == "clone":
+        write_json(args.work / "clone.json", measure(args.work))
+    if args.here:
+        return
+    args.work.mkdir(parents=True, exist_ok=True)
+    parts = {"teacher": args.work / "teacher", "student": args.work / "student", "clone": args.work / "never"}
+    for part, made in parts.items():
+        if not made.exists():
+            command = [sys.executable, "-m", "benchmarks.clone", "--tokenizer", str(args.tokenizer)]
+            subprocess.run([*command, "--work", str(args.work), "--here", part], check=True)
+    found = read_json(args.work / "clone.json")
+    document(found)
+    print(json.dumps(found))
+    if found["seconds"] > MOST_SECONDS or found["peak_gib"] > MOST_MEMORY * found["size_gib"]:
+        sys.exit(f"Expected at most {MOST_SECONDS:.0f} s and {MOST_MEMORY} times the teacher's size.")
+
+
+if __name__ == "__main__":
+    main()

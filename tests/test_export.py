@@ -1,0 +1,94 @@
+"""Exports give the model's vectors, or are refused and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
+
+from hub_tools import export as exports
+from hub_tools.errors import UserError
+from hub_tools.models import load_model
+
+
+@pytest.mark.parametrize("kind", get_args(exports.Format))
+def test_an_export_gives_the_same_vectors(kind: exports.Format, tiny_teacher: Path, tmp_path: Path) -> None:
+    found = exports.export(tiny_teacher, kind, tmp_path / "out")
+    assert found["least_cosine"] >= (0.99 if kind == "onnx-int8" else 0.9999)
+    assert (tmp_path / "out" / exports.FILES[kind]).exists()
+    assert (tmp_path / "out" / "tokenizer.json").exists()
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["least_cosine"] == found["least_cosine"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def with_head(teacher: Path, width: int) -> SentenceTransformer:
+    first = SentenceTransformer(str(teacher), device="cpu")
+    torch.manual_seed(1)
+    return SentenceTransformer(modules=[first[0], first[1], modules.Dense(32, width)], device="cpu")
+
+
+@pytest.mark.parametrize(("width", "reason"), [(32, "the least cosine is"), (16, "a Dense head was dropped")])
+def test_an_exporter_that_drops_the_dense_head_is_caught(
+    width: int, reason: str, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_head(tiny_teacher, width).save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    original = exports.whole
+
+    def without_heads(model: SentenceTransformer) -> torch.nn.Module:
+        return original(SentenceTransformer(modules=[model[0], model[1]], device="cpu"))
+
+    monkeypatch.setattr(exports, "whole", without_heads)
+    with pytest.raises(UserError, match=rf"{reason}.*Nothing was written"):
+        exports.export(tmp_path / "model", "openvino", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+    monkeypatch.undo()
+    assert exports.export(tmp_path / "model", "openvino", tmp_path / "out")["least_cosine"] > 0.9999
+
+
+def test_the_gate_refuses_what_is_no_number() -> None:
+    wanted = np.ones((2, 3), np.float32)
+    with pytest.raises(UserError, match="least cosine is nan"):
+        exports.check_parity(wanted, np.full((2, 3), np.nan, np.float32), "onnx")
+
+
+def test_gemma_with_two_dense_heads_and_a_prompt(small_clones: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    folder, _ = small_clones["gemma3"]
+    for kind in get_args(exports.Format)[::2]:
+        assert exports.export(folder, kind, tmp_path / kind)["least_cosine"] > 0.9999
+
+
+def test_the_student_of_a_run_is_found_and_other_folders_are_refused(tiny_teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "student").symlink_to(tiny_teacher)
+    assert exports.find_model(tmp_path / "run").name == "student"
+    with pytest.raises(UserError, match="no finished run and no sentence-transformers model"):
+        exports.find_model(tmp_path)
+
+
+def test_a_full_folder_and_a_missing_library_are_refused(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        exports.export(tiny_teacher, "onnx", tmp_path / "full")
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(exports, "import_module", missing)
+    with pytest.raises(UserError, match=r"pip install 'hub-tools\[export\]'"):
+        exports.export(tiny_teacher, "openvino", tmp_path / "out")
+
+
+def test_static_embeddings_need_no_export(small_clones: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a table of rows, which needs no export"):
+        exports.export(small_clones["static"][0], "onnx", tmp_path / "out")
+    assert load_model(small_clones["static"][0], device="cpu")
