@@ -36,7 +36,7 @@ def make_teacher(tokenizer: Path, out: Path) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
-    from transformers import AutoModel, Gemma3TextConfig
+    from transformers import Gemma3TextConfig, Gemma3TextModel
 
     files = TokenizerFiles.read(tokenizer)
     config = Gemma3TextConfig(
@@ -51,9 +51,9 @@ def make_teacher(tokenizer: Path, out: Path) -> None:
         sliding_window=512,
         use_bidirectional_attention=True,
     )
-    AutoModel.from_config(config).save_pretrained(out / "transformer")
+    Gemma3TextModel(config).save_pretrained(out / "transformer")
     files.write(out / "transformer")
-    plain = {"bias": False, "activation_function": torch.nn.Identity()}
+    plain: dict[str, Any] = {"bias": False, "activation_function": torch.nn.Identity()}
     first = modules.Transformer(str(out / "transformer"), max_seq_length=2048)
     heads = [modules.Dense(768, 3072, **plain), modules.Dense(3072, 768, **plain), modules.Normalize()]
     model = SentenceTransformer(modules=[first, modules.Pooling(768), *heads], device="cpu")
@@ -85,12 +85,11 @@ def measure(work: Path) -> dict[str, Any]:
     seconds = time.monotonic() - started
     usage = resource.getrusage(resource.RUSAGE_SELF)
     size = sum(file.stat().st_size for file in (work / "teacher").rglob("*.safetensors")) / 2**30
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     computing = usage.ru_utime + usage.ru_stime
     return {
         "seconds": seconds,
         "cpu_seconds": computing,
-        "peak_gib": peak,
+        "peak_gib": usage.ru_maxrss / 2**20,
         "before_gib": before,
         "size_gib": size,
         **counts,
