@@ -143,13 +143,15 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
         if parts[0] not in revisions:
             revisions[parts[0]] = dataset_revision(parts[0], asked)
         revision = revisions[parts[0]]
+        written = parts[0] + dataset[len(name) :]
         sources.append(
             Source(
                 lang=lang,
                 name=":".join(part for part in parts[:2] if part),
-                identity=[*parts, revision or asked, seed],
+                # As it was written too: the report, which tells how to do the run again, names it so.
+                identity=[written, *parts[1:], revision or asked, seed],
                 open=partial(_stream, *parts, revision=revision or asked or None, seed=seed),
-                dataset=parts[0] + dataset[len(name) :],
+                dataset=written,
                 revision=revision,
             )
         )
