@@ -92,6 +92,8 @@ class DistillConfig:
             file from the field that the student is for should not drown in a large one.
         source_share: share of the pairs whose source side is trained too, anew each epoch. The student begins with
             nearly all that the teacher knows of it.
+        blend: share of the clone's weights in the student's afterwards, token embeddings left out (Wortsman et al.
+            2022, "Robust fine-tuning of zero-shot models"). It keeps what the teacher knew (figures: docs/results.md).
         warmup: share of the steps with a rising learning rate.
         clip: largest gradient norm.
         eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
@@ -105,6 +107,7 @@ class DistillConfig:
     relational: float = 0.0
     balance: float = 0.5
     source_share: float = 0.5
+    blend: float = 0.5
     warmup: float = 0.05
     clip: float = 1.0
     eval_every: int = 50
@@ -313,7 +316,7 @@ def _check_ranges(config: RunConfig) -> None:
             f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
             "Leave one of the three out."
         )
-    for name in ("balance", "source_share"):
+    for name in ("balance", "source_share", "blend"):
         if not 0 <= getattr(config.distill, name) <= 1:
             raise UsageError(f"distill.{name} = {getattr(config.distill, name)}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:

@@ -2,7 +2,7 @@
 
 fp32 weights, bf16 autocast where it is faster, AdamW, warm-up and cosine schedule, clipped gradients, no
 dropout. Every `eval_every` steps the held-out cosine is measured and a checkpoint replaces the last one; the
-weights with the best held-out cosine become the student.
+weights with the best held-out cosine, the backbone's blended with the clone's, become the student.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Trainer:
         from transformers import get_scheduler
 
         torch.manual_seed(seed)
-        self.out, self.config, self.seed, self.hardware = out, config, seed, hardware
+        self.out, self.config, self.seed, self.hardware, self.trust = out, config, seed, hardware, trust
         # The model stays in eval mode: dropout would only blur a goal that is exact.
         self.model: SentenceTransformer = load_model(clone, device=hardware.device, trust=trust)
         prepare_for_speed(self.model, hardware)
@@ -334,11 +334,22 @@ class _Trainer:
         )
         log.info("  going on at step %d of %d", self.step, self.total)
 
+    def _blend_with(self, clone: SentenceTransformer) -> None:
+        """Move all weights but the token embeddings back towards the clone's, by `config.blend` of the way."""
+        import torch
+
+        rows = token_rows(self.model)
+        with torch.no_grad():
+            for own, start in zip(self.model.parameters(), clone.parameters(), strict=True):
+                if own is not rows:
+                    own.lerp_(start, self.config.blend)
+
     def finish(self, clone: Path) -> dict[str, Any]:
         """Save the best weights as the student and sum up."""
         from safetensors.torch import load_model as load_weights
 
         load_weights(self.model, str(self.out / "best" / "weights.safetensors"))
+        self._blend_with(load_model(clone, device=self.hardware.device, trust=self.trust))
         save_model(self.model, self.out, tokenizer=clone, max_seq_length=self.model.max_seq_length or 512)
         write_json(self.out / "training.json", {"heldout_texts": len(self.heldout.label), "history": self.history})
         best = max(self.history, key=lambda entry: entry["cosine"]) if len(self.heldout.label) else self.history[-1]
@@ -351,6 +362,6 @@ class _Trainer:
             "tokens_per_second": round(self.tokens / self.seconds, 1) if self.seconds else None,
             "learning_rate": self.rate,
             "cosine_before": round(self.history[0]["cosine"], 6),
-            "cosine_after": round(best["cosine"], 6),
+            "cosine_after": round(self._heldout_cosine(), 6),
             "minutes": round(self.seconds / 60, 2),
         }

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from hub_tools.batches import TokenizedTexts, epoch_batches
-from hub_tools.distill import Examples, relational_loss
+from hub_tools.config import RunConfig
+from hub_tools.distill import Examples, distill, relational_loss
+from hub_tools.embed import Embeddings
+from hub_tools.models import Hardware
 
 
 def test_the_relational_loss_equals_a_hand_computed_value() -> None:
@@ -43,3 +51,23 @@ def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:
     assert set(found[2000:3000]) == {1}
     assert set(found[3000:]) == {3, 4}
     assert found[3000:].mean() == pytest.approx(3.2, abs=0.06)
+
+
+def test_all_weights_but_the_rows_go_back_as_far_as_asked(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
+) -> None:
+    run, cpu = finished[0].output, Hardware(device="cpu", precision="fp32")
+    for blend in (0.0, 0.25, 1.0):
+        config = replace(finished[0].distill, blend=blend)
+        vectors = Embeddings(run / "embeddings")
+        found = distill(run / "clone", vectors, tmp_path / str(blend), config, hardware=cpu, seed=1)
+        assert found["cosine_after"] > found["cosine_before"]
+    start = load_file(run / "clone" / "model.safetensors")
+    own, some, back = (load_file(tmp_path / name / "model.safetensors") for name in ("0.0", "0.25", "1.0"))
+    for name, weights in own.items():
+        if "word_embeddings" in name:
+            assert torch.equal(some[name], weights) and not torch.equal(weights, start[name])
+        else:
+            assert torch.equal(back[name], start[name])
+            assert torch.allclose(some[name], weights.lerp(start[name], 0.25))
+    assert any(not torch.equal(own[name], start[name]) for name in own if "word_embeddings" not in name)

@@ -196,6 +196,7 @@ def _training(report: Report) -> str:
         ["tokens of a step, padding included", f"{config['batch_tokens']:,}"],
         ["learning rate of the token embeddings", f"{distill['learning_rate']:g}"],
         ["learning rate of all other weights", f"{distill['learning_rate'] * config['backbone_share']:g}"],
+        ["share of their start blended into those weights afterwards", f"{config['blend']:g}"],
         ["warm-up, share of the steps", f"{config['warmup']:g}"],
         ["largest gradient norm", f"{config['clip']:g}"],
         ["seed", str(report["config"]["seed"])],
