@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.document import write_section
 from hub_tools.clone import clone
 from hub_tools.corpus import Corpus
 from hub_tools.run_folder import read_json, write_json
@@ -25,8 +26,6 @@ from hub_tools.surgery.bpe import Bpe
 from hub_tools.surgery.merges import Merge
 from hub_tools.teacher import find_teacher
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- clone: begin -->", "<!-- clone: end -->"
 STUDENT = 131_072
 MOST_MEMORY, MOST_SECONDS = 2.5, 60.0
 
@@ -111,8 +110,7 @@ def document(found: dict[str, Any]) -> None:
             f"peak {found['peak_gib']:.2f} GiB, {times:.2f} times the teacher's size.",
         ]
     )
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_section("performance.md", "clone", body)
 
 
 def main() -> None:

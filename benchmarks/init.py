@@ -21,6 +21,7 @@ from typing import Any, get_args
 import numpy as np
 from scipy.stats import spearmanr
 
+from benchmarks.document import write_section
 from hub_tools.clone import clone
 from hub_tools.config import DistillConfig, Init, RunConfig, build
 from hub_tools.corpus import Corpus
@@ -33,8 +34,6 @@ from hub_tools.pipeline import run
 from hub_tools.run_folder import read_json, write_json
 from hub_tools.teacher import find_teacher
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
-BEGIN, END = "<!-- init: begin -->", "<!-- init: end -->"
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
 CPU = Hardware(device="cpu", precision="fp32")
@@ -191,9 +190,7 @@ def section(work: Path, data: Path) -> list[str]:
 
 def document(work: Path, data: Path) -> None:
     """Write the section."""
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    body = "\n".join(section(work, data))
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_section("results.md", "init", "\n".join(section(work, data)))
 
 
 def main() -> None:

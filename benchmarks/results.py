@@ -20,13 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.document import read_section, write_section
 from hub_tools.demo import demo_teacher
 from hub_tools.pipeline import STAGES
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.report import measure as measure_tokens
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 TURKISH = (
     "wikipedia",
     "wikipedia-2",
@@ -160,8 +159,7 @@ def main() -> None:
             ["--parallel", str(pairs), *TRAINING],
         ),
     }
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    old, _, after = rest.partition(END)
+    old = read_section("results.md", "results")
     text = ["Written by `python benchmarks/results.py --data DATA`.", ""]
     for name, (title, extra) in rows.items():
         output = args.output / name
@@ -177,7 +175,7 @@ def main() -> None:
             text += section(title, shown.replace(str(args.output), "runs"), measure(args.data, output))
         else:
             text += earlier(title, old)
-    DOCUMENT.write_text(before + BEGIN + "\n\n" + "\n".join(text) + "\n" + END + after, encoding="utf-8")
+    write_section("results.md", "results", "\n".join(text))
 
 
 def earlier(title: str, old: str) -> list[str]:

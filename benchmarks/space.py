@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.document import write_section
 from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Vectors, unit
 from hub_tools.space.search import sample_corpora
@@ -28,8 +29,6 @@ from hub_tools.space.service import Service
 from hub_tools.space.shown import from_run
 from hub_tools.space.store import Corpus
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- space: begin -->", "<!-- space: end -->"
 DOCUMENTS, PORT = 100_000, 7997
 _SERVER = """
 import sys
@@ -175,8 +174,7 @@ def document(found: dict[str, Any], clients: int, load: float) -> None:
             "",
         ]
     )
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_section("performance.md", "space", body)
 
 
 def main() -> None:

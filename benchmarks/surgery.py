@@ -28,6 +28,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks import teachers
+from benchmarks.document import write_section
 from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
 from hub_tools.rows.mean import mean_rows
@@ -35,8 +36,6 @@ from hub_tools.surgery import TokenizerFiles, specialize
 from hub_tools.surgery.words import count_words
 from hub_tools.vocab_map import Kind, map_vocabulary
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- surgery: begin -->", "<!-- surgery: end -->"
 TARGET = "tr"
 PARTS = ("tekken", "gemma", "mistral", "unigram", "map")
 Texts = dict[str, Callable[[], Iterable[str]]]
@@ -281,9 +280,7 @@ def document(work: Path) -> None:
     if "identity" in found:
         counts = ", ".join(f"{name} {count}" for name, count in found["identity"].items())
         text.append(f"Lines of all the text with other ids when the teacher's own vocabulary is asked for: {counts}.\n")
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    body = "\n".join(text)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_section("performance.md", "surgery", "\n".join(text))
 
 
 def main() -> None:

@@ -1,0 +1,82 @@
+"""How much of the clone's backbone the student should keep, judged on STSb dev; writes its part of docs/results.md.
+
+    python -m benchmarks.blend --data DIR RUN...
+
+Each RUN is a finished run folder whose student was trained with `distill.blend = 0`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from benchmarks.document import write_section
+from hub_tools.embed import Embeddings, encode
+from hub_tools.evaluate import read_sts
+from hub_tools.models import Hardware, load_model, token_rows
+from hub_tools.run_folder import read_json
+
+CPU = Hardware(device="cpu", precision="fp32")
+SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
+HELDOUT = 500
+
+
+def unit(vectors: Any) -> Any:
+    """Vectors of length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def spearman(model: Any, table: tuple[list[str], list[str], list[float]]) -> float:
+    """Spearman x100 of a model on an STS table."""
+    first, second = (unit(encode(model, side, CPU)) for side in table[:2])
+    return 100 * float(spearmanr((first * second).sum(axis=1), table[2]).statistic)
+
+
+def heldout_cosine(model: Any, run: Path) -> float:
+    """Mean cosine to the teacher's vectors on held-out translations."""
+    batch = next(Embeddings(run / "embeddings").batches("validation"))
+    rows = [row for row, text in enumerate(batch.translations) if text][:HELDOUT]
+    found = unit(encode(model, [str(batch.translations[row]) for row in rows], CPU))
+    return float((found * unit(batch.vectors[rows].astype(np.float32))).sum(axis=1).mean())
+
+
+def measure(run: Path, tables: dict[str, Any]) -> list[str]:
+    """Rows of the table for one run."""
+    if read_json(run / "report.json")["config"]["distill"].get("blend"):
+        raise SystemExit(f"{run} was trained with distill.blend above 0; expected a run without it.")
+    clone, student = (load_model(run / name, device="cpu") for name in ("clone", "student"))
+    rows = token_rows(student)
+    trained = [weights.detach().clone() for weights in student.parameters()]
+    lines = []
+    for share in SHARES:
+        with torch.no_grad():
+            for weights, own, start in zip(student.parameters(), trained, clone.parameters(), strict=True):
+                if weights is not rows:
+                    weights.copy_(own.lerp(start, share))
+        scores = " | ".join(f"{spearman(student, table):.2f}" for table in tables.values())
+        lines.append(f"| {run.name} | {share:g} | {scores} | {heldout_cosine(student, run):.3f} |")
+    return lines
+
+
+def main() -> None:
+    """Measure the runs and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("runs", type=Path, nargs="+")
+    args = parser.parse_args()
+    tables = {lang: read_sts(args.data / f"sts/stsb-{lang}-dev.tsv.gz") for lang in ("tr", "en")}
+    lines = [
+        "| run | blend | STSb tr dev | STSb en dev | cosine on held-out translations |",
+        "|---|---:|---:|---:|---:|",
+        *(line for run in args.runs for line in measure(run, tables)),
+    ]
+    write_section("results.md", "blend", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
