@@ -214,10 +214,12 @@ class Job:
         from hub_tools.distill import distill
         from hub_tools.embed import Embeddings
 
+        options = dataclasses.asdict(self.config.distill)
+        del options["tensorboard"]  # changes nothing in the student
         key: Key = {
             "clone": self.digests["clone"],
             "embeddings": self.digests["embeddings"],
-            "distill": dataclasses.asdict(self.config.distill),
+            "distill": options,
             "hardware": dataclasses.asdict(self.hardware),
             "seed": self.config.seed,
         }

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from hub_tools.errors import UserError
 
 log = logging.getLogger("hub_tools")
 
@@ -40,7 +44,7 @@ def close_logging() -> None:
         handler.close()
 
 
-def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
+def bar(description: str, total: int | None, unit: str, done: int = 0, *, shown: bool = True) -> tqdm[Any]:
     """A progress bar with count, rate and time left; `done` is what an earlier run already did."""
     # Without a terminal a bar is a line in a file: one every ten seconds is enough.
     interval = 0.2 if sys.stderr.isatty() else 10.0
@@ -52,4 +56,32 @@ def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[A
         file=sys.stderr,
         mininterval=interval,
         leave=False,
+        disable=not shown,
     )
+
+
+@contextmanager
+def board(folder: Path | None, step: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """A function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
+
+    Args:
+        folder: of the event files; nothing leaves this machine.
+        step: the last one that counts: what an earlier run, cut off, wrote of later ones is forgotten.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+    if folder is None:
+        yield lambda _step, _values: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard") from error
+    with SummaryWriter(str(folder), purge_step=step + 1) as writer:
+
+        def write(now: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, now)
+
+        yield write

@@ -41,7 +41,7 @@ _REPLACED = {
 }
 # Uploaded one by one, so that a push that was cut off loses no more than one.
 _LARGE = (".parquet", ".safetensors")
-_NOT_PUBLISHED = (".*", "training.json", "manifest.json", "__pycache__", "*.pyc")
+_NOT_PUBLISHED = (".*", "training.json", "manifest.json", "tensorboard", "__pycache__", "*.pyc")
 _POSSIBLE_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 

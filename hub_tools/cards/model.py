@@ -186,9 +186,11 @@ def _tokenizer_section(report: Report) -> str:
 
 def _training(report: Report) -> str:
     config, distill, embeddings = report["config"]["distill"], report["distill"], report["embeddings"]
-    loss = "1 - cosine to the teacher's vector"
-    if config["relational"]:
-        loss += f", and {config['relational']:g} x the squared difference of the similarities in a batch"
+    loss = "mean squared difference" if config["loss"] == "mse" else "1 - cosine to the teacher's vector"
+    if config["loss"] == "relational":
+        loss += f", and {config['similarity_weight']:g} x the squared difference of the similarities in a batch"
+    if config["matryoshka"]:
+        loss += f", over the first {', '.join(map(str, config['matryoshka']))} numbers"
     rows = [
         ["hyperparameter", "value"],
         ["loss", loss],
