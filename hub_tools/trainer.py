@@ -212,6 +212,8 @@ class Trainer:
         return None if self.team.any(result is None) else result
 
     def _backward(self, batch: _Rows, wanted: Tensor, parts: list[_Rows], *, alone: bool) -> float:
+        import torch
+
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for part in parts:
@@ -220,7 +222,7 @@ class Trainer:
                 loss = batch_loss(found, wanted, self.config)
             else:
                 loss = text_losses(found, wanted[part], self.config).sum() / len(batch)
-            loss.backward()
+            torch.autograd.backward(loss)
             total += float(loss.detach())
         return total
 
@@ -236,9 +238,11 @@ class Trainer:
 
     def _backward_through(self, batch: _Rows, slopes: Tensor, parts: list[_Rows]) -> bool:
         """Take the gradients of the loss by the vectors on to the weights."""
+        import torch
+
         self.optimizer.zero_grad(set_to_none=True)
         for part in parts:
-            (self._forward(self.data, batch[part], training=True) * slopes[part]).sum().backward()
+            torch.autograd.backward((self._forward(self.data, batch[part], training=True) * slopes[part]).sum())
         return True
 
     def _halve(self, batch: _Rows) -> None:
@@ -291,7 +295,8 @@ class Trainer:
             layer.training = training  # of the layer alone: whether its parts drop anything was said above
         try:
             with autocast(self.hardware):
-                return self.model(self._features(data, rows))["sentence_embedding"].float()
+                found: Tensor = self.model(self._features(data, rows))["sentence_embedding"]
+                return found.float()
         except Exception as error:
             if self.config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 reason = str(error).strip().partition("\n")[0]

@@ -190,7 +190,9 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
                 float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
             )
     config = _configure(options)
-    assert config.distill.relational == 1.0
+    assert config.distill.loss == "relational"
+    assert config.distill.similarity_weight == 1.0
+    assert config.distill.matryoshka == (384, 256)
     assert config.distill.eval_every == 2
     assert config.tokenizer.vocab_size == 4096
     assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"

@@ -19,7 +19,7 @@ from hub_tools.config import DistillConfig
 from hub_tools.errors import UserError
 from hub_tools.models import token_rows
 from hub_tools.trainer import share_of_peak
-from tests.training_job import STEPS, examples, train, trainer
+from tests.training_job import STEPS, train, trainer
 
 ROOT = Path(__file__).parent.parent
 Weights = dict[str, torch.Tensor]
@@ -299,15 +299,3 @@ def test_without_a_compiler_compile_is_one_clear_error(
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     with pytest.raises(UserError, match="--compile: torch could not compile the model"):
         trainer(tiny_teacher, tmp_path, compile=True).train()
-
-
-def test_texts_are_drawn_by_language() -> None:
-    data = examples(60)
-    sources = np.where(np.arange(60) < 50, -1, -2)  # 50 texts of one language, 10 of another
-    data = type(data)(
-        texts=data.texts, label=data.label, vectors=data.vectors, source=sources, is_target=data.is_target
-    )
-    assert set(data.repeats(0.5, 0.5)) == {1.0}
-    assert set(data.repeats(0.5, 0.5, 0.5)[50:]) == {pytest.approx(5**0.5)}
-    assert set(data.repeats(0.5, 0.5, 0.0)[50:]) == {5.0}
-    assert set(data.repeats(0.5, 0.5, 0.0)[:50]) == {1.0}
