@@ -121,15 +121,15 @@ def load_examples(
     label, source, is_target = [], [], []
     rows = 0
     for batch in embeddings.batches(split):
-        chosen = zip(*(column[::every] for column in batch[:3]), strict=True)
+        chosen = zip(*(column[::every] for column in batch[:4]), strict=True)
         both: list[str] = []
-        for row, (text, translation, origin) in enumerate(chosen, rows):
+        for row, (text, translation, origin, prompt) in enumerate(chosen, rows):
             own = [text] if translation is None else [text, translation]
-            both += own
+            both += [prompt + part for part in own]
             label += [row] * len(own)
             source += [-1 if translation is None else numbers.setdefault(origin, len(numbers))] * len(own)
             is_target += [False, True][: len(own)]
-        texts.add([embeddings.prompt + text for text in both])
+        texts.add(both)
         vectors.append(batch.vectors[::every])
         rows += len(vectors[-1])
     return Examples(

@@ -19,9 +19,9 @@ class _BarSafeHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def start_logging(file: Path | None = None) -> None:
-    """Send messages to stderr and, when given, append them with their time to a file."""
-    log.setLevel(logging.INFO)
+def start_logging(file: Path | None = None, *, quiet: bool = False) -> None:
+    """Send messages to stderr and, when given, append them with their time to a file; if quiet, errors alone."""
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
     close_logging()
     console = _BarSafeHandler()
@@ -51,5 +51,6 @@ def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[A
         initial=done,
         file=sys.stderr,
         mininterval=interval,
+        disable=not log.isEnabledFor(logging.INFO),
         leave=False,
     )
