@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 import click
 
-from hub_tools.config import Init, Loss, RunConfig, Schedule, build, read_toml, short_name
+from hub_tools.config import Init, Loss, RunConfig, Schedule, VectorType, build, read_toml, short_name
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
@@ -32,6 +32,12 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "keep_normalizer": ("tokenizer", "keep_normalizer"),
     "init": ("clone", "init"),
     "distill_limit": ("embed", "distill_limit"),
+    "query_share": ("embed", "query_share"),
+    "document_share": ("embed", "document_share"),
+    "embedding_dtype": ("embed", "dtype"),
+    "embeddings": ("embed", "use"),
+    "text_column": ("embed", "text_column"),
+    "embedding_column": ("embed", "embedding_column"),
     "steps": ("distill", "steps"),
     "epochs": ("distill", "epochs"),
     "batch_tokens": ("distill", "batch_tokens"),
@@ -73,6 +79,9 @@ _CORPUS_HELP = (
     "[default: Wikipedia from the Hub]"
 )
 _PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and target). Repeatable."
+_QUERY_HELP = "Share of the target's short texts that get the teacher's query prompt, if it has one. [default: 0.5]"
+_DOCUMENT_HELP = "Share of its long texts that get the document prompt. [default: 0.5]"
+_EMBEDDINGS_HELP = "Take the vectors of this dataset instead of computing the teacher's."
 _STS_HELP = "Similarity table to measure on (sentence1, sentence2, score). Repeatable."
 _OPTIONS = [
     click.option("--teacher", metavar="ID_OR_DIR", help="Sentence-embedding model: Hub id, id@revision or folder."),
@@ -88,6 +97,12 @@ _OPTIONS = [
     click.option("--keep-normalizer", is_flag=True, default=None, help="Even if it loses letters of the language."),
     click.option("--init", type=click.Choice(get_args(Init)), help="How new rows start. [default: align]"),
     click.option("--distill-limit", type=int, metavar="N", help="Monolingual texts per language to train on."),
+    click.option("--query-share", type=float, metavar="X", help=_QUERY_HELP),
+    click.option("--document-share", type=float, metavar="X", help=_DOCUMENT_HELP),
+    click.option("--embedding-dtype", type=click.Choice(get_args(VectorType)), help="[default: float16]"),
+    click.option("--embeddings", metavar="ID_OR_DIR", help=_EMBEDDINGS_HELP),
+    click.option("--text-column", metavar="NAME", help="Its column with the texts. [default: text]"),
+    click.option("--embedding-column", metavar="NAME", help="Its column with the vectors. [default: embedding]"),
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
     click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192]"),

@@ -18,6 +18,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
 Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
+VectorType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +69,27 @@ class CloneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
-    """Which texts the teacher embeds.
+    """Which texts the teacher embeds, or which vectors are taken instead.
 
     Attributes:
         distill_limit: at most this many monolingual texts per language are embedded and trained on;
             None means all of the corpus. Parallel pairs are always taken.
+        query_share: where the teacher has prompts, the share of the target language's short texts (no longer than
+            the median) that are embedded as queries; the others are embedded as `encode` does.
+        document_share: likewise, the share of its long texts that are embedded as documents.
+        dtype: of the stored vectors.
+        use: a dataset with vectors (folder or Hub id) to take instead of computing them.
+        text_column: its column with the texts.
+        embedding_column: its column with the vectors.
     """
 
     distill_limit: int | None = None
+    query_share: float = 0.5
+    document_share: float = 0.5
+    dtype: VectorType = "float16"
+    use: str | None = None
+    text_column: str = "text"
+    embedding_column: str = "embedding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,9 +359,16 @@ def _check_ranges(config: RunConfig) -> None:
             f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
             "Leave one of the three out."
         )
-    for name in ("balance", "language_balance", "source_share"):
-        if not 0 <= getattr(config.distill, name) <= 1:
-            raise UsageError(f"distill.{name} = {getattr(config.distill, name)}; expected a number from 0 to 1.")
+    shares = {
+        "--query-share": config.embed.query_share,
+        "--document-share": config.embed.document_share,
+        "distill.balance": config.distill.balance,
+        "distill.language_balance": config.distill.language_balance,
+        "distill.source_share": config.distill.source_share,
+    }
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name} = {share}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
     if config.output.exists() and not config.output.is_dir():

@@ -18,6 +18,7 @@ from hub_tools.config import DistillConfig
 from hub_tools.embed import Embeddings
 from hub_tools.errors import UserError
 from hub_tools.models import NO_TRUST, Hardware, Trust, is_static, load_model, longest_input
+from hub_tools.processes import ALONE, Processes
 from hub_tools.progress import log
 from hub_tools.team import Team
 from hub_tools.trainer import Trainer
@@ -73,6 +74,7 @@ def distill(
     hardware: Hardware,
     seed: int,
     trust: Trust = NO_TRUST,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Train the clone on the teacher's vectors and save the student.
 
@@ -84,6 +86,7 @@ def distill(
         hardware: where to train.
         seed: of the order of the texts.
         trust: what the teacher's files may do.
+        processes: those that train together; the main one writes.
 
     Returns:
         The `distill` section of the report.
@@ -91,7 +94,7 @@ def distill(
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
     """
-    team = Team(hardware.device)
+    team = Team(hardware.device, processes)
     model = load_model(clone, device=str(team.device), trust=trust)
     longest = longest_input(model) or (None if is_static(model) else _LONGEST)
     log.info("  tokenizing")
@@ -126,18 +129,18 @@ def load_examples(
     label, source, is_target = [], [], []
     rows = 0
     for batch in embeddings.batches(split):
-        chosen = zip(*(column[::every] for column in batch[:3]), strict=True)
+        chosen = zip(*(column[::every] for column in batch[:4]), strict=True)
         both: list[str] = []
-        for row, (text, translation, origin) in enumerate(chosen, rows):
+        for row, (text, translation, origin, prompt) in enumerate(chosen, rows):
             own = [text] if translation is None else [text, translation]
-            both += own
+            both += [prompt + part for part in own]
             label += [row] * len(own)
             if translation is None:
                 source.append(-1 - languages.setdefault(origin, len(languages)))
             else:
                 source += [files.setdefault(origin, len(files))] * len(own)
             is_target += [False, True][: len(own)]
-        texts.add([embeddings.prompt + text for text in both])
+        texts.add(both)
         vectors.append(batch.vectors[::every])
         rows += len(vectors[-1])
     return Examples(

@@ -23,9 +23,9 @@ class _BarSafeHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def start_logging(file: Path | None = None) -> None:
-    """Send messages to stderr and, when given, append them with their time to a file."""
-    log.setLevel(logging.INFO)
+def start_logging(file: Path | None = None, *, quiet: bool = False) -> None:
+    """Send messages to stderr and, when given, append them with their time to a file; if quiet, errors alone."""
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
     close_logging()
     console = _BarSafeHandler()
@@ -44,7 +44,7 @@ def close_logging() -> None:
         handler.close()
 
 
-def bar(description: str, total: int | None, unit: str, done: int = 0, *, shown: bool = True) -> tqdm[Any]:
+def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
     """A progress bar with count, rate and time left; `done` is what an earlier run already did."""
     # Without a terminal a bar is a line in a file: one every ten seconds is enough.
     interval = 0.2 if sys.stderr.isatty() else 10.0
@@ -55,8 +55,8 @@ def bar(description: str, total: int | None, unit: str, done: int = 0, *, shown:
         initial=done,
         file=sys.stderr,
         mininterval=interval,
+        disable=not log.isEnabledFor(logging.INFO),
         leave=False,
-        disable=not shown,
     )
 
 

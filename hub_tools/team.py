@@ -1,9 +1,11 @@
-"""The processes that do one job together: one, unless `accelerate launch` started more."""
+"""What the processes of a training share: sums over all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from hub_tools.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,31 +13,32 @@ if TYPE_CHECKING:
 
 
 class Team:
-    """This process among those that were started together.
+    """The processes of a run, and where this one computes.
+
+    Args:
+        device: cpu, cuda or mps.
+        processes: those of the run.
 
     Attributes:
         size: how many there are.
         rank: which one this is.
-        device: where this one computes.
+        leads: whether this one writes the files.
+        device: of this process.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, processes: Processes = ALONE) -> None:
         import torch
         from accelerate import PartialState
 
-        self._state = PartialState(cpu=device == "cpu")
-        self.size: int = self._state.num_processes
-        self.rank: int = self._state.process_index
-        self.device: torch.device = self._state.device if self.size > 1 else torch.device(device)
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes the files."""
-        return self.rank == 0
+        self.size, self.rank, self.leads = processes.count, processes.index, processes.is_main
+        self.device: torch.device = PartialState().device if self.size > 1 else torch.device(device)
 
     def wait(self) -> None:
         """Go on when all have come here."""
-        self._state.wait_for_everyone()
+        if self.size > 1:
+            from torch import distributed
+
+            distributed.barrier()
 
     def add(self, tensor: Tensor) -> Tensor:
         """The sum of all processes' tensors, in place."""

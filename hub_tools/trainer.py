@@ -112,7 +112,7 @@ class Trainer:
         begun, spent = time.monotonic(), self.seconds
         with (
             board(folder, self.step) as record,
-            bar("steps", self.total, " steps", done=self.step, shown=self.team.leads) as progress,
+            bar("steps", self.total, " steps", done=self.step) as progress,
         ):
             losses = []
             for batch in self._batches():

@@ -183,6 +183,8 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
         key = name.removeprefix("--").replace("-", "_")
         if key in ("corpus", "parallel", "sts"):
             options[key] = (*(options[key] or ()), value)
+        elif key == "matryoshka":
+            options[key] = tuple(map(int, value.split(",")))
         elif key == "config":
             options["config_file"] = value
         else:

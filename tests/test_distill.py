@@ -37,9 +37,7 @@ def test_languages_are_drawn_by_their_size_where_that_is_asked_for() -> None:
     source = np.repeat([-1, -2, 0], [50, 10, 4])
     empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(64, np.int64), pad_id=0)
     zeros = np.zeros(64, np.int64)
-    data = Examples(
-        texts=empty, label=zeros, vectors=np.empty((0, 0), np.float16), source=source, is_target=zeros == 0
-    )
+    data = Examples(texts=empty, label=zeros, vectors=np.empty((0, 0), np.float16), source=source, is_target=zeros == 0)
     assert set(data.repeats(0.5, 0.5)) == {1.0}
     assert set(data.repeats(0.5, 0.5, 0.5)[50:60]) == {5**0.5}
     assert set(data.repeats(0.5, 0.5, 0.0)[50:60]) == {5.0}

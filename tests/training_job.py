@@ -1,7 +1,7 @@
 """A small training as a program, for tests that kill it or start several of it.
 
-    python -m tests.training_job kill MODEL OUT MOMENT...     one child after the other, each killed at its moment
-    accelerate launch ... tests/training_job.py train MODEL OUT OPTIONS...     OPTIONS: config as JSON, a training each
+python -m tests.training_job kill MODEL OUT MOMENT...     one child after the other, each killed at its moment
+accelerate launch ... tests/training_job.py train MODEL OUT OPTIONS...     OPTIONS: config as JSON, a training each
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hub_tools.batches import TokenizedTexts
 from hub_tools.config import DistillConfig
 from hub_tools.distill import Examples
 from hub_tools.models import Hardware, load_model, longest_input
+from hub_tools.processes import join_processes
 from hub_tools.team import Team
 from hub_tools.trainer import Trainer
 
@@ -46,7 +47,7 @@ def examples(count: int, dim: int = 32, vocabulary: int = 2000) -> Examples:
 def trainer(model: Path, out: Path, **options: Any) -> Trainer:
     """A training of a few steps on the CPU."""
     config = DistillConfig(**{**CONFIG, **options})
-    team = Team("cpu")
+    team = Team("cpu", join_processes("cpu"))
     loaded = load_model(model, device="cpu")
     data = examples(60)
     return Trainer(loaded, data, data, out, config, hardware=CPU, seed=3, team=team)
@@ -72,7 +73,7 @@ def dying(model: Path, out: Path, moment: str) -> None:
 
     def at(word: str, owner: Any, method: str) -> Any:
         original = getattr(owner, method)
-        deadly = lambda *args, **kwargs: die() if job.step == int(number) else original(*args, **kwargs)  
+        deadly = lambda *args, **kwargs: die() if job.step == int(number) else original(*args, **kwargs)
         return patch.object(owner, method, deadly if name == word else original)
 
     with (
