@@ -405,5 +405,7 @@ def _checkpointed_layers(model: SentenceTransformer) -> list[Any]:
     layers = [part for part in inside.modules() if isinstance(part, GradientCheckpointingLayer)]
     if not layers or not getattr(inside, "supports_gradient_checkpointing", False):
         raise UserError(f"--gradient-checkpointing: {type(inside).__name__} does not know it. Leave the option out.")
-    inside.gradient_checkpointing_enable()
+    # transformers 6 knows it by the first name alone, early versions of 5 by the second.
+    new = hasattr(inside, "activation_checkpointing_enable")
+    (inside.activation_checkpointing_enable if new else inside.gradient_checkpointing_enable)()
     return layers

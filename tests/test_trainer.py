@@ -95,7 +95,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_nothing_else(
     monkeypatch.setattr("hub_tools.progress.log.propagate", True)
     job.train()
     assert len([size for size in sizes if size > 100]) == 2  # 256 -> 128 -> 64, once and for all
-    assert "out of memory in step 1: from now on 60 tokens at a time" in caplog.text
+    assert "out of memory in step 1: from now on 64 tokens at a time" in caplog.text
     assert distance(whole, last_weights(tmp_path / "short")) < 2e-4
 
 
@@ -139,7 +139,7 @@ def test_weights_that_are_not_finite_name_the_step(tiny_teacher: Path, tmp_path:
     job = trainer(tiny_teacher, tmp_path)
     with torch.no_grad():
         token_rows(job.model)[:] = torch.nan
-    with pytest.raises(UserError, match="not finite in step 1 with [0-9]+ texts, among them '"):
+    with pytest.raises(UserError, match=r"not finite in step 1 with [0-9]+ texts, among them '"):
         job.train()
 
 
@@ -233,7 +233,7 @@ def test_only_the_last_checkpoint_is_kept(tiny_teacher: Path, tmp_path: Path) ->
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tiny_teacher: Path, tmp_path: Path) -> None:
     whole = run(sys.executable, "-m", "tests.training_job", "kill", str(tiny_teacher), str(tmp_path / "whole"), "never")
     assert whole.split() == ["never", "0"]
-    moments = ["step:0", "step:1", "step:2", "best:2", "rename:4", "step:3", "step:5", "rename:6", "never"]
+    moments = ["step:0", "step:1", "best:2", "step:3", "rename:4", "step:5", "never"]
     said = run(sys.executable, "-m", "tests.training_job", "kill", str(tiny_teacher), str(tmp_path / "cut"), *moments)
     assert said.split() == [word for moment in moments for word in (moment, "0" if moment == "never" else "-9")]
     for name in ("model.safetensors", "checkpoint/weights.safetensors", "best/weights.safetensors"):
@@ -259,9 +259,9 @@ def test_two_processes_give_the_student_of_one(tiny_teacher: Path, tmp_path: Pat
 def test_tensorboard_is_written_step_by_step(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Writer:
-        seen: list[tuple[str, int]] = []
+    seen: list[tuple[str, int]] = []
 
+    class Writer:
         def __init__(self, folder: str, purge_step: int) -> None:
             assert (folder, purge_step) == (str(tmp_path / "tensorboard"), 1)
 
@@ -273,12 +273,12 @@ def test_tensorboard_is_written_step_by_step(
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             assert np.isfinite(value)
-            self.seen.append((name, step))
+            seen.append((name, step))
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     trainer(tiny_teacher, tmp_path, tensorboard=True).train()
-    assert [step for name, step in Writer.seen if name == "loss"] == [1, 2, 3, 4, 5, 6]
-    assert [step for name, step in Writer.seen if name == "cosine"] == [2, 4, 6]
+    assert [step for name, step in seen if name == "loss"] == [1, 2, 3, 4, 5, 6]
+    assert [step for name, step in seen if name == "cosine"] == [2, 4, 6]
 
 
 def test_tensorboard_that_is_missing_is_said(

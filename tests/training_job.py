@@ -6,6 +6,7 @@ accelerate launch ... tests/training_job.py train MODEL OUT OPTIONS...     OPTIO
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -73,7 +74,10 @@ def dying(model: Path, out: Path, moment: str) -> None:
 
     def at(word: str, owner: Any, method: str) -> Any:
         original = getattr(owner, method)
-        deadly = lambda *args, **kwargs: die() if job.step == int(number) else original(*args, **kwargs)
+
+        def deadly(*args: Any, **kwargs: Any) -> Any:
+            return die() if job.step == int(number) else original(*args, **kwargs)
+
         return patch.object(owner, method, deadly if name == word else original)
 
     with (
@@ -86,13 +90,15 @@ def dying(model: Path, out: Path, moment: str) -> None:
 
 
 def kill(model: Path, out: Path, moments: list[str]) -> None:
-    """Start a child for each moment; forked, because to import torch takes longer than to train."""
+    """Start a child for each moment; forked, because imports take longer than training."""
+    for name in ("sentence_transformers.sentence_transformer.modules", "transformers.models.bert.modeling_bert"):
+        importlib.import_module(name)
     for moment in moments:
         child = os.fork()
         if child == 0:
             dying(model, out, moment)
             os._exit(0)
-        print(moment, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        sys.stdout.write(f"{moment} {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
 
 
 if __name__ == "__main__":
