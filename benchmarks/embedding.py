@@ -173,7 +173,7 @@ def document(found: dict[str, Any], stage: dict[Any, Any]) -> None:
             f"| `SentenceTransformer.encode`, its defaults | {rate['encode']:.0f} |",
             f"| the embed stage | {rate['embed']:.0f} |",
             "",
-            f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; the goal is {GOAL}). "
+            f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; goal: {GOAL}). "
             f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}.",
             "",
             f"Peak memory of the whole stage with static embeddings: {few['peak_mib']:,.0f} MiB for {FEW:,} rows, "
