@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 # How long the others wait for what one process does alone: longer than any stage takes.
 _PATIENCE = timedelta(days=7)
+_MOMENT = 20.0
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class Processes:
         finally:
             broadcast_object_list(shared)
         if not shared[1]:
+            time.sleep(_MOMENT)  # the main process shall say why before a launcher ends them all
             sys.exit(1)
         result: T = shared[0]
         return result
@@ -68,7 +71,10 @@ def join_processes(device: str) -> Processes:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
+    import torch
     from accelerate import PartialState
 
-    state = PartialState(cpu=device == "cpu", timeout=_PATIENCE)
+    # accelerate joins processes on CPUs only when it is told that they are to be used.
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
     return Processes(index=state.process_index, count=state.num_processes)

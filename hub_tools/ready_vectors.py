@@ -51,6 +51,11 @@ class ReadyVectors:
     embedding_column: str
     identity: Any
 
+    @property
+    def repo(self) -> str:
+        """The id on the Hub, without a revision."""
+        return self.name.partition("@")[0]
+
 
 def find_vectors(config: EmbedConfig) -> ReadyVectors:
     """Find the dataset that --embeddings names.
@@ -119,7 +124,7 @@ def take_vectors(
         **student.made,
         **{key: (theirs or {}).get(key) for key in of_the_teacher},
         **({key: theirs[key] for key in ("prompts", "default_prompt_name")} if theirs else {}),
-        "taken_from": {"name": ready.name.partition("@")[0], "revision": ready.revision},
+        "taken_from": {"name": ready.path.name if ready.path else ready.repo, "revision": ready.revision},
     }
     summary = write_manifest(out, made)
     return {**summary, "rows_per_second": None, "teacher_bitext_accuracy": None, "left_out": []}
@@ -145,9 +150,7 @@ def _manifest(ready: ReadyVectors) -> dict[str, Any] | None:
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        file = Path(
-            hf_hub_download(ready.name.partition("@")[0], _MANIFEST, repo_type="dataset", revision=ready.revision)
-        )
+        file = Path(hf_hub_download(ready.repo, _MANIFEST, repo_type="dataset", revision=ready.revision))
     except EntryNotFoundError:
         return None
     except Exception as error:
@@ -201,7 +204,7 @@ def _open(ready: ReadyVectors) -> dict[str, Callable[[], Iterator[pa.Table]]]:
         elif ready.path is not None:
             found = load_dataset(str(ready.path), streaming=True)
         else:
-            found = load_dataset(ready.name.partition("@")[0], streaming=True, revision=ready.revision)
+            found = load_dataset(ready.repo, streaming=True, revision=ready.revision)
     except Exception as error:
         raise _unreadable(ready, error) from error
 

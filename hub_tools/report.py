@@ -218,7 +218,9 @@ def _what_was_done(report: Report) -> list[str]:
             for lang in embeddings["left_out"]
         )
         lines.append(
-            f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}.{left_out}"
+            f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}"
+            + (f", taken from {taken['name']}" if (taken := embeddings.get("taken_from")) else "")
+            + f".{left_out}"
         )
     if distill:
         lines.append(

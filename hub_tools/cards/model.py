@@ -203,9 +203,18 @@ def _training(report: Report) -> str:
         ["seed", str(report["config"]["seed"])],
         ["hardware", f"{distill['device']}, {distill['precision']} arithmetic, fp32 weights"],
         ["time", f"{distill['minutes']:g} minutes, {distill['tokens_per_second']:,.0f} tokens per second"],
-        ["teacher's vectors", f"{embeddings['rows']:,} of {embeddings['dim']} {embeddings['dtype']}"],
+        ["teacher's vectors", f"{embeddings['rows']:,} of {embeddings['dim']} {embeddings['dtype']}{_taken(report)}"],
     ]
     return "\n".join(markdown_table(rows, numbers=False))
+
+
+def _taken(report: Report) -> str:
+    """Whose vectors they are, if the run did not compute them."""
+    taken = report["embeddings"].get("taken_from")
+    if not taken:
+        return ""
+    commit = f" at {code(taken['revision'])}" if taken["revision"] else ""
+    return f", taken from {code(taken['name'])}{commit}"
 
 
 def _limits(report: Report) -> str:
