@@ -40,7 +40,7 @@ def explain(error: BaseException) -> str | None:
         return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
     if is_out_of_memory(error):
         return (
-            "Out of memory. Lower --batch-tokens (now the memory of a step) or --limit (texts per language), "
+            "Out of memory. Lower --micro-tokens (what training computes at once) or --limit (texts per language), "
             "then run the same command again: finished stages are kept."
         )
     return None

@@ -48,11 +48,17 @@ class Team:
             distributed.all_reduce(tensor)
         return tensor
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+    def total(self, value: float) -> float:
+        """The sum of all processes' numbers."""
+        if self.size == 1:
+            return value
         import torch
 
-        return bool(self.add(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
+        return float(self.add(torch.tensor(value, dtype=torch.float64, device=self.device)))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return self.total(flag) > 0
 
     def add_gradients(self, parameters: Iterable[Parameter]) -> None:
         """Sum the gradients of all processes, so that each has those of the whole batch."""
@@ -65,5 +71,5 @@ class Team:
             if parameter.grad is None:  # its part of the batch was empty, or the model does not use it
                 parameter.grad = torch.zeros_like(parameter)
         flat = self.add(torch.cat([p.grad.flatten() for p in learning if p.grad is not None]))
-        for parameter, summed in zip(learning, flat.split([p.numel() for p in learning]), strict=True):
+        for parameter, summed in zip(learning, torch.split(flat, [p.numel() for p in learning]), strict=True):
             parameter.grad = summed.view_as(parameter)

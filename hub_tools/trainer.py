@@ -146,8 +146,8 @@ class Trainer:
         first = self.config.rows_steps
         if step < first:
             return (self.config.rows_rate or self.rate) * share_of_peak(step, first, self.config), 0.0
-        rate = self.rate * share_of_peak(step - first, self.total - first, self.config)
-        return rate, rate * self.config.backbone_share
+        share = share_of_peak(step - first, self.total - first, self.config)
+        return self.rate * share, self.rate * self.config.backbone_share * share
 
     def _take_step(self, batch: _Rows) -> float:
         """Move the weights once; the loss of the batch before that."""
@@ -160,7 +160,7 @@ class Trainer:
         wanted = self._wanted(self.data, batch)
         while (own := self._gradients(batch, wanted)) is None:
             self._halve(batch)
-        loss = float(self.team.add(torch.tensor(own, dtype=torch.float64)))
+        loss = self.team.total(own)
         self.team.add_gradients(self.model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if not math.isfinite(loss) or not math.isfinite(float(norm)):
@@ -342,7 +342,7 @@ class Trainer:
             with torch.inference_mode():
                 found = self._forward(self.heldout, batch, training=False)
             total += float(torch.nn.functional.cosine_similarity(found, self._wanted(self.heldout, batch)).sum())
-        return float(self.team.add(torch.tensor(total, dtype=torch.float64))) / max(len(self.heldout.label), 1)
+        return self.team.total(total) / max(len(self.heldout.label), 1)
 
     def _resume(self) -> None:
         if self.team.leads:
