@@ -92,7 +92,7 @@ class Trainer:
         _check_options(config, self.total, data.vectors.shape[1])
         rows = token_rows(model)
         self.rate = config.learning_rate or _BASE_RATE * _BASE_HIDDEN / rows.shape[1]
-        self.rest = [parameter for parameter in model.parameters() if parameter is not rows]
+        self.rest = [part for part in model.parameters() if part is not rows and part.requires_grad]
         groups = [{"params": [rows]}, {"params": self.rest}]
         self.optimizer = torch.optim.AdamW(groups, lr=self.rate, weight_decay=0.0, fused=hardware.device != "mps")
         # Layers that are computed again in the backward pass instead of being kept.
