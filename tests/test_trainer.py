@@ -229,6 +229,28 @@ def test_only_the_last_checkpoint_is_kept(tiny_teacher: Path, tmp_path: Path) ->
     assert json.loads((tmp_path / "checkpoint" / "training.json").read_text())["step"] == STEPS
 
 
+def test_a_replacement_that_was_cut_off_leaves_the_old_state(
+    tiny_teacher: Path, tmp_path: Path, plain: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = trainer(tiny_teacher, tmp_path)
+    rename = Path.rename
+
+    def cut_off(path: Path, target: Path) -> Path:
+        if job.step == 4 and path.name == "checkpoint.new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            job.train()
+    assert not (tmp_path / "checkpoint").exists()
+    again = trainer(tiny_teacher, tmp_path)
+    again._resume()
+    assert again.step == 2
+    assert distance(plain, trained(tiny_teacher, tmp_path)) == 0
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tiny_teacher: Path, tmp_path: Path) -> None:
     whole = run(sys.executable, "-m", "tests.training_job", "kill", str(tiny_teacher), str(tmp_path / "whole"), "never")
@@ -246,7 +268,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tiny_teacher: Path, tm
 def test_two_processes_give_the_student_of_one(tiny_teacher: Path, tmp_path: Path, plain: Weights) -> None:
     kinds: list[dict[str, Any]] = [{}, {"loss": "relational", "matryoshka": [32, 8], "micro_tokens": 64}]
     run(
-        *(sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"),
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
         *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
         *("tests/training_job.py", "train", str(tiny_teacher), str(tmp_path / "two")),
         *map(json.dumps, kinds),
