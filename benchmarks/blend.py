@@ -75,7 +75,7 @@ def main() -> None:
         "|---|---:|---:|---:|---:|",
         *(line for run in args.runs for line in measure(run, tables)),
     ]
-    write_section("results.md", "blend", "\n".join(lines))
+    write_section("results.md", "blend", lines)
 
 
 if __name__ == "__main__":

@@ -99,17 +99,15 @@ def document(found: dict[str, Any]) -> None:
     """Write the section."""
     times = found["peak_gib"] / found["size_gib"]
     kinds = ", ".join(f"{found[kind]:,} {kind}" for kind in ("exact", "composed", "byte", "fallback"))
-    body = "\n".join(
-        [
-            f"Written by `python -m benchmarks.clone --tokenizer DIR` on {time.strftime('%Y-%m-%d')}; two CPU cores,",
-            "with other work on the machine at the same time.",
-            "",
-            f"A teacher of EmbeddingGemma's shape and size ({found['size_gib']:.2f} GiB in fp32, 262,144 tokens) with "
-            f"{STUDENT:,} tokens ({kinds}):",
-            f"{found['seconds']:.0f} seconds on the clock, {found['cpu_seconds']:.0f} of a core; "
-            f"peak {found['peak_gib']:.2f} GiB, {times:.2f} times the teacher's size.",
-        ]
-    )
+    body = [
+        f"Written by `python -m benchmarks.clone --tokenizer DIR` on {time.strftime('%Y-%m-%d')}; two CPU cores,",
+        "with other work on the machine at the same time.",
+        "",
+        f"A teacher of EmbeddingGemma's shape and size ({found['size_gib']:.2f} GiB in fp32, 262,144 tokens) with "
+        f"{STUDENT:,} tokens ({kinds}):",
+        f"{found['seconds']:.0f} seconds on the clock, {found['cpu_seconds']:.0f} of a core; "
+        f"peak {found['peak_gib']:.2f} GiB, {times:.2f} times the teacher's size.",
+    ]
     write_section("performance.md", "clone", body)
 
 

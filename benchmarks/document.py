@@ -12,17 +12,18 @@ def read_section(document: str, name: str) -> str:
     return _split(document, name)[1].strip()
 
 
-def write_section(document: str, name: str, text: str) -> None:
+def write_section(document: str, name: str, lines: list[str]) -> None:
     """Replace what stands between the marks of a name.
 
     Args:
         document: file in docs/.
         name: of the section.
-        text: Markdown.
+        lines: Markdown.
     """
     before, _, after = _split(document, name)
     begin, end = _marks(name)
-    (DOCS / document).write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+    body = "\n".join(lines).strip()
+    (DOCS / document).write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
 
 
 def _marks(name: str) -> tuple[str, str]:
@@ -36,3 +37,9 @@ def _split(document: str, name: str) -> tuple[str, str, str]:
     if not begin or not end:
         raise SystemExit(f"docs/{document} has no section {name!r}.")
     return before, section, after
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Rows as a Markdown table; the first is its head, all columns but the first stand on the right."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]

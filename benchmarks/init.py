@@ -190,7 +190,7 @@ def section(work: Path, data: Path) -> list[str]:
 
 def document(work: Path, data: Path) -> None:
     """Write the section."""
-    write_section("results.md", "init", "\n".join(section(work, data)))
+    write_section("results.md", "init", section(work, data))
 
 
 def main() -> None:

@@ -175,7 +175,7 @@ def main() -> None:
             text += section(title, shown.replace(str(args.output), "runs"), measure(args.data, output))
         else:
             text += earlier(title, old)
-    write_section("results.md", "results", "\n".join(text))
+    write_section("results.md", "results", text)
 
 
 def earlier(title: str, old: str) -> list[str]:

@@ -159,21 +159,19 @@ def document(found: dict[str, Any], clients: int, load: float) -> None:
     prepared = found["prepared"]
     recall = ", ".join(f"{name} {own['recall']:.1%}" for name, own in prepared.items())
     seconds = ", ".join(f"{name} {own['index_seconds']:.0f} s" for name, own in prepared.items())
-    body = "\n".join(
-        [
-            f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores, load",
-            f"average {load:.1f} before the start{', from other work on the machine' if load > 1 else ''}.",
-            "",
-            *rows,
-            "",
-            f"The page opened in {found['opened']:.1f} s. An index of 100,000 x {found['dimension']} vectors (IVF)",
-            f"was made in: {seconds}; of the exact ten best it finds: {recall}.",
-            "",
-            "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise.",
-            "Search alone is the index; a whole call has the queue, two encodings, two searches and the way to it.",
-            "",
-        ]
-    )
+    body = [
+        f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores, load",
+        f"average {load:.1f} before the start{', from other work on the machine' if load > 1 else ''}.",
+        "",
+        *rows,
+        "",
+        f"The page opened in {found['opened']:.1f} s. An index of 100,000 x {found['dimension']} vectors (IVF)",
+        f"was made in: {seconds}; of the exact ten best it finds: {recall}.",
+        "",
+        "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise.",
+        "Search alone is the index; a whole call has the queue, two encodings, two searches and the way to it.",
+        "",
+    ]
     write_section("performance.md", "space", body)
 
 

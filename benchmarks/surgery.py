@@ -280,7 +280,7 @@ def document(work: Path) -> None:
     if "identity" in found:
         counts = ", ".join(f"{name} {count}" for name, count in found["identity"].items())
         text.append(f"Lines of all the text with other ids when the teacher's own vocabulary is asked for: {counts}.\n")
-    write_section("performance.md", "surgery", "\n".join(text))
+    write_section("performance.md", "surgery", text)
 
 
 def main() -> None:

@@ -41,20 +41,26 @@ class TokenizedTexts:
     class Builder:
         """Collects texts batch by batch."""
 
-        def __init__(self, tokenizer_file: Path, max_tokens: int) -> None:
+        def __init__(self, tokenizer_file: Path, max_tokens: int | None) -> None:
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_file.parent), local_files_only=True)
             self._backend = tokenizer.backend_tokenizer
             self._backend.no_padding()
-            self._backend.enable_truncation(max_tokens)
+            # Static embeddings read any length, and no special tokens.
+            self._template = max_tokens is not None
+            if max_tokens is None:
+                self._backend.no_truncation()
+            else:
+                self._backend.enable_truncation(max_tokens)
             self._pad_id = int(tokenizer.pad_token_id or 0)
             self._parts: list[NDArray[np.int32]] = []
             self._lengths: list[int] = []
 
         def add(self, texts: list[str]) -> None:
             """Tokenize texts with the template's special tokens, cut to the longest input."""
-            encoded = [e.ids for e in self._backend.encode_batch_fast(texts)]
+            found = self._backend.encode_batch_fast(texts, add_special_tokens=self._template)
+            encoded = [e.ids for e in found]
             self._lengths += map(len, encoded)
             self._parts.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
 
@@ -84,19 +90,42 @@ def epoch_batches(
     if repeats is not None:
         times = np.floor(repeats + random.random(len(repeats))).astype(np.int64)
         order = random.permutation(np.repeat(np.arange(len(lengths)), times))
-    padded = -(-lengths // _ROUND_TO) * _ROUND_TO
+    padded = _padded(lengths)
     window_ends = np.cumsum(padded[order]) // (batch_tokens * _WINDOW_BATCHES)
     batches: list[NDArray[np.int64]] = []
     for window in np.split(order, np.flatnonzero(np.diff(window_ends)) + 1):
         by_length = window[np.argsort(padded[window], kind="stable")]
-        start = 0
-        while start < len(by_length):
-            # The longest row decides the padding: take as many as fit under it.
-            widths = padded[by_length[start:]] * np.arange(1, len(by_length) - start + 1)
-            count = max(1, int(np.searchsorted(widths, batch_tokens, side="right")))
-            batches.append(by_length[start : start + count])
-            start += count
+        batches += [by_length[group] for group in split_rows(lengths[by_length], batch_tokens)]
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def split_rows(lengths: NDArray[np.int64], most_tokens: int) -> list[slice]:
+    """Split texts that are sorted by padded length into groups of at most so many padded tokens.
+
+    Args:
+        lengths: tokens of each text, shape (texts,).
+        most_tokens: rows times padded length of a group; a longer text is a group of its own.
+    """
+    padded = _padded(lengths)
+    groups: list[slice] = []
+    start = 0
+    while start < len(padded):
+        # The longest row decides the padding: take as many as fit under it.
+        widths = padded[start:] * np.arange(1, len(padded) - start + 1)
+        count = max(1, int(np.searchsorted(widths, most_tokens, side="right")))
+        groups.append(slice(start, start + count))
+        start += count
+    return groups
+
+
+def padded_tokens(lengths: NDArray[np.int64]) -> int:
+    """Tokens of a batch of these texts, padding included."""
+    return int(len(lengths) * _padded(lengths).max())
+
+
+def _padded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    rounded: NDArray[np.int64] = -(-lengths // _ROUND_TO) * _ROUND_TO
+    return rounded
 
 
 def pad(texts: list[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -108,3 +137,9 @@ def pad(texts: list[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64],
         ids[row, : len(text)] = text
         mask[row, : len(text)] = 1
     return ids, mask
+
+
+def join(texts: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids of all texts one after the other, shape (tokens,), and where each begins, shape (texts,), int64."""
+    starts = np.cumsum([0, *map(len, texts[:-1])], dtype=np.int64)
+    return np.concatenate(texts).astype(np.int64), starts

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 import click
 
-from hub_tools.config import Init, RunConfig, build, read_toml, short_name
+from hub_tools.config import Init, Loss, RunConfig, Schedule, VectorType, build, read_toml, short_name
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
@@ -32,15 +32,46 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "keep_normalizer": ("tokenizer", "keep_normalizer"),
     "init": ("clone", "init"),
     "distill_limit": ("embed", "distill_limit"),
+    "query_share": ("embed", "query_share"),
+    "document_share": ("embed", "document_share"),
+    "embedding_dtype": ("embed", "dtype"),
+    "embeddings": ("embed", "use"),
+    "text_column": ("embed", "text_column"),
+    "embedding_column": ("embed", "embedding_column"),
     "steps": ("distill", "steps"),
     "epochs": ("distill", "epochs"),
     "batch_tokens": ("distill", "batch_tokens"),
     "learning_rate": ("distill", "learning_rate"),
+    "loss": ("distill", "loss"),
+    "matryoshka": ("distill", "matryoshka"),
+    "rows_steps": ("distill", "rows_steps"),
+    "rows_rate": ("distill", "rows_rate"),
+    "schedule": ("distill", "schedule"),
+    "micro_tokens": ("distill", "micro_tokens"),
+    "dropout": ("distill", "dropout"),
+    "gradient_checkpointing": ("distill", "gradient_checkpointing"),
+    "compile": ("distill", "compile"),
+    "tensorboard": ("distill", "tensorboard"),
     "sts": ("evaluate", "sts"),
     "push_to_hub": ("publish", "namespace"),
     "private": ("publish", "private"),
     "name": ("publish", "name"),
 }
+
+
+class _Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        if not all(part.strip().isdecimal() for part in value.split(",")):
+            self.fail(f"{value!r}; expected whole numbers with commas between them, e.g. 384,256,128.", param, ctx)
+        return tuple(int(part) for part in value.split(","))
+
+
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 _ONE_OF_PRECISIONS = click.Choice(["auto", "fp32", "bf16", "fp16"])
 _CORPUS_HELP = (
@@ -48,6 +79,9 @@ _CORPUS_HELP = (
     "[default: Wikipedia from the Hub]"
 )
 _PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and target). Repeatable."
+_QUERY_HELP = "Share of the target's short texts that get the teacher's query prompt, if it has one. [default: 0.5]"
+_DOCUMENT_HELP = "Share of its long texts that get the document prompt. [default: 0.5]"
+_EMBEDDINGS_HELP = "Take the vectors of this dataset instead of computing the teacher's."
 _STS_HELP = "Similarity table to measure on (sentence1, sentence2, score). Repeatable."
 _OPTIONS = [
     click.option("--teacher", metavar="ID_OR_DIR", help="Sentence-embedding model: Hub id, id@revision or folder."),
@@ -63,10 +97,26 @@ _OPTIONS = [
     click.option("--keep-normalizer", is_flag=True, default=None, help="Even if it loses letters of the language."),
     click.option("--init", type=click.Choice(get_args(Init)), help="How new rows start. [default: align]"),
     click.option("--distill-limit", type=int, metavar="N", help="Monolingual texts per language to train on."),
+    click.option("--query-share", type=float, metavar="X", help=_QUERY_HELP),
+    click.option("--document-share", type=float, metavar="X", help=_DOCUMENT_HELP),
+    click.option("--embedding-dtype", type=click.Choice(get_args(VectorType)), help="[default: float16]"),
+    click.option("--embeddings", metavar="ID_OR_DIR", help=_EMBEDDINGS_HELP),
+    click.option("--text-column", metavar="NAME", help="Its column with the texts. [default: text]"),
+    click.option("--embedding-column", metavar="NAME", help="Its column with the vectors. [default: embedding]"),
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
     click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192]"),
     click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 1e-3 x 384 / hidden size]"),
+    click.option("--loss", type=click.Choice(get_args(Loss)), help="[default: cosine]"),
+    click.option("--matryoshka", type=_Numbers(), metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),
+    click.option("--schedule", type=click.Choice(get_args(Schedule)), help="How the rate falls. [default: cosine]"),
+    click.option("--rows-steps", type=int, metavar="N", help="First steps, with the token embeddings alone."),
+    click.option("--rows-rate", type=float, metavar="X", help="Their peak rate in these. [default: --learning-rate]"),
+    click.option("--micro-tokens", type=int, metavar="N", help="Tokens in memory at once. [default: a whole step]"),
+    click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, more time."),
+    click.option("--compile", is_flag=True, default=None, help="torch.compile; needs a C++ compiler."),
+    click.option("--dropout", is_flag=True, default=None, help="Train with the teacher's dropout."),
+    click.option("--tensorboard", is_flag=True, default=None, help="Write student/tensorboard; needs tensorboard."),
     click.option("--sts", multiple=True, metavar="FILE", help=_STS_HELP),
     click.option("--device", type=_ONE_OF_DEVICES, help="[default: auto]"),
     click.option("--precision", type=_ONE_OF_PRECISIONS, help="[default: auto]"),

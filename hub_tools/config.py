@@ -15,7 +15,10 @@ from hub_tools.languages import check_language
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # fp16 is understood only to be refused with the reason.
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Loss = Literal["cosine", "relational", "mse"]
+Schedule = Literal["cosine", "linear"]
 Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
+VectorType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +69,27 @@ class CloneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
-    """Which texts the teacher embeds.
+    """Which texts the teacher embeds, or which vectors are taken instead.
 
     Attributes:
         distill_limit: at most this many monolingual texts per language are embedded and trained on;
             None means all of the corpus. Parallel pairs are always taken.
+        query_share: where the teacher has prompts, the share of the target language's short texts (no longer than
+            the median) that are embedded as queries; the others are embedded as `encode` does.
+        document_share: likewise, the share of its long texts that are embedded as documents.
+        dtype: of the stored vectors.
+        use: a dataset with vectors (folder or Hub id) to take instead of computing them.
+        text_column: its column with the texts.
+        embedding_column: its column with the vectors.
     """
 
     distill_limit: int | None = None
+    query_share: float = 0.5
+    document_share: float = 0.5
+    dtype: VectorType = "float16"
+    use: str | None = None
+    text_column: str = "text"
+    embedding_column: str = "embedding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +102,14 @@ class DistillConfig:
         batch_tokens: tokens of a step, padding included.
         learning_rate: peak learning rate of the token embeddings; None means 1e-3 scaled by 384 / hidden size.
         backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
-        relational: weight of the similarity loss beside the cosine loss. It helped similarity tasks with 100,000
+        loss: 1 - cosine to the teacher's vector; `relational`, that and how differently the batch is arranged; or
+            `mse`, the mean squared difference.
+        similarity_weight: of the second part of the relational loss. It helped similarity tasks with 100,000
             pairs and cost held-out cosine; with little text it does harm (docs/results.md).
+        matryoshka: lengths of leading parts of the vector, the whole among them; the loss is the mean over them.
+        rows_steps: in so many steps at the start only the token embeddings learn.
+        rows_rate: their peak learning rate in these steps; None means the same as afterwards.
+        language_balance: a language of n monolingual texts weighs as n ** language_balance.
         balance: a parallel file of n pairs weighs as n ** balance: 1 takes files as they are, 0 all alike. A small
             file from the field that the student is for should not drown in a large one.
         source_share: share of the pairs whose source side is trained too, anew each epoch. The student begins with
@@ -95,7 +117,13 @@ class DistillConfig:
         blend: share of the clone's weights in the student's afterwards, token embeddings left out (Wortsman et al.
             2022, "Robust fine-tuning of zero-shot models"). It keeps what the teacher knew (figures: docs/results.md).
         warmup: share of the steps with a rising learning rate.
+        schedule: how the learning rate falls to 0 after that.
         clip: largest gradient norm.
+        micro_tokens: tokens in memory at once; a step of more is computed in parts. None means all of a step.
+        dropout: train with the dropout that the teacher's configuration names. The goal is exact: it only blurs it.
+        gradient_checkpointing: compute layers again in the backward pass instead of keeping what they computed.
+        compile: let torch.compile make kernels for the model; needs a C++ compiler.
+        tensorboard: write the course of the training into student/tensorboard.
         eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
     """
 
@@ -104,13 +132,24 @@ class DistillConfig:
     batch_tokens: int = 8192
     learning_rate: float | None = None
     backbone_share: float = 0.4
-    relational: float = 0.0
+    loss: Loss = "cosine"
+    similarity_weight: float = 200.0
+    matryoshka: tuple[int, ...] = ()
+    rows_steps: int = 0
+    rows_rate: float | None = None
+    language_balance: float = 1.0
     balance: float = 0.5
     source_share: float = 0.5
     blend: float = 0.5
     warmup: float = 0.05
+    schedule: Schedule = "cosine"
     clip: float = 1.0
     eval_every: int = 50
+    micro_tokens: int | None = None
+    dropout: bool = False
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +296,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in args
     if origin is tuple:
-        return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        return isinstance(value, list | tuple) and all(_fits(v, args[0]) for v in value)
     if args:  # a union with None
         return any(_fits(value, arg) for arg in args)
     if hint is float:
@@ -302,23 +341,38 @@ def _check_ranges(config: RunConfig) -> None:
         "--batch-tokens": config.distill.batch_tokens,
         "--learning-rate": config.distill.learning_rate,
         "distill.backbone_share": config.distill.backbone_share,
+        "--micro-tokens": config.distill.micro_tokens,
+        "--rows-rate": config.distill.rows_rate,
+        "--matryoshka": min(config.distill.matryoshka, default=None),
         "distill.clip": config.distill.clip,
         "distill.eval_every": config.distill.eval_every,
     }
     for name, value in positive.items():
         if value is not None and value < (0 if name in ("--distill-limit", "--learn") else 1e-12):
             raise UsageError(f"{name} = {value} is too small; expected a number above 0.")
-    if config.distill.relational < 0:
-        raise UsageError(f"distill.relational = {config.distill.relational}; expected 0 or more.")
+    for name, least in {
+        "--rows-steps": config.distill.rows_steps,
+        "distill.similarity_weight": config.distill.similarity_weight,
+    }.items():
+        if least < 0:
+            raise UsageError(f"{name} = {least}; expected 0 or more.")
     size, keep, learn = config.tokenizer.vocab_size, config.tokenizer.keep, config.tokenizer.learn
     if size is not None and keep is not None and learn is not None and keep + learn != size:
         raise UsageError(
             f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
             "Leave one of the three out."
         )
-    for name in ("balance", "source_share", "blend"):
-        if not 0 <= getattr(config.distill, name) <= 1:
-            raise UsageError(f"distill.{name} = {getattr(config.distill, name)}; expected a number from 0 to 1.")
+    shares = {
+        "--query-share": config.embed.query_share,
+        "--document-share": config.embed.document_share,
+        "distill.balance": config.distill.balance,
+        "distill.language_balance": config.distill.language_balance,
+        "distill.source_share": config.distill.source_share,
+        "distill.blend": config.distill.blend,
+    }
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name} = {share}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
     if config.output.exists() and not config.output.is_dir():

@@ -38,15 +38,16 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
         return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return (
-            "Out of memory. Lower --batch-tokens (now the memory of a step) or --limit (texts per language), "
+            "Out of memory. Lower --micro-tokens (what training computes at once) or --limit (texts per language), "
             "then run the same command again: finished stages are kept."
         )
     return None
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of a device, did not suffice."""
     if isinstance(error, MemoryError):
         return True
     text = str(error)

@@ -42,7 +42,8 @@ def check_remote(config: RunConfig) -> None:
     if config.publish.namespace is None:
         raise UsageError("A job's machine is gone when it ends: give --push-to-hub NAMESPACE, where its results go.")
     repo_ids(config)
-    folders = [name for name in (config.teacher, config.tokenizer.use) if name and Path(name).expanduser().exists()]
+    models = (config.teacher, config.tokenizer.use, config.embed.use)
+    folders = [name for name in models if name and Path(name).expanduser().exists()]
     files = [name for name in config.corpus.sources if is_path(name)]
     files += [*config.corpus.parallel, *config.evaluate.sts]
     # Single files are sent along by `hf`; it knows nothing of folders and patterns.

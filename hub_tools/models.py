@@ -95,6 +95,13 @@ def backbone(model: SentenceTransformer) -> Any:
     return getattr(model[0], "auto_model", model[0])
 
 
+def is_static(model: SentenceTransformer) -> bool:
+    """Whether a vector is the mean of its tokens' rows, without a transformer (StaticEmbedding)."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(model[0], StaticEmbedding)
+
+
 def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
     """The input embeddings, one row for each token, shape (V, hidden)."""
     inside = backbone(model)

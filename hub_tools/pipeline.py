@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.config import RunConfig, config_values, to_toml
 from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
+from hub_tools.processes import ALONE, Processes, join_processes
 from hub_tools.progress import close_logging, log, start_logging
-from hub_tools.publish import REPOS, check_access, publish, repo_ids
+from hub_tools.publish import check_access, own_repos, publish, repo_ids
+from hub_tools.ready_vectors import find_vectors
 from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.teacher import Teacher, find_teacher
@@ -48,20 +50,23 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
     Raises:
         HubToolsError: something the user can mend.
     """
-    start_logging()
+    processes = join_processes(config.device)
+    start_logging(quiet=not processes.is_main)
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
         check_access(config)
-    job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"))
-    with RunFolder(config.output, to_toml(config), fresh=fresh) as folder:
-        start_logging(folder.root / "log.txt")
-        _remember_hardware(config, job.hardware)
+    job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), processes=processes)
+    with RunFolder(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
+        if processes.is_main:
+            start_logging(folder.root / "log.txt")
+            _remember_hardware(config, job.hardware)
         try:
-            results = {stage: getattr(job, stage)(folder) for stage in STAGES if stage in (*_NEEDS[last], last)}
-            report = job.report(folder, results)
+            wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
+            results = {stage: getattr(job, stage)(folder) for stage in wanted}
+            report = processes.from_main(lambda: job.report(folder, results))
         finally:
             close_logging()
-    if pushes:
+    if pushes and processes.is_main:
         start_logging()
         for url in publish(config.output, {}):
             log.info("%s", url)
@@ -71,11 +76,11 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
 class Job:
     """A configuration with everything that is found out before work begins. One method a stage."""
 
-    def __init__(self, config: RunConfig, *, tokenizer_only: bool = False) -> None:
+    def __init__(self, config: RunConfig, *, tokenizer_only: bool = False, processes: Processes = ALONE) -> None:
         from hub_tools.evaluate import read_sts
         from hub_tools.models import Trust, choose_hardware
 
-        self.config = config
+        self.config, self.processes = config, processes
         self.languages = balanced_languages(config.lang)
         specs = config.corpus.sources or (DEFAULT_SOURCE,)
         self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
@@ -85,7 +90,11 @@ class Job:
         self.teacher: Teacher = find_teacher(config.teacher, trust=trust, tokenizer_only=tokenizer_only)
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
-        self.hardware = _remembered_hardware(config) or choose_hardware(config.device, config.precision)
+        self.ready = find_vectors(config.embed) if config.embed.use else None
+        # What `auto` chooses is timed, and all processes must choose alike.
+        self.hardware = processes.from_main(
+            lambda: _remembered_hardware(config) or choose_hardware(config.device, config.precision)
+        )
         self.digests: dict[str, str] = {}
 
     def corpus(self, folder: RunFolder) -> dict[str, Any]:
@@ -185,14 +194,35 @@ class Job:
         )
 
     def embed(self, folder: RunFolder) -> dict[str, Any]:
-        """The teacher's vectors for the corpus, once, on disk."""
+        """The teacher's vectors for the corpus, once, on disk; or vectors that others computed."""
         from hub_tools.corpus import Corpus
         from hub_tools.embed import embed
+        from hub_tools.ready_vectors import take_vectors
 
-        key: Key = {
+        config = self.config.embed
+        if self.ready is not None:
+            ready = self.ready
+            key: Key = {"teacher": self.teacher.fingerprint, "vectors": ready.identity, "dtype": config.dtype}
+            return self._stage(
+                folder,
+                "embeddings",
+                key,
+                lambda out: take_vectors(
+                    ready,
+                    out,
+                    clone=folder.path("clone"),
+                    lang=self.config.target,
+                    dtype=config.dtype,
+                    hardware=self.hardware,
+                    trust=self.teacher.trust,
+                ),
+            )
+        key = {
             "teacher": self.teacher.fingerprint,
             "corpus": self.digests["corpus"],
-            "distill_limit": self.config.embed.distill_limit,
+            "distill_limit": config.distill_limit,
+            "prompt shares": [config.query_share, config.document_share],
+            "dtype": config.dtype,
             "precision": self.hardware.precision,
         }
         return self._stage(
@@ -204,9 +234,11 @@ class Job:
                 Corpus(folder.path("corpus")),
                 out,
                 target=self.config.target,
-                distill_limit=self.config.embed.distill_limit,
+                config=config,
                 hardware=self.hardware,
+                processes=self.processes,
             ),
+            together=True,
         )
 
     def distill(self, folder: RunFolder) -> dict[str, Any]:
@@ -214,10 +246,12 @@ class Job:
         from hub_tools.distill import distill
         from hub_tools.embed import Embeddings
 
+        options = dataclasses.asdict(self.config.distill)
+        del options["tensorboard"]  # changes nothing in the student
         key: Key = {
             "clone": self.digests["clone"],
             "embeddings": self.digests["embeddings"],
-            "distill": dataclasses.asdict(self.config.distill),
+            "distill": options,
             "hardware": dataclasses.asdict(self.hardware),
             "seed": self.config.seed,
         }
@@ -233,12 +267,15 @@ class Job:
                 hardware=self.hardware,
                 seed=self.config.seed,
                 trust=self.teacher.trust,
+                processes=self.processes,
             ),
+            together=True,
         )
         # Only now: a run that was cut off just before the end still needed them.
-        for leftover in ("best", "checkpoint"):
-            for path in folder.path("student").glob(f"{leftover}*"):
-                shutil.rmtree(path, ignore_errors=True)
+        if self.processes.is_main:
+            for leftover in ("best", "checkpoint"):
+                for path in folder.path("student").glob(f"{leftover}*"):
+                    shutil.rmtree(path, ignore_errors=True)
         return result
 
     def evaluate(self, folder: RunFolder) -> dict[str, Any]:
@@ -277,10 +314,15 @@ class Job:
             log.info("report: %s", folder.root / "report.md")
         return report
 
-    def _stage(self, folder: RunFolder, name: str, key: Key, work: Any) -> dict[str, Any]:
+    def _stage(self, folder: RunFolder, name: str, key: Key, work: Any, *, together: bool = False) -> dict[str, Any]:
         key = {**key, "version of this stage": _VERSION}
         self.digests[name] = digest(key)
-        return folder.run(name, key, work)
+        return folder.run(name, key, work, together=together)
+
+
+def _needs(config: RunConfig, stage: str) -> tuple[str, ...]:
+    """The stages before a stage. Ready vectors are compared with those of the clone."""
+    return _NEEDS["distill"][:3] if stage == "embed" and config.embed.use else _NEEDS[stage]
 
 
 def _remembered_hardware(config: RunConfig) -> Hardware | None:
@@ -350,6 +392,7 @@ def plan(config: RunConfig) -> str:
         *(f"parallel     {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student / 1e6:,.0f} MB ({student / max(weights, 1):.0%} of the teacher)",
+        f"vectors      {job.ready.name if job.ready else f'{config.embed.dtype}, by the teacher'}",
         f"training     {steps} of {config.distill.batch_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",
@@ -364,4 +407,4 @@ def _push_plan(config: RunConfig) -> list[str]:
         return ["push         nothing is pushed to the Hub"]
     seen = "private" if config.publish.private else "public"
     ids = repo_ids(config)
-    return [f"push         {what} {ids[what]} ({seen})" for what in REPOS]
+    return [f"push         {what} {ids[what]} ({seen})" for what in own_repos(config)]

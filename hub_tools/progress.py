@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from hub_tools.errors import UserError
 
 log = logging.getLogger("hub_tools")
 
@@ -19,9 +23,9 @@ class _BarSafeHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def start_logging(file: Path | None = None) -> None:
-    """Send messages to stderr and, when given, append them with their time to a file."""
-    log.setLevel(logging.INFO)
+def start_logging(file: Path | None = None, *, quiet: bool = False) -> None:
+    """Send messages to stderr and, when given, append them with their time to a file; if quiet, errors alone."""
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
     close_logging()
     console = _BarSafeHandler()
@@ -51,5 +55,33 @@ def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[A
         initial=done,
         file=sys.stderr,
         mininterval=interval,
+        disable=not log.isEnabledFor(logging.INFO),
         leave=False,
     )
+
+
+@contextmanager
+def board(folder: Path | None, step: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """A function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
+
+    Args:
+        folder: of the event files; nothing leaves this machine.
+        step: the last one that counts: what an earlier run, cut off, wrote of later ones is forgotten.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+    if folder is None:
+        yield lambda _step, _values: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard") from error
+    with SummaryWriter(str(folder), purge_step=step + 1) as writer:
+
+        def write(now: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, now)
+
+        yield write

@@ -19,8 +19,9 @@ from hub_tools.cards import Names, dataset_card, model_card, notice, teacher_nam
 from hub_tools.config import PublishConfig, RunConfig, build, read_toml, short_name
 from hub_tools.errors import UsageError, UserError, explain_push
 from hub_tools.progress import log
-from hub_tools.report import Report, versions
+from hub_tools.report import Report
 from hub_tools.run_folder import check_finished, locked, read_json
+from hub_tools.versions import versions
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -41,7 +42,7 @@ _REPLACED = {
 }
 # Uploaded one by one, so that a push that was cut off loses no more than one.
 _LARGE = (".parquet", ".safetensors")
-_NOT_PUBLISHED = (".*", "training.json", "manifest.json", "__pycache__", "*.pyc")
+_NOT_PUBLISHED = (".*", "training.json", "tensorboard", "__pycache__", "*.pyc")
 _POSSIBLE_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -87,6 +88,11 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
     return ids
 
 
+def own_repos(config: RunConfig, only: tuple[str, ...] = REPOS) -> tuple[str, ...]:
+    """What of this a run publishes: vectors that were taken from others are theirs to publish."""
+    return tuple(what for what in only if what != "dataset" or config.embed.use is None)
+
+
 def _default_name(config: RunConfig) -> str:
     # A folder may be called anything; the Hub wants letters, digits and single signs between them.
     plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
@@ -109,7 +115,7 @@ def check_access(config: RunConfig, only: tuple[str, ...] = REPOS) -> None:
     if token is None:
         raise UserError("Not logged in, and publishing needs it. Run `hf auth login` first, or set HF_TOKEN.")
     missing = []
-    for what in only:
+    for what in own_repos(config, only):
         repo = Repo(what=what, id=ids[what], files={})
         with _explained(str(repo)):
             try:
@@ -251,6 +257,7 @@ def _size(content: Path | bytes) -> int:
 def plan_push(run: Path, options: dict[str, Any], *, only: tuple[str, ...], space: bool = False) -> str:
     """What `publish` would upload, without asking the Hub anything; arguments as for `publish`."""
     config = read_run(run, options)
+    only = own_repos(config, only)
     repos = collect(config, only, space=space, linked=_names(repo_ids(config), [*only, *(["space"] if space else [])]))
     return list_files(repos, private=config.publish.private)
 
@@ -282,6 +289,7 @@ def publish(
     from huggingface_hub import HfApi
 
     config, api = read_run(run, options), HfApi()
+    only = own_repos(config, only)
     chosen = (*only, *(["space"] if space else []))
     with locked(run):
         check_finished(run)
@@ -292,7 +300,7 @@ def publish(
             with _explained(str(repo)):
                 _push(api, repo, config.publish, tag)
     urls = [f"{api.endpoint}/{'' if repo.type == 'model' else repo.type + 's/'}{repo.id}" for repo in repos]
-    if set(REPOS) <= set(chosen):
+    if set(own_repos(config)) <= set(chosen):
         with _explained("collection"):
             urls.append(_collect_in_collection(api, repos, config, read_json(run / "report.json")))
     return urls

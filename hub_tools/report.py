@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,8 @@ from hub_tools.evaluate import MODELS, language_order
 from hub_tools.languages import WITHOUT_SPACES, name_of
 from hub_tools.run_folder import read_json, write_json, write_text
 from hub_tools.teacher import Teacher
+from hub_tools.versions import versions
 
-_PACKAGES = ("hub-tools", "torch", "transformers", "sentence-transformers", "tokenizers", "datasets", "accelerate")
 _COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
 Report = dict[str, Any]
 
@@ -58,17 +56,6 @@ def _code_files(model: Path) -> list[str]:
 
 def _without_seconds(result: dict[str, Any] | None) -> Any:
     return None if result is None else {key: value for key, value in result.items() if key != "seconds"}
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def write_report(root: Path, report: Report, target: str) -> None:
@@ -231,7 +218,9 @@ def _what_was_done(report: Report) -> list[str]:
             for lang in embeddings["left_out"]
         )
         lines.append(
-            f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}.{left_out}"
+            f"- Teacher's vectors: {embeddings['rows']:,} rows of {embeddings['dim']} {embeddings['dtype']}"
+            + (f", taken from {taken['name']}" if (taken := embeddings.get("taken_from")) else "")
+            + f".{left_out}"
         )
     if distill:
         lines.append(

@@ -50,6 +50,8 @@ def _option(option: str, value: Any, default: Any) -> list[str]:
     if value is True:
         return [name]
     values = value if isinstance(value, list | tuple) else [value]
+    if all(isinstance(one, int) for one in values):  # numbers stand in one option
+        values = [",".join(map(str, values))]
     return [word for one in values for word in (name, public(str(one)))]
 
 

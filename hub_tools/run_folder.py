@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hub_tools.errors import UserError
+from hub_tools.processes import ALONE, Processes
 from hub_tools.progress import log
 
 Key = dict[str, Any]
@@ -71,13 +72,19 @@ class RunFolder:
         root: the folder; made if it is missing.
         config: the text of config.toml.
         fresh: forget every finished stage first.
+        processes: those of the run; the main one has the lock and keeps the markers.
 
     Raises:
         UserError: the folder holds something else, or another run is using it.
     """
 
-    def __init__(self, root: Path, config: str, *, fresh: bool = False) -> None:
-        self.root = root
+    def __init__(self, root: Path, config: str, *, fresh: bool = False, processes: Processes = ALONE) -> None:
+        self.root, self._processes = root, processes
+        self._lock: FileLock | None = None
+        processes.from_main(lambda: self._open(config, fresh=fresh))
+
+    def _open(self, config: str, *, fresh: bool) -> None:
+        root = self.root
         if root.is_dir() and any(root.iterdir()) and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)
@@ -92,7 +99,8 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def path(self, stage: str) -> Path:
         """The folder of a finished stage."""
@@ -102,7 +110,9 @@ class RunFolder:
         """Whether the stage is finished for exactly this key."""
         return self._read_marker(self.path(stage) / _DONE).get("key") == digest(key)
 
-    def run(self, stage: str, key: Key, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    def run(
+        self, stage: str, key: Key, work: Callable[[Path], dict[str, Any]], *, together: bool = False
+    ) -> dict[str, Any]:
         """Do a stage, go on with a half-done one, or return what a finished one had returned.
 
         Args:
@@ -110,28 +120,41 @@ class RunFolder:
             key: plain data, everything the result depends on.
             work: fills the folder it is given and returns plain data; when the folder is not empty, an
                 earlier call with the same key was cut off there.
+            together: whether all processes do the work; otherwise the main one does, and the others wait.
 
         Returns:
             What `work` returned, with `seconds`, the time it took (attempts that were killed not counted).
         """
+        from_main = self._processes.from_main
+        known, spent = from_main(lambda: self._begin(stage, key))
+        if known is not None:
+            return known
+        partial = self.root / f"{stage}.partial"
+        started = time.monotonic()
+        seconds = spent
+        try:
+            result = work(partial) if together else from_main(lambda: work(partial))
+        finally:
+            seconds += time.monotonic() - started
+            if self._processes.is_main and partial.is_dir():
+                write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
+        return from_main(lambda: self._end(stage, key, {**result, "seconds": round(seconds, 2)}))
+
+    def _begin(self, stage: str, key: Key) -> tuple[dict[str, Any] | None, float]:
+        """The result of a finished stage and 0, or None and the seconds that earlier attempts took."""
         partial = self.root / f"{stage}.partial"
         self._finish_rename(stage, partial, key)
         if self.is_done(stage, key):
             log.info("%s: already done", stage)
-            return dict(self._read_marker(self.path(stage) / _DONE)["result"])
+            return dict(self._read_marker(self.path(stage) / _DONE)["result"]), 0.0
         self._say_why(stage, key)
-        spent = self._prepare(partial, key)
-        started = time.monotonic()
-        try:
-            result = work(partial)
-        finally:
-            seconds = spent + time.monotonic() - started
-            if partial.is_dir():
-                write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
-        result = {**result, "seconds": round(seconds, 2)}
+        return None, self._prepare(partial, key)
+
+    def _end(self, stage: str, key: Key, result: dict[str, Any]) -> dict[str, Any]:
+        partial = self.root / f"{stage}.partial"
         write_json(partial / _DONE, {"key": digest(key), "parts": _parts(key), "result": result})
         self._finish_rename(stage, partial, key)
-        log.info("%s: done in %.1f s", stage, seconds)
+        log.info("%s: done in %.1f s", stage, result["seconds"])
         return result
 
     def _prepare(self, partial: Path, key: Key) -> float:

@@ -24,6 +24,7 @@ from tests.fake_hub import FakeHub, User, serve
 
 # A token that no output, file or card may ever hold.
 CANARY = "hf_canaryDoNotShowThisToAnyone"
+RELATIONAL = {"loss": "relational", "similarity_weight": 1.0}
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +163,7 @@ def whole_job(teacher: Path, output: Path) -> dict[str, object]:
         "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
         "tokenizer": {"vocab_size": 4096},
         "embed": {"distill_limit": 20},
-        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 3e-4, "relational": 1.0},
+        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 3e-4, **RELATIONAL},
         "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
     }
 

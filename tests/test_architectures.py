@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from hub_tools.batches import TokenizedTexts
 from hub_tools.clone import clone
+from hub_tools.config import DistillConfig
 from hub_tools.corpus import Corpus
+from hub_tools.distill import Examples
 from hub_tools.embed import encode
-from hub_tools.models import Hardware, load_model
+from hub_tools.models import Hardware, is_static, load_model, longest_input
 from hub_tools.surgery import TokenizerFiles, take_tokenizer
 from hub_tools.teacher import find_teacher
+from hub_tools.team import Team
+from hub_tools.trainer import Trainer
 from tests.architectures import ARCHITECTURES
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -121,3 +126,28 @@ def test_every_setting_is_kept_and_ids_follow(
     for key in ids:
         # What names no token (a default of the class, beyond the vocabulary) must not name one afterwards.
         assert before.get(old[key]) == after.get(new[key]), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_reads_texts_as_encoding_does_and_moves_the_student(
+    name: str, small_clones: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder = small_clones[name][0]
+    model = load_model(folder, device="cpu")
+    assert is_static(model) == name.startswith("static")
+    builder = TokenizedTexts.Builder(folder / "tokenizer.json", longest_input(model))
+    builder.add([(model.prompts.get(model.default_prompt_name or "") or "") + text for text in TEXTS])
+    count, before = len(TEXTS), vectors(folder)
+    numbers = np.arange(count)
+    wanted = np.roll(before, 1, axis=0).astype(np.float16)
+    data = Examples(
+        texts=builder.build(), label=numbers, vectors=wanted, source=-1 - 0 * numbers, is_target=numbers < 0
+    )
+    config = DistillConfig(steps=4, batch_tokens=512, learning_rate=1e-3)
+    trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1, team=Team("cpu"))
+    assert np.abs(trainer._forward(data, numbers, training=True).detach().numpy() - before).max() < 1e-4
+    trainer.train()
+    trainer.finish(folder, longest_input(model))
+    after = vectors(tmp_path)
+    assert (after * wanted).sum() > (before * wanted).sum() + 0.01
+    assert np.abs(trainer._forward(data, numbers, training=False).detach().numpy() - after).max() < 1e-4

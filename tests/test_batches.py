@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hub_tools.batches import epoch_batches, pad
+from hub_tools.batches import epoch_batches, join, pad, padded_tokens, split_rows
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 
@@ -46,3 +46,15 @@ def test_padding() -> None:
     assert ids[1].tolist() == [8, 9, 9, 9, 9, 9, 9, 9]
     assert mask.sum(axis=1).tolist() == [3, 1]
     assert pytest.approx(ids.dtype.itemsize) == 8
+
+
+def test_groups_of_a_batch_fit_and_leave_nothing_out() -> None:
+    lengths = np.array([3, 8, 9, 16, 16, 40])
+    assert split_rows(lengths, 32) == [slice(0, 2), slice(2, 4), slice(4, 5), slice(5, 6)]
+    assert split_rows(lengths, 1000) == [slice(0, 6)]
+    assert padded_tokens(lengths) == 6 * 40
+
+
+def test_texts_one_after_the_other() -> None:
+    ids, starts = join([np.array([5, 6], np.int32), np.array([], np.int32), np.array([7], np.int32)])
+    assert (ids.tolist(), starts.tolist()) == ([5, 6, 7], [0, 2, 2])

@@ -183,6 +183,8 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
         key = name.removeprefix("--").replace("-", "_")
         if key in ("corpus", "parallel", "sts"):
             options[key] = (*(options[key] or ()), value)
+        elif key == "matryoshka":
+            options[key] = tuple(map(int, value.split(",")))
         elif key == "config":
             options["config_file"] = value
         else:
@@ -190,7 +192,9 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
                 float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
             )
     config = _configure(options)
-    assert config.distill.relational == 1.0
+    assert config.distill.loss == "relational"
+    assert config.distill.similarity_weight == 1.0
+    assert config.distill.matryoshka == (384, 256)
     assert config.distill.eval_every == 2
     assert config.tokenizer.vocab_size == 4096
     assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"

@@ -171,7 +171,7 @@ def test_out_of_memory_names_the_options_to_lower() -> None:
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUDA out of memory."),
     ):
-        assert "--batch-tokens" in (explain(error) or "")
+        assert "--micro-tokens" in (explain(error) or "")
     assert "disk is full" in (explain(OSError(errno.ENOSPC, "No space left on device", "x")) or "")
     assert explain(RuntimeError("a defect of ours")) is None
 

@@ -11,21 +11,9 @@ from safetensors.torch import load_file
 
 from hub_tools.batches import TokenizedTexts, epoch_batches
 from hub_tools.config import RunConfig
-from hub_tools.distill import Examples, distill, relational_loss
+from hub_tools.distill import Examples, distill
 from hub_tools.embed import Embeddings
 from hub_tools.models import Hardware
-
-
-def test_the_relational_loss_equals_a_hand_computed_value() -> None:
-    found = torch.tensor([[2.0, 0.0], [0.0, 3.0]])  # cosines 1 0 / 0 1
-    wanted = torch.tensor([[1.0, 0.0], [3.0, 4.0]])  # cosines 1 0.6 / 0.6 1
-    assert float(relational_loss(found, wanted)) == pytest.approx((0.6**2 + 0.6**2) / 4)
-
-
-def test_it_does_not_see_a_common_rotation() -> None:
-    vectors = torch.randn(5, 2)
-    turned = vectors @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-    assert float(relational_loss(vectors, turned)) == pytest.approx(0, abs=1e-9)
 
 
 def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:
@@ -51,6 +39,19 @@ def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:
     assert set(found[2000:3000]) == {1}
     assert set(found[3000:]) == {3, 4}
     assert found[3000:].mean() == pytest.approx(3.2, abs=0.06)
+
+
+def test_languages_are_drawn_by_their_size_where_that_is_asked_for() -> None:
+    # 50 texts of one language, 10 of another, and 4 pairs that have nothing to do with them.
+    source = np.repeat([-1, -2, 0], [50, 10, 4])
+    empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(64, np.int64), pad_id=0)
+    zeros = np.zeros(64, np.int64)
+    data = Examples(texts=empty, label=zeros, vectors=np.empty((0, 0), np.float16), source=source, is_target=zeros == 0)
+    assert set(data.repeats(0.5, 0.5)) == {1.0}
+    assert set(data.repeats(0.5, 0.5, 0.5)[50:60]) == {5**0.5}
+    assert set(data.repeats(0.5, 0.5, 0.0)[50:60]) == {5.0}
+    assert set(data.repeats(0.5, 0.5, 0.0)[:50]) == {1.0}
+    assert set(data.repeats(0.5, 0.5, 0.0)[60:]) == {1.0}
 
 
 def test_all_weights_but_the_rows_go_back_as_far_as_asked(

@@ -83,7 +83,16 @@ def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunCo
     assert student.encode(["Merhaba"]).shape == (1, 32)
     dataset = datasets.load_dataset(str(root / "embeddings"), cache_dir=str(root / "cache"))
     assert set(dataset) == {"train", "validation"}
-    assert dataset["train"].column_names == ["text", "lang", "translation", "source", "embedding"]
+    assert dataset["train"].column_names == [
+        "text",
+        "lang",
+        "translation",
+        "source",
+        "prompt_name",
+        "split",
+        "tokens",
+        "embedding",
+    ]
     assert len(dataset["train"][0]["embedding"]) == 32
 
 

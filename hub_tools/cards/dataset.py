@@ -80,19 +80,43 @@ def _embedded(report: Report) -> str:
 
 def _vectors(report: Report) -> str:
     teacher, embeddings = report["teacher"], report["embeddings"]
-    prompt = (embeddings.get("prompts") or {}).get(embeddings.get("default_prompt_name"))
+    limit = embeddings["max_seq_length"]
     rows = [
         ["vectors", ""],
         ["teacher", teacher_link(report)],
         ["revision", code(teacher["revision"]) if teacher["revision"] else "a local folder"],
-        ["put before each text", code(json.dumps(prompt, ensure_ascii=False)) if prompt else "nothing"],
-        ["truncation", f"texts are read up to {embeddings['max_seq_length']:,} tokens of the teacher's tokenizer"],
+        *_prompts(report),
+        ["truncation", f"texts are read up to {limit:,} tokens of the teacher's tokenizer" if limit else "none"],
+        *([["pooling", text(str(embeddings["pooling"]))]] if embeddings.get("pooling") else []),
+        ["length", "1" if embeddings["normalized"] else "not normalised"],
         ["computed in", embeddings["precision"]],
         ["stored as", f"{embeddings['dtype']}, {embeddings['dim']} numbers of fixed length"],
         ["size", f"{embeddings['bytes'] / 1e6:,.1f} MB of parquet"],
         *([f"rows, {split}", f"{rows:,}"] for split, rows in embeddings["splits"].items()),
     ]
     return "\n".join(markdown_table(rows, numbers=False))
+
+
+def _prompts(report: Report) -> list[list[str]]:
+    """What was put before the texts, and what decided it."""
+    embeddings = report["embeddings"]
+    prompts, by_name, rule = embeddings["prompts"], embeddings["rows_by_prompt"], embeddings["prompting"]
+    shown = {name: code(json.dumps(prompts[name], ensure_ascii=False)) if prompts.get(name) else "" for name in by_name}
+    if len(by_name) == 1:
+        return [["put before each text", next(iter(shown.values())) or "nothing"]]
+    rows = [
+        [f"put before {by_name[name]:,} texts", f"{prompt}, the prompt {code(name)}" if prompt else "nothing"]
+        for name, prompt in shown.items()
+    ]
+    if rule is None:
+        return rows
+    target, characters = name_of(report["config"]["lang"][0]), rule["longest_query_characters"]
+    parts = [
+        f"{100 * rule[f'{kind}_share']:.0f} % of those {length}, with {code(rule[kind])}"
+        for kind, length in (("query", f"up to {characters} characters long"), ("document", "longer"))
+        if rule[kind] is not None
+    ]
+    return [*rows, ["prompts were drawn for", f"{target} texts, and pairs with one: {'; '.join(parts)}"]]
 
 
 def _columns(report: Report) -> str:
@@ -103,6 +127,9 @@ def _columns(report: Report) -> str:
         ["`lang`", "its language"],
         ["`translation`", f"{name_of(target)} text that shall have the same vector; null where there is none"],
         ["`source`", "the parallel file of a pair, the language of any other text"],
+        ["`prompt_name`", "which of the teacher's prompts stood before it; null where none did"],
+        ["`split`", "train or validation"],
+        ["`tokens`", "how many tokens the teacher read, with the prompt and special tokens"],
         ["`embedding`", "the teacher's vector of `text`"],
     ]
     return "\n".join(markdown_table(rows, numbers=False))

@@ -186,9 +186,11 @@ def _tokenizer_section(report: Report) -> str:
 
 def _training(report: Report) -> str:
     config, distill, embeddings = report["config"]["distill"], report["distill"], report["embeddings"]
-    loss = "1 - cosine to the teacher's vector"
-    if config["relational"]:
-        loss += f", and {config['relational']:g} x the squared difference of the similarities in a batch"
+    loss = "mean squared difference" if config["loss"] == "mse" else "1 - cosine to the teacher's vector"
+    if config["loss"] == "relational":
+        loss += f", and {config['similarity_weight']:g} x the squared difference of the similarities in a batch"
+    if config["matryoshka"]:
+        loss += f", over the first {', '.join(map(str, config['matryoshka']))} numbers"
     rows = [
         ["hyperparameter", "value"],
         ["loss", loss],
@@ -202,9 +204,18 @@ def _training(report: Report) -> str:
         ["seed", str(report["config"]["seed"])],
         ["hardware", f"{distill['device']}, {distill['precision']} arithmetic, fp32 weights"],
         ["time", f"{distill['minutes']:g} minutes, {distill['tokens_per_second']:,.0f} tokens per second"],
-        ["teacher's vectors", f"{embeddings['rows']:,} of {embeddings['dim']} {embeddings['dtype']}"],
+        ["teacher's vectors", f"{embeddings['rows']:,} of {embeddings['dim']} {embeddings['dtype']}{_taken(report)}"],
     ]
     return "\n".join(markdown_table(rows, numbers=False))
+
+
+def _taken(report: Report) -> str:
+    """Whose vectors they are, if the run did not compute them."""
+    taken = report["embeddings"].get("taken_from")
+    if not taken:
+        return ""
+    commit = f" at {code(taken['revision'])}" if taken["revision"] else ""
+    return f", taken from {code(taken['name'])}{commit}"
 
 
 def _limits(report: Report) -> str:

@@ -10,9 +10,10 @@ from hub_tools.cards import Names, teacher_name
 from hub_tools.demo import PACKAGE
 from hub_tools.languages import name_of
 from hub_tools.markup import fill, text, yaml
-from hub_tools.report import Report, versions
+from hub_tools.report import Report
 from hub_tools.space.results import public_report
 from hub_tools.space.shown import BUNDLED, SETTINGS
+from hub_tools.versions import versions
 
 GRADIO = "6.31.0"
 _PYTHON = "3.12"

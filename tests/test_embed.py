@@ -1,0 +1,302 @@
+"""The embedding dataset: vectors as the teacher gives them, prompts, shards that survive a kill, many processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
+
+from hub_tools.config import EmbedConfig, RunConfig, to_toml
+from hub_tools.corpus import Corpus
+from hub_tools.distill import load_examples
+from hub_tools.embed import Embeddings, Row, Shard, embed, embed_shard, encode, shards
+from hub_tools.encoder import Encoder, length_batches
+from hub_tools.errors import UserError
+from hub_tools.models import Hardware, load_model
+from hub_tools.prompts import Prompts, choose_prompts
+from hub_tools.run_folder import hash_file
+from hub_tools.teacher import Teacher, find_teacher
+from tests.architectures import ARCHITECTURES, PROMPTS
+
+CPU = Hardware(device="cpu", precision="fp32")
+TEXTS = [
+    "Merhaba dünya!",
+    "",
+    "one",
+    "A plain English sentence, longer than the others here.",
+    "çok uzun " * 100,
+    "one",
+]
+
+
+def least_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    known = np.linalg.norm(b, axis=1) > 0
+    assert a[~known].tolist() == b[~known].tolist()
+    a, b = a[known], b[known]
+    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_token_batches_give_what_encode_gives(
+    small_teachers: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(small_teachers[name], device="cpu")
+    encoder, prompt = Encoder(model, CPU), "query: "
+    wanted = encode(model, [prompt + text for text in TEXTS], CPU)
+    if model.default_prompt_name:
+        wanted = model.encode(TEXTS, prompt=prompt)
+    encoder(TEXTS, prompt)
+    # From here on it has to be its own way.
+    monkeypatch.setattr(model, "encode", None)
+    found = encoder(TEXTS, prompt)
+    assert found.vectors.dtype == np.float32
+    assert least_cosine(found.vectors, wanted) > 0.9999
+    if not name.startswith("static"):
+        counted = [len(ids) for ids in model.tokenizer([prompt + t for t in TEXTS], truncation=True)["input_ids"]]
+        assert found.tokens.tolist() == counted
+
+
+def test_a_model_that_prepares_its_texts_otherwise_is_left_to_encode(tiny_teacher: Path) -> None:
+    first = SentenceTransformer(str(tiny_teacher), device="cpu")[0]
+    pooling = modules.Pooling(32, "mean", include_prompt=False)
+    model = SentenceTransformer(modules=[first, pooling], device="cpu")
+    wanted = model.encode(TEXTS, prompt="a long prompt: ")
+    assert least_cosine(model.encode(["a long prompt: " + text for text in TEXTS]), wanted) < 0.999
+    assert least_cosine(Encoder(model, CPU)(TEXTS, "a long prompt: ").vectors, wanted) > 0.9999
+
+
+def test_batches_of_lengths() -> None:
+    lengths = np.random.default_rng(0).integers(0, 200, size=2000).tolist()
+    batches = list(length_batches(lengths, 1024))
+    assert sorted(number for batch in batches for number in batch) == list(range(2000))
+    shapes = [(len(b), -(-max(1, *(lengths[i] for i in b)) // 8) * 8) for b in batches]
+    assert all(rows * width <= 1024 for rows, width in shapes)
+    assert all(rows == 1024 // width for rows, width in shapes[:-1])  # few shapes: the length gives the rows
+    assert sum(lengths) / sum(rows * width for rows, width in shapes) > 0.9
+    assert list(length_batches([500, 500], 100)) == [[0], [1]]
+    assert list(length_batches([], 100)) == []
+
+
+@pytest.fixture(scope="module")
+def corpus(finished: tuple[RunConfig, dict[str, Any]]) -> Corpus:
+    return Corpus(finished[0].output / "corpus")
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_teacher: Path) -> Teacher:
+    return find_teacher(str(tiny_teacher))
+
+
+Make = Callable[..., tuple[Path, dict[str, Any]]]
+
+
+@pytest.fixture
+def make(corpus: Corpus, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Embed a little of the sample in small shards."""
+    monkeypatch.setattr("hub_tools.embed.SHARD_ROWS", 256)
+
+    def run(name: str = "embeddings", **options: Any) -> tuple[Path, dict[str, Any]]:
+        config = EmbedConfig(**{"distill_limit": 10, **options})
+        return tmp_path / name, embed(teacher, corpus, tmp_path / name, target="tr", config=config, hardware=CPU)
+
+    return run
+
+
+def test_the_dataset_says_what_it_is(make: Make, tmp_path: Path) -> None:
+    folder, found = make(dtype="float32")
+    dataset = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    row = dataset["train"][0]
+    assert (row["lang"], row["source"], row["split"], row["prompt_name"]) == ("en", "tr-en.tsv", "train", None)
+    features = dataset["train"].features
+    assert (features["embedding"].length, features["embedding"].feature.dtype) == (32, "float32")
+    assert features["tokens"].dtype == "int32" and row["tokens"] > 2
+    assert {split: len(rows) for split, rows in dataset.items()} == found["splits"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["teacher"] == "teacher"  # the folder's name, not where it lies
+    assert manifest["pooling"] == "mean" and manifest["normalized"] is True
+    assert (manifest["max_seq_length"], manifest["truncation_side"]) == (64, "right")
+    assert manifest["versions"]["torch"] and manifest["precision"] == "fp32"
+    assert manifest["prompting"] is None and manifest["rows_by_prompt"] == {"none": found["rows"]}
+    assert manifest["sha256"] == {file.name: hash_file(file) for file in folder.glob("*.parquet")}
+    assert len(manifest["sha256"]) > 4
+
+
+def test_half_precision_is_the_default_and_half_the_size(make: Make) -> None:
+    (small, half), (large, whole) = make("half"), make("whole", dtype="float32")
+    assert (half["dtype"], whole["dtype"]) == ("float16", "float32")
+    a, b = (np.concatenate([b.vectors for b in Embeddings(f).batches("train")]) for f in (small, large))
+    assert a.dtype == np.float16
+    assert least_cosine(a.astype(np.float32), b) > 0.99999
+
+
+class Spy(Encoder):
+    def __call__(self, texts: list[str], prompt: str = "") -> Any:
+        self.asked = [*getattr(self, "asked", []), *((prompt, text) for text in texts)]
+        return super().__call__(texts, prompt)
+
+
+def test_duplicates_are_embedded_once_behind_each_prompt(tiny_teacher: Path, tmp_path: Path) -> None:
+    model = load_model(tiny_teacher, device="cpu")
+    spy = Spy(model, CPU)
+    prompts = Prompts(texts={"query": "query: "}, default=None)
+    rows = [Row(text, "en", None, "en", name) for text in ("b", "a", "b") for name in (None, "query", None)]
+    embed_shard(Shard(tmp_path / "train-00000.parquet", "train", rows), spy, prompts, "float32")
+    assert sorted(spy.asked) == [("", "a"), ("", "b"), ("query: ", "a"), ("query: ", "b")]
+    table = pq.read_table(tmp_path / "train-00000.parquet")
+    vectors = np.stack(table["embedding"].to_numpy())
+    wanted = model.encode([prompts.text_of(row.prompt_name) + row.text for row in rows])
+    assert least_cosine(vectors, wanted) > 0.9999
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_vector_that_is_not_finite_names_the_text(tiny_teacher: Path, tmp_path: Path) -> None:
+    class Bad(Encoder):
+        def __call__(self, texts: list[str], prompt: str = "") -> Any:
+            found = super().__call__(texts, prompt)
+            found.vectors[texts.index("the bad one")] *= self.factor
+            return found
+
+        factor = np.nan
+
+    encoder = Bad(load_model(tiny_teacher, device="cpu"), CPU)
+    rows = [Row(text, "en", None, "en", None) for text in ("good", "the bad one", "also good")]
+    shard = Shard(tmp_path / "train-00000.parquet", "train", rows)
+    with pytest.raises(UserError, match=r"not finite in float32: 'the bad one'"):
+        embed_shard(shard, encoder, Prompts(texts={}, default=None), "float32")
+    encoder.factor = 1e6
+    with pytest.raises(UserError, match=r"not finite in float16: 'the bad one'.*--embedding-dtype float32"):
+        embed_shard(shard, encoder, Prompts(texts={}, default=None), "float16")
+    assert not shard.file.exists()
+
+
+@pytest.fixture
+def with_prompts(tiny_teacher: Path, tmp_path: Path) -> Path:
+    """The tiny teacher with EmbeddingGemma's prompts."""
+    folder = Path(shutil.copytree(tiny_teacher, tmp_path / "prompted"))
+    file = folder / "config_sentence_transformers.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "prompts": PROMPTS}))
+    return folder
+
+
+def test_short_texts_are_queries_and_long_ones_documents(
+    with_prompts: Path, corpus: Corpus, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
+    config = EmbedConfig(distill_limit=30, query_share=1.0, document_share=0.25)
+    teacher = find_teacher(str(with_prompts))
+    found = embed(teacher, corpus, tmp_path / "out", target="tr", config=config, hardware=CPU)
+    counts, rule = found["rows_by_prompt"], found["prompting"]
+    rows = [row for file in shards(tmp_path / "out") for row in pq.read_table(file).drop("embedding").to_pylist()]
+    in_target = [row["translation"] or row["text"] for row in rows if row["translation"] or row["lang"] == "tr"]
+    assert 0.45 < counts["query"] / len(in_target) < 0.6  # the shorter half, all of it
+    assert 0.15 < counts["document"] / (len(in_target) - counts["query"]) < 0.35
+    for row in rows:
+        target = row["translation"] or (row["text"] if row["lang"] == "tr" else None)
+        is_short = target is not None and len(target) <= rule["longest_query_characters"]
+        assert row["prompt_name"] in ({"query"} if is_short else {None, "document"} if target else {None})
+    model = SentenceTransformer(str(with_prompts), device="cpu")
+    batch = next(Embeddings(tmp_path / "out").batches("train"))
+    assert set(batch.prompts) == {"", *PROMPTS.values()}
+    ways = {"": model.encode, PROMPTS["query"]: model.encode_query, PROMPTS["document"]: model.encode_document}
+    for prompt, way in ways.items():
+        chosen = [i for i, own in enumerate(batch.prompts) if own == prompt][:20]
+        wanted = way([batch.texts[i] for i in chosen])
+        assert least_cosine(batch.vectors[chosen].astype(np.float32), wanted) > 0.9999
+    # The student reads each text behind the prompt of its vector.
+    examples = load_examples(Embeddings(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
+    tokenizer = model.tokenizer
+    for number in (0, 1, 400):
+        prompt = batch.prompts[number // 2]
+        text = (batch.texts if number % 2 == 0 else batch.translations)[number // 2]
+        assert examples.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
+
+
+def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:
+    plain, prompted = (load_model(folder, device="cpu") for folder in (tiny_teacher, with_prompts))
+    texts = ["a", "bb", "ccc", "a text that is long"]
+    assert choose_prompts(plain, EmbedConfig(), texts).rule() is None
+    off = EmbedConfig(query_share=0, document_share=0)
+    assert choose_prompts(prompted, off, texts).rule() is None
+    chosen = choose_prompts(prompted, EmbedConfig(query_share=1, document_share=1), texts)
+    assert [chosen.name_for(text) for text in texts] == ["query", "query", "document", "document"]
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob("[!.]*"))}
+
+
+@pytest.fixture(scope="module")
+def run_alone(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[list[str], Path]]:
+    """A command that embeds the text of the finished run in small shards, and the run's folder."""
+
+    def command(name: str) -> tuple[list[str], Path]:
+        root = tmp_path_factory.mktemp(name)
+        shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
+        shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
+        (root / "run.toml").write_text(
+            to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
+        )
+        small = "import hub_tools.embed\nhub_tools.embed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
+        (root / "small.py").write_text(small, encoding="utf-8")
+        return [str(root / "small.py"), "embed", "--config", str(root / "run.toml")], root / "run"
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run_alone: Callable[..., tuple[list[str], Path]]) -> dict[str, str]:
+    words, root = run_alone("whole")
+    subprocess.run([sys.executable, *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return files_of(root / "embeddings")
+
+
+@pytest.mark.slow
+def test_a_killed_run_computes_only_what_is_missing_and_ends_the_same(
+    run_alone: Callable[..., tuple[list[str], Path]], uninterrupted: dict[str, str]
+) -> None:
+    words, root = run_alone("killed")
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL, start_new_session=True, env=env)
+    deadline = time.monotonic() + 240
+    while len(done := list(root.glob("embeddings.partial/train-*.parquet"))) < 3:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list(root.glob("embeddings.partial/*.parquet"))) < len(uninterrupted) - 1
+    times = {file.name: file.stat().st_mtime_ns for file in done}
+    subprocess.run([sys.executable, *words], check=True, env=env)
+    assert files_of(root / "embeddings") == uninterrupted
+    assert {name: (root / "embeddings" / name).stat().st_mtime_ns for name in times} == times
+
+
+@pytest.mark.slow
+def test_two_processes_of_accelerate_write_the_same_bytes_as_one(
+    run_alone: Callable[..., tuple[list[str], Path]], uninterrupted: dict[str, str]
+) -> None:
+    words, root = run_alone("two")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *words], check=False, capture_output=True, text=True, env=env, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert files_of(root / "embeddings") == uninterrupted
+    assert done.stderr.count("embeddings: done in") == 1

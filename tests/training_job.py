@@ -1,0 +1,110 @@
+"""A small training as a program, for tests that kill it or start several of it.
+
+python -m tests.training_job kill MODEL OUT MOMENT...     one child after the other, each killed at its moment
+accelerate launch ... tests/training_job.py train MODEL OUT OPTIONS...     OPTIONS: config as JSON, a training each
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from hub_tools import checkpoint
+from hub_tools.batches import TokenizedTexts
+from hub_tools.config import DistillConfig
+from hub_tools.distill import Examples
+from hub_tools.models import Hardware, load_model, longest_input
+from hub_tools.processes import join_processes
+from hub_tools.team import Team
+from hub_tools.trainer import Trainer
+
+CPU = Hardware(device="cpu", precision="fp32")
+STEPS = 6
+CONFIG: dict[str, Any] = {"steps": STEPS, "batch_tokens": 256, "eval_every": 2, "learning_rate": 1e-2}
+
+
+def examples(count: int, dim: int = 32, vocabulary: int = 2000) -> Examples:
+    """Texts of random tokens and the vectors they shall get, in pairs and in two languages."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(3, 30, size=count)
+    texts = TokenizedTexts(
+        ids=random.integers(200, vocabulary, size=lengths.sum(), dtype=np.int32), ends=np.cumsum(lengths), pad_id=0
+    )
+    vectors = random.normal(size=(count, dim)).astype(np.float16)
+    source = np.arange(count) % 3 - 2
+    return Examples(
+        texts=texts, label=np.arange(count), vectors=vectors, source=source, is_target=np.zeros(count, dtype=np.bool_)
+    )
+
+
+def trainer(model: Path, out: Path, **options: Any) -> Trainer:
+    """A training of a few steps on the CPU."""
+    config = DistillConfig(**{**CONFIG, **options})
+    team = Team("cpu", join_processes("cpu"))
+    loaded = load_model(model, device="cpu")
+    data = examples(60)
+    return Trainer(loaded, data, data, out, config, hardware=CPU, seed=3, team=team)
+
+
+def train(model: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Do it all."""
+    out.mkdir(parents=True, exist_ok=True)
+    job = trainer(model, out, **options)
+    job.train()
+    return job.finish(model, longest_input(job.model))
+
+
+def die(*_: object) -> None:
+    """What a machine that loses its power does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(model: Path, out: Path, moment: str) -> None:
+    """Train until a moment: the number of a step, in the middle of which it ends, or what follows a word."""
+    name, _, number = moment.partition(":")
+    job = trainer(model, out, dropout=True)
+
+    def at(word: str, owner: Any, method: str) -> Any:
+        original = getattr(owner, method)
+
+        def deadly(*args: Any, **kwargs: Any) -> Any:
+            return die() if job.step == int(number) else original(*args, **kwargs)
+
+        return patch.object(owner, method, deadly if name == word else original)
+
+    with (
+        at("step", job.optimizer, "step"),  # gradients are there, weights have not moved
+        at("best", checkpoint, "save_checkpoint"),  # the best weights are there, the checkpoint is not
+        at("rename", Path, "rename"),  # the checkpoint is written, but not in its place
+    ):
+        job.train()
+    job.finish(model, longest_input(job.model))
+
+
+def kill(model: Path, out: Path, moments: list[str]) -> None:
+    """Start a child for each moment; forked, because imports take longer than training."""
+    for name in ("sentence_transformers.sentence_transformer.modules", "transformers.models.bert.modeling_bert"):
+        importlib.import_module(name)
+    for moment in moments:
+        child = os.fork()
+        if child == 0:
+            dying(model, out, moment)
+            os._exit(0)
+        sys.stdout.write(f"{moment} {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+
+
+if __name__ == "__main__":
+    what, model, out, *rest = sys.argv[1:]
+    if what == "kill":
+        kill(Path(model), Path(out), rest)
+    else:
+        for number, options in enumerate(rest):
+            train(Path(model), Path(out) / str(number), **json.loads(options))
