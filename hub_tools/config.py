@@ -345,14 +345,10 @@ def _check_ranges(config: RunConfig) -> None:
 
 def _check_ready_vectors(config: EmbedConfig) -> None:
     """Refuse options that would say nothing."""
-    computing = {
-        "distill_limit": "--distill-limit",
-        "query_share": "--query-share",
-        "document_share": "--document-share",
-    }
-    taking = {"text_column": "--text-column", "embedding_column": "--embedding-column"}
-    plain, idle = EmbedConfig(), computing if config.use else taking
-    given = [option for name, option in idle.items() if getattr(config, name) != getattr(plain, name)]
+    computing, taking = ("distill_limit", "query_share", "document_share"), ("text_column", "embedding_column")
+    idle = computing if config.use else taking
+    changed = [name for name in idle if getattr(config, name) != getattr(EmbedConfig(), name)]
+    given = ["--" + name.replace("_", "-") for name in changed]
     if given and config.use:
         raise UsageError(f"--embeddings takes all of the dataset as it is: {given[0]} has no effect. Leave it out.")
     if given:

@@ -40,7 +40,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ({**LEAST, "embed": {"use": "x", "distill_limit": 5}}, "--distill-limit has no effect"),
         (
             {**LEAST, "embed": {"text_column": "sentence"}},
-            "--text-column names a column of the dataset of --embeddings",
+            "--text-column names a column of the dataset",
         ),
     ],
 )
