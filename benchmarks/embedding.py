@@ -139,7 +139,7 @@ def whole_stage(work: Path, rows: int) -> None:
     write_json(work / f"memory-{rows}.json", {"peak_mib": peak, "seconds": time.perf_counter() - started})
 
 
-def memory(work: Path, texts: list[str], sizes: tuple[int, ...]) -> dict[str, Any]:
+def memory(work: Path, texts: list[str], sizes: tuple[int, ...]) -> dict[int, Any]:
     """Peak memory of the stage for each number of rows."""
     make_static_teacher(work / "static")
     found = {}
@@ -156,7 +156,7 @@ def _here(work: Path, part: str) -> None:
     )
 
 
-def document(found: dict[str, Any], stage: dict[Any, Any]) -> None:
+def document(found: dict[str, Any], stage: dict[int, Any]) -> None:
     """Write the section."""
     few, many = (stage[rows] for rows in (FEW, MANY))
     rate, (low, high) = found["rows_per_second"], found["range"]

@@ -375,8 +375,21 @@ def _check_ranges(config: RunConfig) -> None:
             raise UsageError(f"{name} = {share}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
+    _check_ready_vectors(config.embed)
     if config.output.exists() and not config.output.is_dir():
         raise UserError(f"--output {config.output} is a file; expected a folder to write the run into.")
+
+
+def _check_ready_vectors(config: EmbedConfig) -> None:
+    """Refuse options that would say nothing."""
+    computing, taking = ("distill_limit", "query_share", "document_share"), ("text_column", "embedding_column")
+    idle = computing if config.use else taking
+    changed = [name for name in idle if getattr(config, name) != getattr(EmbedConfig(), name)]
+    given = ["--" + name.replace("_", "-") for name in changed]
+    if given and config.use:
+        raise UsageError(f"--embeddings takes all of the dataset as it is: {given[0]} has no effect. Leave it out.")
+    if given:
+        raise UsageError(f"{given[0]} names a column of the dataset of --embeddings. Give that too, or leave it out.")
 
 
 def config_values(config: RunConfig) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def embed(
                 computed += len(shard.rows)
             progress.update(len(shard.rows))
     seconds = time.monotonic() - started
-    done = {"rows_per_second": round(computed / seconds, 1) if computed else None}
+    # The processes take shards in turns, so each computes as many rows as this one.
+    done = {"rows_per_second": round(processes.count * computed / seconds, 1) if computed else None}
     return processes.from_main(
         lambda: {
             **_finish(out, teacher, model, prompts, hardware),

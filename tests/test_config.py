@@ -35,6 +35,13 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ({**LEAST, "distill": {"steps": True}}, "distill.steps = True has the wrong type"),
         ({**LEAST, "distill": {"warmup": 1.5}}, "distill.warmup = 1.5"),
         ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),
+        ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number from 0 to 1"),
+        ({**LEAST, "embed": {"dtype": "int8"}}, "embed.dtype = 'int8' has the wrong type; expected one of float16"),
+        ({**LEAST, "embed": {"use": "x", "distill_limit": 5}}, "--distill-limit has no effect"),
+        (
+            {**LEAST, "embed": {"text_column": "sentence"}},
+            "--text-column names a column of the dataset",
+        ),
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, object], message: str) -> None:

@@ -168,6 +168,7 @@ def test_a_dataset_of_the_hub(
     shutil.copytree(finished[0].output, tmp_path / "run")
     values = tmp_path / "run.toml"
     text = (finished[0].output / "config.toml").read_text(encoding="utf-8")
+    text = text.replace("distill_limit = 20\n", "")
     values.write_text(text.replace(str(finished[0].output), str(tmp_path / "run")), encoding="utf-8")
     args = ["embed", "--config", str(values), "--embeddings"]
     done = hub_distill(*args, "org/vectors", cwd=tmp_path, **online)
