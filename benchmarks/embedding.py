@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.document import write_section
 from hub_tools.config import EmbedConfig
 from hub_tools.corpus import Corpus
 from hub_tools.demo import demo_teacher
@@ -34,8 +35,6 @@ from hub_tools.run_folder import read_json, write_json
 from hub_tools.sources import read_texts
 from hub_tools.teacher import find_teacher
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- embedding: begin -->", "<!-- embedding: end -->"
 WAYS = ("encode", "embed")
 FEW, MANY = 100_000, 1_000_000
 _WARM_UP = 200
@@ -160,29 +159,26 @@ def document(found: dict[str, Any], stage: dict[int, Any]) -> None:
     """Write the section."""
     few, many = (stage[rows] for rows in (FEW, MANY))
     rate, (low, high) = found["rows_per_second"], found["range"]
-    body = "\n".join(
-        [
-            f"Written by `python -m benchmarks.embedding --data DATA` on {time.strftime('%Y-%m-%d')}; "
-            f"{os.cpu_count()} CPU cores, {found['hardware']}.",
-            "",
-            f"{found['texts']:,} sentences of all languages ({found['tokens'] / found['texts']:.0f} tokens each in the "
-            f"mean) with all-MiniLM-L6-v2; medians of {found['rounds']} passes each, in turns:",
-            "",
-            "| | rows per second |",
-            "|---|---:|",
-            f"| `SentenceTransformer.encode`, its defaults | {rate['encode']:.0f} |",
-            f"| the embed stage | {rate['embed']:.0f} |",
-            "",
-            f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; goal: {GOAL}). "
-            f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}.",
-            "",
-            f"Peak memory of the whole stage with static embeddings: {few['peak_mib']:,.0f} MiB for {FEW:,} rows, "
-            f"{many['peak_mib']:,.0f} MiB for {MANY:,} ({many['peak_mib'] / few['peak_mib'] - 1:+.1%}; "
-            f"{MANY / many['seconds']:,.0f} rows per second).",
-        ]
-    )
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    lines = [
+        f"Written by `python -m benchmarks.embedding --data DATA` on {time.strftime('%Y-%m-%d')}; "
+        f"{os.cpu_count()} CPU cores, {found['hardware']}.",
+        "",
+        f"{found['texts']:,} sentences of all languages ({found['tokens'] / found['texts']:.0f} tokens each in the "
+        f"mean) with all-MiniLM-L6-v2; medians of {found['rounds']} passes each, in turns:",
+        "",
+        "| | rows per second |",
+        "|---|---:|",
+        f"| `SentenceTransformer.encode`, its defaults | {rate['encode']:.0f} |",
+        f"| the embed stage | {rate['embed']:.0f} |",
+        "",
+        f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; goal: {GOAL}). "
+        f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}.",
+        "",
+        f"Peak memory of the whole stage with static embeddings: {few['peak_mib']:,.0f} MiB for {FEW:,} rows, "
+        f"{many['peak_mib']:,.0f} MiB for {MANY:,} ({many['peak_mib'] / few['peak_mib'] - 1:+.1%}; "
+        f"{MANY / many['seconds']:,.0f} rows per second).",
+    ]
+    write_section("performance.md", "embedding", lines)
 
 
 def main() -> None:
