@@ -144,18 +144,23 @@ def _read_student(clone: Path, hardware: Hardware, trust: Trust) -> _Student:
 def _manifest(ready: ReadyVectors) -> dict[str, Any] | None:
     """What a dataset that this tool made says of itself, or None."""
     if ready.path is not None:
-        file = ready.path / _MANIFEST
-        return dict(read_json(file)) if file.exists() else None
+        return _ours(ready.path / _MANIFEST)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        file = Path(hf_hub_download(ready.repo, _MANIFEST, repo_type="dataset", revision=ready.revision))
+        return _ours(Path(hf_hub_download(ready.repo, _MANIFEST, repo_type="dataset", revision=ready.revision)))
     except EntryNotFoundError:
         return None
     except Exception as error:
         raise _unreadable(ready, error) from error
-    return dict(read_json(file))
+
+
+def _ours(file: Path) -> dict[str, Any] | None:
+    """A manifest that this tool wrote; others may call a file so too."""
+    manifest = read_json(file) if file.exists() else None
+    known = {"prompts", "default_prompt_name", "sha256"}
+    return manifest if isinstance(manifest, dict) and known <= manifest.keys() else None
 
 
 def _check_sums(folder: Path, manifest: dict[str, Any] | None) -> None:

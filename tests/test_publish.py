@@ -119,7 +119,7 @@ def test_what_is_published(hub: FakeHub, online: dict[str, str], run_folder: Pat
     push(run_folder, cwd=tmp_path, **online)
     files = {repo: set(hub.repos[repo].head.files) - {".gitattributes"} for repo in IDS}
     assert files[IDS[1]] == {"README.md", "tokenizer.json", "tokenizer_config.json"}
-    assert files[IDS[2]] == {"README.md", "train-00000.parquet", "validation-00000.parquet"}
+    assert files[IDS[2]] == {"README.md", "manifest.json", "train-00000.parquet", "validation-00000.parquet"}
     assert {"model.safetensors", "modules.json", "figures/tokens_per_word.png", "README.md"} <= files[IDS[0]]
     published = b"".join(hub.read(*repo, path) for repo in IDS for path in files[repo])
     for private in (str(run_folder.parent), str(tmp_path), str(Path(__file__).parents[1])):

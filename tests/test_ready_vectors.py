@@ -57,7 +57,9 @@ def test_a_foreign_dataset_is_taken_with_its_own_columns(
     vectors: np.ndarray, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.ready_vectors.SHARD_ROWS", 150)
-    found = take(write(tmp_path / "theirs", vectors), tiny_teacher, tmp_path / "out")
+    theirs = write(tmp_path / "theirs", vectors)
+    (theirs / "manifest.json").write_text('{"made": "by others"}')
+    found = take(theirs, tiny_teacher, tmp_path / "out")
     assert (found["rows"], found["dim"], found["dtype"], found["normalized"]) == (400, 32, "float16", True)
     assert 0 < found["splits"]["validation"] < 30
     assert found["taken_from"]["name"] == "theirs"
