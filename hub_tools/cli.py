@@ -59,17 +59,13 @@ PLACES: dict[str, tuple[str | None, str]] = {
 }
 
 
-class _Numbers(click.ParamType[tuple[int, ...]]):
+def _numbers(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """Whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if not isinstance(value, str):
-            return tuple(value)
-        if not all(part.strip().isdecimal() for part in value.split(",")):
-            self.fail(f"{value!r}; expected whole numbers with commas between them, e.g. 384,256,128.", param, ctx)
-        return tuple(int(part) for part in value.split(","))
+    if value is None:
+        return None
+    if not all(part.strip().isdecimal() for part in value.split(",")):
+        raise click.BadParameter(f"{value!r}; expected whole numbers with commas between them, e.g. 384,256,128.")
+    return tuple(int(part) for part in value.split(","))
 
 
 _ONE_OF_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
@@ -108,7 +104,7 @@ _OPTIONS = [
     click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192]"),
     click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 1e-3 x 384 / hidden size]"),
     click.option("--loss", type=click.Choice(get_args(Loss)), help="[default: cosine]"),
-    click.option("--matryoshka", type=_Numbers(), metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),
+    click.option("--matryoshka", callback=_numbers, metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),
     click.option("--schedule", type=click.Choice(get_args(Schedule)), help="How the rate falls. [default: cosine]"),
     click.option("--rows-steps", type=int, metavar="N", help="First steps, with the token embeddings alone."),
     click.option("--rows-rate", type=float, metavar="X", help="Their peak rate in these. [default: --learning-rate]"),
