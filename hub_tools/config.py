@@ -15,6 +15,8 @@ from hub_tools.languages import check_language
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # fp16 is understood only to be refused with the reason.
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+# What a run is published as; a Space comes on top.
+REPOS = ("model", "tokenizer", "dataset")
 Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
 
 
@@ -129,11 +131,17 @@ class PublishConfig:
         namespace: user or organization to push to; None means that nothing is pushed.
         private: make the repos private.
         name: name of the model repo, from which the others are made; None means TEACHER-LANG.
+        only: which of model, tokenizer and dataset; empty means all three, and a collection of them.
+        space: publish a Space that shows the model, too.
+        tag: name for the published state of each repo, such as v1.0.
     """
 
     namespace: str | None = None
     private: bool = False
     name: str | None = None
+    only: tuple[str, ...] = ()
+    space: bool = False
+    tag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +326,13 @@ def _check_ranges(config: RunConfig) -> None:
             raise UsageError(f"distill.{name} = {getattr(config.distill, name)}; expected a number from 0 to 1.")
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
+    _check_places(config)
+
+
+def _check_places(config: RunConfig) -> None:
+    for what in config.publish.only:
+        if what not in REPOS:
+            raise UsageError(f"publish.only names {what!r}; expected some of {', '.join(REPOS)}.")
     if config.output.exists() and not config.output.is_dir():
         raise UserError(f"--output {config.output} is a file; expected a folder to write the run into.")
 
