@@ -25,7 +25,8 @@ def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | No
     chosen = [word for name, value in (("--flavor", flavor), ("--timeout", timeout)) if value for word in (name, value)]
     script = str(resources.files("hub_tools") / "job_script.py")
     apart = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    return ["jobs", "uv", "run", "--detach", *chosen, script, *apart]
+    # Behind -- nothing is taken for an option of hf, which has a --name too.
+    return ["jobs", "uv", "run", "--detach", *chosen, "--", script, *apart]
 
 
 def show(command: list[str]) -> str:
