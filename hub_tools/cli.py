@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 import click
 
-from hub_tools.config import Init, Loss, RunConfig, Schedule, VectorType, build, read_toml, short_name
+from hub_tools.config import REPOS, Init, Loss, RunConfig, Schedule, VectorType, build, read_toml, short_name
 from hub_tools.errors import UsageError, explain
 
 # Option -> (section or None, key) of the configuration.
@@ -56,6 +56,9 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "push_to_hub": ("publish", "namespace"),
     "private": ("publish", "private"),
     "name": ("publish", "name"),
+    "only": ("publish", "only"),
+    "space": ("publish", "space"),
+    "tag": ("publish", "tag"),
 }
 
 
@@ -78,6 +81,9 @@ _PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and 
 _QUERY_HELP = "Share of the target's short texts that get the teacher's query prompt, if it has one. [default: 0.5]"
 _DOCUMENT_HELP = "Share of its long texts that get the document prompt. [default: 0.5]"
 _EMBEDDINGS_HELP = "Take the vectors of this dataset instead of computing the teacher's."
+_ONLY_HELP = (
+    "Publish this alone, with a token that may be scoped to it. Repeatable. [default: all three and a collection]"
+)
 _STS_HELP = "Similarity table to measure on (sentence1, sentence2, score). Repeatable."
 _OPTIONS = [
     click.option("--teacher", metavar="ID_OR_DIR", help="Sentence-embedding model: Hub id, id@revision or folder."),
@@ -128,6 +134,9 @@ _PUSH_OPTIONS = [
     click.option("--push-to-hub", metavar="NAMESPACE", help="Publish on the Hub as this user or organization."),
     click.option("--private", is_flag=True, default=None, help="Publish in private repos."),
     click.option("--name", metavar="NAME", help="Name of the model repo. [default: TEACHER-LANG]"),
+    click.option("--only", multiple=True, type=click.Choice(REPOS), help=_ONLY_HELP),
+    click.option("--space", is_flag=True, default=None, help="Publish a Space that shows the model, too."),
+    click.option("--tag", metavar="TAG", help="Tag the published state of each repo, e.g. v1.0."),
 ]
 
 _STAGE_HELP = {
@@ -200,7 +209,8 @@ def main(context: click.Context, /, **options: Any) -> None:
     """
     given = {name: value for name, value in options.items() if _was_given(context, name)}
     context.obj = given
-    if context.invoked_subcommand in _STAGE_HELP and {"push_to_hub", "private", "name"} & set(given):
+    push = {name for name, (section, _) in PLACES.items() if section == "publish"}
+    if context.invoked_subcommand in _STAGE_HELP and push & set(given):
         raise UsageError(
             "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
         )
@@ -280,29 +290,12 @@ def space(run: Path, documents: str | None, host: str | None, port: int | None) 
     _open_space(run, documents=documents, host=host, port=port)
 
 
-_ONLY_HELP = (
-    "Publish this alone, with a token that may be scoped to it. Repeatable. [default: all three and a collection]"
-)
-
-
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_with_options(*_PUSH_OPTIONS)
-@click.option("--only", multiple=True, type=click.Choice(["model", "tokenizer", "dataset"]), help=_ONLY_HELP)
-@click.option("--space", is_flag=True, help="Publish a Space that shows the model, too.")
-@click.option("--tag", metavar="TAG", help="Tag the published state of each repo, e.g. v1.0.")
 @click.option("--dry-run", is_flag=True, help="List every file with its size and change nothing.")
-def publish(
-    run: Path,
-    *,
-    push_to_hub: str | None,
-    private: bool | None,
-    name: str | None,
-    only: tuple[str, ...],
-    space: bool,
-    tag: str | None,
-    dry_run: bool,
-) -> None:
+@click.option("--check", is_flag=True, help="Only see whether the repos may be written; RUN need not be there yet.")
+def publish(run: Path, *, dry_run: bool, check: bool, **given: Any) -> None:
     """Publish a finished RUN on the Hub: model, tokenizer and the teacher's vectors, each with its card.
 
     The dataset holds the texts of the run. Leave it out with --only model --only tokenizer where they are not
@@ -311,13 +304,15 @@ def publish(
     from hub_tools import publish as hub
     from hub_tools.progress import start_logging
 
-    options = {"namespace": push_to_hub, "private": private, "name": name}
-    chosen = only or hub.REPOS
+    options = {PLACES[name][1]: value for name, value in given.items() if value not in (None, ())}
     if dry_run:
-        click.echo(hub.plan_push(run, options, only=chosen, space=space))
+        click.echo(hub.plan_push(run, options))
         return
     start_logging()
-    click.echo("\n".join(hub.publish(run, options, only=chosen, space=space, tag=tag)))
+    if check:
+        click.echo("\n".join(f"may be written: {repo_id}" for repo_id in hub.check(run, options)))
+        return
+    click.echo("\n".join(hub.publish(run, options)))
 
 
 @main.command()

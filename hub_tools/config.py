@@ -17,6 +17,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
+# What a run is published as; a Space comes on top.
+REPOS = ("model", "tokenizer", "dataset")
 Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
 VectorType = Literal["float16", "float32"]
 
@@ -171,11 +173,17 @@ class PublishConfig:
         namespace: user or organization to push to; None means that nothing is pushed.
         private: make the repos private.
         name: name of the model repo, from which the others are made; None means TEACHER-LANG.
+        only: which of model, tokenizer and dataset; empty means all three, and a collection of them.
+        space: publish a Space that shows the model, too.
+        tag: name for the published state of each repo, such as v1.0.
     """
 
     namespace: str | None = None
     private: bool = False
     name: str | None = None
+    only: tuple[str, ...] = ()
+    space: bool = False
+    tag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,6 +384,13 @@ def _check_ranges(config: RunConfig) -> None:
     if not 0 <= config.distill.warmup < 1:
         raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
     _check_ready_vectors(config.embed)
+    _check_places(config)
+
+
+def _check_places(config: RunConfig) -> None:
+    for what in config.publish.only:
+        if what not in REPOS:
+            raise UsageError(f"publish.only names {what!r}; expected some of {', '.join(REPOS)}.")
     if config.output.exists() and not config.output.is_dir():
         raise UserError(f"--output {config.output} is a file; expected a folder to write the run into.")
 

@@ -71,7 +71,23 @@ def explain_hub(error: BaseException, what: str) -> str | None:
         message = _explain_hub_error(cause, what)
         if message is not None:
             return message
+    if _was_raised_in("xet_get", error):
+        return (
+            f"The download of large files of {what} broke off. Run the same command again: files that are whole are "
+            "kept. HF_HUB_DISABLE_XET=1 takes another way to the same files."
+        )
     return None
+
+
+def _was_raised_in(function: str, error: BaseException) -> bool:
+    """Whether an error came out of a function: hf_xet, which moves large files, raises plain errors of Python."""
+    for cause in _causes(error):
+        trace = cause.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_name == function:
+                return True
+            trace = trace.tb_next
+    return False
 
 
 def explain_push(error: BaseException, what: str) -> str | None:
@@ -86,7 +102,13 @@ def explain_push(error: BaseException, what: str) -> str | None:
             f"The connection to the Hub broke off for {what}. Run the same command again: files that were uploaded are "
             "kept, and the repo shows nothing of a push that did not end."
         )
-    return explain_hub(error, what)
+    message = explain_hub(error, what)
+    if message is None and _was_raised_in("_upload_xet_files", error):
+        return (
+            f"The upload of large files to the {what} broke off. Run the same command again: what was uploaded is "
+            "kept, and the repo shows nothing of a push that did not end."
+        )
+    return message
 
 
 def _is_broken_line(error: BaseException) -> bool:
@@ -170,7 +192,7 @@ def _first_line(error: BaseException) -> str:
 
 def without_secrets(text: str) -> str:
     """Addresses of uploads carry a signature that is as good as a password; tokens start with hf_."""
-    return re.sub(r"\bhf_\w+", "hf_***", re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text))
+    return re.sub(r"\bhf_[\w.-]+", "hf_***", re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text))
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -1,6 +1,7 @@
 """Stage `evaluate`: teacher, clone and student on the same tasks, in fp32, with the same code.
 
-Nothing measured here decides anything: the student is chosen by held-out cosine in the stage before.
+Nothing measured here decides anything. What does was measured before: the student is chosen by held-out cosine in the
+training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
 """
 
 from __future__ import annotations

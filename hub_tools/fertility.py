@@ -43,7 +43,7 @@ def compare(
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.
     """
-    tokenizers = {name: TokenizerFiles.read(find_tokenizer(name)) for name in dict.fromkeys(names)}
+    tokenizers = {name: TokenizerFiles.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
     found: dict[str, Any] = {
         "vocabulary": {n: len(f.ids) for n, f in tokenizers.items()},
         "text": side_by_side(tokenizers, _texts(text, lang)),

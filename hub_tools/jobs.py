@@ -18,13 +18,15 @@ def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | No
     """The arguments of `hf` that submit the job.
 
     Args:
-        words: options of hub-distill.
+        words: options of hub-distill. `hf` sends along files that are words of their own: --name=value becomes two.
         flavor: hardware, such as a10g-small; None means what the script says.
         timeout: longest time, such as 6h; None means what the script says.
     """
     chosen = [word for name, value in (("--flavor", flavor), ("--timeout", timeout)) if value for word in (name, value)]
     script = str(resources.files("hub_tools") / "job_script.py")
-    return ["jobs", "uv", "run", "--detach", *chosen, script, *words]
+    apart = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    # Behind -- nothing is taken for an option of hf, which has a --name too.
+    return ["jobs", "uv", "run", "--detach", *chosen, "--", script, *apart]
 
 
 def show(command: list[str]) -> str:

@@ -12,11 +12,12 @@ from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
 from hub_tools.processes import ALONE, Processes, join_processes
 from hub_tools.progress import close_logging, log, start_logging
-from hub_tools.publish import check_access, own_repos, publish, repo_ids
+from hub_tools.publish import check_access, chosen_ids, publish
 from hub_tools.ready_vectors import find_vectors
 from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.teacher import Teacher, find_teacher
+from hub_tools.teacher import Teacher, fetch, find_teacher
+from hub_tools.versions import versions
 
 if TYPE_CHECKING:
     from hub_tools.models import Hardware
@@ -54,7 +55,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
     start_logging(quiet=not processes.is_main)
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
-        check_access(config)
+        check_access(config.publish, chosen_ids(config))
     job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), processes=processes)
     with RunFolder(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
         if processes.is_main:
@@ -88,6 +89,7 @@ class Job:
         self.sts = _files("--sts", config.evaluate.sts)
         trust = Trust(code=config.trust_remote_code, pickle=config.allow_pickle)
         self.teacher: Teacher = find_teacher(config.teacher, trust=trust, tokenizer_only=tokenizer_only)
+        self.ready_tokenizer = find_tokenizer(config.tokenizer.use) if config.tokenizer.use is not None else None
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
         self.ready = find_vectors(config.embed) if config.embed.use else None
@@ -133,8 +135,8 @@ class Job:
 
         config, limit = self.config.tokenizer, self.teacher.max_seq_length
         theirs = TokenizerFiles.read(self.teacher.input_folder)
-        if config.use is not None:
-            ready = find_tokenizer(config.use)
+        if self.ready_tokenizer is not None:
+            ready, commit = self.ready_tokenizer
             files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
             key: Key = {
                 "tokenizer files": files,
@@ -145,7 +147,10 @@ class Job:
                 folder,
                 "tokenizer",
                 key,
-                lambda out: take_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
+                lambda out: {
+                    **take_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
+                    "revision": commit,
+                },
             )
         key = {
             "teacher": self.teacher.fingerprint,
@@ -259,16 +264,20 @@ class Job:
             folder,
             "student",
             key,
-            lambda out: distill(
-                folder.path("clone"),
-                Embeddings(folder.path("embeddings")),
-                out,
-                self.config.distill,
-                hardware=self.hardware,
-                seed=self.config.seed,
-                trust=self.teacher.trust,
-                processes=self.processes,
-            ),
+            lambda out: {
+                **distill(
+                    folder.path("clone"),
+                    Embeddings(folder.path("embeddings")),
+                    out,
+                    self.config.distill,
+                    hardware=self.hardware,
+                    seed=self.config.seed,
+                    trust=self.teacher.trust,
+                    processes=self.processes,
+                ),
+                # What trained it, whatever is installed when a report is written again.
+                "versions": versions(),
+            },
             together=True,
         )
         # Only now: a run that was cut off just before the end still needed them.
@@ -339,22 +348,19 @@ def _remember_hardware(config: RunConfig, hardware: Hardware) -> None:
     write_json(config.output / _HARDWARE, {"asked": [config.device, config.precision], "chosen": chosen})
 
 
-def find_tokenizer(name: str) -> Path:
-    """Folder of a ready tokenizer: a local one, or fetched from the Hub."""
-    from hub_tools.errors import explain_hub, without_secrets
+def find_tokenizer(name: str) -> tuple[Path, str | None]:
+    """Folder of a ready tokenizer, a local one or fetched from the Hub (`id` or `id@revision`), and its commit there.
 
-    path = Path(name).expanduser()
+    Raises:
+        UserError: there is none, or the Hub refused.
+    """
+    path, commit = Path(name).expanduser(), None
     if not path.is_dir():
-        from huggingface_hub import snapshot_download
-
-        try:
-            path = Path(snapshot_download(name, allow_patterns=["tokenizer*.json", "special_tokens_map.json"]))
-        except Exception as error:
-            message = explain_hub(error, f"tokenizer {name!r}")
-            raise UserError(message or f"Could not load {name}: {without_secrets(str(error))}") from error
+        path = fetch(name, "tokenizer", ["tokenizer*.json", "special_tokens_map.json"])
+        commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
-    return path
+    return path, commit
 
 
 def _copy_legal_files(teacher: Teacher, out: Path) -> None:
@@ -406,5 +412,5 @@ def _push_plan(config: RunConfig) -> list[str]:
     if config.publish.namespace is None:
         return ["push         nothing is pushed to the Hub"]
     seen = "private" if config.publish.private else "public"
-    ids = repo_ids(config)
-    return [f"push         {what} {ids[what]} ({seen})" for what in own_repos(config)]
+    tag = f", tag {config.publish.tag}" if config.publish.tag else ""
+    return [f"push         {what} {repo} ({seen}{tag})" for what, repo in chosen_ids(config).items()]

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from pathlib import Path
+from http import HTTPStatus
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from hub_tools.cards import Names, dataset_card, model_card, notice, teacher_name, tokenizer_card
-from hub_tools.config import PublishConfig, RunConfig, build, read_toml, short_name
+from hub_tools.config import REPOS, EmbedConfig, PublishConfig, RunConfig, build, read_toml, short_name
 from hub_tools.errors import UsageError, UserError, explain_push
 from hub_tools.progress import log
 from hub_tools.report import Report
@@ -26,7 +27,6 @@ from hub_tools.versions import versions
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-REPOS = ("model", "tokenizer", "dataset")
 # Suffix of the repo's name, and its type on the Hub.
 RepoType = Literal["model", "dataset", "space"]
 _KINDS: dict[str, tuple[str, RepoType]] = {
@@ -35,10 +35,10 @@ _KINDS: dict[str, tuple[str, RepoType]] = {
     "dataset": ("-embeddings", "dataset"),
     "space": ("-demo", "space"),
 }
-# Files of an earlier push that would be read together with the new ones.
+# Files of an earlier push, in folders of this one, that would be read together with the new ones.
 _REPLACED = {
     "dataset": ["train-*.parquet", "validation-*.parquet"],
-    "model": ["*.safetensors", "*.safetensors.index.json"],
+    "model": ["model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"],
 }
 # Uploaded one by one, so that a push that was cut off loses no more than one.
 _LARGE = (".parquet", ".safetensors")
@@ -75,10 +75,12 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
     Raises:
         UsageError: there is no namespace, or a name that the Hub does not allow.
     """
-    options = config.publish
+    return _ids(config.publish, config.publish.name or _default_name(config))
+
+
+def _ids(options: PublishConfig, name: str) -> dict[str, str]:
     if not options.namespace:
         raise UsageError("Missing --push-to-hub NAMESPACE (your user name on the Hub, or an organization).")
-    name = options.name or _default_name(config)
     ids = {what: f"{options.namespace}/{name}{suffix}" for what, (suffix, _) in _KINDS.items()}
     if not all(_POSSIBLE_NAME.fullmatch(part) for part in (options.namespace, ids["dataset"].partition("/")[2])):
         raise UsageError(
@@ -88,39 +90,55 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
     return ids
 
 
-def own_repos(config: RunConfig, only: tuple[str, ...] = REPOS) -> tuple[str, ...]:
-    """What of this a run publishes: vectors that were taken from others are theirs to publish."""
-    return tuple(what for what in only if what != "dataset" or config.embed.use is None)
-
-
 def _default_name(config: RunConfig) -> str:
     # A folder may be called anything; the Hub wants letters, digits and single signs between them.
     plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
     return f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
 
 
-def check_access(config: RunConfig, only: tuple[str, ...] = REPOS) -> None:
+def chosen_repos(options: PublishConfig, embed: EmbedConfig) -> tuple[str, ...]:
+    """What is published: model, tokenizer and dataset or some of them, and the Space where asked for.
+
+    Vectors that were taken from others are theirs to publish.
+    """
+    own = [what for what in options.only or REPOS if what != "dataset" or embed.use is None]
+    return (*own, *(["space"] if options.space else []))
+
+
+def chosen_ids(config: RunConfig) -> dict[str, str]:
+    """What -> id of the repos that are published."""
+    ids = repo_ids(config)
+    return {what: ids[what] for what in chosen_repos(config.publish, config.embed)}
+
+
+def check_access(options: PublishConfig, repos: dict[str, str]) -> None:
     """Make sure that the repos may be written, before any work.
+
+    Args:
+        options: whether they are private.
+        repos: what -> id of those that are to be written.
 
     Raises:
         UserError: not logged in, no right to write or to create, or a public repo where a private one was asked for.
-        UsageError: no namespace or an impossible name.
     """
     from huggingface_hub import HfApi, get_token
+    from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    api, ids = HfApi(), repo_ids(config)
+    if is_offline_mode():
+        raise UserError("HF_HUB_OFFLINE is set, and publishing needs the Hub. Unset it.")
+    api = HfApi()
     with _explained("the Hub"):
         token = get_token()
     if token is None:
         raise UserError("Not logged in, and publishing needs it. Run `hf auth login` first, or set HF_TOKEN.")
     missing = []
-    for what in own_repos(config, only):
-        repo = Repo(what=what, id=ids[what], files={})
+    for what, name in repos.items():
+        repo = Repo(what=what, id=name, files={})
         with _explained(str(repo)):
             try:
                 api.auth_check(repo.id, repo_type=repo.type, write=True)
-                _check_private(api, repo, config.publish)
+                _check_private(api, repo, options)
             except RepositoryNotFoundError:
                 missing.append(repo)
     if missing:
@@ -131,13 +149,14 @@ def check_access(config: RunConfig, only: tuple[str, ...] = REPOS) -> None:
 def _check_may_create(me: dict[str, Any], repo: Repo) -> None:
     namespace = repo.id.partition("/")[0]
     token = me.get("auth", {}).get("accessToken", {})
-    mine = {me["name"], *(org["name"] for org in me.get("orgs", []))}
+    # A member of an organization may be there only to read.
+    mine = {me["name"], *(org["name"] for org in me.get("orgs", []) if org.get("roleInOrg") != "read")}
     scopes = token.get("fineGrained", {}).get("scoped", [])
     granted = any(s["entity"].get("name") == namespace and "repo.write" in s["permissions"] for s in scopes)
     if namespace not in mine:
         raise UserError(
-            f"You are logged in as {me['name']!r}, who is no member of {namespace!r}. Give --push-to-hub one of: "
-            f"{', '.join(sorted(mine))}."
+            f"You are logged in as {me['name']!r}, who may not create repos of {namespace!r}. Give --push-to-hub one "
+            f"of: {', '.join(sorted(mine))}."
         )
     if token.get("role") == "read" or (token.get("role") == "fineGrained" and not granted):
         raise UserError(
@@ -167,43 +186,67 @@ def read_run(run: Path, options: dict[str, Any]) -> RunConfig:
     if not (run / "config.toml").is_file():
         raise UserError(f"{run} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
     values = read_toml(run / "config.toml")
-    given = {key: value for key, value in options.items() if value is not None}
-    return build({**values, "output": str(run), "publish": {**values.get("publish", {}), **given}})
+    return build({**values, "output": str(run), "publish": {**values.get("publish", {}), **_given(options)}})
 
 
-def collect(config: RunConfig, only: tuple[str, ...] = REPOS, *, space: bool = False, linked: Names) -> list[Repo]:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def check(run: Path, options: dict[str, Any]) -> list[str]:
+    """Make sure that a run, which need not be there yet, may be published; arguments as for `publish`.
+
+    Returns:
+        The repos that may be written.
+
+    Raises:
+        UserError: as `check_access`.
+        UsageError: there is no run, and no name for the repos either.
+    """
+    if (run / "config.toml").is_file():
+        config = read_run(run, options)
+        publish_options, repos = config.publish, chosen_ids(config)
+    else:
+        publish_options = PublishConfig(**_given(options))
+        if publish_options.name is None:
+            raise UsageError(f"There is no run in {run} yet, so --check needs --name, the name of the model repo.")
+        ids = _ids(publish_options, publish_options.name)
+        repos = {what: ids[what] for what in chosen_repos(publish_options, EmbedConfig())}
+    check_access(publish_options, repos)
+    return list(repos.values())
+
+
+def collect(config: RunConfig, linked: Names) -> list[Repo]:
     """The repos of a finished run with all their files.
 
     Args:
         config: the run.
-        only: which repos.
-        space: whether a Space that shows the model is published too.
         linked: repos that the cards may link to.
 
     Raises:
         UserError: the run is not finished, or its parts do not belong together.
     """
-    run, ids = config.output, repo_ids(config)
+    run, ids, chosen = config.output, repo_ids(config), chosen_repos(config.publish, config.embed)
     check_finished(run)
     report: Report = read_json(run / "report.json")
     contents: dict[str, dict[str, Path | bytes]] = {}
-    if "model" in only:
+    if "model" in chosen:
         contents["model"] = {
             **_files(run / "student"),
             **_pictures(run),
             "README.md": _bytes(model_card(report, linked)),
         }
-    if "tokenizer" in only:
+    if "tokenizer" in chosen:
         card = _bytes(tokenizer_card(report, linked))
         contents["tokenizer"] = {**_files(run / "tokenizer"), "README.md": card}
-    if "dataset" in only:
+    if "dataset" in chosen:
         contents["dataset"] = {**_files(run / "embeddings"), "README.md": _bytes(dataset_card(report, linked))}
     # A tokenizer that was only taken is not made from the teacher's.
     derived = ("model", "tokenizer") if config.tokenizer.use is None else ("model",)
     for what in derived:
         if what in contents:
-            contents[what] |= _legal(run, report)
-    if space:
+            contents[what] |= _legal(run, report, what)
+    if "space" in chosen:
         from hub_tools.space.folder import run_files
 
         # The Space loads the model from the Hub, so it is there or is published along.
@@ -225,10 +268,10 @@ def _pictures(run: Path) -> dict[str, Path | bytes]:
     return {f"figures/{file.name}": file for file in sorted((run / "figures").glob("*.png"))}
 
 
-def _legal(run: Path, report: Report) -> dict[str, Path | bytes]:
+def _legal(run: Path, report: Report, what: str) -> dict[str, Path | bytes]:
     """The teacher's licence files, and the notice that its licence asks for."""
     files = _files(run / "licence") if (run / "licence").is_dir() else {}
-    asked = notice(report)
+    asked = notice(report, what)
     if asked is None:
         return files
     theirs = run / "licence" / "NOTICE"
@@ -254,30 +297,19 @@ def _size(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def plan_push(run: Path, options: dict[str, Any], *, only: tuple[str, ...], space: bool = False) -> str:
+def plan_push(run: Path, options: dict[str, Any]) -> str:
     """What `publish` would upload, without asking the Hub anything; arguments as for `publish`."""
     config = read_run(run, options)
-    only = own_repos(config, only)
-    repos = collect(config, only, space=space, linked=_names(repo_ids(config), [*only, *(["space"] if space else [])]))
+    repos = collect(config, _names(repo_ids(config), chosen_repos(config.publish, config.embed)))
     return list_files(repos, private=config.publish.private)
 
 
-def publish(
-    run: Path,
-    options: dict[str, Any],
-    *,
-    only: tuple[str, ...] = REPOS,
-    space: bool = False,
-    tag: str | None = None,
-) -> list[str]:
-    """Publish a finished run.
+def publish(run: Path, options: dict[str, Any]) -> list[str]:
+    """Publish a finished run: the repos, and when all of them, a collection.
 
     Args:
         run: the run folder.
         options: keys of `PublishConfig` that differ from the run's.
-        only: which of model, tokenizer and dataset; when all of them, they are put into a collection too.
-        space: whether a Space that shows the model is published too.
-        tag: name for the published state, such as v1.0, in each repo.
 
     Returns:
         Addresses of what was published.
@@ -289,30 +321,28 @@ def publish(
     from huggingface_hub import HfApi
 
     config, api = read_run(run, options), HfApi()
-    only = own_repos(config, only)
-    chosen = (*only, *(["space"] if space else []))
+    chosen, ids = chosen_repos(config.publish, config.embed), repo_ids(config)
     with locked(run):
         check_finished(run)
-        check_access(config, chosen)
-        names = _names(repo_ids(config), _linkable(api, repo_ids(config), chosen))
-        repos = collect(config, only, space=space, linked=names)
+        check_access(config.publish, {what: ids[what] for what in chosen})
+        repos = collect(config, _names(ids, _linkable(api, ids, chosen)))
         for repo in repos:
             with _explained(str(repo)):
-                _push(api, repo, config.publish, tag)
+                _push(api, repo, config.publish)
     urls = [f"{api.endpoint}/{'' if repo.type == 'model' else repo.type + 's/'}{repo.id}" for repo in repos]
-    if set(own_repos(config)) <= set(chosen):
+    if set(chosen_repos(PublishConfig(), config.embed)) <= set(chosen):
         with _explained("collection"):
-            urls.append(_collect_in_collection(api, repos, config, read_json(run / "report.json")))
+            urls += _collect_in_collection(api, repos, config, read_json(run / "report.json"))
     return urls
 
 
-def _linkable(api: HfApi, ids: dict[str, str], chosen: tuple[str, ...]) -> list[str]:
+def _linkable(api: HfApi, ids: dict[str, str], chosen: tuple[str, ...]) -> tuple[str, ...]:
     """The repos that are published now or are there already: a card links to no other."""
     with _explained("the Hub"):
-        return [w for w in ids if w in chosen or api.repo_exists(ids[w], repo_type=_KINDS[w][1])]
+        return tuple(w for w in ids if w in chosen or api.repo_exists(ids[w], repo_type=_KINDS[w][1]))
 
 
-def _names(ids: dict[str, str], there: list[str]) -> Names:
+def _names(ids: dict[str, str], there: tuple[str, ...]) -> Names:
     return Names(**{what: repo_id for what, repo_id in ids.items() if what in there})
 
 
@@ -323,27 +353,13 @@ def _explained(what: str) -> Iterator[None]:
     except (UserError, UsageError):
         raise
     except Exception as error:
-        message = explain_push(error, what) or _explain_upload(error, what)
+        message = explain_push(error, what)
         if message is None:
             raise
         raise UserError(message) from error
 
 
-def _explain_upload(error: Exception, what: str) -> str | None:
-    """hf_xet, which uploads large files, raises plain errors of Python."""
-    trace, in_xet = error.__traceback__, False
-    while trace is not None:
-        in_xet |= trace.tb_frame.f_code.co_name == "_upload_xet_files"
-        trace = trace.tb_next
-    if not in_xet:
-        return None
-    return (
-        f"The upload of large files to the {what} broke off. Run the same command again: what was uploaded is kept, "
-        "and the repo shows nothing of a push that did not end."
-    )
-
-
-def _push(api: HfApi, repo: Repo, options: PublishConfig, tag: str | None) -> None:
+def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:
     """Bring a repo to the state of `repo.files` in one commit, or in none when it is there already."""
     sdk = "gradio" if repo.type == "space" else None
     api.create_repo(repo.id, repo_type=repo.type, private=options.private or None, exist_ok=True, space_sdk=sdk)
@@ -351,7 +367,7 @@ def _push(api: HfApi, repo: Repo, options: PublishConfig, tag: str | None) -> No
     info = api.repo_info(repo.id, repo_type=repo.type)
     additions, deletions = _changes(api, repo, info.sha)
     head = str(info.sha)
-    _check_tag(api, repo, tag, head, changed=bool(additions or deletions))
+    _check_tag(api, repo, options.tag, head, changed=bool(additions or deletions))
     if additions or deletions:
         for addition in additions:
             if addition.path_in_repo.endswith(_LARGE):
@@ -369,8 +385,8 @@ def _push(api: HfApi, repo: Repo, options: PublishConfig, tag: str | None) -> No
         log.info("%s: published", repo)
     else:
         log.info("%s: nothing changed", repo)
-    if tag is not None:
-        api.create_tag(repo.id, tag=tag, revision=head, repo_type=repo.type, exist_ok=True)
+    if options.tag is not None:
+        api.create_tag(repo.id, tag=options.tag, revision=head, repo_type=repo.type, exist_ok=True)
 
 
 def _changes(
@@ -385,10 +401,13 @@ def _changes(
         for path, content in repo.files.items()
         if path not in there or not _same(content, there[path])
     ]
+    folders = {PurePosixPath(path).parent for path in repo.files}
     stale = [
-        CommitOperationDelete(path_in_repo=path)
-        for path in there
-        if path not in repo.files and any(fnmatch(path, pattern) for pattern in _REPLACED.get(repo.what, []))
+        CommitOperationDelete(path_in_repo=str(path))
+        for path in map(PurePosixPath, there)
+        if str(path) not in repo.files
+        and path.parent in folders
+        and any(fnmatch(path.name, pattern) for pattern in _REPLACED.get(repo.what, []))
     ]
     return additions, stale
 
@@ -422,14 +441,23 @@ def _check_tag(api: HfApi, repo: Repo, tag: str | None, head: str, *, changed: b
         )
 
 
-def _collect_in_collection(api: HfApi, repos: list[Repo], config: RunConfig, report: Report) -> str:
+def _collect_in_collection(api: HfApi, repos: list[Repo], config: RunConfig, report: Report) -> list[str]:
+    """The address of the collection, or nothing where the token may write repos only: those are what counts."""
+    from huggingface_hub.errors import HfHubHTTPError
+
     namespace, name = repo_ids(config)["model"].split("/")
     description = f"A {config.target} student of {teacher_name(report)}, its tokenizer and its training data."[:150]
-    collection = api.create_collection(
-        title=name, namespace=namespace, description=description, private=config.publish.private, exists_ok=True
-    )
-    there = {(item.item_type, item.item_id) for item in collection.items}
-    for repo in repos:
-        if (repo.type, repo.id) not in there:
-            api.add_collection_item(collection.slug, repo.id, repo.type, exists_ok=True)
-    return str(collection.url)
+    try:
+        collection = api.create_collection(
+            title=name, namespace=namespace, description=description, private=config.publish.private, exists_ok=True
+        )
+        there = {(item.item_type, item.item_id) for item in collection.items}
+        for repo in repos:
+            if (repo.type, repo.id) not in there:
+                api.add_collection_item(collection.slug, repo.id, repo.type, exists_ok=True)
+    except HfHubHTTPError as error:
+        if error.response.status_code != HTTPStatus.FORBIDDEN:
+            raise
+        log.warning("The repos are published. Your token may make no collection of them: that needs collection.write.")
+        return []
+    return [str(collection.url)]

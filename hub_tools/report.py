@@ -26,11 +26,12 @@ def build_report(
         student: folder of the student.
         config: the options of the run.
     """
-    evaluation = results.get("evaluate", {})
+    evaluation, distill = results.get("evaluate", {}), dict(results.get("distill", {}))
     models = evaluation.get("models", {})
     clone = results.get("clone")
+    trained_with = distill.pop("versions", None)
     if clone is not None:
-        clone = {**_without_seconds(clone), "cosine_to_teacher": results.get("distill", {}).get("cosine_before")}
+        clone = {**_without_seconds(clone), "cosine_to_teacher": distill.get("cosine_before")}
     return {
         "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.licence}
         if models
@@ -40,11 +41,11 @@ def build_report(
         "tokenizer": _without_seconds(results.get("tokenizer")),
         "clone": clone,
         "embeddings": _without_seconds(results.get("embed")),
-        "distill": _without_seconds(results.get("distill")),
+        "distill": _without_seconds(distill or None),
         "evaluation": evaluation.get("evaluation", []),
         "searches": evaluation.get("searches", []),
         "config": config,
-        "versions": versions(),
+        "versions": trained_with or versions(),
         "timings": {stage: result["seconds"] for stage, result in results.items()},
     }
 
@@ -133,7 +134,7 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     name, teacher = name_of(target), report["config"]["teacher"]
     lines = [f"# A {name} student of {teacher}" if report["evaluation"] else f"# A {name} tokenizer from {teacher}"]
     if report["evaluation"]:
-        shown = "Scores are x100; all models ran in fp32 with the same code. Nothing here was used for a decision."
+        shown = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
         lines += ["", *markdown_table(_table(report, target)), "", shown]
     lines += ["", "## What was done", "", *_what_was_done(report)]
     lines += ["", "## Tokenizer", "", *_tokenizer_lines(report["tokenizer"], target)]
@@ -146,6 +147,20 @@ def _markdown(report: Report, target: str, figures: list[tuple[str, str]]) -> st
     lines += ["", "## Time", "", *markdown_table(timings)]
     lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."]
     return "\n".join(lines) + "\n"
+
+
+def how_measured(report: Report) -> str:
+    """In which arithmetic the figures of a report were measured."""
+    distill = report["distill"]
+    but = "" if distill["precision"] == "fp32" else f", but for the cosine to the teacher: in {distill['precision']}"
+    return f"All models ran in fp32 with the same code, on {distill['device']}{but}."
+
+
+def what_decided(report: Report) -> str:
+    """Which figures of a report were used for a decision."""
+    known = report["embeddings"]["teacher_bitext_accuracy"] is not None
+    chose = ", and the teacher's share of translations found, which chose the text to train on" if known else ""
+    return f"None of these figures was used for a decision but the held-out cosine, which chose the checkpoint{chose}."
 
 
 _MEASURES = {

@@ -21,11 +21,12 @@ def reproduce(report: Report) -> tuple[str, str]:
     from hub_tools.cli import PLACES
 
     config, defaults = report["config"], _defaults(report["config"])
+    pinned = {"corpus": _pinned, "tokenizer": _pinned_tokenizer}
     words = ["hub-distill", "--teacher", _teacher_spec(report), "--lang", ",".join(config["lang"])]
     for option, (section, key) in PLACES.items():
         if section != "publish" and key not in ("teacher", "lang", "output"):
             value, default = (place if section is None else place[section] for place in (config, defaults))
-            given = _pinned(report) if option == "corpus" else value.get(key)
+            given = pinned[option](report) if option in pinned else value.get(key)
             words += _option(option, given, default[key])
     toml = "\n".join(_settings_without_option(config, defaults, set(PLACES.values())))
     words += ["--config", "run.toml"] if toml else []
@@ -60,6 +61,11 @@ def _pinned(report: Report) -> list[str]:
     commits = {name: commit for name, commit in report["corpus"].get("revisions", {}).items() if commit}
     specs = report["config"]["corpus"]["sources"] or ([DEFAULT_SOURCE] if commits else [])
     return [_pin(spec, commits) for spec in specs]
+
+
+def _pinned_tokenizer(report: Report) -> str | None:
+    name, commit = report["config"]["tokenizer"]["use"], report["tokenizer"].get("revision")
+    return f"{name.partition('@')[0]}@{commit}" if commit else name
 
 
 def _pin(spec: str, commits: dict[str, str]) -> str:

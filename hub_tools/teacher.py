@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +17,11 @@ from hub_tools.run_folder import digest, hash_file
 
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
+_SETTINGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
-_NOT_WANTED = ["onnx/*", "openvino/*"]
-_PICKLE, _CODE = ["*pytorch_model*.bin"], ["*.py"]
+_WEIGHTS, _PICKLE, _CODE = ["*.safetensors"], ["*pytorch_model*.bin"], ["*.py"]
+# Consolidated files are the same weights once more, checkpoints are older ones.
+_NOT_WANTED = ["onnx/*", "openvino/*", "consolidated*.safetensors", "checkpoint-*/*"]
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
 STATIC = "StaticEmbedding"
@@ -133,15 +135,20 @@ def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = F
             with a fast tokenizer, or it needs more trust than it was given.
     """
     path = Path(name).expanduser()
-    wanted = _TOKENIZER if tokenizer_only else [*_WANTED, *(_CODE if trust.code else [])]
-    teacher = _local(name, path, trust) if path.is_dir() else _from_hub(name, trust, wanted)
+    is_local = path.is_dir()
+    # The weights come last: what is refused for its settings or its code costs nobody gigabytes.
+    settings = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(_CODE if trust.code else [])]
+    teacher = _local(name, path, trust) if is_local else _from_hub(name, trust, settings)
     if tokenizer_only:
         _check_files(teacher, teacher.input_folder / "tokenizer.json")
-    else:
-        _check_files(teacher, teacher.path / "modules.json")
-        _check_clonable(teacher)
-        _check_files(teacher, teacher.input_folder / "tokenizer.json")
-        _check_trust(teacher)
+        return teacher
+    _check_files(teacher, teacher.path / "modules.json")
+    _check_clonable(teacher)
+    _check_files(teacher, teacher.input_folder / "tokenizer.json")
+    _check_code(teacher)
+    if not is_local:
+        _fetch_weights(teacher, settings)
+    _check_pickle(teacher)
     return teacher
 
 
@@ -188,22 +195,44 @@ def _local(name: str, path: Path, trust: Trust) -> Teacher:
 
 
 def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
+    repo, path = name.partition("@")[0], fetch(name, "teacher", wanted)
+    # The cache lays a snapshot in a folder named by its commit.
+    return Teacher(name=repo, path=path, revision=path.name, fingerprint=f"{repo}@{path.name}", trust=trust)
+
+
+def _fetch_weights(teacher: Teacher, settings: list[str]) -> None:
+    commit = f"{teacher.name}@{teacher.revision}"
+    fetch(commit, "teacher", [*settings, *_WEIGHTS])
+    if teacher.trust.pickle and _without_safetensors(teacher.path):
+        fetch(commit, "teacher", [*settings, *_WEIGHTS, *_PICKLE])
+
+
+def fetch(name: str, what: str, wanted: list[str]) -> Path:
+    """Files of a model on the Hub, or of the Hub's cache.
+
+    Args:
+        name: a Hub id, or `id@revision`.
+        what: what the user calls it.
+        wanted: patterns of the files.
+
+    Returns:
+        The folder of the snapshot, named by its commit.
+
+    Raises:
+        UserError: the Hub refused, or cannot be reached.
+    """
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
     try:
-        path = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
-        if trust.pickle and wanted is not _TOKENIZER and _without_safetensors(Path(path)):
-            commit, wanted = Path(path).name, [*wanted, *_PICKLE]
-            path = snapshot_download(repo, revision=commit, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
+        return Path(
+            snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
+        )
     except Exception as error:
-        message = explain_hub(error, f"teacher {name!r}")
+        message = explain_hub(error, f"{what} {name!r}")
         if message is None:
             raise
         raise UserError(message) from error
-    # The cache lays a snapshot in a folder named by its commit.
-    commit = Path(path).name
-    return Teacher(name=repo, path=Path(path), revision=commit, fingerprint=f"{repo}@{commit}", trust=trust)
 
 
 def _check_files(teacher: Teacher, *expected: Path) -> None:
@@ -229,7 +258,18 @@ def _modules(path: Path) -> list[dict[str, str]]:
         isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
     ):
         raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
+    # Files are copied to where these paths say.
+    outside = next((m["path"] for m in modules if _leads_outside(m["path"])), None)
+    if outside is not None:
+        raise UserError(
+            f"{path / 'modules.json'} names a folder outside the model, {outside!r}. Expected folders inside it, such "
+            "as 1_Pooling: do not use this model."
+        )
     return modules
+
+
+def _leads_outside(path: str) -> bool:
+    return path.startswith("/") or ".." in path.split("/") or "\\" in path or ":" in path
 
 
 def _read_json(file: Path, kind: type[_Json]) -> _Json:
@@ -247,22 +287,38 @@ def _read_json(file: Path, kind: type[_Json]) -> _Json:
     return content
 
 
-def _check_trust(teacher: Teacher) -> None:
-    """Refuse what could run foreign code, before any work."""
+def _check_pickle(teacher: Teacher) -> None:
+    """Refuse weights that could run code when they are loaded."""
     bare = _without_safetensors(teacher.path)
     if bare and not teacher.trust.pickle:
         raise UserError(
             f"{teacher.name} has no safetensors weights in {', '.join(bare)}. Pickled weights (pytorch_model.bin) can "
             "run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you trust it."
         )
-    if teacher.trust.code:
-        return
-    foreign = _foreign_code(teacher.path)
-    if foreign:
+
+
+def _check_code(teacher: Teacher) -> None:
+    """Refuse Python code that is not trusted, or not there, before any work."""
+    foreign, elsewhere = _foreign_code(teacher.path), _code_elsewhere(teacher)
+    if elsewhere and (foreign or teacher.trust.code):
+        mend = (
+            f"Save a copy of the model with the *.py files of {elsewhere} in it and without that name before the '--'"
+            if foreign
+            else "Leave out --trust-remote-code: transformers knows this model itself"
+        )
+        raise UserError(f"{teacher.name} takes its Python code from another repo, {elsewhere}. {mend}.")
+    if foreign and not teacher.trust.code:
         raise UserError(
             f"{teacher.name} comes with Python code of its own ({foreign}). Read it, then give --trust-remote-code "
             "to run it, or choose another teacher."
         )
+
+
+def _code_elsewhere(teacher: Teacher) -> str | None:
+    """Another repo that code would come from: `org/repo--file.Class` where a class is named."""
+    named = [teacher.read(name).get("auto_map") for name in ("config.json", "tokenizer_config.json")]
+    match = re.search(r"([\w.-]+/[\w.-]+?)--", json.dumps([named, [m["type"] for m in _modules(teacher.path)]]))
+    return match[1] if match else None
 
 
 def _foreign_code(path: Path) -> str | None:

@@ -103,7 +103,11 @@ class Checkpoint:
 
 def _files(folder: Path) -> list[Path]:
     if (folder / INDEX).exists():
-        return [folder / name for name in sorted(set(read_json(folder / INDEX)["weight_map"].values()))]
+        names = sorted(set(read_json(folder / INDEX)["weight_map"].values()))
+        outside = next((name for name in names if Path(name).name != name), None)
+        if outside is not None:
+            raise UserError(f"{folder / INDEX} names {outside!r}. Expected files beside it: do not use this model.")
+        return [folder / name for name in names]
     if not (folder / WEIGHTS).exists():
         raise UserError(f"{folder} has no {WEIGHTS}. Expected the weights of a model as safetensors.")
     return [folder / WEIGHTS]

@@ -3,6 +3,10 @@
 # usage: scripts/sync_space.sh NAMESPACE/NAME VERSION [FOLDER]
 set -euo pipefail
 space=$1 version=$2 folder=${3:-spaces/demo}
+if ! [[ $version =~ ^[0-9][0-9A-Za-z.]*$ ]]; then
+    echo "'$version' is no version. Expected one such as 0.1.0." >&2
+    exit 2
+fi
 if [ ! -f "$folder/README.md" ]; then
     echo "There is no Space in $folder."
     exit 0
@@ -11,4 +15,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -R "$folder/." "$work"
 sed -E "s/^(hub-tools(\[[^]]*\])?).*/\1==$version/" "$folder/requirements.txt" > "$work/requirements.txt"
-hf upload "$space" "$work" . --repo-type space --commit-message "hub-tools $version"
+# What is no longer in the folder goes: files of the same upload are not deleted, nor is .gitattributes.
+hf upload "$space" "$work" . --repo-type space --delete '*' --commit-message "hub-tools $version"

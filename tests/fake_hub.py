@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
                 for n in self.user.write
             ]
             token["fineGrained"] = {"global": [], "scoped": scoped}
-        orgs = [{"name": name, "roleInOrg": "write"} for name in self.user.orgs]
+        orgs = [{"name": name, "roleInOrg": role} for name, role in self.user.orgs.items()]
         self._json(200, {"type": "user", "name": self.user.name, "orgs": orgs, "auth": {"accessToken": token}})
 
     def _auth_check(self, kind: str, repo_id: str, write: str | None) -> None:
@@ -394,7 +394,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create_collection(self) -> None:
         asked = json.loads(self.body)
-        if self.user is None or not self.user.may_create(asked["namespace"]):
+        if self.user is None or not self.user.collections or not self.user.may_create(asked["namespace"]):
             raise _RefusalError(403, "You don't have the rights to create a collection under this namespace")
         name = re.sub(r"[^a-z0-9]+", "-", asked["title"].lower()).strip("-")
         slug = f"{asked['namespace']}/{name}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"

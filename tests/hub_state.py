@@ -6,7 +6,7 @@ import hashlib
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,20 @@ ID_TOKEN = "id-token-of-the-workflow"
 
 @dataclass(frozen=True)
 class User:
-    """What a token may do. `write` names what a fine-grained token may write: namespaces or repo ids."""
+    """What a token may do. `write` names what a fine-grained token may write: namespaces or repo ids.
+
+    `orgs` gives the role in each organization; a token that writes repos may still be without `collections`.
+    """
 
     name: str
     role: str = "write"
-    orgs: tuple[str, ...] = ()
+    orgs: Mapping[str, str] = field(default_factory=dict)
     write: tuple[str, ...] = ()
+    collections: bool = True
 
     def may_create(self, namespace: str) -> bool:
+        if self.orgs.get(namespace) == "read":
+            return False
         if self.role == "fineGrained":
             return namespace in self.write
         return self.role == "write" and namespace in (self.name, *self.orgs)

@@ -63,10 +63,17 @@ def test_python_in_cards_is_python(report: dict[str, Any], what: str) -> None:
 
 
 def test_the_gemma_terms_get_their_notice(report: dict[str, Any]) -> None:
-    assert "ai.google.dev/gemma/terms" in (cards.notice(report) or "")
+    assert "This model is a modification of google/embeddinggemma-300m: its tokenizer" in (
+        cards.notice(report, "model") or ""
+    )
+    # The tokenizer's repo has no weights, so nothing is said of them.
+    said = f"{cards.notice(report, 'tokenizer')}{cards.tokenizer_card(report, NAMES)}"
+    assert said.count("3,397 of its tokens were kept and 699 others put beside them") == 2
+    assert "ai.google.dev/gemma/terms" in said
+    assert "weights" not in said
     assert "ai.google.dev/gemma/terms" in cards.model_card(report, NAMES)
     report["teacher"]["license"] = {"license": "other", "license_name": "own", "license_link": "javascript:alert(1)"}
-    assert cards.notice(report) is None
+    assert cards.notice(report, "model") is None
     card = cards.model_card(report, NAMES)
     assert "gemma/terms" not in card
     assert "](javascript" not in card
@@ -108,6 +115,31 @@ def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
     card = cards.model_card(report, NAMES)
     assert 'SentenceTransformer("ada/gemma-tr", trust_remote_code=True)' in card
     assert "It runs Python code that came with the teacher: `own.py`." in card
+
+
+def test_what_decided_is_said(report: dict[str, Any]) -> None:
+    chose = "and the teacher's share of translations found, which chose the text to train on"
+    assert chose in cards.model_card(report, NAMES)
+    report["embeddings"] |= {"teacher_bitext_accuracy": None, "left_out": []}
+    card = cards.model_card(report, NAMES)
+    assert chose not in card
+    assert "but the held-out cosine, which chose the checkpoint." in card
+
+
+def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
+    assert "All models ran in fp32 with the same code, on cpu." in cards.model_card(report, NAMES)
+    report["distill"] |= {"device": "cuda", "precision": "bf16"}
+    said = "ran in fp32 with the same code, on cuda, but for the cosine to the teacher: in bf16."
+    assert said in cards.model_card(report, NAMES)
+
+
+def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None:
+    report["config"]["tokenizer"]["use"] = "org/theirs@v1"
+    report["tokenizer"] |= {"added_reachable": None, "revision": "e" * 40}
+    assert f"--tokenizer org/theirs@{'e' * 40}" in reproduce(report)[0]
+    report["tokenizer"]["revision"] = None
+    report["config"]["tokenizer"]["use"] = "/home/ada/theirs@home"
+    assert "--tokenizer PATH/theirs@home" in reproduce(report)[0]
 
 
 def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ({**LEAST, "precision": "fp16"}, "Gemma3 overflows in fp16 by construction"),
         ({**LEAST, "distill": {"steps": True}}, "distill.steps = True has the wrong type"),
         ({**LEAST, "distill": {"warmup": 1.5}}, "distill.warmup = 1.5"),
+        ({**LEAST, "publish": {"only": ["weights"]}}, "publish.only names 'weights'; expected some of model"),
         ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),
         ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number from 0 to 1"),
         ({**LEAST, "embed": {"dtype": "int8"}}, "embed.dtype = 'int8' has the wrong type; expected one of float16"),

@@ -74,14 +74,18 @@ def test_a_job_is_printed_and_checked_by_hf(tmp_path: Path) -> None:
 
 def test_a_job_is_submitted(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "en-tr.tsv").write_text("en\ttr\n")
-    args = [*JOB, "--parallel", "en-tr.tsv", "--submit", "--flavor", "t4-small"]
+    (tmp_path / "own.txt").write_text("Merhaba\n")
+    more = ["--name", "own", "--only", "model", "--space", "--tag", "v1"]
+    args = [*JOB, "--parallel", "en-tr.tsv", "--corpus=own.txt", *more, "--submit", "--flavor", "t4-small"]
     done = hub_distill("jobs", *args, cwd=tmp_path, **{**online, "HF_HUB_DISABLE_XET": "0"})
     assert done.returncode == 0, done.stderr
     (job,) = hub.jobs
     assert job["flavor"] == "t4-small"
     assert job["secrets"]["HF_TOKEN"] == CANARY
     assert CANARY not in json.dumps({**job, "secrets": None})
-    assert " ".join([*JOB, "--parallel", "/data/en-tr.tsv"]) in " ".join(job["command"])
+    # `hf` has a --name of its own, and sends along whole words only.
+    expected = ["job_script.py", *JOB, "--parallel", "/data/en-tr.tsv", "--corpus", "/data/own.txt", *more]
+    assert " ".join(expected) in " ".join(job["command"])
 
 
 def test_a_job_cannot_see_this_machine(tiny_teacher: Path, tmp_path: Path) -> None:

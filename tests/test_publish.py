@@ -157,7 +157,7 @@ def faults(last_shard: Path) -> list[tuple[Fault, str, list[int]]]:
         (Fault("POST .*-tokenizer/commit/", 500, message="oops"), "The Hub is in trouble", [1, 0, 0]),
         (Fault(f"PUT /storage/{shard}", cut=5000, times=6), broken, [1, 1, 0]),
         (Fault("POST .*-embeddings/commit/", 412, message="moved"), "someone else", [1, 1, 0]),
-        (Fault("POST /api/collections", 403, message="no"), "token is not allowed", [1, 1, 1]),
+        (Fault("POST /api/collections", 500, message="oops"), "trouble (status 500) with collection", [1, 1, 1]),
     ]
 
 
@@ -216,10 +216,11 @@ def test_passing_trouble_is_waited_out(hub: FakeHub, online: dict[str, str], run
         (User("ada"), "hf_wrongAndRevoked", ["does not accept your token", "hf auth login"]),
         (User("ada", role="read"), CANARY, ["may not create the model repo", "write access"]),
         (User("ada", role="fineGrained", write=("bob",)), CANARY, ["may not create the model repo"]),
-        (User("bob"), CANARY, ["You are logged in as 'bob'", "no member of 'ada'"]),
+        (User("bob"), CANARY, ["You are logged in as 'bob'", "may not create repos of 'ada'"]),
+        (User("bob", orgs={"ada": "read", "eve": "contributor"}), CANARY, ["repos of 'ada'", "one of: bob, eve."]),
         (User("ada"), "", ["Not logged in", "hf auth login"]),
     ],
-    ids=["wrong token", "read only", "wrong scope", "wrong namespace", "not logged in"],
+    ids=["wrong token", "read only", "wrong scope", "wrong namespace", "reads in the org", "not logged in"],
 )
 def test_access_is_checked_before_any_work(
     *,
@@ -258,6 +259,27 @@ def test_a_token_for_one_repo_publishes_that_repo(
     assert commits(hub) == [0, 0, 1]
 
 
+def test_a_token_without_collections_publishes_the_repos(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    hub.users[CANARY] = User("ada", collections=False)
+    (said,) = push(run_folder, cwd=tmp_path, **online)
+    assert "The repos are published. Your token may make no collection of them" in said
+    assert "[exit 0]" in said
+    assert commits(hub) == [1, 1, 1]
+    assert hub.collections == {}
+
+
+def test_publishing_needs_the_hub(online: dict[str, str], tmp_path: Path) -> None:
+    offline = {**online, "HF_HUB_OFFLINE": "1"}
+    said = "HF_HUB_OFFLINE is set, and publishing needs the Hub. Unset it."
+    args = ["--teacher", "org/tiny", "--lang", "tr", "--push-to-hub", "ada"]
+    refused(hub_distill(*args, cwd=tmp_path, **offline), said)
+    args = ["publish", "run", "--push-to-hub", "ada", "--check"]
+    refused(hub_distill(*args, "--name", "tiny-tr", cwd=tmp_path, **offline), said)
+    refused(hub_distill(*args, cwd=tmp_path, **online), "--check needs --name", code=2)
+
+
 def test_private_is_private(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
     push(run_folder, "--private", cwd=tmp_path, **online)
     assert all(hub.repos[repo].private for repo in IDS)
@@ -282,6 +304,22 @@ def test_a_new_push_replaces_shards_and_keeps_other_files(
     assert "notes.md" in files
     assert hub.read(*IDS[2], "train-00000.parquet") == (run_folder / "embeddings/train-00000.parquet").read_bytes()
     assert len(hub.repos[IDS[2]].commits) == 3
+
+
+def test_a_new_push_replaces_weights_and_keeps_those_of_others(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    stale = ["model-00001-of-00002.safetensors", "model.safetensors.index.json"]
+    own = ["adapter/adapter_model.safetensors", "adapter/model.safetensors", "mine.safetensors", "notes.md"]
+    for name in (*stale, *own):
+        (old / name).parent.mkdir(exist_ok=True, parents=True)
+        (old / name).write_text(f"old {name}")
+    hub.add("model", IDS[0][1], old)
+    push(run_folder, "--only", "model", cwd=tmp_path, **online)
+    files = hub.repos[IDS[0]].head.files
+    assert not set(stale) & set(files)
+    assert {*own, "model.safetensors"} <= set(files)
 
 
 def test_a_release_does_not_change(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
@@ -373,6 +411,7 @@ def test_from_one_command_to_three_repos(
         "2",
     ]
     args += ["--vocab-size", "4096", "--device", "cpu", "--precision", "fp32", "--push-to-hub", "ada", "--private"]
+    args += ["--only", "model", "--only", "dataset", "--tag", "v1"]
     done = hub_distill(*args, cwd=tmp_path, **online)
     assert done.returncode == 0, done.stderr
     assert hub.asked(r"resolve/.*(onnx|\.bin)") == []
@@ -385,6 +424,10 @@ def test_from_one_command_to_three_repos(
     assert f"--teacher ada/private-teacher@{repo.head.oid} " in card
     run = tmp_path / "runs/private-teacher-tr"
     check_nothing_leaked(hub, run)
+    published = {repo_id: repo.tags for (_, repo_id), repo in hub.repos.items() if "private-teacher-tr" in repo_id}
+    assert list(published) == ["ada/private-teacher-tr", "ada/private-teacher-tr-embeddings"]
+    assert [list(tags) for tags in published.values()] == [["v1"], ["v1"]]
+    assert hub.collections == {}
 
 
 _OWN_CODE = """
@@ -467,3 +510,22 @@ def test_signed_addresses_and_tokens_are_not_shown() -> None:
     assert "https://storage.example/x" in said
     assert "abc" not in said
     assert CANARY not in said
+
+
+def test_a_token_of_a_workflow_is_not_shown() -> None:
+    from hub_tools.errors import without_secrets
+
+    assert without_secrets("with hf_jwt_eyJh.eyJz-d_W.c2ln here") == "with hf_*** here"
+
+
+def test_a_conflict_is_said() -> None:
+    from types import SimpleNamespace
+
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from hub_tools.errors import explain_push
+
+    response: Any = SimpleNamespace(status_code=409, headers={}, request=None)
+    error = HfHubHTTPError("conflict", response=response, server_message="a branch of that name is there")
+    said = explain_push(error, "model repo 'ada/x'")
+    assert said == "Model repo 'ada/x' is in the way of what was asked: a branch of that name is there."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from hub_tools.sources import read_table, sample_file
 from hub_tools.teacher import find_teacher
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
-from tests.test_cli import hub_distill, refused
+from tests.test_cli import finish, hub_distill, refused
 
 PLAN = ["--lang", "tr", "--corpus", "sample", "--dry-run"]
 
@@ -33,7 +34,10 @@ def test_only_what_is_needed_is_fetched_at_the_revision_asked_for(
     hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
 ) -> None:
     (teacher / "onnx").mkdir()
-    for name in ("pytorch_model.bin", "tf_model.h5", "model.gguf", "onnx/model.json", "onnx/model.onnx", "own.py"):
+    (teacher / "checkpoint-5").mkdir()
+    copies = ["onnx/model.json", "checkpoint-5/model.safetensors", "checkpoint-5/config.json"]
+    copies.append("consolidated-00001-of-00001.safetensors")
+    for name in ("pytorch_model.bin", "tf_model.h5", "model.gguf", "onnx/model.onnx", "own.py", *copies):
         (teacher / name).write_bytes(b"x")
     repo = hub.add("model", "ada/secret", teacher, private=True)
     repo.tags["v1"] = repo.head.oid
@@ -45,6 +49,7 @@ def test_only_what_is_needed_is_fetched_at_the_revision_asked_for(
     fetched = {r.path.partition("/resolve/")[2] for r in hub.asked("/resolve/")}
     assert {f"{repo.tags['v1']}/model.safetensors", f"{repo.tags['v1']}/tokenizer.json"} <= fetched
     assert [f for f in fetched if f.endswith((".bin", ".h5", ".gguf", ".onnx", ".py")) or "onnx" in f] == []
+    assert [f for f in fetched if f.partition("/")[2] in copies] == []
     hub.users.clear()
     offline = hub_distill(
         "--teacher", "ada/secret@v1", *PLAN, cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1", "HF_TOKEN": ""}
@@ -65,6 +70,26 @@ def test_a_download_goes_on_where_the_line_broke(
     (found,) = (tmp_path / "hf/hub/models--org--tiny").rglob("large.safetensors")
     assert found.read_bytes() == (teacher / "large.safetensors").read_bytes()
     assert [r for r in hub.requests if r.host == "localhost" and r.token] == []
+
+
+def test_a_download_by_xet_that_breaks_off(hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path) -> None:
+    hub.add("model", "org/tiny", teacher)
+    hub.add("model", "ada/copy")
+    env = {**online, "HF_HUB_DISABLE_XET": "0"}
+    hf = [sys.executable, "-m", "huggingface_hub.cli.hf", "upload", "ada/copy", str(teacher), "."]
+    assert finish(hf, cwd=tmp_path, **env).returncode == 0
+    assert hub.xet_hashes()
+    whole = {file: file.read_bytes() for file in (tmp_path / "cas").rglob("*") if file.is_file()}
+    for file in whole:
+        if file.suffix != ".mdb":
+            file.write_bytes(b"")
+    cold = {**env, "HF_HOME": str(tmp_path / "cold"), "HF_XET_CACHE": str(tmp_path / "cold-xet")}
+    done = hub_distill("--teacher", "ada/copy", *PLAN, cwd=tmp_path, **cold)
+    refused(done, "The download of large files of teacher 'ada/copy", "broke off. Run the same command again")
+    for file, content in whole.items():
+        file.write_bytes(content)
+    done = hub_distill("--teacher", "ada/copy", *PLAN, cwd=tmp_path, **cold)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -198,6 +223,52 @@ def test_code_of_the_teacher_runs_only_when_trusted(
     trusted = find_teacher(str(teacher), trust=Trust(code=True))
     model = load_model(trusted.path, device="cpu", trust=trusted.trust)
     assert type(model[0].auto_model).__name__ == "OwnModel"
+
+
+def with_code_elsewhere(teacher: Path, model_type: str) -> None:
+    config = json.loads((teacher / "config.json").read_text())
+    config |= {"model_type": model_type, "auto_map": {"AutoModel": "org/impl--modeling.OwnModel"}}
+    (teacher / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "mend"), [("own", "Save a copy of the model with the"), ("bert", "Leave out --trust-remote-code")]
+)
+def test_code_in_another_repo_is_refused(teacher: Path, model_type: str, mend: str) -> None:
+    with_code_elsewhere(teacher, model_type)
+    with pytest.raises(UserError, match=rf"takes its Python code from another repo, org/impl\. {mend}"):
+        find_teacher(str(teacher), trust=Trust(code=True))
+    if model_type == "bert":
+        assert find_teacher(str(teacher)).settings["model_type"] == "bert"
+
+
+def test_code_is_refused_before_the_weights_are_fetched(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    with_code_elsewhere(teacher, "own")
+    hub.add("model", "org/own", teacher)
+    args = ["--teacher", "org/own", *PLAN]
+    for more in ([], ["--trust-remote-code"]):
+        refused(hub_distill(*args, *more, cwd=tmp_path, **online), "takes its Python code from another repo, org/impl")
+    assert hub.asked("config.json")
+    assert hub.asked("safetensors") == []
+
+
+def test_a_tokenizer_is_looked_up_before_any_work(
+    hub: FakeHub, online: dict[str, str], teacher: Path, tmp_path: Path
+) -> None:
+    hub.add("model", "org/tiny", teacher)
+    args = ["--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample", "--limit", "40", "--output", "run"]
+    missing = hub_distill("tokenizer", *args, "--tokenizer", "org/nothing", cwd=tmp_path, **online)
+    refused(missing, "The Hub knows no tokenizer 'org/nothing'")
+    assert not (tmp_path / "run").exists()
+    theirs = hub.add("model", "org/theirs", teacher)
+    theirs.tags["v1"] = theirs.head.oid
+    theirs.commit("emptied", {})
+    done = hub_distill("tokenizer", *args, "--tokenizer", "org/theirs@v1", cwd=tmp_path, **online)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["tokenizer"]["revision"] == theirs.tags["v1"]
 
 
 @pytest.mark.parametrize("name", ["antigravity.X", "os.path.join", "own.Module", "subprocess.Popen"])

@@ -17,7 +17,7 @@ from hub_tools.embed import Embeddings
 from hub_tools.errors import UserError
 from hub_tools.models import NO_TRUST, Hardware
 from hub_tools.pipeline import run
-from hub_tools.publish import own_repos
+from hub_tools.publish import chosen_repos
 from hub_tools.ready_vectors import find_vectors, take_vectors
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
@@ -155,7 +155,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     assert "embeddings: done again" in said
     assert report["embeddings"]["rows"] == 400
     assert report["distill"]["steps"] == 6
-    assert own_repos(config) == ("model", "tokenizer")
+    assert chosen_repos(config.publish, config.embed) == ("model", "tokenizer")
     data = datasets.Dataset.from_dict({"sentence": TEXTS[:300], "vec": vectors[:300].tolist()})
     data.to_parquet(theirs / "data.parquet")
     assert run(config, last="embed")["embeddings"]["rows"] == 300

@@ -111,12 +111,18 @@ def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) ->
     assert embeddings.manifest["sha256"].keys() == {f.name for f in (config.output / "embeddings").glob("*.parquet")}
 
 
-def test_a_second_run_uses_everything_again(finished: tuple[RunConfig, dict[str, Any]]) -> None:
+def test_a_second_run_uses_everything_again(
+    finished: tuple[RunConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, report = finished
+    monkeypatch.setattr("hub_tools.report.versions", lambda: {"torch": "99.0"})
     before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
     again = run(config)
     assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before
     assert again["timings"] == report["timings"]
+    # Those that trained the student, not those of today.
+    assert again["versions"] == report["versions"]
+    assert "versions" not in again["distill"]
 
 
 def test_changed_options_redo_what_depends_on_them(

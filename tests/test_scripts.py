@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from hub_tools.sources import read_table, sample_file
+from tests.conftest import CANARY
 from tests.fake_hub import ID_TOKEN, FakeHub, User
-from tests.test_cli import finish
+from tests.test_cli import finish, refused
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,13 +44,20 @@ def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_
     nothing = finish(["bash", script, "ada/demo", "0.1.0", "space"], cwd=tmp_path, **env)
     assert nothing.returncode == 0
     assert "There is no Space in space." in nothing.stdout
+    for wrong in ("0.1.0/e id #", "$(id)", "-1", ""):
+        refused(finish(["bash", script, "ada/demo", wrong, "space"], cwd=tmp_path, **env), "is no version", code=2)
     (tmp_path / "space").mkdir()
+    (tmp_path / "space/old.py").write_text("import this\n")
     (tmp_path / "space/README.md").write_text("---\nsdk: gradio\n---\n")
     (tmp_path / "space/requirements.txt").write_text("gradio\nhub-tools[demo,space]==0.0.1\n")
     done = finish(["bash", script, "ada/demo", "0.1.0", "space"], cwd=tmp_path, **env)
     assert done.returncode == 0, done.stderr
     assert hub.read("space", "ada/demo", "requirements.txt") == b"gradio\nhub-tools[demo,space]==0.1.0\n"
     assert hub.repos["space", "ada/demo"].head.title == "hub-tools 0.1.0"
+    (tmp_path / "space/old.py").unlink()
+    done = finish(["bash", script, "ada/demo", "0.1.1", "space"], cwd=tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+    assert set(hub.repos["space", "ada/demo"].head.files) == {".gitattributes", "README.md", "requirements.txt"}
 
 
 def dataset(folder: Path) -> Path:
@@ -63,41 +71,82 @@ def dataset(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_the_distill_workflow_gives_each_step_its_own_token(
-    hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path
-) -> None:
-    """The steps of the GPU job of distill.yml, with one trusted publisher a repo."""
+INPUTS = {"teacher": "org/tiny", "lang": "tr", "vocab_size": "4096", "namespace": "ada", "name": "tiny-tr"}
+REPOS = {"ada/tiny-tr": "model", "ada/tiny-tr-tokenizer": "model", "ada/tiny-tr-embeddings": "dataset"}
+
+
+def resource(repo_id: str) -> str:
+    return ("datasets/" if REPOS[repo_id] == "dataset" else "") + repo_id
+
+
+def steps_of(job: str, **inputs: str) -> list[tuple[str, dict[str, str]]]:
+    """The commands of a job of distill.yml, each with its environment; no variable or secret is set."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/distill.yml").read_text(encoding="utf-8"))
-    inputs = {"teacher": "org/tiny", "lang": "tr", "vocab_size": "4096", "namespace": "ada", "name": "tiny-tr"}
+    given = {**{f"inputs.{k}": v for k, v in (INPUTS | inputs).items()}, "vars.HF_READER": "", "secrets.HF_TOKEN": ""}
 
     def filled(values: dict[str, str]) -> dict[str, str]:
-        return {k: re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda m: inputs[m[1]], v) for k, v in values.items()}
+        return {k: re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda m: given[m[1]], v) for k, v in values.items()}
 
-    hub.add("model", "org/tiny", tiny_teacher)
-    (tmp_path / "wikipedia").mkdir()
-    hub.add("dataset", "wikimedia/wikipedia", dataset(tmp_path / "wikipedia"))
+    steps = [s for s in workflow["jobs"][job]["steps"] if s.get("run", "").startswith("hub-distill")]
+    return [(step["run"], filled(workflow["env"]) | filled(step["env"])) for step in steps]
+
+
+@pytest.fixture
+def runner(hub: FakeHub, online: dict[str, str]) -> dict[str, str]:
+    """A GitHub runner, and three repos with a trusted publisher each."""
     hub.users.clear()
-    hub.users["hf_jwt_reads"] = User("ada", role="read")
-    hub.publishers["ada"] = "hf_jwt_reads"
-    repos = {"ada/tiny-tr": "model", "ada/tiny-tr-tokenizer": "model", "ada/tiny-tr-embeddings": "dataset"}
-    for repo_id, kind in repos.items():
+    for repo_id, kind in REPOS.items():
         hub.add(kind, repo_id)
         token = f"hf_jwt_{repo_id.partition('/')[2]}"
         hub.users[token] = User("workflow", role="fineGrained", write=(repo_id,))
-        hub.publishers[("datasets/" if kind == "dataset" else "") + repo_id] = token
-    env = {**online, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HF_OIDC_ID_TOKEN": ID_TOKEN}
-    steps = [s for s in workflow["jobs"]["gpu"]["steps"] if s.get("run", "").startswith("hub-distill")]
-    assert len(steps) == 4
-    for step in steps:
-        own = {**env, **filled(workflow["env"]), **filled(step["env"]), "HF_TOKEN": ""}
-        done = finish(["bash", "-e", "-c", step["run"]], cwd=tmp_path, **own)
+        hub.publishers[resource(repo_id)] = token
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {**online, "PATH": path, "HF_OIDC_ID_TOKEN": ID_TOKEN, "HF_TOKEN": ""}
+
+
+def test_the_distill_workflow_misses_a_publisher_before_any_work(
+    hub: FakeHub, runner: dict[str, str], tmp_path: Path
+) -> None:
+    del hub.publishers[resource("ada/tiny-tr-embeddings")]
+    *first, (missed, missed_env) = steps_of("gpu")[:3]
+    for step, own in first:
+        done = finish(["bash", "-e", "-c", step], cwd=tmp_path, **runner, **own)
+        assert done.returncode == 0, done.stderr
+        assert f"may be written: {own['HF_OIDC_RESOURCE']}\n" in done.stdout
+    done = finish(["bash", "-e", "-c", missed], cwd=tmp_path, **runner, **missed_env)
+    refused(done, "No trusted publisher for datasets/ada/tiny-tr-embeddings")
+
+
+def test_the_distill_workflow_submits_a_job(hub: FakeHub, runner: dict[str, str], tmp_path: Path) -> None:
+    hub.users[CANARY] = User("ada")
+    env = {**runner, "HF_HUB_DISABLE_XET": "0"}
+    for size in ("", "4096"):
+        ((step, own),) = steps_of("jobs", vocab_size=size)
+        done = finish(["bash", "-e", "-c", step], cwd=tmp_path, **{**env, **own, "HF_TOKEN": CANARY})
+        assert done.returncode == 0, done.stderr
+    empty, given = (" ".join(job["command"]) for job in hub.jobs)
+    assert empty.endswith("job_script.py --teacher org/tiny --lang tr --push-to-hub ada --name tiny-tr")
+    assert "--lang tr --vocab-size 4096 --push-to-hub" in given
+
+
+@pytest.mark.slow
+def test_the_distill_workflow_gives_each_step_its_own_token(
+    hub: FakeHub, runner: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    """The steps of the GPU job of distill.yml: no publisher for ada, whose public teacher is read by nobody."""
+    hub.add("model", "org/tiny", tiny_teacher)
+    (tmp_path / "wikipedia").mkdir()
+    hub.add("dataset", "wikimedia/wikipedia", dataset(tmp_path / "wikipedia"))
+    steps = steps_of("gpu")
+    assert len(steps) == 7
+    for step, own in steps:
+        done = finish(["bash", "-e", "-c", step], cwd=tmp_path, **runner, **own)
         assert done.returncode == 0, done.stderr
         assert "hf_jwt" not in done.stdout + done.stderr
     # Each repo got one commit, with the token that may write to no other.
-    assert [len(hub.repos[kind, repo_id].commits) for repo_id, kind in repos.items()] == [2, 2, 2]
+    assert [len(hub.repos[kind, repo_id].commits) for repo_id, kind in REPOS.items()] == [2, 2, 2]
     wrote = {(r.path.partition("/commit/")[0].partition("s/")[2], r.token) for r in hub.asked("POST .*/commit/")}
-    assert wrote == {(repo_id, f"hf_jwt_{repo_id.partition('/')[2]}") for repo_id in repos}
+    assert wrote == {(repo_id, f"hf_jwt_{repo_id.partition('/')[2]}") for repo_id in REPOS}
     assert (
         hub.repos["dataset", "wikimedia/wikipedia"].head.oid in hub.read("model", "ada/tiny-tr", "README.md").decode()
     )
@@ -116,4 +165,6 @@ def test_actions_are_pinned_and_workflows_ask_for_nothing_by_default() -> None:
         uses = re.findall(r"uses: (\S+)", text)
         assert [u for u in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", u)] == []
         # Inputs reach a shell through its environment, never through the text of the script.
-        assert [line for line in re.findall(r"run: .*", text) if "${{" in line] == []
+        scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+        assert scripts
+        assert [script for script in scripts if "${{" in script] == []

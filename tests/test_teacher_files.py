@@ -53,6 +53,27 @@ def same(tmp_path: Path) -> Same:
     return run
 
 
+@pytest.mark.parametrize("path", ["../secret", "/secret", "a/../../secret", "..", "a\\..\\secret", "C:secret"])
+def test_modules_stay_in_the_model(teacher: Path, tmp_path: Path, path: str) -> None:
+    listed = json.loads((teacher / "modules.json").read_text())
+    listed[1]["path"] = path
+    (teacher / "modules.json").write_text(json.dumps(listed))
+    for folder in (tmp_path / "secret", teacher / path):
+        folder.mkdir(exist_ok=True, parents=True) if tmp_path in folder.resolve().parents else None
+    with pytest.raises(UserError, match=r"modules\.json names a folder outside the model"):
+        find_teacher(str(teacher))
+
+
+def test_shards_stay_in_the_model(teacher: Path, same: Same) -> None:
+    weights = load_file(teacher / "model.safetensors")
+    (teacher / "model.safetensors").rename(teacher.parent / "other.safetensors")
+    (teacher / "model-00001-of-00001.safetensors").write_bytes(b"")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "../other.safetensors")}
+    write_json(teacher / "model.safetensors.index.json", index)
+    with pytest.raises(UserError, match=r"names '\.\./other\.safetensors'\. Expected files beside it"):
+        same(teacher)
+
+
 def test_shards_stay_shards(teacher: Path, same: Same) -> None:
     weights = load_file(teacher / "model.safetensors")
     (teacher / "model.safetensors").unlink()

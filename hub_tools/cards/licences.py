@@ -14,7 +14,7 @@ from hub_tools.sources import WIKIPEDIA
 _GEMMA_NOTICE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 
 _GEMMA_LICENCE = (
-    f"{_GEMMA_NOTICE}. Whoever uses or passes on this model is bound by these terms, with the use restrictions of "
+    f"{_GEMMA_NOTICE}. Whoever uses or passes this on is bound by these terms, with the use restrictions of "
     "their section 3.2, and passes them on."
 )
 
@@ -22,28 +22,30 @@ _GEMMA_LICENCE = (
 _SOURCE_LICENCES = {"sample ({lang})": ["cc0-1.0"], WIKIPEDIA: ["cc-by-sa-3.0", "gfdl"]}
 
 
-def notice(report: Report) -> str | None:
-    """The text of the NOTICE file, where the teacher's licence asks for one."""
+def notice(report: Report, what: str) -> str | None:
+    """The text of the NOTICE file of the model or tokenizer repo, where the teacher's licence asks for one."""
     if licence_of(report).get("license") != "gemma":
         return None
-    return f"{_GEMMA_NOTICE}\n\nThis model is a modification of {teacher_name(report)}: {changed(report)}.\n"
+    origin = f"{'the tokenizer of ' if what == 'tokenizer' else ''}{teacher_name(report)}"
+    return f"{_GEMMA_NOTICE}\n\nThis {what} is a modification of {origin}: {changed(report, what)}.\n"
 
 
-def model_licence(report: Report) -> str:
-    """The licence of what is made from the teacher's weights and vocabulary."""
+def model_licence(report: Report, what: str) -> str:
+    """The licence of the model or the tokenizer, made from the teacher's weights and vocabulary."""
     licence = licence_of(report)
     known = licence.get("license")
     if not known:
         return (
             f"The card of {teacher_link(report)} names no licence, so none is named here. Ask its authors before you "
-            f"use or pass on this one. What was changed: {changed(report)}."
+            f"use or pass on this one. What was changed: {changed(report, what)}."
         )
     name = licence.get("license_name") or known
     shown = f"[{text(name)}]({licence['license_link']})" if _is_link(licence.get("license_link")) else code(name)
     special = f"\n\n{_GEMMA_LICENCE}" if known == "gemma" else ""
+    origin = "its tokenizer" if what == "tokenizer" else "it"
     return (
-        f"That of the teacher, {teacher_link(report)}: {shown}. This is a modification of it: "
-        f"{changed(report)}.{special}"
+        f"That of the teacher, {teacher_link(report)}: {shown}. This is a modification of {origin}: "
+        f"{changed(report, what)}.{special}"
     )
 
 

@@ -22,7 +22,7 @@ from hub_tools.cards.tokenizer import fertility_table, vocabulary_table
 from hub_tools.evaluate import MODELS
 from hub_tools.languages import name_of
 from hub_tools.markup import block, code, fill, literal, text, yaml
-from hub_tools.report import Report, figure_text, markdown_table
+from hub_tools.report import Report, figure_text, how_measured, markdown_table, what_decided
 from hub_tools.reproduce import is_path, public
 
 _SMALL_SAMPLE = 200
@@ -69,7 +69,7 @@ def model_card(report: Report, names: Names) -> str:
         corpus=corpus_table(report),
         limits=_limits(report),
         reproduce=how_to_reproduce(report),
-        licence=model_licence(report),
+        licence=model_licence(report, "model"),
         citation=_CITATION,
     )
 
@@ -171,10 +171,9 @@ def _results(report: Report) -> str:
 def _results_note(report: Report) -> str:
     small = any(row["n"] and row["n"] < _SMALL_SAMPLE for row in _rows(report))
     return (
-        "Clone is the student before training. Scores are x100, cosines and sentences per second are not; all models "
-        f"ran in fp32 with the same code, on {report['distill']['device']}. Held-out text comes from the sources of "
-        "the training text. None of these figures was used for a decision but the held-out cosine, which chose the "
-        "checkpoint." + (f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if small else "")
+        "Clone is the student before training. Scores are x100, cosines and sentences per second are not. "
+        f"{how_measured(report)} Held-out text comes from the sources of the training text. {what_decided(report)}"
+        + (f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if small else "")
     )
 
 

@@ -72,9 +72,11 @@ def licence_of(report: Report) -> dict[str, str]:
     return dict(report["teacher"].get("license") or {})
 
 
-def changed(report: Report) -> str:
-    """What became of the teacher, as licences want it told."""
+def changed(report: Report, what: str) -> str:
+    """What became of the teacher in the model repo or the tokenizer repo, as licences want it told."""
     tokenizer = report["tokenizer"]
+    if what == "tokenizer":
+        return f"{tokenizer['kept']:,} of its tokens were kept and {tokenizer['added']:,} others put beside them"
     return (
         f"its tokenizer was replaced by one of {tokenizer['vocab_size']:,} tokens, its token embeddings with it, and "
         f"all weights were trained further"

@@ -39,7 +39,7 @@ def tokenizer_card(report: Report, names: Names) -> str:
         fertility_note="Measured on text of the run, at most 1,000 texts a language; * marks tokens per character.",
         vocabulary=vocabulary_table(report),
         reproduce=how_to_reproduce(report),
-        licence=_LICENCE_OF_TAKEN if taken else model_licence(report),
+        licence=_LICENCE_OF_TAKEN if taken else model_licence(report, "tokenizer"),
     )
 
 
