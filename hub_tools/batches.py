@@ -99,12 +99,10 @@ def epoch_batches(
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def pad(
-    texts: list[NDArray[np.int32]], pad_id: int, multiple: int = _ROUND_TO
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids and attention mask, int64, shape (rows, longest rounded up to a multiple)."""
+def pad(texts: list[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids and attention mask, int64, shape (rows, longest rounded up to 8)."""
     longest = max(map(len, texts))
-    shape = (len(texts), -(-longest // multiple) * multiple)
+    shape = (len(texts), -(-longest // _ROUND_TO) * _ROUND_TO)
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for row, text in enumerate(texts):
         ids[row, : len(text)] = text

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
-# Lengths are rounded up to this where kernels are compiled for each shape, or like even ones.
 _ROUND_TO = 8
 # Texts of `encode` in one batch, for models that these batches do not fit.
 _PLAIN_BATCH = 128
@@ -56,7 +55,6 @@ class Encoder:
     def __init__(self, model: SentenceTransformer, hardware: Hardware) -> None:
         self.model, self.hardware = model, hardware
         self._budget = BATCH_TOKENS[hardware.device]
-        self._multiple = 1 if hardware == Hardware(device="cpu", precision="fp32") else _ROUND_TO
         self._is_static = not hasattr(model[0], "auto_model")
         tokenizer: Any = model.tokenizer
         self._pad_id = 0 if self._is_static else int(tokenizer.pad_token_id or 0)
@@ -92,7 +90,7 @@ class Encoder:
         order = []
         found = []
         with torch.inference_mode(), autocast(hardware):
-            for batch in length_batches([len(i) for i in ids], self._budget, self._multiple):
+            for batch in length_batches([len(i) for i in ids], self._budget):
                 order += batch
                 features = {name: t.to(hardware.device) for name, t in self._features([ids[i] for i in batch]).items()}
                 found.append(self.model(features)["sentence_embedding"].float())
@@ -109,7 +107,7 @@ class Encoder:
             starts = np.cumsum([0, *map(len, ids[:-1])])
             flat = np.concatenate(ids).astype(np.int64)
             return {"input_ids": torch.from_numpy(flat), "offsets": torch.from_numpy(starts)}
-        padded, mask = pad(ids, self._pad_id, self._multiple)
+        padded, mask = pad(ids, self._pad_id)
         return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
     def _plainly(self, texts: list[str], prompt: str, hardware: Hardware | None = None) -> NDArray[np.float32]:
@@ -134,18 +132,17 @@ class Encoder:
         return False
 
 
-def length_batches(lengths: list[int], budget: int, multiple: int = _ROUND_TO) -> Iterator[list[int]]:
+def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
     """Batches of texts of like lengths, the longest first.
 
     Args:
         lengths: tokens of each text.
         budget: rows times padded length of a batch; a longer text is a batch of its own.
-        multiple: what lengths are padded to.
 
     Yields:
         Numbers of texts. How many follows from the padded length of the first, but for the last batch.
     """
-    padded = -(-np.maximum(lengths, 1) // multiple) * multiple
+    padded = -(-np.maximum(lengths, 1) // _ROUND_TO) * _ROUND_TO
     order = np.argsort(-padded, kind="stable")
     start = 0
     while start < len(order):
