@@ -98,7 +98,9 @@ class Trainer:
         # Layers that are computed again in the backward pass instead of being kept.
         self.again = _checkpointed_layers(model) if config.gradient_checkpointing else []
         if config.compile:
-            backbone(model).compile(dynamic=True)
+            # Not Module.compile: sentence-transformers calls `forward`, which that leaves as it is.
+            inside = backbone(model)
+            inside.forward = torch.compile(inside.forward, dynamic=True)
         self.most_tokens = config.micro_tokens or config.batch_tokens
         self.history: list[dict[str, float]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0

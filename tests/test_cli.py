@@ -185,3 +185,11 @@ def test_help_is_fast_and_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import sys, hub_tools.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert heavy.stdout.strip() == "[]"
+
+
+def test_lengths_of_matryoshka_stand_in_one_option(tmp_path: Path) -> None:
+    from hub_tools.cli import _configure, main
+
+    words = ["--teacher", "org/model", "--lang", "tr", "--output", str(tmp_path / "run"), "--matryoshka", "384, 128"]
+    assert _configure(main.make_context("hub-distill", words).params).distill.matryoshka == (384, 128)
+    refused(hub_distill(*words[:-1], "many", cwd=tmp_path), "'many'; expected whole numbers with commas", code=2)

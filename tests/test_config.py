@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from hub_tools.config import CorpusConfig, RunConfig, build, read_toml, short_name, to_toml
+from hub_tools.config import CorpusConfig, DistillConfig, RunConfig, build, read_toml, short_name, to_toml
 from hub_tools.errors import HubToolsError, UsageError
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
@@ -17,6 +18,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         lang=("tr", "en"),
         output=Path("run"),
         corpus=CorpusConfig(sources=("ş\n",), limit=3),
+        distill=DistillConfig(matryoshka=(384, 128), dropout=True),
     )
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config), encoding="utf-8")
@@ -35,6 +37,11 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ({**LEAST, "distill": {"steps": True}}, "distill.steps = True has the wrong type"),
         ({**LEAST, "distill": {"warmup": 1.5}}, "distill.warmup = 1.5"),
         ({**LEAST, "publish": {"only": ["weights"]}}, "publish.only names 'weights'; expected some of model"),
+        ({**LEAST, "distill": {"loss": "l1"}}, "expected one of cosine, relational, mse"),
+        ({**LEAST, "distill": {"matryoshka": [128, "64"]}}, "distill.matryoshka = [128, '64'] has the wrong type"),
+        ({**LEAST, "distill": {"matryoshka": [128, 0]}}, "--matryoshka = 0 is too small"),
+        ({**LEAST, "distill": {"rows_steps": -1}}, "--rows-steps = -1; expected 0 or more"),
+        ({**LEAST, "distill": {"language_balance": 2}}, "distill.language_balance = 2.0; expected a number"),
         ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),
         ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number from 0 to 1"),
         ({**LEAST, "embed": {"dtype": "int8"}}, "embed.dtype = 'int8' has the wrong type; expected one of float16"),
@@ -46,7 +53,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, object], message: str) -> None:
-    with pytest.raises(HubToolsError, match=message.replace("(", r"\(")):
+    with pytest.raises(HubToolsError, match=re.escape(message)):
         build(values)
 
 
