@@ -152,6 +152,11 @@ def total_tokens(tokenizer: Tokenizer, table: WordTable) -> int:
     return int(lengths @ table.counts)
 
 
+def white_tokens(tokens: Iterable[str]) -> set[str]:
+    """Those of the tokens that are white space only; marks that stand for spaces count as such."""
+    return {token for token in tokens if token.replace(SPACE, " ").isspace()}
+
+
 def characters_of(table: WordTable) -> Counter[str]:
     """How often each character occurs in the running text."""
     seen: Counter[str] = Counter()
