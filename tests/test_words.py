@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -71,3 +72,23 @@ def test_the_table_is_bounded_and_stays_a_fair_sample(monkeypatch: pytest.Monkey
     places = {word: int(word.removeprefix("clause")) for word in bounded.words if word != "sık"}
     middle = sum(places[word] * count for word, count in as_counter(bounded).items() if word in places) / 4000
     assert middle == pytest.approx(2000, rel=0.05)
+
+
+def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Transformer
+    from transformers import BertConfig, BertModel
+
+    files = teachers.byte_level([*LINES, "EV VAR"], 400)
+    files.write(tmp_path)
+    config = BertConfig(
+        vocab_size=len(files.ids), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
+    read = TokenizerFiles.read(tmp_path)
+    theirs = Transformer.load(str(tmp_path)).tokenizer
+    for text in (*LINES, "EV Var", "İSTANBUL"):
+        assert read.load().encode(text).ids == theirs(text)["input_ids"]
+    assert "ev" in count_words(read.load(), ["EV"]).words
+    read.write(tmp_path)  # and is not twice
+    assert TokenizerFiles.read(tmp_path).spec["normalizer"] == read.spec["normalizer"]

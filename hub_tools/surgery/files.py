@@ -39,14 +39,14 @@ class TokenizerFiles:
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFiles:
-        """Read the tokenizer of a model folder."""
+        """Read the tokenizer of a model folder, with the Lowercase that sentence-transformers puts before it."""
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
                 settings |= _read_json(folder / name)
         template = folder / _TEMPLATE
         return cls(
-            spec=_read_json(folder / "tokenizer.json"),
+            spec=_lowercased(_read_json(folder / "tokenizer.json"), folder),
             settings=settings,
             template=template.read_text(encoding="utf-8") if template.exists() else None,
         )
@@ -179,6 +179,24 @@ def _more_specials(settings: Mapping[str, Any], ids: Mapping[str, int]) -> dict[
         return {"extra_special_tokens": {name: _content(t) for name, t in more.items() if _content(t) in ids}}
     there = [_content(token) for token in more if _content(token) in ids]
     return {"additional_special_tokens": there} if there else {}
+
+
+def _lowercased(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tokenizer as sentence-transformers uses it: with `do_lower_case` it lower-cases first, unless that is done."""
+    wanted = any(_read_json(file).get("do_lower_case") for file in folder.glob("sentence_*_config.json"))
+    own = spec["normalizer"]
+    if not wanted or _lower_cases(own):
+        return spec
+    steps = [] if own is None else own["normalizers"] if own["type"] == "Sequence" else [own]
+    return {**spec, "normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}}
+
+
+def _lower_cases(normalizer: dict[str, Any] | None) -> bool:
+    if normalizer is None:
+        return False
+    if normalizer["type"] == "Sequence":
+        return any(map(_lower_cases, normalizer["normalizers"]))
+    return normalizer["type"] == "Lowercase" or bool(normalizer.get("lowercase"))
 
 
 def _template_tokens(processor: dict[str, Any] | None) -> set[str]:
