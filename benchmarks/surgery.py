@@ -3,8 +3,8 @@
     python benchmarks/surgery.py --data DIR [--only tekken|gemma|mistral|unigram|map|identity|none] [--work DIR]
 
 DIR holds text/{lang}.txt.gz, text-tr/*.txt.gz and bitext/ntrex128.tsv.gz. Needs mistral-common and sentencepiece for
-the real tokenizers. Exits with 1 when a bar is missed. Figures are kept in WORK as they are measured, so parts can be run one by one. NTREX-128 is only
-measured on: nothing was chosen with it.
+the real tokenizers. Figures are kept in WORK as they are measured, so parts can be run one by one. Exits with 1 when a
+bar is missed. NTREX-128 is only measured on: nothing was chosen with it.
 """
 
 from __future__ import annotations

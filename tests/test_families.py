@@ -326,7 +326,7 @@ def test_reserved_rows_that_the_teacher_uses_stay(
     made.write(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
     assert tokenizer.pad_token_id == made.ids["<unused0>"]
-    assert tokenizer.image_token == "<unused7>"  # noqa: S105 - a token, not a password
+    assert tokenizer.image_token == "<unused7>"
     assert len(tokenizer) == 6000
 
 
@@ -338,9 +338,7 @@ def test_reserved_rows_of_wordpiece_go_first(cases: dict[str, Case]) -> None:
     assert case.surgery.summary()["placeholders_dropped"] == len(reserved)
 
 
-def test_other_marks_of_continued_tokens_are_refused(
-    texts: dict[str, list[str]], minilm_files: TokenizerFiles
-) -> None:
+def test_other_marks_of_continued_tokens_are_refused(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> None:
     model = {**minilm_files.spec["model"], "continuing_subword_prefix": "@@"}
     given = TokenizerFiles(spec={**minilm_files.spec, "model": model}, settings={})
     with pytest.raises(UserError, match="marks continued tokens with '@@'"):

@@ -19,9 +19,7 @@ def texts(sample_pairs: list[dict[str, str]]) -> dict[str, list[str]]:
     return {lang: [pair[lang] for pair in sample_pairs] for lang in ("tr", "en")}
 
 
-def plan_for(
-    files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None
-) -> Plan:
+def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None) -> Plan:
     tokenizer = files.load()
     counts = Counts(
         teacher=files.spec["model"]["vocab"],

@@ -222,7 +222,7 @@ _CHARACTER_OF = {byte: character for character, byte in _BYTE_OF.items()}
 BYTE_ALPHABET = frozenset(_BYTE_OF)
 
 
-_FIRST_BYTES = frozenset(_CHARACTER_OF[byte] for byte in range(256) if byte & 0b1100_0000 != 0b1000_0000)
+_FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0)}
 
 
 def _characters_begun(token: str) -> int:

@@ -213,7 +213,9 @@ def _exchange(market: _Market, learn: int | None) -> tuple[list[str], list[Merge
         intruders = _intruders(market.family, model, kept, {merge.token for merge in merges if merge.is_new})
         if not intruders:
             return kept, merges, model
-        log.info("  %s learned tokens refused: no text produced them, or not a kept one any more", f"{len(intruders):,}")
+        log.info(
+            "  %s learned tokens refused: no text produced them, or not a kept one any more", f"{len(intruders):,}"
+        )
         market = replace(market, refused=market.refused | intruders)
 
 
@@ -246,7 +248,9 @@ def _characters(family: Family, tables: Mapping[str, WordTable], target: str) ->
         return family.white, []
     seen = {lang: characters_of(table) for lang, table in tables.items()}
     needed = {c for counts in seen.values() for c, n in counts.items() if n >= _SEEN}
-    return needed | family.white, sorted(c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in family.vocabulary)
+    return needed | family.white, sorted(
+        c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in family.vocabulary
+    )
 
 
 def _learn(market: _Market, learn: int | None) -> list[Merge]:

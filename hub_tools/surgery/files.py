@@ -182,7 +182,7 @@ def _more_specials(settings: Mapping[str, Any], ids: Mapping[str, int]) -> dict[
 
 
 def _lowercased(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The tokenizer as sentence-transformers uses it: with `do_lower_case` it lower-cases first, unless that is done."""
+    """The tokenizer as sentence-transformers uses it: `do_lower_case` puts Lowercase first, unless it is there."""
     wanted = any(_read_json(file).get("do_lower_case") for file in folder.glob("sentence_*_config.json"))
     own = spec["normalizer"]
     if not wanted or _lower_cases(own):

@@ -160,7 +160,9 @@ def make_plan(
             f"and the {counts.target} text {available - len(in_order)} more. Give {available} or less, or more text."
         )
     candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
-    tried = _try_splits(candidates, _objective(counts), None if exactly is None else _share(candidates, counts, exactly))
+    tried = _try_splits(
+        candidates, _objective(counts), None if exactly is None else _share(candidates, counts, exactly)
+    )
     split = min(tried, key=tried.__getitem__)
     new_characters = len(fixed - counts.teacher.keys())
     chosen = _fill_with_used(candidates, counts, split, 0 if exactly is None else exactly - new_characters)
@@ -168,8 +170,8 @@ def make_plan(
     added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in counts.teacher]
     if len(chosen) < vocab_size or (exactly is not None and len(added) < exactly):
         raise UserError(
-            f"The text supports only {len(added)} new tokens that some word uses, in a vocabulary of {len(chosen)}: give "
-            "a smaller --learn or --vocab-size, or more text."
+            f"The text supports only {len(added)} new tokens that some word uses, in a vocabulary of {len(chosen)}: "
+            "give a smaller --learn or --vocab-size, or more text."
         )
     shown = {f"{share:.4g}": round(value, 4) for share, value in sorted(tried.items())}
     log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)

@@ -49,8 +49,8 @@ def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordTable:
     """Count the words that the tokenizer's normalizer and pre-tokenizer make of the texts.
 
     Every text is split by itself, as it will be when it is encoded. Memory is bounded: when the distinct words hold
-    more than `_MOST_CHARACTERS`, every second of the rarest gives way to its neighbour, which counts twice. So the table of a
-    language whose "words" are whole clauses (Chinese, Thai) stays a fair sample of its text.
+    more than `_MOST_CHARACTERS`, every second of the rarest gives way to its neighbour, which counts twice. So the
+    table of a language whose "words" are whole clauses (Chinese, Thai) stays a fair sample of its text.
     """
     counts: Counter[str] = Counter()
     iterator = iter(texts)
