@@ -225,7 +225,8 @@ def _intruders(family: Family, model: dict[str, Any], kept: list[str], learned: 
     before = family.reachable(family.model, kept)
     beaten = sorted(set(before) - set(family.reachable(model, before)))
     bare = bare_model(model)
-    return found | ({bare.id_to_token(number) for ids in segment(bare, beaten) for number in ids} & learned)
+    used = {number for ids in segment(bare, beaten) for number in ids}
+    return found | {token for token in learned if bare.token_to_id(token) in used}
 
 
 def _frequency(
