@@ -74,6 +74,9 @@ def merges_of(scores: dict[str, float]) -> list[tuple[str, str]]:
     return [pair for *_, pair in sorted(merges)]
 
 
+_SPECIALS = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<s>", "</s>", "<start_of_image>", "<end_of_image>")
+
+
 def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepend: bool) -> TokenizerFiles:
     """A tokenizer of the family of Llama (with a space before the text) or Gemma (without)."""
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -83,7 +86,7 @@ def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepe
         tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prepend else [])])
-    tokenizer.add_special_tokens([t for t in ("<pad>", "<eos>", "<bos>", "<unk>", "<s>", "</s>") if t in vocab])
+    tokenizer.add_special_tokens([t for t in _SPECIALS if t in vocab])
     tokenizer.add_tokens([t for t in vocab if t.startswith("<unused")])
     return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>"})
 
@@ -102,16 +105,20 @@ def word_splitter(tokenizer: Tokenizer) -> Any:
 
 
 def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
-    """A tokenizer with Gemma's normalizer, splits, bytes, image and unused tokens, trained on texts."""
+    """A tokenizer with Gemma's normalizer, splits, bytes, white space, image and unused tokens, trained on texts."""
     first = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_image>", "<end_of_image>"]
     first += [f"<unused{n}>" for n in range(99)] + [f"<0x{byte:02X}>" for byte in range(256)]
+    # As Gemma has them, no text is needed to learn them.
+    white = [character * times for character in ("\n", "\t", SPACE) for times in range(1, 32)]
+    first += white
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", SPACE)
     trained.pre_tokenizer = MARKED_WORDS
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=first, show_progress=False, max_token_length=16)
     trained.train_from_iterator(texts, trainer)
     model = json.loads(trained.to_str())["model"]
-    merges = [tuple(merge) for merge in model["merges"]]
+    of_white = merges_of({token: -float(len(token)) for token in white})
+    merges = [*of_white, *(tuple(merge) for merge in model["merges"])]
     return byte_fallback(model["vocab"], merges, prepend=False)
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import unicodedata
+from importlib import import_module
 
 import pytest
-from tokenizers import normalizers
+from tokenizers import Regex, normalizers
 
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
@@ -109,6 +111,33 @@ def test_normalizers_of_other_families_are_mended_too(teacher: normalizers.Norma
     assert {"ç", "ğ", "ş"} <= set(change.letters)
     kept = adapt_normalizer(teacher, spec, "de", ["Ein Haus am See."] * 50)
     assert kept.normalizer is teacher
+
+
+def charsmap(name: str) -> normalizers.Normalizer:
+    written = io.BytesIO()
+    sentencepiece = pytest.importorskip("sentencepiece")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TURKISH), model_writer=written, vocab_size=40, model_type="bpe",
+        normalization_rule_name=name, minloglevel=2,
+    )  # fmt: skip
+    proto = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
+    proto.ParseFromString(written.getvalue())
+    return normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+
+
+def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
+    def notes(teacher: normalizers.Normalizer, lang: str) -> tuple[str, ...]:
+        return adapt_normalizer(teacher, json.loads(teacher.__getstate__()), lang, TURKISH).notes
+
+    (note,) = notes(charsmap("nmt_nfkc_cf"), "tr")
+    assert "Not mended" in note
+    assert "(Precompiled) reads I as i" in note
+    assert notes(charsmap("nmt_nfkc"), "tr") == ()
+    stripping = normalizers.Sequence([normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")])
+    (note,) = notes(stripping, "de")
+    assert "(Replace) destroys " in note
+    assert "ğ" in note
+    assert notes(normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(" {2,}"), " ")]), "tr") == ()
 
 
 def test_lower_casing_alone_is_mended_for_turkish_only() -> None:

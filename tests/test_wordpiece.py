@@ -19,7 +19,7 @@ def texts(sample_pairs: list[dict[str, str]]) -> dict[str, list[str]]:
     return {lang: [pair[lang] for pair in sample_pairs] for lang in ("tr", "en")}
 
 
-def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int) -> Plan:
+def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None) -> Plan:
     tokenizer = files.load()
     counts = Counts(
         teacher=files.spec["model"]["vocab"],
@@ -34,6 +34,7 @@ def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int
         vocab_size=vocab_size,
         letters=("ş", "ğ"),
         learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(counts.tables["tr"].words)),
+        exactly=exactly,
     )
 
 
@@ -65,13 +66,29 @@ def test_every_single_character_of_the_teacher_stays(plan: Plan, minilm_files: T
 
 def test_every_token_can_be_produced(plan: Plan) -> None:
     tokens = [t for t in plan.tokens if not t.startswith("[")]
-    assert reachable(tokens, vocabulary(plan), "[UNK]") == len(tokens)
+    assert reachable(tokens, vocabulary(plan), "[UNK]") == set(tokens)
 
 
 def test_an_unreachable_token_is_noticed() -> None:
     # "##bc" never follows "a": "abc" is a token, and no other character begins a word.
     tokens = {"[UNK]": 0, "a": 1, "##b": 2, "##c": 3, "##bc": 4, "abc": 5}
-    assert reachable(["##bc"], tokens, "[UNK]") == 0
+    assert reachable(["##bc"], tokens, "[UNK]") == set()
+
+
+def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: Plan) -> None:
+    tried = sorted(map(float, plan.objective))
+    assert (tried[0], tried[-1]) == (0.0, 1.0)
+    assert plan.split in tried
+    assert plan.objective[f"{plan.split:.4g}"] == min(plan.objective.values())
+    assert min(abs(share - plan.split) for share in tried if share != plan.split) == pytest.approx(0.025)
+
+
+def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+    made = plan_for(minilm_files, texts, 5000, exactly=1000)
+    assert len(made.added) == 1000
+    assert reachable(made.added, vocabulary(made), "[UNK]") == set(made.added)
+    with pytest.raises(UserError, match=r"--learn 4000 is impossible here|supports only \d+ new tokens"):
+        plan_for(minilm_files, texts, 7000, exactly=4000)
 
 
 def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerFiles) -> None:

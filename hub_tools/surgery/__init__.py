@@ -27,7 +27,7 @@ from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.surgery.report import tokenizer_report
 from hub_tools.surgery.unigram import Unigram
 from hub_tools.surgery.vocabulary import Counts, Plan, make_plan, reachable
-from hub_tools.surgery.wordpiece import learn_tokens
+from hub_tools.surgery.wordpiece import PREFIX, learn_tokens
 from hub_tools.surgery.words import WordTable, count_words
 
 __all__ = ["Surgery", "TokenizerFiles", "default_vocab_size", "make_tokenizer", "specialize", "take_tokenizer"]
@@ -68,7 +68,7 @@ class Surgery:
             "added": len(ours) - kept,
             "added_reachable": self._reachable([token for token in self.files.vocabulary if token not in theirs]),
             "specials_kept": sum(token in ours for token in self.teacher.specials),
-            "placeholders_dropped": len(self.teacher.spec["added_tokens"]) - len(self.files.spec["added_tokens"]),
+            "placeholders_dropped": len(self.teacher.placeholders - ours.keys()),
             "sources": self._sources(theirs, ours),
             "new_characters": self.plan.characters,
             "split": self.plan.split,
@@ -80,7 +80,7 @@ class Surgery:
         """Where the student's tokens come from, counted by the rule that put them there."""
         kept = ours.keys() & theirs.keys()
         special = kept & set(self.teacher.added)
-        single = {t for t in kept - special if len(t.removeprefix("##")) == 1 or t.startswith("<0x")}
+        single = {t for t in kept - special if len(t.removeprefix(PREFIX)) == 1 or t.startswith("<0x")}
         new_characters = set(self.plan.characters) - theirs.keys()
         return {
             "special": len(special),
@@ -93,7 +93,7 @@ class Surgery:
     def _reachable(self, tokens: list[str]) -> int:
         model = self.files.spec["model"]
         if self.teacher.family == "WordPiece":
-            return reachable(tokens, model["vocab"], model["unk_token"])
+            return len(reachable(tokens, model["vocab"], model["unk_token"]))
         return len(_family(self.teacher).reachable(model, tokens))
 
 
@@ -125,6 +125,7 @@ def specialize(
             f"The teacher's tokenizer is a {teacher.family} model; tokenizer surgery handles BPE, Unigram and "
             "WordPiece. Pass --tokenizer with a ready tokenizer to use this teacher."
         )
+    _refuse_other_prefix(teacher)
     change = _normalizer(teacher, texts, target, config)
     student = teacher.load()
     if change.normalizer is not None:
@@ -138,7 +139,13 @@ def specialize(
     if teacher.family == "WordPiece":
         learn = partial(_learn_wordpiece, student, texts[target], tables[target])
         plan = make_plan(
-            Counts(teacher=teacher.vocabulary, unknown=str(teacher.unknown), tables=tables, target=target),
+            Counts(
+                teacher=teacher.vocabulary,
+                unknown=str(teacher.unknown),
+                tables=tables,
+                target=target,
+                reserved=teacher.placeholders,
+            ),
             specials=added,
             vocab_size=size,
             letters=change.letters,
@@ -157,6 +164,15 @@ def specialize(
         )
     files = teacher.with_model(model, json.loads(student.to_str())["normalizer"], added, max_seq_length)
     return Surgery(teacher=teacher, files=files, plan=plan, change=change)
+
+
+def _refuse_other_prefix(teacher: TokenizerFiles) -> None:
+    prefix = teacher.spec["model"].get("continuing_subword_prefix")
+    if teacher.family == "WordPiece" and prefix != PREFIX:
+        raise UserError(
+            f"The teacher's tokenizer is a WordPiece model that marks continued tokens with {prefix!r}; tokenizer "
+            f"surgery handles {PREFIX!r}. Pass another teacher, or --tokenizer with its own tokenizer."
+        )
 
 
 def _family(teacher: TokenizerFiles, target: WordTable | None = None) -> Bpe | Unigram:

@@ -23,8 +23,8 @@ from typing import Any
 from tokenizers.pre_tokenizers import ByteLevel
 
 from hub_tools.errors import UserError
-from hub_tools.surgery.merges import Merge
-from hub_tools.surgery.words import SPACE, bare_model, segment
+from hub_tools.surgery.merges import LONGEST_TOKEN, Merge
+from hub_tools.surgery.words import SPACE, bare_model, segment, white_tokens
 
 _NEVER = 1 << 60
 
@@ -54,6 +54,14 @@ class Bpe:
         """Tokens that no text may lose: the 256 bytes in their alphabet, or as <0xNN>, and the unknown token."""
         whole = set(ByteLevel.alphabet()) if self.byte_level else {f"<0x{byte:02X}>" for byte in range(256)}
         return (whole | {self.unknown or ""}) & self.vocabulary.keys()
+
+    @cached_property
+    def white(self) -> set[str]:
+        """Tokens that are white space only: code and poems need them, whether the corpus has them or not."""
+        if not self.byte_level:
+            return white_tokens(self.vocabulary)
+        known = [token for token in self.vocabulary if BYTE_ALPHABET.issuperset(token)]
+        return {token for token in known if byte_string(token).decode(errors="replace").isspace()}
 
     @property
     def reads_bytes(self) -> bool:
@@ -131,9 +139,10 @@ class Bpe:
 
     def allowed(self, left: str, right: str) -> bool:
         """Whether a learned merge may join two tokens."""
-        if self.byte_level:
-            return _is_text_or_begins_a_character(left + right)
-        return joins_letters(left, right)
+        if not self.byte_level:
+            return joins_letters(left, right)
+        token = left + right
+        return _characters_begun(token) <= LONGEST_TOKEN and _is_text_or_begins_a_character(token)
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
         """The model with other tokens.
@@ -152,8 +161,11 @@ class Bpe:
         return {**self.model, "vocab": vocabulary, "merges": [list(pair) for pair in pairs]}
 
     def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Those of the tokens that some text produces: their own string gives just them."""
-        ids = segment(bare_model(model), tokens)
+        """Those of the tokens that merges make of some text: their own string gives just them.
+
+        Where whole words are taken without merges that would prove nothing, so it is looked at without.
+        """
+        ids = segment(bare_model({**model, "ignore_merges": False}), tokens)
         return [token for token, found in zip(tokens, ids, strict=True) if found == [model["vocab"][token]]]
 
 
@@ -172,11 +184,13 @@ def _pair(merge: str | list[str]) -> tuple[str, str]:
 
 
 def joins_letters(left: str, right: str) -> bool:
-    """Whether two tokens are letters and marks only, the first one with a space mark before or alone.
+    """Whether two tokens are short enough and letters and marks only, the first with a space mark before or alone.
 
     Families that mark spaces have no pre-tokenizer that keeps punctuation and digits apart from words;
     SentencePiece's trainer does that while it learns, so it is done here too.
     """
+    if len(left) + len(right) > LONGEST_TOKEN:
+        return False
     if left == SPACE:
         return _all_letters(right)
     return _all_letters(left.removeprefix(SPACE)) and _all_letters(right)
@@ -206,6 +220,14 @@ def _byte_of() -> dict[str, int]:
 _BYTE_OF = _byte_of()
 _CHARACTER_OF = {byte: character for character, byte in _BYTE_OF.items()}
 BYTE_ALPHABET = frozenset(_BYTE_OF)
+
+
+_FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0)}
+
+
+def _characters_begun(token: str) -> int:
+    """How many characters begin in a token of the byte-level alphabet."""
+    return sum(map(_FIRST_BYTES.__contains__, token))
 
 
 def _is_text_or_begins_a_character(token: str) -> bool:

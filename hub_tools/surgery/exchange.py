@@ -11,8 +11,8 @@ where the next removal costs more than the next learned token saves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,10 @@ class Family(Protocol):
     def atoms(self) -> set[str]:
         """Tokens that no text may lose."""
 
+    @property
+    def white(self) -> set[str]:
+        """Tokens that are white space only."""
+
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
         """Tokens in the order in which they can go, with costs that never fall."""
 
@@ -68,6 +72,7 @@ class _Market:
         words: the target's.
         unit: what one token less in the target's text is worth.
         size: tokens of the student's model.
+        refused: tokens that must not be learned.
     """
 
     family: Family
@@ -77,6 +82,7 @@ class _Market:
     words: WordTable
     unit: float
     size: int
+    refused: Set[str] = frozenset()
 
     @property
     def room(self) -> int:
@@ -98,7 +104,10 @@ class _Market:
         bare = bare_model(self.family.build(kept, self.characters, []))
         names = {number: token for token, number in bare.get_vocab().items()}
         ids = list(segment(bare, self.words.words))
-        return learn_merges(ids, self.words.counts, names, self.family.allowed)
+        return learn_merges(ids, self.words.counts, names, self._allowed)
+
+    def _allowed(self, left: str, right: str) -> bool:
+        return left + right not in self.refused and self.family.allowed(left, right)
 
     def balance(self, learned: int) -> tuple[int, list[Merge]]:
         """Learn after room was made for so many, until the next token saves less than it pushes out.
@@ -170,9 +179,7 @@ def make_exchange(
             f"--vocab-size leaves {size} tokens besides special ones, but the characters and bytes that the text needs "
             f"are {least}. Give at least {least - size + 1000} more."
         )
-    merges = _learn(market, None if exactly is None else exactly - len(new))
-    kept = market.kept(sum(merge.is_new for merge in merges))
-    model = family.build(kept, new, merges)
+    kept, merges, model = _exchange(market, None if exactly is None else exactly - len(new))
     objective = _objective(model, tables, weights, totals)
     relearned = {merge.token for merge in merges if merge.is_new} & family.vocabulary.keys()
     tokens = [*kept, *new, *(merge.token for merge in merges if merge.is_new)]
@@ -193,6 +200,35 @@ def make_exchange(
     return model, plan
 
 
+def _exchange(market: _Market, learn: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
+    """Tokens kept, merges learned and their model, in which every new token is reachable and all kept ones still are.
+
+    That is looked at, token by token: what does not hold is refused and learned around.
+    """
+    while True:
+        merges = _learn(market, learn)
+        learn = sum(merge.is_new for merge in merges)
+        kept = market.kept(learn)
+        model = market.family.build(kept, market.characters, merges)
+        intruders = _intruders(market.family, model, kept, {merge.token for merge in merges if merge.is_new})
+        if not intruders:
+            return kept, merges, model
+        log.info(
+            "  %s learned tokens refused: no text produced them, or not a kept one any more", f"{len(intruders):,}"
+        )
+        market = replace(market, refused=market.refused | intruders)
+
+
+def _intruders(family: Family, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
+    """Learned tokens that no text produces, and those that stand where a kept token stood."""
+    found = learned - set(family.reachable(model, sorted(learned)))
+    before = family.reachable(family.model, kept)
+    beaten = sorted(set(before) - set(family.reachable(model, before)))
+    bare = bare_model(model)
+    used = {number for ids in segment(bare, beaten) for number in ids}
+    return found | {token for token in learned if bare.token_to_id(token) in used}
+
+
 def _frequency(
     family: Family, teacher: Tokenizer, tables: Mapping[str, WordTable], weights: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, int]]:
@@ -208,12 +244,14 @@ def _frequency(
 
 
 def _characters(family: Family, tables: Mapping[str, WordTable], target: str) -> tuple[set[str], list[str]]:
-    """Single characters that have to stay, and new ones for the target language."""
+    """Characters and white space that have to stay, and new characters for the target language."""
     if family.byte_level:
-        return set(), []
+        return family.white, []
     seen = {lang: characters_of(table) for lang, table in tables.items()}
     needed = {c for counts in seen.values() for c, n in counts.items() if n >= _SEEN}
-    return needed, sorted(c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in family.vocabulary)
+    return needed | family.white, sorted(
+        c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in family.vocabulary
+    )
 
 
 def _learn(market: _Market, learn: int | None) -> list[Merge]:

@@ -39,14 +39,14 @@ class TokenizerFiles:
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFiles:
-        """Read the tokenizer of a model folder."""
+        """Read the tokenizer of a model folder, with the Lowercase that sentence-transformers puts before it."""
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
                 settings |= _read_json(folder / name)
         template = folder / _TEMPLATE
         return cls(
-            spec=_read_json(folder / "tokenizer.json"),
+            spec=_lowercased(_read_json(folder / "tokenizer.json"), folder),
             settings=settings,
             template=template.read_text(encoding="utf-8") if template.exists() else None,
         )
@@ -109,8 +109,20 @@ class TokenizerFiles:
 
     @property
     def placeholders(self) -> set[str]:
-        """Added tokens that only reserve a row for later, unless they are marked special."""
-        return {token for token in self.added if _PLACEHOLDER.fullmatch(token)} - set(self.specials)
+        """Tokens that only reserve a row for later.
+
+        Not those that the teacher uses: marked special, named in the settings, or part of the template.
+        """
+        reserved = {token for token in self.ids if _PLACEHOLDER.fullmatch(token)}
+        return reserved - {*self.specials, *self._named, *_template_tokens(self.spec["post_processor"])}
+
+    @property
+    def _named(self) -> list[str]:
+        """Tokens that the settings give a part to."""
+        named = [_content(self.settings[name]) for name in _NAMED_SPECIALS if self.settings.get(name)]
+        for more in (self.settings.get("additional_special_tokens"), self.settings.get("extra_special_tokens")):
+            named += map(_content, more.values() if isinstance(more, dict) else more or [])
+        return named
 
     def with_model(
         self, model: dict[str, Any], normalizer: Any, added: list[str], max_seq_length: int | None
@@ -167,6 +179,35 @@ def _more_specials(settings: Mapping[str, Any], ids: Mapping[str, int]) -> dict[
         return {"extra_special_tokens": {name: _content(t) for name, t in more.items() if _content(t) in ids}}
     there = [_content(token) for token in more if _content(token) in ids]
     return {"additional_special_tokens": there} if there else {}
+
+
+def _lowercased(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tokenizer as sentence-transformers uses it: `do_lower_case` puts Lowercase first, unless it is there."""
+    wanted = any(_read_json(file).get("do_lower_case") for file in folder.glob("sentence_*_config.json"))
+    own = spec["normalizer"]
+    if not wanted or _lower_cases(own):
+        return spec
+    steps = [] if own is None else own["normalizers"] if own["type"] == "Sequence" else [own]
+    return {**spec, "normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}}
+
+
+def _lower_cases(normalizer: dict[str, Any] | None) -> bool:
+    if normalizer is None:
+        return False
+    if normalizer["type"] == "Sequence":
+        return any(map(_lower_cases, normalizer["normalizers"]))
+    return normalizer["type"] == "Lowercase" or bool(normalizer.get("lowercase"))
+
+
+def _template_tokens(processor: dict[str, Any] | None) -> set[str]:
+    """Tokens that a post-processor puts around the text."""
+    if processor is None:
+        return set()
+    if processor["type"] == "Sequence":
+        return {token for part in processor["processors"] for token in _template_tokens(part)}
+    of_template = processor["special_tokens"].values() if processor["type"] == "TemplateProcessing" else ()
+    pair = {processor[name][0] for name in ("sep", "cls") if name in processor}
+    return pair | {token for special in of_template for token in special["tokens"]}
 
 
 def model_vocabulary(model: Mapping[str, Any]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 # A pair seen once says nothing about the language.
 _LEAST_COUNT = 2
-# Longer tokens are phrases of one text, not of the language (the limit of SentencePiece's trainer).
+# Characters; longer tokens are phrases of one text, not of the language (the limit of SentencePiece's trainer).
 LONGEST_TOKEN = 16
 _SHIFT = 32
 _MASK = (1 << _SHIFT) - 1
@@ -98,7 +98,7 @@ class _Learner:
                     heapq.heappush(heap, (-count, code))
                 continue
             left, right = self.tokens[code >> _SHIFT], self.tokens[code & _MASK]
-            if len(left) + len(right) > LONGEST_TOKEN or not allowed(left, right):
+            if not allowed(left, right):
                 continue
             number = self.ids.get(left + right)
             merge = Merge(left, right, count, number is None)

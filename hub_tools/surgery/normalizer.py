@@ -62,7 +62,7 @@ def adapt_normalizer(
     turkic = lang in TURKIC_I and lowercases
     letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
     if not letters and not turkic:
-        return NormalizerChange(normalizer=normalizer)
+        return NormalizerChange(normalizer=normalizer, notes=_not_mended(normalizer, steps, lang, texts))
     changed: list[Normalizer] = []
     lowered = False
     for step in steps:
@@ -87,6 +87,22 @@ def adapt_normalizer(
     if strips:
         notes.append(f"Kept where the teacher's normalizer destroys them: {' '.join(letters)}")
     return NormalizerChange(normalizer=normalizers.Sequence(changed), letters=letters, notes=tuple(notes))
+
+
+def _not_mended(
+    normalizer: Normalizer | None, steps: list[dict[str, Any]], lang: str, texts: Iterable[str]
+) -> tuple[str, ...]:
+    """What steps that cannot be taken apart, charsmaps and regular expressions, destroy in the language."""
+    closed = [s["type"] for s in steps if s["type"] == "Precompiled" or "Regex" in s.get("pattern", ())]
+    if normalizer is None or not closed:
+        return ()
+    lost = _lost_letters(normalizer, texts, lang in TURKIC_I)
+    folds = lang in TURKIC_I and normalizer.normalize_str("I") == "i"
+    what = [*([f"destroys {' '.join(lost)}"] if lost else []), *(["reads I as i"] if folds else [])]
+    if not what:
+        return ()
+    kinds = " and ".join(dict.fromkeys(closed))
+    return (f"Not mended: the teacher's normalizer ({kinds}) {' and '.join(what)}, and so does the student's.",)
 
 
 def _flat(spec: dict[str, Any] | None) -> list[dict[str, Any]]:

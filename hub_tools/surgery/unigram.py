@@ -17,7 +17,7 @@ import numpy as np
 
 from hub_tools.surgery.bpe import joins_letters
 from hub_tools.surgery.merges import Merge
-from hub_tools.surgery.words import WordTable, bare_model, segment, token_counts
+from hub_tools.surgery.words import WordTable, bare_model, segment, token_counts, white_tokens
 
 # A new piece is at least this much more probable (in nats) than its best cut.
 _MARGIN = 1e-3
@@ -57,6 +57,11 @@ class Unigram:
         spelled = {f"<0x{byte:02X}>" for byte in range(256)} if self.reads_bytes else set()
         single = {piece for piece in self.scores if len(piece) == 1} if not self.reads_bytes else set()
         return (spelled | single | {self.unknown or ""}) & self.scores.keys()
+
+    @cached_property
+    def white(self) -> set[str]:
+        """Pieces that are white space only, which stay whether the corpus has them or not."""
+        return white_tokens(self.scores)
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
         """The most probable cut of a string into other pieces than the string itself (Viterbi).

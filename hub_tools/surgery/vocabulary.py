@@ -13,7 +13,7 @@ with 0.35 of the weight on the target, 0.25 on English and 0.4 on all others tog
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,8 +26,9 @@ from hub_tools.surgery.words import WordTable, segment, token_counts
 # Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
 # 4.8 %, for 3 % more Turkish ones.
 TARGET_WEIGHT, ENGLISH_WEIGHT, OTHERS_WEIGHT = 0.35, 0.25, 0.4
-# Shares of the free room given to the teacher's tokens that are tried.
-_SPLITS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+# Shares of the free room given to the teacher's tokens that are tried, and how far from the best ones around it.
+_SPLITS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_STEPS = (0.1, 0.05, 0.025)
 # A character of the target language gets tokens of its own when it was seen this often.
 CHARACTER_COUNT = 20
 # Longest-match segmentation uses tokens otherwise than the merges that learned them; unused ones are
@@ -81,12 +82,14 @@ class Counts:
         unknown: its unknown token.
         tables: word counts per language under the student's normalizer.
         target: the target language.
+        reserved: the teacher's tokens that no text uses; they go first.
     """
 
     teacher: Mapping[str, int]
     unknown: str
     tables: Mapping[str, WordTable]
     target: str
+    reserved: Set[str] = frozenset()
 
     @property
     def in_order(self) -> list[str]:
@@ -147,7 +150,9 @@ def make_plan(
             f"Give at least {len(fixed) + 1000}."
         )
     ranked = [t for t in _rank_kept(counts) if t not in fixed]
-    learned = [t for t in learn(room + len(fixed)) if t not in fixed]
+    # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
+    known = fixed if exactly is None else fixed | counts.teacher.keys()
+    learned = [t for t in learn(room + len(known)) if t not in known]
     available = len(fixed) + len({*ranked, *learned})
     if vocab_size > available:
         raise UserError(
@@ -155,19 +160,38 @@ def make_plan(
             f"and the {counts.target} text {available - len(in_order)} more. Give {available} or less, or more text."
         )
     candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
-    objective = _objective(counts)
-    splits = _SPLITS if exactly is None else (_share_kept(candidates, counts, exactly),)
-    tried = {share: objective(candidates.fill(share)) for share in splits}
+    tried = _try_splits(
+        candidates, _objective(counts), None if exactly is None else _share(candidates, counts, exactly)
+    )
     split = min(tried, key=tried.__getitem__)
-    chosen = _fill_with_used(candidates, counts, split)
+    new_characters = len(fixed - counts.teacher.keys())
+    chosen = _fill_with_used(candidates, counts, split, 0 if exactly is None else exactly - new_characters)
     kept = [t for t in in_order if t in chosen]
     added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in counts.teacher]
-    shown = {f"{share:.1f}": round(value, 4) for share, value in tried.items()}
+    if len(chosen) < vocab_size or (exactly is not None and len(added) < exactly):
+        raise UserError(
+            f"The text supports only {len(added)} new tokens that some word uses, in a vocabulary of {len(chosen)}: "
+            "give a smaller --learn or --vocab-size, or more text."
+        )
+    shown = {f"{share:.4g}": round(value, 4) for share, value in sorted(tried.items())}
     log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)
     return Plan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
 
 
-def _share_kept(candidates: _Candidates, counts: Counts, exactly: int) -> float:
+def _try_splits(
+    candidates: _Candidates, objective: Callable[[set[str]], float], share: float | None
+) -> dict[float, float]:
+    """The objective at the share asked for, or at shares ever closer around the best."""
+    tried = {s: objective(candidates.fill(s)) for s in (_SPLITS if share is None else (share,))}
+    for step in _STEPS if share is None else ():
+        best = min(tried, key=tried.__getitem__)
+        for near in (round(best - step, 3), round(best + step, 3)):
+            if 0 <= near <= 1:
+                tried[near] = objective(candidates.fill(near))
+    return tried
+
+
+def _share(candidates: _Candidates, counts: Counts, exactly: int) -> float:
     """The share of the room that leaves so many tokens to learn, new characters counted."""
     more = exactly - len(candidates.fixed - counts.teacher.keys())
     if not 0 <= more <= min(candidates.room, len(candidates.learned)):
@@ -198,7 +222,8 @@ def _rank_kept(counts: Counts) -> list[str]:
         if lang != counts.target or len(counts.tables) == 1:
             found = token_counts(tokenizer, table)
             frequency += weights[lang] * found / max(int(found.sum()), 1)
-    return sorted(counts.in_order, key=lambda token: (-frequency[counts.teacher[token]], counts.teacher[token]))
+    number = counts.teacher
+    return sorted(number, key=lambda token: (token in counts.reserved, -frequency[number[token]], number[token]))
 
 
 def _objective(counts: Counts) -> Callable[[set[str]], float]:
@@ -221,28 +246,41 @@ def _objective(counts: Counts) -> Callable[[set[str]], float]:
     return value
 
 
-def _fill_with_used(candidates: _Candidates, counts: Counts, split: float) -> set[str]:
-    """Fill the room, replacing learned tokens that the target's words never use."""
+def _fill_with_used(candidates: _Candidates, counts: Counts, split: float, least: int) -> set[str]:
+    """Fill the room, replacing learned tokens that the target's words never use, or that no word can.
+
+    Args:
+        candidates: the tokens to choose from.
+        counts: the words.
+        split: share of the room given to the teacher's tokens.
+        least: learned tokens that must be left; those that can be used are spared then.
+    """
     chosen = candidates.fill(split)
-    if counts.target not in counts.tables:
-        return chosen
     theirs = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if counts.target in counts.tables else 0):
         tokens = sorted(chosen)
         tokenizer = segmenter({token: index for index, token in enumerate(tokens)}, counts.unknown)
         used = token_counts(tokenizer, counts.tables[counts.target])
         unused = {token for token, count in zip(tokens, used, strict=True) if not count} - theirs
-        if not unused:
-            break
-        candidates = candidates.without(unused)
-        if len(candidates.fill(split)) < len(chosen):
+        spare = max(len(candidates.learned) - least, 0)
+        gone = [token for token in reversed(candidates.learned) if token in unused][:spare]
+        if not gone or len(candidates.without(set(gone)).fill(split)) < len(chosen):
             break  # nothing is left to put in their place
+        candidates = candidates.without(set(gone))
+        chosen = candidates.fill(split)
+    while lost := _unreachable(set(candidates.learned) & chosen - theirs, chosen, counts.unknown):
+        candidates = candidates.without(lost)
         chosen = candidates.fill(split)
     return chosen
 
 
-def reachable(tokens: list[str], vocabulary: Mapping[str, int], unknown: str) -> int:
-    """How many of the tokens some word produces.
+def _unreachable(tokens: set[str], vocabulary: set[str], unknown: str) -> set[str]:
+    numbers = {token: index for index, token in enumerate(sorted(vocabulary))}
+    return tokens - reachable(sorted(tokens), numbers, unknown)
+
+
+def reachable(tokens: list[str], vocabulary: Mapping[str, int], unknown: str) -> set[str]:
+    """Those of the tokens that some word produces.
 
     A token that begins a word is produced by itself. A continued one follows any character with which it
     forms no longer match, so it is enough to find one such character.
@@ -256,4 +294,4 @@ def reachable(tokens: list[str], vocabulary: Mapping[str, int], unknown: str) ->
         pending = [t for t, ids in zip(pending, found, strict=True) if vocabulary[t] not in ids]
         if not pending:
             break
-    return len(tokens) - len(pending)
+    return set(tokens) - set(pending)

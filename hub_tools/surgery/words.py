@@ -16,10 +16,11 @@ from tokenizers import Tokenizer
 
 SPACE = "▁"
 # Where a tokenizer has no pre-tokenizer (Gemma, Llama), its words begin at the marks that stand for spaces.
-# The line breaks are those that `count_words` put between texts.
-_MARKED_WORD = re.compile(f"{SPACE}*[^{SPACE}\\n]+|{SPACE}+")
-_BLOCK = 512
+_MARKED_WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
 _BATCH = 50_000
+# Most characters of distinct words that are held of a language, and how many texts are read between two looks.
+_MOST_CHARACTERS = 8_000_000
+_LOOK = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +48,35 @@ class WordTable:
 def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordTable:
     """Count the words that the tokenizer's normalizer and pre-tokenizer make of the texts.
 
-    Memory grows with the number of distinct words, not with the text.
+    Every text is split by itself, as it will be when it is encoded. Memory is bounded: when the distinct words hold
+    more than `_MOST_CHARACTERS`, every second of the rarest gives way to its neighbour, which counts twice. So the
+    table of a language whose "words" are whole clauses (Chinese, Thai) stays a fair sample of its text.
     """
     counts: Counter[str] = Counter()
     iterator = iter(texts)
-    # One call for many texts: the words of two texts never touch, a line break lies between them.
-    while block := "\n".join(islice(iterator, _BLOCK)):
-        counts.update(split_words(tokenizer, block))
+    while block := list(islice(iterator, _LOOK)):
+        for text in block:
+            counts.update(split_words(tokenizer, text))
+        if _held(counts) > _MOST_CHARACTERS:
+            counts = _thinned(counts)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return WordTable(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
+
+
+def _held(counts: Counter[str]) -> int:
+    return sum(map(len, counts))
+
+
+def _thinned(counts: Counter[str]) -> Counter[str]:
+    """Half as much: every second word of the rarest, with twice its count, and all that are more frequent."""
+    rare = 1
+    while _held(counts) > _MOST_CHARACTERS // 2 and len(counts) > 1:
+        few = [word for word, count in counts.items() if count <= rare]
+        for dropped, taken in zip(few[::2], few[1::2], strict=False):
+            del counts[dropped]
+            counts[taken] *= 2
+        rare *= 2
+    return counts
 
 
 def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
@@ -67,7 +88,7 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
     normalized = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
     splitter = tokenizer.pre_tokenizer
     for piece in [piece for piece, _ in splitter.pre_tokenize_str(normalized)] if splitter else [normalized]:
-        if SPACE in piece[1:] or "\n" in piece:
+        if SPACE in piece[1:]:
             yield from _MARKED_WORD.findall(piece)
         else:
             yield piece
@@ -131,11 +152,15 @@ def total_tokens(tokenizer: Tokenizer, table: WordTable) -> int:
     return int(lengths @ table.counts)
 
 
+def white_tokens(tokens: Iterable[str]) -> set[str]:
+    """Those of the tokens that are white space only; marks that stand for spaces count as such."""
+    return {token for token in tokens if token.replace(SPACE, " ").isspace()}
+
+
 def characters_of(table: WordTable) -> Counter[str]:
-    """How often each character occurs in the running text, without the line breaks that `count_words` put in."""
+    """How often each character occurs in the running text."""
     seen: Counter[str] = Counter()
     for word, count in zip(table.words, table.counts.tolist(), strict=True):
         for character in word:
             seen[character] += count
-    del seen["\n"]
     return seen

@@ -1,0 +1,78 @@
+"""What is particular to BPE: merges, white space, and how long a learned token may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+import pytest
+
+from benchmarks import teachers
+from hub_tools.config import TokenizerConfig
+from hub_tools.surgery import TokenizerFiles, specialize
+from hub_tools.surgery.bpe import Bpe, byte_alphabet
+from hub_tools.surgery.merges import learn_merges
+
+
+@pytest.fixture(scope="module")
+def texts(pair_texts: dict[str, list[str]]) -> dict[str, Callable[[], Iterable[str]]]:
+    return {lang: partial(iter, own) for lang, own in pair_texts.items()}
+
+
+@pytest.fixture(scope="module")
+def byte_level(pair_texts: dict[str, list[str]]) -> TokenizerFiles:
+    return teachers.byte_level(pair_texts["en"] + ["a\n\n\tb    c"] * 5, 2000)
+
+
+@pytest.mark.parametrize("family", ["gemma", "byte-level"])
+def test_white_space_stays_though_the_corpus_has_none(
+    family: str,
+    byte_level: TokenizerFiles,
+    pair_texts: dict[str, list[str]],
+    texts: dict[str, Callable[[], Iterable[str]]],
+) -> None:
+    gemma = teachers.gemma_shaped(pair_texts["en"], 2500) if family == "gemma" else None
+    teacher = gemma or byte_level
+    made = specialize(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).files
+    code = "if a:\n\tb\n\n    c"
+    assert made.load().encode("a\nb").tokens == teacher.load().encode("a\nb").tokens
+    white = [t for t in teacher.load().encode(code).tokens if not t.strip("▁ĠĊĉ\n\t")]
+    assert set(white) <= set(made.load().encode(code).tokens)
+    assert len(white) >= 3
+    if gemma:
+        assert {"\n", "\n" * 31, "\t\t", "▁" * 8, "<start_of_image>", "<end_of_image>"} <= made.ids.keys()
+        assert "<0x0A>" not in made.load().encode("a\nb").tokens
+
+
+def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
+    byte_level: TokenizerFiles, texts: dict[str, Callable[[], Iterable[str]]]
+) -> None:
+    spec = {**byte_level.spec, "model": {**byte_level.spec["model"], "ignore_merges": True}}
+    teacher = TokenizerFiles(spec=spec, settings=byte_level.settings)
+    made = specialize(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=2000))
+    assert made.summary()["added_reachable"] == made.summary()["added"] > 100
+    # Without its merge a token still comes out of the word that it is, but of no other.
+    added = [token for token in made.files.vocabulary if token not in teacher.vocabulary]
+    model = {**made.files.spec["model"], "merges": made.files.spec["model"]["merges"][:-1]}
+    last = "".join(made.files.spec["model"]["merges"][-1])
+    assert set(added) - set(Bpe(spec).reachable(model, added)) == {last}
+
+
+@pytest.mark.parametrize("word", ["здравствуйте", "გამარჯობა", "नमस्कारदुनिया"])
+def test_learned_tokens_are_as_long_in_any_script(word: str, byte_level: TokenizerFiles) -> None:
+    family = Bpe(byte_level.spec)
+    symbols = byte_alphabet(word.encode())
+    ids = {symbol: number for number, symbol in enumerate(sorted(set(symbols)))}
+    words, counts = [[ids[symbol] for symbol in symbols]], np.array([9])
+    names = {number: symbol for symbol, number in ids.items()}
+    assert symbols in [merge.token for merge in learn_merges(words, counts, names, family.allowed)]
+
+
+def test_no_learned_token_has_more_than_sixteen_characters(byte_level: TokenizerFiles) -> None:
+    family = Bpe(byte_level.spec)
+    assert family.allowed("a" * 8, "b" * 8)
+    assert not family.allowed("a" * 8, "b" * 9)
+    letters = byte_alphabet("ж".encode())
+    assert family.allowed(letters * 8, letters * 8)
+    assert not family.allowed(letters * 9, letters * 8)
