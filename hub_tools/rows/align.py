@@ -20,12 +20,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hub_tools.weights import AnyRows
+
 ROUNDS = 6
 # Longer sentences say little about single tokens and cost their length squared.
 _LONGEST = 64
 _BATCH_PAIRS = 4096
 # Token pairs whose statistics are kept, 16 bytes each; beyond that the least associated half is forgotten.
 _MOST_CODES = 1 << 24
+
+_BLOCK_ROWS = 4096
 
 TokenPairs = Iterable[tuple[list[int], list[int]]]
 
@@ -208,7 +212,7 @@ def _places(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def aligned_rows(
-    alignment: Alignment, teacher_rows: NDArray[np.float32], wanted: NDArray[np.int64], least_links: float = 1.0
+    alignment: Alignment, teacher_rows: AnyRows, wanted: NDArray[np.int64], least_links: float = 1.0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows as the means of the teacher's rows, weighted by expected links.
 
@@ -230,4 +234,10 @@ def aligned_rows(
     supported = totals >= least_links
     share = links / np.where(totals > 0, totals, 1)[row]
     matrix = csr_array((share, (row, teacher)), shape=(len(ids), len(teacher_rows)))[np.flatnonzero(supported)]
-    return ids[supported], (matrix @ teacher_rows).astype(np.float32)
+    found = np.empty((matrix.shape[0], teacher_rows.shape[1]), np.float32)
+    for start in range(0, len(found), _BLOCK_ROWS):
+        block = matrix[start : start + _BLOCK_ROWS]
+        used, place = np.unique(block.indices, return_inverse=True)
+        small = csr_array((block.data, place, block.indptr), shape=(block.shape[0], len(used)))
+        found[start : start + _BLOCK_ROWS] = small @ teacher_rows[used.astype(np.int64)]
+    return ids[supported], found

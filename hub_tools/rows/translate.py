@@ -14,9 +14,10 @@ from hub_tools.corpus import Corpus
 from hub_tools.progress import log
 from hub_tools.rows.align import align, aligned_rows
 from hub_tools.rows.mean import mean_rows
+from hub_tools.surfaces import surface_of
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.wordpiece import PREFIX
-from hub_tools.vocab_map import Kind, compose_from_own, surface_of
+from hub_tools.vocab_map import Kind, compose_from_own
 
 if TYPE_CHECKING:
     from hub_tools.rows import Given, Rows
@@ -42,7 +43,11 @@ def mix_aligned(rows: Rows, given: Given) -> int:
 
 
 def compose_rare(rows: Rows, student: TokenizerFiles, rare: NDArray[np.int64]) -> None:
-    """Give tokens, in place, the mean of the student's other rows of their surface."""
+    """Give tokens, in place, the mean of the student's other rows of their surface.
+
+    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows.
+    """
+    rare = rare[np.isin(rare, list(student.vocabulary.values()))]
     if len(rare):
         composed = compose_from_own(student, rare)
         usable = composed.kinds != Kind.FALLBACK
