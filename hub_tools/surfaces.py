@@ -45,7 +45,8 @@ class Alphabet:
             text = byte_string(token)
             return text.removeprefix(b" "), text.startswith(b" ")
         if self.byte_tokens and token in BYTE_TOKENS:
-            return BYTE_TOKENS[token], False
+            byte = BYTE_TOKENS[token]
+            return byte.removeprefix(b" "), byte == b" "
         return token.removeprefix(SPACE).replace(SPACE, " ").encode(), token.startswith(SPACE)
 
     def write(self, text: bytes, begins: bool) -> str:
