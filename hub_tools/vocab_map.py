@@ -154,7 +154,7 @@ def _pieces_of_text(
         (number, part, begins and place == 0, not whole and place % 2 == 1)
         for number, (text, begins) in enumerate(surfaces)
         for place, part in enumerate([text] if whole else _NO_TEXT.split(text))
-        if part or (begins and place == 0)
+        if part or (alphabet.kind != "words" and begins and place == 0)
     ]
     texts = [(part, begins) for _, part, begins, is_bytes in parts if not is_bytes]
     bytes_of = _byte_reader(teacher, alphabet)

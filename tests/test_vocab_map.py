@@ -79,6 +79,14 @@ def test_a_teacher_without_bytes_reads_a_part_as_the_characters_that_have_it(sma
     assert all(surface_of(teacher, token)[0].encode().startswith(b"\xc4") for token in pieces)
 
 
+def test_a_space_before_a_part_of_a_character_is_not_unknown(small: dict[str, TokenizerFiles]) -> None:
+    files, teacher = small["byte-level"], small["wordpiece"]
+    model = {**files.spec["model"], "vocab": {**files.vocabulary, "ĠÃ": max(files.ids.values()) + 1}}
+    student = TokenizerFiles(spec={**files.spec, "model": model}, settings={})
+    pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)["ĠÃ"]
+    assert pieces and all(surface_of(teacher, token)[0].encode().startswith(b"\xc3") for token in pieces)
+
+
 def test_words_that_begin_stay_words_that_begin(small: dict[str, TokenizerFiles]) -> None:
     student, teacher = small["wordpiece"], small["gemma"]
     pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)
