@@ -102,7 +102,7 @@ def align(
                     given_student = _normalized(backward, batch.cells, batch.columns)
                     _add(to_teacher, batch.cells, given_student)
                     agreed = given_teacher * given_student
-                    weight = agreed if links == "product" else (given_teacher + given_student) / 2
+                    weight = agreed if links == "product" else (given_teacher + given_student) / np.float32(2)
                 if last:
                     _add(counted, batch.cells, weight if word_starts is None else _shared(weight, batch, word_starts))
             # P(student token | teacher token), and the other way round.
