@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test portability check dist clean
+.PHONY: demo test portability portability-more check dist clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
@@ -17,6 +17,13 @@ portability: $(VENV)/.installed
 	$(PYTHON) -m venv $(VENV)-other
 	$(VENV)-other/bin/python -m pip install --quiet --constraint constraints.txt torch $(foreach it,$(OTHER),'$(it)')
 	HUB_TOOLS_OTHER_PYTHON=$(CURDIR)/$(VENV)-other/bin/python $(BIN)/python -m pytest tests/test_portability.py
+
+# The pairs of versions beyond those that CI tries on every change; takes a while.
+OTHERS := 'sentence-transformers==5.0.* transformers==4.57.*' 'sentence-transformers==5.7.* transformers==5.0.*' \
+	'sentence-transformers==6.1.* transformers==5.10.*'
+
+portability-more:
+	for other in $(OTHERS); do $(MAKE) portability OTHER="$$other" || exit 1; done
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

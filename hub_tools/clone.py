@@ -21,14 +21,15 @@ from hub_tools.errors import UserError
 from hub_tools.models import put_tokenizer
 from hub_tools.portable import make_portable
 from hub_tools.progress import log
+from hub_tools.roles import token_for
 from hub_tools.rows import Given, new_rows
 from hub_tools.rows.mean import mean_rows
 from hub_tools.run_folder import read_json, write_json
-from hub_tools.skeleton import Vocabulary, find_vocabulary
+from hub_tools.skeleton import Vocabulary, find_vocabulary, rows_built
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.teacher import STATIC, Teacher
-from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
-from hub_tools.weights import INDEX, WEIGHTS, Checkpoint, unpickle
+from hub_tools.vocab_map import Kind, map_vocabulary
+from hub_tools.weights import INDEX, WEIGHTS, AnyRows, Checkpoint, unpickle
 
 # Files of the teacher's tokenizer; the student's take their place.
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
@@ -77,12 +78,15 @@ def clone(
         )
         rows, made = new_rows(init, given)
         _copy_files(teacher, out)
-        replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), rows)
-        replaced |= {name: _mean_of(checkpoint, name, vocab_map) for name in vocabulary.more}
-        checkpoint.write(out, replaced, dropped=vocabulary.factors)
-    put_tokenizer(tokenizer, out)
-    _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
-    _update_configs(out, theirs, ours)
+        put_tokenizer(tokenizer, out)
+        _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
+        _update_configs(out, theirs, ours)
+        size = max(len(rows), rows_built(teacher, out))
+        replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), _filled(rows, size))
+        more = {name: mean_rows(vocab_map, checkpoint.read_rows(name)) for name in vocabulary.more}
+        checkpoint.write(
+            out, replaced | {name: _filled(found, size) for name, found in more.items()}, dropped=vocabulary.factors
+        )
     make_portable(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     counts = {kind.name.lower(): vocab_map.count(kind) for kind in Kind}
     if counts["fallback"]:
@@ -98,20 +102,21 @@ def _checkpoint(teacher: Teacher, scratch: Path) -> Checkpoint:
     return Checkpoint(scratch)
 
 
-def _teacher_rows(checkpoint: Checkpoint, vocabulary: Vocabulary) -> NDArray[np.float32]:
-    rows = checkpoint.read_rows(vocabulary.rows)
+def _teacher_rows(checkpoint: Checkpoint, vocabulary: Vocabulary) -> AnyRows:
+    rows: AnyRows = checkpoint.read_rows(vocabulary.rows)
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
     if "mapping" in vocabulary.factors:
-        rows = rows[checkpoint.read("mapping").numpy()]
+        rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
     if "weights" in vocabulary.factors:
-        rows = rows * checkpoint.read_rows("weights")[:, None]
+        rows = rows[:] * checkpoint.read_rows("weights")[:][:, None]
     return rows
 
 
-def _mean_of(checkpoint: Checkpoint, name: str, vocab_map: VocabMap) -> NDArray[np.float32]:
-    """Means of a tensor with a row, or a number, for each token."""
-    values = checkpoint.read_rows(name)
-    return mean_rows(vocab_map, values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])
+def _filled(rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Rows with null rows behind them, which no token has."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), np.float32)])
 
 
 def _check_padding(vocabulary: Vocabulary, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:
@@ -168,27 +173,34 @@ def _update_configs(out: Path, theirs: TokenizerFiles, ours: TokenizerFiles) -> 
     names = {number: token for token, number in theirs.ids.items()}
     for name in ("config.json", "generation_config.json"):
         if (out / name).exists():
-            write_json(out / name, _renumbered(read_json(out / name), names, ours.ids))
+            write_json(out / name, _renumbered(read_json(out / name), names, ours))
 
 
-def _renumbered(config: dict[str, Any], names: Mapping[int, str], ids: Mapping[str, int]) -> dict[str, Any]:
+def _renumbered(config: dict[str, Any], names: Mapping[int, str], ours: TokenizerFiles) -> dict[str, Any]:
     """A configuration whose ids of tokens, at any depth, mean the same tokens in another vocabulary.
 
-    An id whose token is no longer there becomes null: kept, it would name another token.
+    Where a special token has another name there, it is the one with the same role. An id whose token is not there
+    becomes null: kept, it would name another token.
     """
+    ids = ours.ids
 
-    def follow(value: Any) -> Any:
+    def follow(value: Any, key: str) -> Any:
         if isinstance(value, list):
-            return [found for found in map(follow, value) if found is not None]
-        is_id = isinstance(value, int) and not isinstance(value, bool)
-        return ids.get(names.get(value, "")) if is_id else value
+            found = (follow(one, key) for one in value)
+            return list(dict.fromkeys(number for number in found if number is not None))
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        name = names.get(value)
+        if name is None:  # a default of the class, beyond the vocabulary
+            return None
+        return ids.get(name if name in ids else token_for(key, ours) or "")
 
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found[key] = _renumbered(value, names, ids)
+            found[key] = _renumbered(value, names, ours)
         elif key.endswith(_IDS):
-            found[key] = follow(value)
+            found[key] = follow(value, key)
         else:
             found[key] = len(ids) if key == "vocab_size" else value
     return found

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,9 +83,11 @@ def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust 
         log.info("exporting %s as %s", folder, kind)
         file = made / FILES[kind]
         file.parent.mkdir(parents=True)
-        write(model, kind, file)
         texts = gate_texts()
-        least = check_parity(encode(model, texts, _CPU), read_back(model, kind, file, texts), kind)
+        with _refusing(model, kind):
+            write(model, kind, file)
+            found_vectors = read_back(model, kind, file, texts)
+        least = check_parity(encode(model, texts, _CPU), found_vectors, kind)
         found = {"format": kind, "file": FILES[kind], "least_cosine": round(least, 6), "texts": len(texts)}
         write_json(made / "export.json", found)
         if out.exists():
@@ -92,6 +95,20 @@ def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust 
         made.replace(out)
     size = sum(f.stat().st_size for f in (out / FILES[kind]).parent.iterdir())
     return {**found, "bytes": size, "folder": str(out)}
+
+
+@contextmanager
+def _refusing(model: SentenceTransformer, kind: Format) -> Iterator[None]:
+    """Turn whatever an exporter raises, of many kinds and on many lines, into a refusal."""
+    try:
+        yield
+    except Exception as error:
+        name = type(backbone(model)).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"The exporter of --format {kind} cannot write or read this {name}: {reason} Nothing was written. "
+            "Deploy the model itself, or try another --format."
+        ) from error
 
 
 def find_model(source: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hub_tools.errors import UserError
@@ -51,7 +52,7 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
         return Vocabulary(rows=rows, factors=factors)
     import torch
 
-    model = _skeleton(teacher)
+    model = _skeleton(teacher, teacher.input_folder)
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, torch.nn.Embedding):
         raise UserError(f"{teacher.name} is a {type(model).__name__} without an embedding of tokens: nothing to clone.")
@@ -89,14 +90,25 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
     )
 
 
-def _skeleton(teacher: Teacher) -> Any:
-    """The model without memory for its weights."""
+def rows_built(teacher: Teacher, folder: Path) -> int:
+    """How many rows the clone's input embeddings will have: some code rounds the size of a vocabulary up.
+
+    Args:
+        teacher: says what the code may do.
+        folder: with the clone's configuration.
+    """
+    if teacher.input_type == STATIC:
+        return 0
+    return int(_skeleton(teacher, folder).get_input_embeddings().num_embeddings)
+
+
+def _skeleton(teacher: Teacher, folder: Path) -> Any:
+    """The model that a folder describes, without memory for its weights."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModel
 
-    folder = str(teacher.input_folder)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=teacher.trust.code)
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=teacher.trust.code)
         with init_empty_weights():
             build: Any = AutoModel.from_config
             return build(config, trust_remote_code=teacher.trust.code)

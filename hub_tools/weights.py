@@ -46,6 +46,32 @@ class Stored:
     end: int
 
 
+class StoredRows:
+    """A tensor of any floating dtype that gives its rows as float32, as an array would; it is never held so as a whole.
+
+    Args:
+        tensor: in a memory map.
+    """
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+        self.shape = tuple(tensor.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        import torch
+
+        chosen = self._tensor[which if isinstance(which, slice) else torch.from_numpy(np.ascontiguousarray(which))]
+        rows: NDArray[np.float32] = chosen.float().numpy()
+        return rows
+
+
+# What a teacher's rows may be for whoever only asks for some of them at a time.
+AnyRows = NDArray[np.float32] | StoredRows
+
+
 class Checkpoint:
     """The tensors of a folder with model.safetensors, or with several files and an index.
 
@@ -74,10 +100,9 @@ class Checkpoint:
             found: torch.Tensor = file.get_tensor(name)
         return found
 
-    def read_rows(self, name: str) -> NDArray[np.float32]:
-        """A tensor in float32; one that is stored so is not copied into memory."""
-        rows: NDArray[np.float32] = self.read(name).float().numpy()
-        return rows
+    def read_rows(self, name: str) -> StoredRows:
+        """A tensor whose rows are read as they are asked for."""
+        return StoredRows(self.read(name))
 
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
         """Copy all files, byte for byte but for some tensors.

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from benchmarks import teachers
 from hub_tools.models import put_tokenizer
+from hub_tools.run_folder import read_json, write_json
 from hub_tools.surgery import TokenizerFiles
 
 WIDTH = 32
@@ -34,6 +35,7 @@ class Architecture:
         left: whether it pads on the left.
         untied: save it with an output layer of its own.
         prompts: prompts, of which `query` is the default.
+        truncate_dim: named in its settings, as authors of Matryoshka models do; libraries take it as an argument.
     """
 
     tokenizer: str
@@ -42,6 +44,7 @@ class Architecture:
     left: bool = False
     untied: bool = False
     prompts: dict[str, str] | None = None
+    truncate_dim: int | None = None
 
 
 def mean() -> list[Any]:
@@ -99,7 +102,7 @@ ARCHITECTURES = {
         config={"model_type": "modernbert", **_LAYERS, "local_attention": 16, "global_rope_theta": 1000.0},
         head=mean,
     ),
-    "gemma3": Architecture(tokenizer="gemma", config=_GEMMA, head=gemma_heads, prompts=PROMPTS),
+    "gemma3": Architecture(tokenizer="gemma", config=_GEMMA, head=gemma_heads, prompts=PROMPTS, truncate_dim=16),
     "qwen3": Architecture(
         tokenizer="qwen", config={"model_type": "qwen3", **_DECODER}, head=last_token, left=True, prompts=PROMPTS
     ),
@@ -110,6 +113,7 @@ ARCHITECTURES = {
     "static": Architecture(tokenizer="wordpiece", config={}, head=lambda: [modules.Normalize()]),
     "static-unigram": Architecture(tokenizer="unigram", config={}, head=lambda: [modules.Normalize()]),
 }
+SETTINGS = "config_sentence_transformers.json"
 ROLES = ("pad", "bos", "eos", "cls", "sep", "unk", "mask")
 
 
@@ -199,6 +203,9 @@ def build_teacher(kind: Architecture, files: TokenizerFiles, root: Path) -> Path
     )
     model.save_pretrained(str(root / "teacher"), create_model_card=False)
     put_tokenizer(tokenizer, root / "teacher")
+    if kind.truncate_dim:
+        settings = read_json(root / "teacher" / SETTINGS)
+        write_json(root / "teacher" / SETTINGS, {**settings, "truncate_dim": kind.truncate_dim})
     if kind.untied:  # as published checkpoints have it: the whole pre-training model
         (root / "teacher" / "model.safetensors").unlink()
         (root / "transformer" / "model.safetensors").rename(root / "teacher" / "model.safetensors")

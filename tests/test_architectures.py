@@ -22,7 +22,7 @@ from hub_tools.surgery import TokenizerFiles, take_tokenizer
 from hub_tools.teacher import find_teacher
 from hub_tools.team import Team
 from hub_tools.trainer import Trainer
-from tests.architectures import ARCHITECTURES
+from tests.architectures import ARCHITECTURES, SETTINGS
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = [
@@ -99,6 +99,31 @@ def test_rows_are_counted_and_none_is_filled_silently(
     assert model.get_embedding_dimension() == load_model(small_teachers[name], device="cpu").get_embedding_dimension()
 
 
+@pytest.mark.parametrize("pair", [("bert", "gemma"), ("gemma3", "wordpiece"), ("qwen3", "wordpiece")])
+def test_with_a_tokenizer_of_another_family_special_tokens_keep_their_roles(
+    pair: tuple[str, str],
+    small_teachers: dict[str, Path],
+    small_tokenizers: dict[str, TokenizerFiles],
+    no_text: Corpus,
+    tmp_path: Path,
+) -> None:
+    name, other = pair
+    tokenizer = small_tokenizers[other]
+    tokenizer.write(tmp_path / "tokenizer")
+    teacher = find_teacher(str(small_teachers[name]))
+    clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
+    old, new = (json.loads((f / "config.json").read_text()) for f in (small_teachers[name], tmp_path / "clone"))
+    roles = {"pad": ("[PAD]", "<pad>"), "cls": ("[CLS]", "<bos>"), "bos": ("[CLS]", "<bos>")}
+    roles |= {"sep": ("[SEP]", "<eos>"), "eos": ("[SEP]", "<eos>"), "mask": ("[MASK]", "<mask>")}
+    keys = [key for key in old if key.removesuffix("_token_id") in roles and old[key] is not None]
+    assert len(keys) >= 2
+    theirs = {number: token for token, number in TokenizerFiles.read(small_teachers[name]).ids.items()}
+    for key in keys:
+        wanted = next(token for token in roles[key.removesuffix("_token_id")] if token in tokenizer.ids)
+        assert new[key] == (tokenizer.ids[wanted] if old[key] in theirs else None), key
+    assert np.isfinite(vectors(tmp_path / "clone")).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_kept_and_ids_follow(
     name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, dict[str, Any]]]
@@ -107,8 +132,11 @@ def test_every_setting_is_kept_and_ids_follow(
     assert [type(m) for m in theirs] == [type(m) for m in ours]
     for a, b in zip(list(theirs)[1:], list(ours)[1:], strict=True):
         assert a.get_config_dict() == b.get_config_dict()
-    for setting in ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "max_seq_length"):
+    for setting in ("prompts", "default_prompt_name", "similarity_fn_name", "max_seq_length"):
         assert getattr(theirs, setting) == getattr(ours, setting), setting
+    named = [json.loads((f / SETTINGS).read_text()) for f in (small_teachers[name], small_clones[name][0])]
+    assert named[0] == named[1]
+    assert named[1].get("truncate_dim") == ARCHITECTURES[name].truncate_dim
     if not ARCHITECTURES[name].config:
         return
     assert ours.tokenizer.padding_side == theirs.tokenizer.padding_side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,12 +12,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hub_tools.config import Init, build
 from hub_tools.corpus import Corpus
+from hub_tools.errors import UserError
 from hub_tools.rows import Given, new_rows
+from hub_tools.rows.align import Alignment, aligned_rows
 from hub_tools.rows.fit import _overlap
+from hub_tools.rows.mean import mean_rows
 from hub_tools.rows.neighbours import nearest, token_vectors
+from hub_tools.rows.translate import compose_rare
+from hub_tools.surfaces import surface_of
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.teacher import find_teacher
-from hub_tools.vocab_map import Kind, map_vocabulary, surface_of
+from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
+from hub_tools.weights import StoredRows
 from tests.conftest import whole_job
 
 FAMILIES = ("wordpiece", "byte-level", "gemma", "llama", "unigram")
@@ -142,3 +149,91 @@ def test_fitted_rows_bring_the_hidden_states_nearer(ready: Given) -> None:
     fitted = plain.copy()
     fit.fit_rows(fitted, ready, steps=40)
     assert distance(fitted) < 0.9 * distance(plain)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mpnet", "modernbert", "t5", "qwen3", "xlm-r"])
+def test_rows_handed_over_are_read_as_their_ids(name: str, small_teachers: dict[str, Path]) -> None:
+    """Whatever an architecture does to the rows that it looks up is done to fitted rows too."""
+    import torch
+
+    from hub_tools.models import backbone, load_model
+    from hub_tools.rows import fit
+
+    model = backbone(load_model(small_teachers[name], device="cpu"))
+    rows = model.get_input_embeddings().weight.detach()
+    read = TokenizerFiles.read(small_teachers[name]).load().encode_batch(["A plain sentence.", "short"])
+    ids, mask = fit._padded(read)
+    fit._check_inputs(model, rows.shape[1])
+    with torch.no_grad():
+        looked_up = fit._hidden(model, input_ids=ids, attention_mask=mask)
+        given_rows = fit._hidden(model, inputs_embeds=fit._scaled(model, rows[ids]), attention_mask=mask)
+    assert torch.allclose(looked_up[mask.bool()], given_rows[mask.bool()], atol=1e-5)
+
+
+def test_a_model_that_takes_no_rows_is_refused() -> None:
+    import torch
+
+    from hub_tools.rows import fit
+
+    class ReadsIds(torch.nn.Module):
+        def forward(self, input_ids: Any, attention_mask: Any = None, **kwargs: Any) -> Any:
+            return (torch.nn.functional.one_hot(input_ids), attention_mask)
+
+    with pytest.raises(UserError, match=r"ReadsIds takes no inputs_embeds. Use --init align or mean\."):
+        fit._check_inputs(ReadsIds(), 8)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_added_tokens_outside_the_model_keep_their_rows(family: str, small_students: dict[str, TokenizerFiles]) -> None:
+    files = small_students[family]
+    more = {"id": len(files.ids), "content": "<|own|>", "special": True, "normalized": False}
+    more |= {"single_word": False, "lstrip": False, "rstrip": False}
+    student = replace(files, spec={**files.spec, "added_tokens": [*files.spec["added_tokens"], more]})
+    rows = np.random.default_rng(0).standard_normal((len(student.ids), 4)).astype(np.float32)
+    plain = rows.copy()
+    compose_rare(rows, student, np.array([len(files.ids) - 1, len(files.ids)]))
+    assert np.array_equal(rows[-1], plain[-1])
+    assert np.array_equal(rows[:-2], plain[:-2])
+
+
+def test_without_text_neighbours_are_plain_rows(ready: Given, no_text: Corpus) -> None:
+    nothing = replace(ready, corpus=no_text)
+    rows, counts = new_rows("neighbours", nothing)
+    assert counts["neighbours"] == 0
+    assert np.array_equal(rows, new_rows("position", nothing)[0])
+
+
+def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hub_tools.rows import neighbours
+
+    vectors = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
+    wanted, among = np.arange(0, 300, 3), np.arange(1, 300, 3)
+
+    def found() -> list[tuple[int, list[int]]]:
+        return [
+            (int(i), sorted(a.tolist()))
+            for ids, near, _ in nearest(vectors, wanted, among)
+            for i, a in zip(ids, near, strict=True)
+        ]
+
+    whole = found()
+    monkeypatch.setattr(neighbours, "_BLOCK_CELLS", 700)
+    assert found() == whole and len(list(nearest(vectors, wanted, among))) == 15
+
+
+def test_stored_rows_are_what_an_array_gives() -> None:
+    import torch
+
+    random = np.random.default_rng(0)
+    tensor = torch.from_numpy(random.standard_normal((50, 8))).to(torch.bfloat16)
+    lengths = random.integers(1, 6, size=30)
+    ids = random.integers(0, 50, size=int(lengths.sum()))
+    found = VocabMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
+    stored, array = StoredRows(tensor), tensor.float().numpy()
+    assert stored.shape == (50, 8) and len(stored) == 50
+    assert np.array_equal(mean_rows(found, stored), mean_rows(found, array))
+    assert mean_rows(found, StoredRows(tensor[:, 0])) == pytest.approx(mean_rows(found, array)[:, 0])
+    links = Alignment(student=np.sort(random.integers(0, 20, 40)), teacher=ids[:40], links=random.random(40))
+    every = np.arange(20)
+    for a, b in zip(aligned_rows(links, stored, every, 0.1), aligned_rows(links, array, every, 0.1), strict=True):
+        assert np.array_equal(a, b)

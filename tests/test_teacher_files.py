@@ -155,6 +155,45 @@ def test_code_of_its_own_runs_and_goes_along_only_when_trusted(teacher: Path, sa
         load_model(out, device="cpu")
 
 
+ROUNDS_UP = """
+
+class OurRoundedModel(OurModel):
+    def __init__(self, config, **kwargs):
+        config.vocab_size = -(-config.vocab_size // config.pad_vocab_size_multiple) * config.pad_vocab_size_multiple
+        super().__init__(config, **kwargs)
+"""
+
+
+def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
+    teacher: Path, minilm_files: TokenizerFiles, no_text: Corpus, tmp_path: Path
+) -> None:
+    (teacher / "ours.py").write_text(CODE + ROUNDS_UP)
+    config = json.loads((teacher / "config.json").read_text())
+    size, padded = config["vocab_size"], -(-config["vocab_size"] // 64) * 64
+    assert padded > size
+    names = {"AutoConfig": "ours.OurConfig", "AutoModel": "ours.OurRoundedModel"}
+    own = {"model_type": "our_bert", "architectures": ["OurRoundedModel"], "auto_map": names}
+    write_json(teacher / "config.json", {**config, **own, "pad_vocab_size_multiple": 64})
+    weights = load_file(teacher / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[name] = torch.cat([weights[name], torch.ones(padded - size, weights[name].shape[1])])
+    save_file(weights, teacher / "model.safetensors", metadata={"format": "pt"})
+
+    kept = dict(list(minilm_files.vocabulary.items())[:5000])
+    model = {**minilm_files.spec["model"], "vocab": kept}
+    files = minilm_files.with_model(model, minilm_files.spec["normalizer"], minilm_files.added, 64)
+    files.write(tmp_path / "tokenizer")
+    trust = Trust(code=True)
+    clone(find_teacher(str(teacher), trust=trust), tmp_path / "tokenizer", no_text, tmp_path / "clone", init="position")
+    rows = load_file(tmp_path / "clone" / "model.safetensors")[name]
+    assert len(files.ids) == 5000 and len(rows) == 5056 and not rows[5000:].any()
+    assert torch.equal(rows[:5000], weights[name][:5000])
+    ours = load_model(tmp_path / "clone", device="cpu", trust=trust)
+    theirs = load_model(teacher, device="cpu", trust=trust)
+    a, b = (encode(model, ["the house is here"], CPU) for model in (theirs, ours))
+    assert float((a * b).sum()) > 0.9999
+
+
 @pytest.mark.parametrize("factors", [False, True])
 def test_model2vec(factors: bool, minilm_files: TokenizerFiles, tmp_path: Path, same: Same) -> None:
     size = len(minilm_files.ids)

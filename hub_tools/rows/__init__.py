@@ -16,6 +16,7 @@ from hub_tools.progress import log
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.teacher import Teacher
 from hub_tools.vocab_map import Kind, VocabMap
+from hub_tools.weights import AnyRows
 
 Rows = NDArray[np.float32]
 
@@ -29,7 +30,7 @@ class Given:
         theirs: its tokenizer.
         ours: the student's tokenizer.
         vocab_map: student token -> teacher tokens, in position.
-        rows: the teacher's rows, float32, shape (teacher vocabulary, hidden).
+        rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
         corpus: text in the target language, and parallel text where there is some.
         target: the language of the student, one of the corpus.
     """
@@ -38,7 +39,7 @@ class Given:
     theirs: TokenizerFiles
     ours: TokenizerFiles
     vocab_map: VocabMap
-    rows: Rows
+    rows: AnyRows
     corpus: Corpus
     target: str
 

@@ -1,8 +1,8 @@
 """New rows from parallel text: which teacher tokens a student token is translated by.
 
-IBM model 1 (Brown et al. 1993) in both directions between the student's tokens of the target side and the teacher's
-tokens of the source side; what counts is where both directions agree (Liang et al. 2006). The idea of rows from
-translations is trans-tokenization's (Remy et al. 2024, arXiv 2408.04303).
+IBM model 1 (Brown et al. 1993) between the student's tokens of the target side and the teacher's tokens of the source
+side, in one direction or in both (Liang et al. 2006). The idea of rows from translations is trans-tokenization's (Remy
+et al. 2024, arXiv 2408.04303).
 
 Token ids and cells lie in temporary files and the table of token pairs has a limit, so memory does not grow with the
 text.
@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hub_tools.weights import AnyRows
 
 ROUNDS = 6
 # Longer sentences say little about single tokens and cost their length squared.
@@ -27,6 +29,9 @@ _BATCH_PAIRS = 4096
 # Token pairs whose statistics are kept, 16 bytes each; beyond that the least associated half is forgotten.
 _MOST_CODES = 1 << 24
 
+_BLOCK_ROWS = 4096
+
+Links = Literal["forward", "product", "mean"]
 TokenPairs = Iterable[tuple[list[int], list[int]]]
 
 
@@ -66,7 +71,7 @@ def align(
     teacher_size: int,
     rounds: int = ROUNDS,
     *,
-    both: bool = True,
+    links: Links = "forward",
     word_starts: NDArray[np.bool_] | None = None,
 ) -> Alignment:
     """Align tokens with the expectation-maximisation of IBM model 1.
@@ -75,7 +80,8 @@ def align(
         pairs: (student ids of the target side, teacher ids of the source side) of each sentence pair; read once.
         teacher_size: size of the teacher's vocabulary.
         rounds: EM rounds.
-        both: count a link by the product of both directions; else only student tokens given teacher tokens.
+        links: how a link counts: `forward`, each student token has one link, shared among the teacher's tokens;
+            `product` of that and the other direction, so that both must agree; `mean` of the two.
         word_starts: which teacher ids begin a word, bool, shape (teacher_size,): a link to a piece of a word is shared
             among all pieces of it, so that a row stands for whole words. None: pieces are taken for themselves.
     """
@@ -84,25 +90,24 @@ def align(
         codes = corpus.codes
         student, teacher = codes // teacher_size, codes % teacher_size
         forward = backward = np.ones(len(codes), np.float32)
-        links = np.zeros(len(codes))
+        counted = np.zeros(len(codes))
         for number in range(rounds):
             last = number == rounds - 1
-            to_student, to_teacher, links = (np.zeros(len(codes)) for _ in range(3))
+            to_student, to_teacher = np.zeros(len(codes)), np.zeros(len(codes))
             for batch in corpus:
                 given_teacher = _normalized(forward, batch.cells, batch.rows)
                 _add(to_student, batch.cells, given_teacher)
-                if not both:
-                    continue
-                given_student = _normalized(backward, batch.cells, batch.columns)
-                _add(to_teacher, batch.cells, given_student)
-                if last:
+                weight = given_teacher
+                if links != "forward":
+                    given_student = _normalized(backward, batch.cells, batch.columns)
+                    _add(to_teacher, batch.cells, given_student)
                     agreed = given_teacher * given_student
-                    _add(links, batch.cells, agreed if word_starts is None else _shared(agreed, batch, word_starts))
+                    weight = agreed if links == "product" else (given_teacher + given_student) / np.float32(2)
+                if last:
+                    _add(counted, batch.cells, weight if word_starts is None else _shared(weight, batch, word_starts))
             # P(student token | teacher token), and the other way round.
-            forward = _shares(to_student, teacher)
-            backward = _shares(to_teacher, student) if both else backward
-            links = links if both else to_student
-    return Alignment(student=student, teacher=teacher, links=links)
+            forward, backward = _shares(to_student, teacher), _shares(to_teacher, student)
+    return Alignment(student=student, teacher=teacher, links=counted)
 
 
 def _normalized(
@@ -208,7 +213,7 @@ def _places(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def aligned_rows(
-    alignment: Alignment, teacher_rows: NDArray[np.float32], wanted: NDArray[np.int64], least_links: float = 1.0
+    alignment: Alignment, teacher_rows: AnyRows, wanted: NDArray[np.int64], least_links: float = 1.0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows as the means of the teacher's rows, weighted by expected links.
 
@@ -230,4 +235,10 @@ def aligned_rows(
     supported = totals >= least_links
     share = links / np.where(totals > 0, totals, 1)[row]
     matrix = csr_array((share, (row, teacher)), shape=(len(ids), len(teacher_rows)))[np.flatnonzero(supported)]
-    return ids[supported], (matrix @ teacher_rows).astype(np.float32)
+    found = np.empty((matrix.shape[0], teacher_rows.shape[1]), np.float32)
+    for start in range(0, len(found), _BLOCK_ROWS):
+        block = matrix[start : start + _BLOCK_ROWS]
+        used, place = np.unique(block.indices, return_inverse=True)
+        small = csr_array((block.data, place, block.indptr), shape=(block.shape[0], len(used)))
+        found[start : start + _BLOCK_ROWS] = small @ teacher_rows[used.astype(np.int64)]
+    return ids[supported], found

@@ -38,7 +38,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
         steps: optimizer steps of BATCH_TEXTS texts.
 
     Raises:
-        UserError: the teacher has no hidden states (static embeddings), or a fit is not finite.
+        UserError: the teacher has no hidden states (static embeddings) or takes no rows, or a fit is not finite.
     """
     import torch
 
@@ -48,6 +48,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
     if not texts:
         return 0
     teacher = backbone(load_model(given.teacher.path, device="cpu", trust=given.teacher.trust))
+    _check_inputs(teacher, rows.shape[1])
     teacher.requires_grad_(requires_grad=False)
     theirs, ours = given.theirs.load(), given.ours.load()
     for tokenizer in (theirs, ours):
@@ -81,6 +82,21 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
             progress.update()
     rows[given.new] = table.detach().numpy()[given.new]
     return int((seen & is_new).sum())
+
+
+def _check_inputs(teacher: Any, width: int) -> None:
+    """Refuse a model that reads ids alone: rows can only be fitted where they can be put in."""
+    import torch
+
+    row = torch.zeros(1, 1, width)
+    try:
+        with torch.no_grad():
+            _hidden(teacher, inputs_embeds=row, attention_mask=torch.ones(1, 1, dtype=torch.long))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"--init distill hands the model rows in the place of ids, and {type(teacher).__name__} takes no "
+            "inputs_embeds. Use --init align or mean."
+        ) from error
 
 
 def _only(gradient: Any, wanted: torch.Tensor) -> Any:

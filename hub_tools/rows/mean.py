@@ -8,8 +8,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from hub_tools.surfaces import surface_of
 from hub_tools.surgery import TokenizerFiles
-from hub_tools.vocab_map import Kind, VocabMap, flat_map, surface_of
+from hub_tools.vocab_map import Kind, VocabMap, flat_map
+from hub_tools.weights import AnyRows
 
 _BLOCK = 16384
 # Weight of a piece with probability p: A / (A + p), the smooth inverse frequency of Arora et al. 2017.
@@ -17,21 +19,23 @@ _SMOOTH = 1e-3
 
 
 def mean_rows(
-    vocab_map: VocabMap, teacher_rows: NDArray[np.float32], weights: NDArray[np.float64] | None = None
+    vocab_map: VocabMap, teacher_rows: AnyRows, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
     """Each student token's row as the mean of its teacher rows (mean composition, arXiv 2605.29992).
 
     Args:
         vocab_map: student token -> teacher tokens.
-        teacher_rows: float32, shape (teacher vocabulary, hidden).
+        teacher_rows: float32, shape (teacher vocabulary, ...); a few are asked for at a time.
         weights: how much each of the map's ids counts, above 0, shape of `vocab_map.ids`; None: all alike.
 
     Returns:
-        float32, shape (V, hidden); a token with one teacher token gets the teacher's row bit for bit.
+        float32, shape (V, ...); a token with one teacher token gets the teacher's row bit for bit.
     """
-    rows = np.empty((len(vocab_map.lengths), teacher_rows.shape[1]), np.float32)
+    rows = np.empty((len(vocab_map.lengths), *teacher_rows.shape[1:]), np.float32)
     # Most tokens have one teacher token: a plain copy. Only the others are summed.
-    np.take(teacher_rows, vocab_map.ids[vocab_map.offsets], axis=0, out=rows, mode="clip")
+    first = vocab_map.ids[vocab_map.offsets]
+    for start in range(0, len(rows), _BLOCK):
+        rows[start : start + _BLOCK] = teacher_rows[first[start : start + _BLOCK]]
     all_several = np.flatnonzero(vocab_map.lengths > 1)
     for start in range(0, len(all_several), _BLOCK):
         several = all_several[start : start + _BLOCK]
@@ -40,10 +44,11 @@ def mean_rows(
         places = np.arange(ends[-1]) + np.repeat(vocab_map.offsets[several] - (ends - lengths), lengths)
         found = teacher_rows[vocab_map.ids[places]]
         totals = lengths.astype(np.float32)
+        each = (-1, *(1,) * (found.ndim - 1))
         if weights is not None:
-            found *= weights[places, None].astype(np.float32)
+            found *= weights[places].astype(np.float32).reshape(each)
             totals = np.add.reduceat(weights[places], ends - lengths).astype(np.float32)
-        rows[several] = np.add.reduceat(found, ends - lengths, axis=0) / totals[:, None]
+        rows[several] = np.add.reduceat(found, ends - lengths, axis=0) / totals.reshape(each)
     return rows
 
 

@@ -30,7 +30,9 @@ NEIGHBOURS_SHARE = 0.5
 LEAST_COUNT = 5
 _SHARPNESS = 10.0
 _NOTHING = 1e-6
-_BATCH, _BLOCK = 16384, 2048
+_BATCH = 16384
+# Cosines that are held at once; finding the highest takes some 12 bytes for each.
+_BLOCK_CELLS = 1 << 24
 
 
 def mix_neighbours(rows: Rows, given: Given) -> int:
@@ -70,7 +72,10 @@ def token_vectors(
     counts = np.asarray(pairs.sum(axis=1)).ravel()
     mutual = _mutual_information(pairs, counts)
     dimensions = min(DIMENSIONS, size - 2)
-    left, values, _ = svds(mutual, k=dimensions, rng=np.random.default_rng(0))
+    if not mutual.nnz:  # no text, or none in which anything is seen with anything
+        return np.zeros((size, dimensions), np.float32), np.zeros(size, np.int64)
+    # Without a start of its own the result would be another one each time.
+    left, values, _ = svds(mutual, k=dimensions, v0=np.random.default_rng(0).standard_normal(size))
     vectors = (left * np.sqrt(values)).astype(np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > _NOTHING)
@@ -120,11 +125,12 @@ def nearest(
     Yields:
         A block of `wanted`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).
     """
-    count = min(NEAREST, len(among))
-    for start in range(0, len(wanted), _BLOCK):
-        block = wanted[start : start + _BLOCK]
-        cosines = vectors[block] @ vectors[among].T
-        best = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+    count, others = min(NEAREST, len(among)), vectors[among].T
+    size = max(1, _BLOCK_CELLS // len(among))
+    for start in range(0, len(wanted), size):
+        block = wanted[start : start + size]
+        cosines = vectors[block] @ others
+        best = np.argpartition(cosines, -count, axis=1)[:, -count:]
         chosen = np.take_along_axis(cosines, best, axis=1)
         weights = np.exp(_SHARPNESS * (chosen - chosen.max(axis=1, keepdims=True)))
         yield block, among[best], weights / weights.sum(axis=1, keepdims=True)

@@ -12,17 +12,21 @@ from tokenizers import Tokenizer
 
 from hub_tools.corpus import Corpus
 from hub_tools.progress import log
-from hub_tools.rows.align import align, aligned_rows
+from hub_tools.rows.align import Links, align, aligned_rows
 from hub_tools.rows.mean import mean_rows
+from hub_tools.surfaces import surface_of
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.wordpiece import PREFIX
-from hub_tools.vocab_map import Kind, compose_from_own, surface_of
+from hub_tools.vocab_map import Kind, compose_from_own
 
 if TYPE_CHECKING:
     from hub_tools.rows import Given, Rows
 
 # Share of the aligned row in a new row; the rest is the mean of its pieces.
 ALIGNED_SHARE = 0.7
+# How links count, and whether those to a piece of a word are shared among all its pieces: benchmarks/align.py compares.
+LINKS: Links = "forward"
+WHOLE_WORDS = False
 _BATCH = 4096
 
 
@@ -34,7 +38,8 @@ def mix_aligned(rows: Rows, given: Given) -> int:
     """
     log.info("  aligning the words of %s sentence pairs", f"{given.corpus.stats['parallel'].get('train', 0):,}")
     pairs = token_pairs(given.theirs.load(), given.ours.load(), given.corpus)
-    found = align(pairs, len(given.rows), both=False)
+    starts = begins_word(given.theirs, len(given.rows)) if WHOLE_WORDS else None
+    found = align(pairs, len(given.rows), links=LINKS, word_starts=starts)
     aligned, translations = aligned_rows(found, given.rows, given.new)
     rows[aligned] = (1 - ALIGNED_SHARE) * rows[aligned] + ALIGNED_SHARE * translations
     compose_rare(rows, given.ours, np.setdiff1d(given.new, aligned))
@@ -42,7 +47,11 @@ def mix_aligned(rows: Rows, given: Given) -> int:
 
 
 def compose_rare(rows: Rows, student: TokenizerFiles, rare: NDArray[np.int64]) -> None:
-    """Give tokens, in place, the mean of the student's other rows of their surface."""
+    """Give tokens, in place, the mean of the student's other rows of their surface.
+
+    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows.
+    """
+    rare = rare[np.isin(rare, list(student.vocabulary.values()))]
     if len(rare):
         composed = compose_from_own(student, rare)
         usable = composed.kinds != Kind.FALLBACK
