@@ -105,7 +105,7 @@ def distill(
         raise UserError("There is no text to train on: the embeddings have no train split.")
     trainer = Trainer(model, data, heldout, out, config, hardware=hardware, seed=seed, team=team)
     trainer.train()
-    return trainer.finish(load_model(clone, device=str(team.device), trust=trust), clone, longest)
+    return trainer.finish(clone, longest, trust=trust)
 
 
 def load_examples(

@@ -20,7 +20,18 @@ from hub_tools.batches import epoch_batches, join, pad, padded_tokens, split_row
 from hub_tools.config import DistillConfig
 from hub_tools.errors import UserError, is_out_of_memory
 from hub_tools.losses import batch_loss, text_losses
-from hub_tools.models import Hardware, autocast, backbone, is_static, prepare_for_speed, save_model, token_rows
+from hub_tools.models import (
+    NO_TRUST,
+    Hardware,
+    Trust,
+    autocast,
+    backbone,
+    is_static,
+    load_model,
+    prepare_for_speed,
+    save_model,
+    token_rows,
+)
 from hub_tools.progress import bar, board, log
 from hub_tools.run_folder import write_json
 from hub_tools.team import Team
@@ -368,22 +379,22 @@ class Trainer:
                 if own is not rows:
                     own.lerp_(start, self.config.blend)
 
-    def finish(self, clone: SentenceTransformer, tokenizer: Path, max_seq_length: int | None) -> dict[str, Any]:
+    def finish(self, clone: Path, max_seq_length: int | None, *, trust: Trust = NO_TRUST) -> dict[str, Any]:
         """Blend the best weights with the clone's, save them as the student and sum up.
 
         Args:
-            clone: the model before training.
-            tokenizer: folder with the student's tokenizer.
+            clone: folder of the model before training, with the student's tokenizer.
             max_seq_length: longest input in tokens.
+            trust: what the clone's files may do.
 
         Returns:
             The `distill` section of the report.
         """
         checkpoint.load_best(self.out, self.model)
-        self._blend_with(clone)
+        self._blend_with(load_model(clone, device=str(self.team.device), trust=trust))
         cosine = self._heldout_cosine()
         if self.team.leads:
-            save_model(self.model, self.out, tokenizer=tokenizer, max_seq_length=max_seq_length)
+            save_model(self.model, self.out, tokenizer=clone, max_seq_length=max_seq_length)
             write_json(self.out / "training.json", {"heldout_texts": len(self.heldout.label), "history": self.history})
         self.team.wait()
         best = max(self.history, key=lambda entry: entry["cosine"]) if len(self.heldout.label) else self.history[-1]
