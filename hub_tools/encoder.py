@@ -93,7 +93,7 @@ class Encoder:
             for batch in length_batches([len(i) for i in ids], self._budget):
                 order += batch
                 features = {name: t.to(hardware.device) for name, t in self._features([ids[i] for i in batch]).items()}
-                found.append(self.model(features)["sentence_embedding"].float())
+                found.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])
             # One transfer for all: the device is not waited for after each batch.
             sorted_vectors = torch.cat(found).cpu().numpy()
         vectors = np.empty_like(sorted_vectors)

@@ -187,7 +187,7 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
             features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
             for part in self.parts:
                 features = part(features)
-            return features["token_embeddings"], features["sentence_embedding"]
+            return features["token_embeddings"], features["sentence_embedding"][:, : model.truncate_dim]
 
     backbone(model).set_attn_implementation("eager")  # plain operations, which every exporter knows
     return Whole().eval()

@@ -309,7 +309,8 @@ class Trainer:
         try:
             with autocast(self.hardware):
                 found: Tensor = self.model(self._features(data, rows))["sentence_embedding"]
-                return found.float()
+                # As `encode` does for a model that names a truncate_dim.
+                return found.float()[:, : self.model.truncate_dim]
         except Exception as error:
             if self.config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 reason = str(error).strip().partition("\n")[0]
