@@ -66,7 +66,8 @@ def hashes(folder: Path) -> dict[str, str]:
     found = {}
     for file in sorted(folder.rglob("*.safetensors")):
         with safe_open(str(file), framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 - no mapping
+            names = weights.keys()
+            for name in names:
                 tensor = weights.get_tensor(name)
                 key = f"{file.relative_to(folder).parent}/{name}"
                 found[key] = f"{tensor.dtype} {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}"

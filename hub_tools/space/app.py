@@ -21,6 +21,8 @@ TABS = ("tokens", "search", "similarity", "results")
 # Calls that wait before a visitor is told to come back.
 _QUEUE = 200
 _CALLS_AT_ONCE = 8
+# Numbers that no vector has; anything above is no dimension.
+_LONGEST_VECTOR = 10_000
 # The address follows what is done; values that are too long, and documents, are left out.
 _HEAD = """<script>
 window.htState = (values) => {
@@ -109,7 +111,7 @@ def _checked(key: str, value: str | None, longest: int, service: Service) -> Any
     if value is None or len(value) > longest:
         return None
     if key in ("dim", "top"):
-        return int(value) if value.isdecimal() and 0 < int(value) < 10_000 else None  # noqa: PLR2004 - no such vector
+        return int(value) if value.isdecimal() and 0 < int(value) < _LONGEST_VECTOR else None
     allowed = {"corpus": tuple(service.corpora), "precision": ("float32", "int8", "binary")}.get(key)
     return value if allowed is None or value in allowed else None
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from hub_tools.space.limits import SENTENCE, SENTENCES, Deadline, RefusedError, check_text
 from hub_tools.space.model import Model, Vectors
 
+_FEWEST = 2  # one sentence has nothing to be compared with
+
 
 def check_sentences(sentences: list[str]) -> list[str]:
     """At least two sentences, within the limits; empty ones are left out.
@@ -16,7 +18,7 @@ def check_sentences(sentences: list[str]) -> list[str]:
         RefusedError: too few, too many, or one is too long.
     """
     kept = [check_text(" ".join(s.split()), SENTENCE) for s in sentences if s.strip()]
-    if not 2 <= len(kept) <= SENTENCES:  # noqa: PLR2004 - one sentence has nothing to be compared with
+    if not _FEWEST <= len(kept) <= SENTENCES:
         raise RefusedError("error_sentences", number=len(kept), most=SENTENCES)
     return kept
 

@@ -12,6 +12,7 @@ from hub_tools.space.texts import AUTONYMS, TEXTS, say
 
 _TOKENS = 2_000  # shown; all are counted
 _MAP_COLORS = 8
+_DARK = 0.55  # strength of a colour on which white letters are easier to read
 
 
 def _number(value: float, lang: str, shape: str = ",") -> str:
@@ -218,7 +219,7 @@ def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lan
 
 def _heat_cell(value: float, lang: str) -> str:
     strength = max(0.0, min(1.0, value))
-    dark = " strong" if strength > 0.55 else ""  # noqa: PLR2004 - where white letters become easier to read
+    dark = " strong" if strength > _DARK else ""
     return f'<td class="{dark.strip()}" style="--heat:{strength:.3f}">{_number(value, lang, ".2f")}</td>'
 
 
