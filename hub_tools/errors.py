@@ -97,13 +97,14 @@ def explain_push(error: BaseException, what: str) -> str | None:
     causes = _causes(error)
     if any(isinstance(cause, hub.RepositoryNotFoundError) for cause in causes):
         return f"The Hub shows your token no {what}: it is not there, or the token may not read it."
-    if any(_is_broken_line(cause) for cause in causes):
+    broken, moves_files = any(map(_is_broken_line, causes)), _was_raised_in("_upload_xet_files", error)
+    if broken and not moves_files:
         return (
             f"The connection to the Hub broke off for {what}. Run the same command again: files that were uploaded are "
             "kept, and the repo shows nothing of a push that did not end."
         )
     message = explain_hub(error, what)
-    if message is None and _was_raised_in("_upload_xet_files", error):
+    if moves_files and (message is None or broken):
         return (
             f"The upload of large files to the {what} broke off. Run the same command again: what was uploaded is "
             "kept, and the repo shows nothing of a push that did not end."

@@ -191,5 +191,5 @@ def test_lengths_of_matryoshka_stand_in_one_option(tmp_path: Path) -> None:
     from hub_tools.cli import _configure, main
 
     words = ["--teacher", "org/model", "--lang", "tr", "--output", str(tmp_path / "run"), "--matryoshka", "384, 128"]
-    assert _configure(main.make_context("hub-distill", words).params).distill.matryoshka == (384, 128)
+    assert _configure(main.make_context("hub-distill", list(words)).params).distill.matryoshka == (384, 128)
     refused(hub_distill(*words[:-1], "many", cwd=tmp_path), "'many'; expected whole numbers with commas", code=2)

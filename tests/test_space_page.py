@@ -175,8 +175,9 @@ def visit(browser: Any, address: str, **options: Any) -> Any:
 @pytest.mark.slow
 def test_every_tab_in_a_browser(browser: Any, page: str, log: Path) -> None:
     tab = visit(browser, page)
+    shown = tab.inner_text("#ht-tokens-out")
     tab.fill("#ht-text textarea", "Yeni bir deneme metni")
-    tab.wait_for_function("document.querySelector('#ht-tokens-out').innerText.includes('deneme')")
+    tab.wait_for_function("old => document.querySelector('#ht-tokens-out').innerText !== old", arg=shown)
     tab.check("#ht-ids input")
     tab.wait_for_selector("#ht-tokens-out small")
     assert tab.locator("#ht-languages tbody tr").count() == 40

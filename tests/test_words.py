@@ -76,14 +76,14 @@ def test_the_table_is_bounded_and_stays_a_fair_sample(monkeypatch: pytest.Monkey
 
 def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Transformer
-    from transformers import BertConfig, BertModel
+    from transformers import ModernBertConfig, ModernBertModel
 
     files = teachers.byte_level([*LINES, "EV VAR"], 400)
     files.write(tmp_path)
-    config = BertConfig(
+    config = ModernBertConfig(
         vocab_size=len(files.ids), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )
-    BertModel(config).save_pretrained(tmp_path)
+    ModernBertModel(config).save_pretrained(tmp_path)
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
     read = TokenizerFiles.read(tmp_path)
     theirs = Transformer.load(str(tmp_path)).tokenizer

@@ -10,6 +10,7 @@ from hub_tools.space.foreign import ask, check_id
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
 
 FILE_TYPES = (".txt", ".csv", ".pdf")
+_CELL = 131_072  # characters; Python's own limit, which other libraries raise for all
 _TEXT_COLUMNS = ("text", "sentence", "content", "document", "passage")
 
 
@@ -95,6 +96,8 @@ def _cells(text: str) -> list[str]:
         rows = [row for row in csv.reader(io.StringIO(text), dialect) if row]
     except csv.Error as error:
         raise RefusedError("error_csv") from error
+    if any(len(cell) > _CELL for row in rows for cell in row):
+        raise RefusedError("error_csv")
     if not rows:
         return []
     names = [name.strip().lower() for name in rows[0]]
