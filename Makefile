@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # Saved models in other versions, e.g. OTHER='sentence-transformers==5.1.* transformers==4.57.*'
 portability: $(VENV)/.installed

@@ -1,7 +1,7 @@
 """Exports for deployment: ONNX, int8 ONNX and OpenVINO, each kept only if it gives the model's vectors.
 
-torch.onnx, onnxruntime's dynamic quantization and openvino's converter do the work. What they are given is the whole
-model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left
+torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. What they are given is the
+whole model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left
 for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
 """
 
@@ -42,7 +42,7 @@ FILES: dict[Format, str] = {
 _NEEDS: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "onnx-int8": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("openvino",),
+    "openvino": ("onnx", "onnxscript", "openvino"),
 }
 _INPUTS = ("input_ids", "attention_mask")
 _OUTPUTS = ("last_hidden_state", "sentence_embedding")
@@ -176,6 +176,8 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
     """The model as a function of token ids and attention mask, to hidden states and vectors."""
     import torch
 
+    width = model.truncate_dim  # None means all
+
     class Whole(torch.nn.Module):
         """All modules of the model in a row."""
 
@@ -187,7 +189,7 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
             features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
             for part in self.parts:
                 features = part(features)
-            return features["token_embeddings"], features["sentence_embedding"][:, : model.truncate_dim]
+            return features["token_embeddings"], features["sentence_embedding"][:, :width]
 
     backbone(model).set_attn_implementation("eager")  # plain operations, which every exporter knows
     return Whole().eval()
@@ -199,45 +201,50 @@ def _example(model: SentenceTransformer) -> dict[str, Any]:
 
 
 def write(model: SentenceTransformer, kind: Format, file: Path) -> None:
-    """Write the exported graph."""
-    import torch
-
-    example = _example(model)
-    with torch.no_grad():
+    """Write the exported graph; the other formats are made from the one in ONNX."""
+    if kind == "onnx":
+        _write_onnx(model, file)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / "model.onnx"
+        _write_onnx(model, plain)
         if kind == "openvino":
-            _write_openvino(model, example, file)
-        elif kind == "onnx":
-            _write_onnx(model, example, file)
+            _write_openvino(plain, file)
         else:
-            with tempfile.TemporaryDirectory() as scratch:
-                _write_onnx(model, example, Path(scratch) / "model.onnx")
-                quantize: Callable[..., None] = import_module("onnxruntime.quantization").quantize_dynamic
-                quantize(Path(scratch) / "model.onnx", file, per_channel=True)
+            _write_int8(plain, file)
 
 
-def _write_onnx(model: SentenceTransformer, example: dict[str, Any], file: Path) -> None:
+def _write_onnx(model: SentenceTransformer, file: Path) -> None:
     import torch
 
     free = torch.export.Dim.DYNAMIC
-    torch.onnx.export(
-        whole(model),
-        tuple(example.values()),
-        str(file),
-        input_names=list(_INPUTS),
-        output_names=list(_OUTPUTS),
-        dynamic_shapes={name: {0: free, 1: free} for name in _INPUTS},
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with torch.no_grad():
+        torch.onnx.export(
+            whole(model),
+            tuple(_example(model).values()),
+            str(file),
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            dynamic_shapes={name: {0: free, 1: free} for name in _INPUTS},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
-def _write_openvino(model: SentenceTransformer, example: dict[str, Any], file: Path) -> None:
+def _write_int8(plain: Path, file: Path) -> None:
+    onnx: Any = import_module("onnx")
+    graph = onnx.load(plain)
+    # Shapes that the exporter noted before it folded weights; quantization infers them anew.
+    del graph.graph.value_info[:]
+    onnx.save(graph, plain)
+    quantize: Callable[..., None] = import_module("onnxruntime.quantization").quantize_dynamic
+    quantize(plain, file, per_channel=True)
+
+
+def _write_openvino(plain: Path, file: Path) -> None:
     openvino: Any = import_module("openvino")
-    graph = openvino.convert_model(whole(model), example_input=example)
-    for tensor, name in zip(graph.outputs, _OUTPUTS, strict=True):
-        tensor.get_tensor().set_names({name})
-    openvino.save_model(graph, str(file), compress_to_fp16=False)
+    openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
 
 
 def read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:

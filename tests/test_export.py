@@ -67,6 +67,10 @@ def test_exports_of_other_architectures(
     """Dense heads and prompts; left padding, last token and prompts; positions after the padding; local attention."""
     folder, _ = small_clones[name]
     assert bool(load_model(folder, device="cpu").prompts.get("query")) == (name in ("gemma3", "qwen3"))
+    if (name, kind) == ("qwen3", "onnx-int8"):  # eight bits are too few for its random weights: the gate says so
+        with pytest.raises(UserError, match=r"least cosine is 0\.9"):
+            exports.export(folder, kind, tmp_path / kind)
+        return
     found = exports.export(folder, kind, tmp_path / kind)
     assert found["least_cosine"] >= (0.99 if kind == "onnx-int8" else 0.9999)
 

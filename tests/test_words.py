@@ -80,9 +80,9 @@ def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path)
 
     files = teachers.byte_level([*LINES, "EV VAR"], 400)
     files.write(tmp_path)
-    config = ModernBertConfig(
-        vocab_size=len(files.ids), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
-    )
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    roles = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0)
+    config = ModernBertConfig(vocab_size=len(files.ids), **sizes, **roles)
     ModernBertModel(config).save_pretrained(tmp_path)
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
     read = TokenizerFiles.read(tmp_path)
