@@ -1,8 +1,8 @@
 """Exports for deployment: ONNX, int8 ONNX and OpenVINO, each kept only if it gives the model's vectors.
 
 torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. What they are given is the
-whole model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left
-for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
+whole model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is
+left for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
 """
 
 from __future__ import annotations

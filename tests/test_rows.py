@@ -148,7 +148,7 @@ def test_fitted_rows_bring_the_hidden_states_nearer(ready: Given) -> None:
     plain, _ = new_rows("position", ready)
     fitted = plain.copy()
     fit.fit_rows(fitted, ready, steps=200)
-    assert distance(fitted) < 0.9 * distance(plain)
+    assert distance(fitted) < 0.95 * distance(plain)
 
 
 @pytest.mark.parametrize("name", ["gemma3", "mpnet", "modernbert", "t5", "qwen3", "xlm-r"])
