@@ -205,7 +205,7 @@ def test_every_tab_in_a_browser(browser: Any, page: str, log: Path) -> None:
     assert "Yeni+bir+deneme" in tab.url
     assert "Arılar" not in tab.url
     again = visit(browser, tab.url)
-    assert again.locator("#ht-vocabulary").is_visible()
+    again.wait_for_selector("#ht-vocabulary")
     again.get_by_role("tab", name="Tokenizers").click()
     assert again.input_value("#ht-text textarea") == "Yeni bir deneme metni"
     assert tab.outside == again.outside == []
