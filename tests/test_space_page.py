@@ -167,7 +167,7 @@ def visit(browser: Any, address: str, **options: Any) -> Any:
     )
     tab.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     tab.goto(address)
-    tab.wait_for_selector("#ht-tokens-out .ht-t")
+    tab.wait_for_selector("#ht-tokens-out .ht-t", state="attached")
     return tab
 
 

@@ -24,8 +24,14 @@ _CALLS_AT_ONCE = 8
 # Numbers that no vector has; anything above is no dimension.
 _LONGEST_VECTOR = 10_000
 # The address follows what is done; values that are too long, and documents, are left out.
+# Nothing is written before the visitor does something: the page reads the address only when its tabs are there already.
 _HEAD = """<script>
+let htTouched = false;
+for (const sign of ["pointerdown", "keydown", "input"]) {
+  window.addEventListener(sign, () => { htTouched = true; }, true);
+}
 window.htState = (values) => {
+  if (!htTouched) return;
   const address = new URL(window.location);
   for (const [key, value] of Object.entries(values)) {
     const text = String(value ?? "");
