@@ -220,7 +220,7 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
     free = torch.export.Dim.DYNAMIC
     with torch.no_grad():
         torch.onnx.export(
-            whole(model),
+            whole(model).eval(),
             tuple(_example(model).values()),
             str(file),
             input_names=list(_INPUTS),

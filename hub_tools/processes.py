@@ -35,7 +35,7 @@ class Processes:
         return self.index == 0
 
     def from_main(self, work: Callable[[], T]) -> T:
-        """Let the main process do something that all need the result of; the others wait.
+        """Let the main process do something that all need the result of, once all have come to this line.
 
         Args:
             work: done in the main process alone; returns plain data.
@@ -45,8 +45,9 @@ class Processes:
         """
         if self.count == 1:
             return work()
-        from accelerate.utils import broadcast_object_list
+        from accelerate.utils import broadcast_object_list, wait_for_everyone
 
+        wait_for_everyone()  # the main process may sum up what the others are still writing
         shared: list[Any] = [None, False]
         try:
             if self.is_main:

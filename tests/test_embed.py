@@ -293,6 +293,11 @@ def test_two_processes_of_accelerate_write_the_same_bytes_as_one(
     run_alone: Callable[..., tuple[list[str], Path]], uninterrupted: dict[str, str]
 ) -> None:
     words, root = run_alone("two")
+    # The main process is done long before the other, and must not sum up what is not there yet.
+    slow = "import os, time, hub_tools.embed as e\nwrite = e.write_shard\n"
+    slow += "def late(*a):\n    time.sleep(0.2 * int(os.environ['RANK']))\n    write(*a)\ne.write_shard = late\n"
+    script = Path(words[0])
+    script.write_text(slow + script.read_text(encoding="utf-8"), encoding="utf-8")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -78,7 +78,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
             seen[ids[mask.bool()]] = True
-            progress.set_postfix_str(f"loss {float(loss):.4f}", refresh=False)
+            progress.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
             progress.update()
     rows[given.new] = table.detach().numpy()[given.new]
     return int((seen & is_new).sum())
@@ -105,7 +105,7 @@ def _only(gradient: Any, wanted: torch.Tensor) -> Any:
 
     gradient = gradient.coalesce()
     use = wanted[gradient.indices()[0]]
-    return torch.sparse_coo_tensor(gradient.indices()[:, use], gradient.values()[use], gradient.shape)
+    return torch.sparse_coo_tensor(gradient.indices()[:, use], gradient.values()[use], gradient.shape, check_invariants=False)
 
 
 def _padded(read: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:

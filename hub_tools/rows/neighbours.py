@@ -70,8 +70,8 @@ def token_vectors(
 
     pairs = _pairs_near(tokenizer, texts, size)
     counts = np.asarray(pairs.sum(axis=1)).ravel()
-    mutual = _mutual_information(pairs, counts)
     dimensions = min(DIMENSIONS, size - 2)
+    mutual = _mutual_information(pairs, counts) if pairs.nnz else pairs
     if not mutual.nnz:  # no text, or none in which anything is seen with anything
         return np.zeros((size, dimensions), np.float32), np.zeros(size, np.int64)
     # Without a start of its own the result would be another one each time.
