@@ -105,7 +105,9 @@ def _only(gradient: Any, wanted: torch.Tensor) -> Any:
 
     gradient = gradient.coalesce()
     use = wanted[gradient.indices()[0]]
-    return torch.sparse_coo_tensor(gradient.indices()[:, use], gradient.values()[use], gradient.shape, check_invariants=False)
+    return torch.sparse_coo_tensor(
+        gradient.indices()[:, use], gradient.values()[use], gradient.shape, check_invariants=False
+    )
 
 
 def _padded(read: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:
