@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.batches import pad
+from hub_tools.errors import UserError, is_out_of_memory
 from hub_tools.models import Hardware, autocast, longest_input
 from hub_tools.progress import log
 
@@ -85,12 +86,36 @@ class Encoder:
         return [np.array(e.ids, dtype=np.int32) for e in encoded]
 
     def _in_batches(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
+        """Vectors of texts, in smaller batches from here on where memory does not suffice."""
+        while True:
+            try:
+                return self._in_batches_of(self._budget, ids, hardware)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out of the handler, which holds what the failed call had in memory.
+            self._halve(max(map(len, ids)))
+
+    def _halve(self, longest: int) -> None:
+        import torch
+
+        if self._budget <= longest:
+            raise UserError(
+                f"Out of memory with a single text of {longest:,} tokens. Free memory, or use --device cpu, and run "
+                "the same command again: what is embedded is kept."
+            )
+        self._budget //= 2
+        if self.hardware.device == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("  out of memory: from now on %s tokens at a time", f"{self._budget:,}")
+
+    def _in_batches_of(self, budget: int, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
         import torch
 
         order = []
         found = []
         with torch.inference_mode(), autocast(hardware):
-            for batch in length_batches([len(i) for i in ids], self._budget):
+            for batch in length_batches([len(i) for i in ids], budget):
                 order += batch
                 features = {name: t.to(hardware.device) for name, t in self._features([ids[i] for i in batch]).items()}
                 found.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])

@@ -80,6 +80,28 @@ def test_a_model_that_prepares_its_texts_otherwise_is_left_to_encode(tiny_teache
     assert least_cosine(Encoder(model, CPU)(TEXTS, "a long prompt: ").vectors, wanted) > 0.9999
 
 
+def test_out_of_memory_means_smaller_batches(
+    tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(tiny_teacher, device="cpu")
+    encoder, room = Encoder(model, CPU), 600
+    texts = TEXTS * 40
+    wanted = encoder(texts).vectors
+    forward = model.forward
+
+    def small(features: dict[str, Any]) -> Any:
+        if features["input_ids"].numel() > room:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(features)
+
+    monkeypatch.setattr(model, "forward", small)
+    assert least_cosine(encoder(texts).vectors, wanted) > 0.9999
+    assert "out of memory: from now on 512 tokens at a time" in caplog.text
+    room = 10
+    with pytest.raises(UserError, match=r"a single text of 64 tokens\. Free memory, or use --device cpu"):
+        encoder(texts)
+
+
 def test_batches_of_lengths() -> None:
     lengths = np.random.default_rng(0).integers(0, 200, size=2000).tolist()
     batches = list(length_batches(lengths, 1024))
