@@ -27,12 +27,13 @@ from hub_tools.rows.mean import mean_rows
 from hub_tools.run_folder import read_json, write_json
 from hub_tools.skeleton import Vocabulary, find_vocabulary, rows_built
 from hub_tools.surgery import TokenizerFiles
-from hub_tools.teacher import STATIC, Teacher
+from hub_tools.teacher import POOLING, STATIC, Teacher
 from hub_tools.vocab_map import Kind, map_vocabulary
 from hub_tools.weights import INDEX, WEIGHTS, AnyRows, Checkpoint, unpickle
 
 # Files of the teacher's tokenizer; the student's take their place.
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
+_SETTINGS = "config_sentence_transformers.json"
 _IDS = ("_token_id", "_token_index", "_token_ids")
 
 
@@ -145,12 +146,13 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
         for pickled in source.glob("pytorch_model.bin") if number and teacher.trust.pickle else ():
             if not any(target.glob("*.safetensors")):
                 unpickle(pickled.parent, target)
-    for name in ("modules.json", "config_sentence_transformers.json"):
-        if (teacher.path / name).exists():
-            shutil.copyfile(teacher.path / name, out / name)
-    modules = read_json(out / "modules.json")
+    if (teacher.path / _SETTINGS).exists():
+        shutil.copyfile(teacher.path / _SETTINGS, out / _SETTINGS)
+    modules = teacher.module_list
     modules[0]["path"] = ""  # where everybody looks for the tokenizer
     write_json(out / "modules.json", modules)
+    if teacher.default_pooling:
+        write_json(out / POOLING / "config.json", teacher.default_pooling)
     for code in teacher.path.glob("*.py") if teacher.trust.code else ():
         shutil.copyfile(code, out / code.name)
 

@@ -22,11 +22,19 @@ _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
 _WEIGHTS, _PICKLE, _CODE = ["*.safetensors"], ["*pytorch_model*.bin"], ["*.py"]
 # Consolidated files are the same weights once more, checkpoints are older ones.
 _NOT_WANTED = ["onnx/*", "openvino/*", "consolidated*.safetensors", "checkpoint-*/*"]
+# What sentence-transformers makes of a model of transformers alone, which has no modules.json.
+POOLING = "1_Pooling"
+_PLAIN_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": POOLING, "type": "sentence_transformers.models.Pooling"},
+]
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
 STATIC = "StaticEmbedding"
 # Architectures that count positions from the id after the padding token's.
 _POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet")
+# Names of the width of a model in its configuration.
+_WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
 # Overflows in fp16 by construction: its activations exceed 65,504.
 _NO_FP16 = "gemma3"
@@ -53,9 +61,24 @@ class Teacher:
     trust: Trust = NO_TRUST
 
     @property
+    def module_list(self) -> list[dict[str, Any]]:
+        """What modules.json holds, or would hold if sentence-transformers had saved the model."""
+        return [dict(module) for module in _modules(self.path)]
+
+    @property
     def modules(self) -> list[tuple[str, str]]:
         """Class name and folder of each module, in their order; none where only a tokenizer was asked for."""
         return [(m["type"].rpartition(".")[2], m["path"]) for m in _modules(self.path)]
+
+    @property
+    def default_pooling(self) -> dict[str, Any] | None:
+        """The pooling of a model that brings none, as sentence-transformers chooses it; None for one that does."""
+        if not _is_plain(self.path):
+            return None
+        config = self.settings
+        is_causal = str(next(iter(config.get("architectures") or []), "")).endswith("ForCausalLM")
+        mode = "lasttoken" if is_causal and config.get("is_causal", True) else "mean"
+        return {"embedding_dimension": self.hidden_size, "pooling_mode": mode, "include_prompt": True}
 
     @property
     def input_type(self) -> str:
@@ -96,7 +119,8 @@ class Teacher:
     def hidden_size(self) -> int:
         """Width of the embedding rows."""
         config = self.settings
-        return int((config.get("text_config") or config).get("hidden_size") or config.get("dim") or 768)
+        config = config.get("text_config") or config
+        return int(next((config[name] for name in _WIDTHS if config.get(name)), 768))
 
     @property
     def licence(self) -> dict[str, str] | None:
@@ -142,7 +166,16 @@ def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = F
     if tokenizer_only:
         _check_files(teacher, teacher.input_folder / "tokenizer.json")
         return teacher
-    _check_files(teacher, teacher.path / "modules.json")
+    pooling = teacher.default_pooling
+    if pooling is None:
+        _check_files(teacher, teacher.path / "modules.json")
+    else:
+        log.warning(
+            "%s was not saved by sentence-transformers: its vectors are made by %s pooling, as SentenceTransformer "
+            "does then. A model that was never trained for sentences makes a poor teacher.",
+            teacher.name,
+            pooling["pooling_mode"],
+        )
     _check_clonable(teacher)
     _check_files(teacher, teacher.input_folder / "tokenizer.json")
     _check_code(teacher)
@@ -251,8 +284,15 @@ def _without_safetensors(path: Path) -> list[str]:
     return [folder or "." for folder in folders if not any((path / folder).glob("*.safetensors"))]
 
 
-def _modules(path: Path) -> list[dict[str, str]]:
+def _is_plain(path: Path) -> bool:
+    """Whether a folder holds a model of transformers that sentence-transformers did not save."""
+    return not (path / "modules.json").exists() and bool(_read_json(path / "config.json", dict).get("model_type"))
+
+
+def _modules(path: Path) -> list[dict[str, Any]]:
     """What modules.json lists, each with its path and type."""
+    if _is_plain(path):
+        return _PLAIN_MODULES
     modules = _read_json(path / "modules.json", list)
     if not all(
         isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules

@@ -53,6 +53,26 @@ def same(tmp_path: Path) -> Same:
     return run
 
 
+PLAIN = {"BertModel": ("bert", "mean"), "Qwen3ForCausalLM": ("qwen3", "lasttoken")}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_model_that_sentence_transformers_did_not_save(
+    small_teachers: dict[str, Path], tmp_path: Path, same: Same, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    name, pooling = PLAIN[kind]
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(small_teachers[name] / file, plain / file)
+    config = json.loads((plain / "config.json").read_text())
+    write_json(plain / "config.json", {**config, "architectures": [kind]})
+    model = SentenceTransformer(str(same(plain)), device="cpu")
+    assert f"made by {pooling} pooling" in caplog.text
+    assert model[1].pooling_mode == SentenceTransformer(str(plain), device="cpu")[1].pooling_mode == pooling
+    assert model.get_embedding_dimension() == 32
+
+
 @pytest.mark.parametrize("path", ["../secret", "/secret", "a/../../secret", "..", "a\\..\\secret", "C:secret"])
 def test_modules_stay_in_the_model(teacher: Path, tmp_path: Path, path: str) -> None:
     listed = json.loads((teacher / "modules.json").read_text())
