@@ -105,8 +105,8 @@ def document(found: dict[str, dict[str, Any]]) -> None:
     first = found[DTYPES[0]]
     kinds = ", ".join(f"{first[kind]:,} {kind}" for kind in ("exact", "composed", "byte", "fallback"))
     lines = [
-        f"Written by `python -m benchmarks.clone --tokenizer DIR` on {time.strftime('%Y-%m-%d')}; two CPU cores, with",
-        "other work on the machine at the same time. A teacher of EmbeddingGemma's shape and size, 262,144 tokens,",
+        f"Written by `python -m benchmarks.clone --tokenizer DIR` on {time.strftime('%Y-%m-%d')}; two CPU cores.",
+        "A teacher of EmbeddingGemma's shape and size, 262,144 tokens,",
         f"gets {STUDENT:,} of its own ({kinds}); the peak counts the libraries too.",
         "",
         "| stored in | GiB | seconds | of a core | peak GiB | times the teacher's size |",

@@ -153,8 +153,7 @@ def section(work: Path, data: Path) -> list[str]:
     lines = [
         f"Written by `python -m benchmarks.init --data DATA` on {time.strftime('%Y-%m-%d')}: all-MiniLM-L6-v2 with "
         f"{VOCAB:,} tokens,",
-        f"then {STEPS} steps of {BATCH_TOKENS:,} tokens on the parallel text for the contenders, on one thread of a "
-        "machine with other work.",
+        f"then {STEPS} steps of {BATCH_TOKENS:,} tokens on the parallel text for the contenders, on one thread.",
         "Cosine: of the clone's vector of held-out sentences to the teacher's of the same sentence, and of its English",
         "translation. STS: every third pair of the STSb dev split, Spearman x100; no test split was read.",
         "",

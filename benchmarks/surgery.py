@@ -292,8 +292,7 @@ def document(work: Path) -> list[str]:
     found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(work.glob("*.json"))}
     here = [(title, found[name]) for name, title in TITLES.items() if name in found]
     text = [
-        f"Written by `python -m benchmarks.surgery --data DATA` on {time.strftime('%Y-%m-%d')}; two CPU cores, with",
-        "other work on the machine at the same time.",
+        f"Written by `python -m benchmarks.surgery --data DATA` on {time.strftime('%Y-%m-%d')}; two CPU cores.",
         "",
         "| " + " | ".join(HEAD) + " |",
         "|" + "---|" * len(HEAD),
