@@ -49,7 +49,7 @@ def table(file: Path) -> Iterator[dict[str, str]]:
 
 
 def write_pairs(data: Path, lang: str, out: Path) -> Path:
-    """Parallel text of a language: every fifth training pair for Turkish, else NTREX-128, FLORES-200 devtest and Tatoeba."""
+    """Parallel text: every fifth training pair for Turkish, else NTREX-128, FLORES-200 devtest and Tatoeba."""
     if lang == "tr":
         pairs = [(row["en"], row["tr"]) for row in islice(table(data / "bitext/en-tr-train.tsv.gz"), 0, None, 5)]
     else:
