@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, trainers
 
 from benchmarks import teachers
 from benchmarks.document import write_section
@@ -33,6 +33,7 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
 from hub_tools.rows.mean import mean_rows
 from hub_tools.surgery import TokenizerFiles, specialize
+from hub_tools.surgery.vocabulary import language_weights
 from hub_tools.surgery.words import count_words
 from hub_tools.vocab_map import Kind, map_vocabulary
 
@@ -106,21 +107,37 @@ def operate(teacher: TokenizerFiles, size: int, data: Path) -> dict[str, Any]:
 
 
 def native(student: TokenizerFiles, texts: Texts, test: list[str]) -> dict[str, float]:
-    """Tokens on the target against a BPE trained from nothing on its text with as many tokens as the student uses."""
-    from tokenizers import Tokenizer, models, trainers
+    """Tokens on the target against BPEs trained from nothing with as many tokens as the student spends on it.
 
-    plain = student.load()
-    used = {
-        number for e in plain.encode_batch_fast(list(texts[TARGET]()), add_special_tokens=False) for number in e.ids
-    }
+    What it spends is counted in two ways: every token that the text uses, were it once; and each of these by the
+    target's share of its use, so that what all languages spend adds up to the vocabulary.
+    """
+    plain, weights = student.load(), language_weights(list(texts), TARGET)
+    own = use(plain, texts[TARGET]())
+    others = sum(weights[lang] * use(plain, islice(texts[lang](), 20_000)) for lang in texts if lang != TARGET)
+    shares = weights[TARGET] * own[own > 0] / (weights[TARGET] * own + others)[own > 0]
+    ours = tokens(student, test)
+    used, spent = len(shares), round(float(shares.sum()))
+    ratios = {size: ours / trained_from_nothing(plain, texts[TARGET], size, test) for size in (used, spent)}
+    return {"used": used, "used_ratio": ratios[used], "spent": spent, "ratio": ratios[spent]}
+
+
+def use(tokenizer: Tokenizer, texts: Iterable[str]) -> Any:
+    """The share of each token in running text."""
+    numbers = [np.array(e.ids) for e in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    counts = np.bincount(np.concatenate(numbers), minlength=tokenizer.get_vocab_size())
+    return counts / counts.sum()
+
+
+def trained_from_nothing(like: Tokenizer, texts: Callable[[], Iterable[str]], size: int, test: list[str]) -> int:
+    """Tokens that a BPE of this size needs for the test, trained with the normalizer and words of another."""
     trained = Tokenizer(models.BPE())
-    if student.spec["normalizer"]:
-        trained.normalizer = plain.normalizer
-    trained.pre_tokenizer = teachers.word_splitter(plain)
-    trainer = trainers.BpeTrainer(vocab_size=len(used), show_progress=False, max_token_length=16)
-    trained.train_from_iterator(texts[TARGET](), trainer)
-    theirs = sum(len(e.ids) for e in trained.encode_batch_fast(test, add_special_tokens=False))
-    return {"tokens_used": len(used), "ratio": tokens(student, test) / theirs}
+    if like.normalizer is not None:
+        trained.normalizer = like.normalizer
+    trained.pre_tokenizer = teachers.word_splitter(like)
+    trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False, max_token_length=16)
+    trained.train_from_iterator(texts(), trainer)
+    return sum(len(e.ids) for e in trained.encode_batch_fast(test, add_special_tokens=False))
 
 
 def tekken(data: Path, _: Path) -> dict[str, Any]:
@@ -213,6 +230,7 @@ def row(name: str, found: dict[str, Any]) -> str:
         f"{found['english']:+.1%}",
         f"{found['others']:+.1%}",
         f"{found['native']['ratio']:.3f}",
+        f"{found['native']['used_ratio']:.3f}",
         f"{found['seconds_after_reading']:.0f}",
         f"{found['seconds_reading']:.0f}",
         f"{found['peak_gib']:.1f}",
@@ -237,13 +255,16 @@ HEAD = (
     "English",
     "other languages",
     "against native",
+    "every token counted",
     "seconds",
     "reading",
     "peak GiB",
 )
 LEGEND = """\
 Turkish, English and the mean of the other languages: NTREX-128, tokens against the teacher's. Against native: Turkish
-tokens over those of a BPE trained from nothing on the same Turkish text with as many tokens as the student uses of it.
+tokens over those of a BPE trained from nothing on the same Turkish text with as many tokens as the student spends on
+Turkish, each counted by Turkish's share of its use (with the weights of the objective); and with as many as the Turkish
+text uses at all, were it once.
 Seconds: the plan and the files, after the words of all text were counted (reading).
 """
 
@@ -252,7 +273,8 @@ def details(name: str, found: dict[str, Any]) -> str:
     """What the table has no room for."""
     worst = ", ".join(f"{lang} {change:+.0%}" for lang, change in found["worst"])
     sources = ", ".join(f"{count:,} {rule}" for rule, count in found["sources"].items())
-    return f"{name}: {found['languages']} other languages, worst {worst}; placed by rule: {sources}.\n"
+    own = f"tokens spent on Turkish {found['native']['spent']:,}, used in Turkish text {found['native']['used']:,}"
+    return f"{name}: {found['languages']} other languages, worst {worst}; placed by rule: {sources}; {own}.\n"
 
 
 # What the student must reach: the figure, its bound, and how it is said.
