@@ -142,7 +142,7 @@ def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
     return found
 
 
-def document(found: dict[str, Any], clients: int, load: float) -> None:
+def document(found: dict[str, Any], clients: int) -> None:
     """Write what was measured."""
     rows = [
         "| what (p50 / p95 in ms) | clients | calls | failed | whole call | search alone | encoding of the query |",
@@ -160,8 +160,7 @@ def document(found: dict[str, Any], clients: int, load: float) -> None:
     recall = ", ".join(f"{name} {own['recall']:.1%}" for name, own in prepared.items())
     seconds = ", ".join(f"{name} {own['index_seconds']:.0f} s" for name, own in prepared.items())
     body = [
-        f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores, load",
-        f"average {load:.1f} before the start{', from other work on the machine' if load > 1 else ''}.",
+        f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores.",
         "",
         *rows,
         "",
@@ -184,11 +183,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    load = os.getloadavg()[0]
     found = measure(args.run, args.work, args.clients, args.rounds)
     found["dimension"] = from_run(args.run).report["student"]["dim"]
     (args.work / "space.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
-    document(found, args.clients, load)
+    document(found, args.clients)
 
 
 if __name__ == "__main__":

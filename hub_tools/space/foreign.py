@@ -76,13 +76,13 @@ def ask(what: str, **arguments: Any) -> Any:
 
 def _compare(text: str, first: str, second: str) -> Any:
     """`tokens.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
-    from hub_tools.space.tokens import compare
+    from hub_tools.space.tokens import Cutter, compare
     from hub_tools.surgery import TokenizerFiles
 
     folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
     try:
-        files = [TokenizerFiles.read(folder) for folder in folders]
-        return compare(text, files[0], files[1])
+        cutters = [Cutter(TokenizerFiles.read(folder)) for folder in folders]
+        return compare(text, cutters[0], cutters[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.
         raise RefusedError("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error

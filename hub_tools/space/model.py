@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from hub_tools.run_folder import digest, hash_file
 from hub_tools.space.limits import Deadline, RefusedError
+from hub_tools.space.tokens import Cutter
 from hub_tools.surgery import TokenizerFiles
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
 Kind = Literal["query", "document", "text"]
@@ -47,9 +47,9 @@ class Model:
         return TokenizerFiles.read(self.path)
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer, without truncation."""
-        return self.files.load()
+    def cutter(self) -> Cutter:
+        """The tokenizer, ready to cut texts."""
+        return Cutter(self.files)
 
     @cached_property
     def fingerprint(self) -> str:

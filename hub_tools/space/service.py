@@ -49,7 +49,7 @@ class Service:
         text = check_text(text, TEXT)
         models = self.shown.models
         if first in models and second in models:
-            return tokens.compare(text, models[first].files, models[second].files)
+            return tokens.compare(text, models[first].cutter, models[second].cutter)
         folders = [str(models[n].path) if n in models else f"hub:{check_id(n)}" for n in (first, second)]
         found: dict[str, Any] = ask("compare", text=text, first=folders[0], second=folders[1])
         return found

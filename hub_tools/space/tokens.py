@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.surgery.bpe import BYTE_ALPHABET, byte_string
 from hub_tools.surgery.words import SPACE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _BYTE_TOKEN_LENGTH = len("<0x00>")
 
@@ -30,56 +34,77 @@ def visible(token: str, *, byte_level: bool) -> str:
     return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in token)
 
 
-def cut(files: TokenizerFiles, text: str, others: set[str] | None) -> dict[str, Any]:
-    """A text cut by a tokenizer, without the template's special tokens.
+class Cutter:
+    """A tokenizer that cuts text after text: what each needs is made once.
 
     Args:
-        files: the tokenizer.
-        text: what to cut.
-        others: tokens of the tokenizer that it is compared with, if there is one.
-
-    Returns:
-        `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the other tokenizer and
-        `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
+        files: the tokenizer as data.
     """
-    encoding = files.load().encode(text, add_special_tokens=False)
-    tokens = [
-        {
-            "token": token,
-            "shown": visible(token, byte_level=files.byte_level),
-            "id": number,
-            "start": start,
-            "end": end,
-            "shared": others is None or token in others,
-            "unknown": token == files.unknown,
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        self._files = files
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, without truncation."""
+        return self._files.load()
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """Its tokens."""
+        return frozenset(self._files.ids)
+
+    def cut(self, text: str, others: frozenset[str]) -> dict[str, Any]:
+        """A text cut by the tokenizer, without the template's special tokens.
+
+        Args:
+            text: what to cut.
+            others: tokens of the tokenizer that it is compared with.
+
+        Returns:
+            `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the other tokenizer and
+            `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
+        """
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        byte_level, unknown = self._files.byte_level, self._files.unknown
+        tokens = [
+            {
+                "token": token,
+                "shown": visible(token, byte_level=byte_level),
+                "id": number,
+                "start": start,
+                "end": end,
+                "shared": token in others,
+                "unknown": token == unknown,
+            }
+            for token, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
+        ]
+        words = len(text.split())
+        return {
+            "tokens": tokens,
+            "count": len(tokens),
+            "vocabulary": len(self.vocabulary),
+            "characters": len(text),
+            "words": words,
+            "per_character": round(len(tokens) / max(len(text), 1), 4),
+            "per_word": round(len(tokens) / max(words, 1), 4),
         }
-        for token, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
-    ]
-    words = len(text.split())
-    return {
-        "tokens": tokens,
-        "count": len(tokens),
-        "vocabulary": len(files.ids),
-        "characters": len(text),
-        "words": words,
-        "per_character": round(len(tokens) / max(len(text), 1), 4),
-        "per_word": round(len(tokens) / max(words, 1), 4),
-    }
 
 
-def compare(text: str, first: TokenizerFiles, second: TokenizerFiles) -> dict[str, Any]:
+def compare(text: str, first: Cutter, second: Cutter) -> dict[str, Any]:
     """Two tokenizers on one text.
 
     Returns:
-        `first` and `second` as from `cut`; `only_first`, `only_second` and `both`, numbers of tokens of the
+        `first` and `second` as from `Cutter.cut`; `only_first`, `only_second` and `both`, numbers of tokens of the
         vocabularies; and `ratio`, tokens of the second over tokens of the first.
     """
-    own, other = set(first.ids), set(second.ids)
-    cuts = {"first": cut(first, text, other), "second": cut(second, text, own)}
+    own, other = first.vocabulary, second.vocabulary
+    cuts = {"first": first.cut(text, other), "second": second.cut(text, own)}
+    both = len(own & other)
     return {
         **cuts,
-        "only_first": len(own - other),
-        "only_second": len(other - own),
-        "both": len(own & other),
+        "only_first": len(own) - both,
+        "only_second": len(other) - both,
+        "both": both,
         "ratio": round(cuts["second"]["count"] / max(cuts["first"]["count"], 1), 4),
     }
