@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from scipy.stats import spearmanr
 
 from benchmarks.document import write_section
-from hub_tools.embed import Embeddings, encode
+from hub_tools.embed import encode, shards, vectors_of
 from hub_tools.evaluate import read_sts
 from hub_tools.models import Hardware, load_model, token_rows
 from hub_tools.run_folder import read_json
@@ -39,10 +40,11 @@ def spearman(model: Any, table: tuple[list[str], list[str], list[float]]) -> flo
 
 def heldout_cosine(model: Any, run: Path) -> float:
     """Mean cosine to the teacher's vectors on held-out translations."""
-    batch = next(Embeddings(run / "embeddings").batches("validation"))
-    rows = [row for row, text in enumerate(batch.translations) if text][:HELDOUT]
-    found = unit(encode(model, [str(batch.translations[row]) for row in rows], CPU))
-    return float((found * unit(batch.vectors[rows].astype(np.float32))).sum(axis=1).mean())
+    table = pq.read_table(shards(run / "embeddings", "validation")[0], columns=["translation", "embedding"])
+    texts, vectors = table["translation"].to_pylist(), vectors_of(table, "embedding")
+    rows = [row for row, text in enumerate(texts) if text][:HELDOUT]
+    found = unit(encode(model, [texts[row] for row in rows], CPU))
+    return float((found * unit(vectors[rows].astype(np.float32))).sum(axis=1).mean())
 
 
 def measure(run: Path, tables: dict[str, Any]) -> list[str]:
