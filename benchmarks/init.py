@@ -39,7 +39,7 @@ from hub_tools.teacher import find_teacher
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
 CPU = Hardware(device="cpu", precision="fp32")
-VOCAB, STEPS, BATCH_TOKENS, EVERY = 16384, 60, 2048, 3
+VOCAB, STEPS, BATCH_TOKENS, EVERY = 16384, 40, 2048, 3
 
 
 def table(file: Path) -> Iterator[dict[str, str]]:
