@@ -134,8 +134,8 @@ def specialize(
     size = _size(teacher, config)
     exactly = size - config.keep if config.learn is None and config.keep is not None else config.learn
     # Rows that were set aside go first, but only when something has to go.
-    everything = size >= len(teacher.ids)
-    added = [token for token in teacher.added if everything or token not in teacher.placeholders]
+    everything, reserved = size >= len(teacher.ids), teacher.placeholders
+    added = [token for token in teacher.added if everything or token not in reserved]
     if teacher.family == "WordPiece":
         learn = partial(_learn_wordpiece, student, texts[target], tables[target])
         plan = make_plan(
@@ -144,7 +144,7 @@ def specialize(
                 unknown=str(teacher.unknown),
                 tables=tables,
                 target=target,
-                reserved=teacher.placeholders,
+                reserved=reserved,
             ),
             specials=added,
             vocab_size=size,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 SPACE = "▁"
 # Where a tokenizer has no pre-tokenizer (Gemma, Llama), its words begin at the marks that stand for spaces.
@@ -119,8 +119,12 @@ def bare_model(model: Mapping[str, Any]) -> Tokenizer:
 
 def segment(tokenizer: Tokenizer, words: list[str]) -> Iterator[list[int]]:
     """Token ids of each word."""
+    return (encoding.ids for encoding in _encodings(tokenizer, words))
+
+
+def _encodings(tokenizer: Tokenizer, words: list[str]) -> Iterator[Encoding]:
     for start in range(0, len(words), _BATCH):
-        yield from (e.ids for e in tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False))
+        yield from tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False)
 
 
 def token_counts(tokenizer: Tokenizer, table: WordTable, size: int = 0) -> NDArray[np.int64]:
@@ -148,7 +152,7 @@ def token_counts(tokenizer: Tokenizer, table: WordTable, size: int = 0) -> NDArr
 
 def total_tokens(tokenizer: Tokenizer, table: WordTable) -> int:
     """Tokens of the running text."""
-    lengths = np.fromiter(map(len, segment(tokenizer, table.words)), dtype=np.int64, count=len(table.words))
+    lengths = np.fromiter(map(len, _encodings(tokenizer, table.words)), dtype=np.int64, count=len(table.words))
     return int(lengths @ table.counts)
 
 
@@ -159,8 +163,6 @@ def white_tokens(tokens: Iterable[str]) -> set[str]:
 
 def characters_of(table: WordTable) -> Counter[str]:
     """How often each character occurs in the running text."""
-    seen: Counter[str] = Counter()
-    for word, count in zip(table.words, table.counts.tolist(), strict=True):
-        for character in word:
-            seen[character] += count
-    return seen
+    codes = np.frombuffer("".join(table.words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    seen = np.bincount(codes, weights=np.repeat(table.counts, list(map(len, table.words))))
+    return Counter({chr(code): int(seen[code]) for code in np.flatnonzero(seen)})
