@@ -13,7 +13,7 @@ from hub_tools.surgery import TokenizerFiles
 from hub_tools.vocab_map import Kind, VocabMap, flat_map
 from hub_tools.weights import AnyRows
 
-_BLOCK = 16384
+_BLOCK = 4096
 # Weight of a piece with probability p: A / (A + p), the smooth inverse frequency of Arora et al. 2017.
 _SMOOTH = 1e-3
 
