@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
+    shutil.rmtree(args.work / "cache", ignore_errors=True)  # an index that is there already would take no time
     args.work.mkdir(parents=True, exist_ok=True)
     found = measure(args.run, args.work, args.clients, args.rounds)
     found["dimension"] = from_run(args.run).report["student"]["dim"]

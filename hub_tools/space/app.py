@@ -156,12 +156,11 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     page, texts = build(service)
     page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE)
-    threading.Thread(target=service.warm_up, daemon=True).start()
     style = (resources.files("hub_tools") / "space" / "style.css").read_text(encoding="utf-8")
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
-        prevent_thread_lock=not wait,
+        prevent_thread_lock=True,
         share=False,
         show_error=False,
         max_file_size=limits.UPLOAD,
@@ -176,4 +175,8 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         enable_monitoring=False,
         quiet=not wait,
     )
+    # Only now: the page opens seconds earlier when torch is not loaded at the same time.
+    threading.Thread(target=service.warm_up, daemon=True).start()
+    if wait:
+        page.block_thread()
     return page, str(address)
