@@ -189,8 +189,8 @@ def section(work: Path, data: Path) -> list[str]:
             if before:
                 cells = [f"{before['same']:.3f}", f"{before['translation']:.3f}"]
                 cells += [f"{100 * before[key]:.1f}" for key in ("sts", "english")]
-                trained = [f"{after['translation']:.3f}", *(f"{100 * after[k]:.1f}" for k in ("sts", "english"))]
-                cells += trained if after else ["", "", ""]
+                cells += [""] * 3 if not after else [f"{after['translation']:.3f}"]
+                cells += [f"{100 * after[key]:.1f}" for key in ("sts", "english") if after]
                 lines.append(f"| `{init}` | " + " | ".join([*cells, f"{before['seconds']:.0f}"]) + " |")
         lines.append("")
     return lines
