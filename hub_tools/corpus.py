@@ -58,7 +58,7 @@ class Corpus:
 
     def texts(self, lang: str, split: str = "train", limit: int | None = None) -> Iterator[str]:
         """Texts of a language, in the order they were read."""
-        rows = _read(self.path / "text" / f"{lang}.parquet")
+        rows = read_table(self.path / "text" / f"{lang}.parquet")
         yield from islice((row["text"] for row in rows if row["split"] == split), limit)
 
     def all_texts(self, lang: str, target: str) -> Iterator[str]:
@@ -72,7 +72,7 @@ class Corpus:
         """Aligned texts; the teacher reads the source."""
         file = self.path / "parallel.parquet"
         if file.exists():
-            rows = (row for row in _read(file) if row["split"] == split)
+            rows = (row for row in read_table(file) if row["split"] == split)
             yield from (Pair(row["source"], row["target"], row["origin"]) for row in rows)
 
     @property
@@ -361,8 +361,3 @@ def _writer(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[tuple[st
         yield write
         flush()
     partial.replace(path)
-
-
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH):
-        yield from batch.to_pylist()

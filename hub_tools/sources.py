@@ -272,8 +272,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
+        with pq.ParquetFile(path) as file:
+            # Group by group: over a whole file, iter_batches reads ever more groups ahead and keeps them.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=1024, row_groups=[group]):
+                    yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise UserError(f"{path} is no readable parquet file: {error}") from error
 

@@ -13,7 +13,7 @@ import pytest
 from hub_tools.corpus import Corpus, build_corpus, chunks, clean
 from hub_tools.errors import UserError
 from hub_tools.languages import LANGUAGES, balanced_languages, check_language
-from hub_tools.sources import find_sources, read_texts
+from hub_tools.sources import find_sources, read_table, read_texts
 from hub_tools.surgery import TokenizerFiles
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
@@ -64,6 +64,17 @@ PLAIN = [".txt", ".tsv", ".csv", ".jsonl"]
 def test_all_formats_give_the_same_texts(tmp_path: Path, ending: str) -> None:
     texts = ["Bir cümle.", 'Tırnaklı "cümle", virgüllü', "Üçüncü"]
     assert list(read_texts(write(tmp_path / f"x{ending}", texts), "tr")) == texts
+
+
+def test_a_long_parquet_file_is_read_in_the_memory_of_one_of_its_groups(tmp_path: Path) -> None:
+    long, group = "x" * 1000, 1000
+    with pq.ParquetWriter(tmp_path / "tr.parquet", pa.schema([("text", pa.string())]), compression="none") as file:
+        for start in range(0, 60 * group, group):
+            file.write_table(pa.table({"text": [f"{n} {long}" for n in range(start, start + group)]}))
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_table(tmp_path / "tr.parquet")]
+    assert len(held) == 60 * group
+    assert max(held) < 4 * group * len(long)
 
 
 def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
