@@ -18,22 +18,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchmarks.document import write_section
+from benchmarks.training import product_rate
 from hub_tools.config import EmbedConfig
 from hub_tools.corpus import Corpus
 from hub_tools.demo import demo_teacher
 from hub_tools.embed import SHARD_ROWS, embed
 from hub_tools.encoder import Encoder
-from hub_tools.models import Hardware, choose_hardware, load_model, prepare_for_speed
+from hub_tools.models import Hardware, backbone, choose_hardware, load_model, prepare_for_speed
 from hub_tools.run_folder import read_json, write_json
 from hub_tools.sources import read_texts
 from hub_tools.teacher import find_teacher
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 WAYS = ("encode", "embed")
 FEW, MANY = 100_000, 1_000_000
@@ -61,6 +66,7 @@ def one_pass(way: str, work: Path) -> None:
         plain.encode(texts[:_WARM_UP], show_progress_bar=False)
         started = time.perf_counter()
         vectors = plain.encode(texts, show_progress_bar=False)
+        seconds = time.perf_counter() - started
         described: dict[str, Any] = {}
     else:
         hardware = choose_hardware("cpu", "auto")
@@ -71,10 +77,23 @@ def one_pass(way: str, work: Path) -> None:
         started = time.perf_counter()
         shards = [encoder(texts[start : start + SHARD_ROWS]) for start in range(0, len(texts), SHARD_ROWS)]
         vectors = np.concatenate([shard.vectors for shard in shards])
-        described = {"hardware": str(hardware), "tokens": int(sum(shard.tokens.sum() for shard in shards))}
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        lengths = np.concatenate([shard.tokens for shard in shards]).astype(np.float64)
+        described = {
+            "hardware": str(hardware),
+            "tokens": int(lengths.sum()),
+            "operations": _operations(model, lengths),
+            "rate": product_rate("cpu", hardware.precision),
+        }
     np.save(work / f"{way}.npy", vectors)
     write_json(work / f"{way}.json", {"seconds": seconds, **described})
+
+
+def _operations(model: SentenceTransformer, lengths: NDArray[np.float64]) -> float:
+    """Floating-point operations of the backbone's products for texts of these lengths, without padding."""
+    weights = sum(p.numel() for name, p in backbone(model).named_parameters() if "embeddings" not in name)
+    config = backbone(model).config
+    return float(2 * weights * lengths.sum() + 4 * config.num_hidden_layers * config.hidden_size * (lengths**2).sum())
 
 
 def speed(work: Path, count: int, rounds: int) -> dict[str, Any]:
@@ -159,6 +178,7 @@ def document(found: dict[str, Any], stage: dict[int, Any]) -> None:
     """Write the section."""
     few, many = (stage[rows] for rows in (FEW, MANY))
     rate, (low, high) = found["rows_per_second"], found["range"]
+    share = found["operations"] * rate["embed"] / found["texts"] / found["rate"]
     lines = [
         f"Written by `python -m benchmarks.embedding --data DATA` on {time.strftime('%Y-%m-%d')}; "
         f"{os.cpu_count()} CPU cores, {found['hardware']}.",
@@ -172,7 +192,9 @@ def document(found: dict[str, Any], stage: dict[int, Any]) -> None:
         f"| the embed stage | {rate['embed']:.0f} |",
         "",
         f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; goal: {GOAL}). "
-        f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}.",
+        f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}. The stage reaches {share:.0%} of "
+        f"the {found['rate'] / 1e9:,.0f} GFLOP/s of a large matrix product here ({found['hardware']}), so that nothing "
+        f"in this arithmetic could be more than {found['times_faster'] / share:.1f} times as fast as `encode`.",
         "",
         f"Peak memory of the whole stage with static embeddings: {few['peak_mib']:,.0f} MiB for {FEW:,} rows, "
         f"{many['peak_mib']:,.0f} MiB for {MANY:,} ({many['peak_mib'] / few['peak_mib'] - 1:+.1%}; "
