@@ -192,8 +192,8 @@ def document(found: dict[str, Any], stage: dict[int, Any]) -> None:
         f"| the embed stage | {rate['embed']:.0f} |",
         "",
         f"{found['times_faster']:.2f} times as fast ({low:.2f} to {high:.2f} in single rounds; goal: {GOAL}). "
-        f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}. The stage reaches {share:.0%} of "
-        f"the {found['rate'] / 1e9:,.0f} GFLOP/s of a large matrix product here ({found['hardware']}), so that nothing "
+        f"Least cosine between the two vectors of a text: {found['least_cosine']:.6f}. The stage reaches {share:.0%} "
+        f"of the {found['rate'] / 1e9:,.0f} GFLOP/s of a large matrix product here in {found['hardware']}; nothing "
         f"in this arithmetic could be more than {found['times_faster'] / share:.1f} times as fast as `encode`.",
         "",
         f"Peak memory of the whole stage with static embeddings: {few['peak_mib']:,.0f} MiB for {FEW:,} rows, "

@@ -1,6 +1,8 @@
 """Ways to make new embedding rows, compared on all-MiniLM-L6-v2; writes its section of docs/results.md.
 
-    python -m benchmarks.init --data DIR [--work DIR] [--lang tr ...] [--init ...] [--train ...]
+    python -m benchmarks.init --data DIR [--work DIR] [--lang tr ...] [--init ...] [--train ...] [--alone]
+
+`--alone` compares the ways that need no parallel text, and trains on the target language and English alone.
 
 DIR holds text/, bitext/ and sts/. Judged on the STSb dev split and on held-out pairs; no test split is read.
 Each figure is kept in WORK as it is measured, so a run that was cut off goes on, and parts can be run one by one.
@@ -23,6 +25,7 @@ from typing import Any, get_args
 import numpy as np
 from scipy.stats import spearmanr
 
+from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from hub_tools.clone import clone
 from hub_tools.config import DistillConfig, Init, RunConfig, build
@@ -39,7 +42,10 @@ from hub_tools.teacher import find_teacher
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
 CPU = Hardware(device="cpu", precision="fp32")
+ALONE: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours")
 VOCAB, STEPS, BATCH_TOKENS, EVERY = 16384, 40, 2048, 3
+# Lines of each language that are trained on where there are no pairs; more than the steps can read.
+ALONE_TEXTS = 3000
 
 
 def table(file: Path) -> Iterator[dict[str, str]]:
@@ -65,8 +71,8 @@ def write_pairs(data: Path, lang: str, out: Path) -> Path:
     return out
 
 
-def prepare(data: Path, work: Path, lang: str) -> RunConfig:
-    """Corpus and tokenizer of a language."""
+def prepare(data: Path, work: Path, lang: str, *, alone: bool = False) -> RunConfig:
+    """Corpus and tokenizer of a language, with parallel text or without."""
     for own in (lang, "en"):
         (work / lang / "text").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
@@ -74,21 +80,31 @@ def prepare(data: Path, work: Path, lang: str) -> RunConfig:
         {
             "teacher": str(demo_teacher()),
             "lang": lang,
-            "output": str(work / lang / "run"),
+            "output": str(place(work, lang, alone) / "run"),
             "device": "cpu",
             "precision": "fp32",
             "corpus": {
                 "sources": [str(work / lang / "text/{lang}.txt.gz")],
-                "parallel": [str(write_pairs(data, lang, work / lang / "pairs.tsv"))],
+                "parallel": [] if alone else [str(write_pairs(data, lang, work / lang / "pairs.tsv"))],
                 "limit": 20_000,
             },
             "tokenizer": {"vocab_size": VOCAB},
             "clone": {"init": "position"},
-            "embed": {"distill_limit": 0},
+            "embed": {"distill_limit": ALONE_TEXTS if alone else 0},
         }
     )
     run(config, last="tokenizer")
     return config
+
+
+def place(work: Path, lang: str, alone: bool) -> Path:
+    """Where the figures of a language are."""
+    return work / lang / "alone" if alone else work / lang
+
+
+def judged(work: Path, lang: str) -> dict[str, str]:
+    """The held-out pairs that all clones of a language are judged by."""
+    return heldout_pairs(Corpus(work / lang / "run" / "corpus"))
 
 
 def spearman(folder: Path, data: Path, lang: str) -> float:
@@ -117,7 +133,7 @@ def by_teacher(texts: tuple[str, ...]) -> Any:
     return unit(encode(load_model(demo_teacher(), device="cpu"), list(texts), CPU))
 
 
-def measure(config: RunConfig, data: Path, out: Path, init: Init) -> None:
+def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[str, str]) -> None:
     """A clone with rows made in one way, before any training."""
     lang, corpus = config.target, Corpus(config.output / "corpus")
     started = time.monotonic()
@@ -128,31 +144,31 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init) -> None:
     found = {
         "seconds": seconds,
         **counts,
-        **cosines(out / "clone", heldout_pairs(corpus)),
+        **cosines(out / "clone", pairs),
         "sts": spearman(out / "clone", data, lang),
         "english": spearman(out / "clone", data, "en"),
-        "pairs": corpus.stats["parallel"]["train"],
+        "pairs": corpus.stats["parallel"].get("train", 0),
     }
     write_json(out / "before.json", found)
 
 
-def train(config: RunConfig, data: Path, out: Path) -> None:
+def train(config: RunConfig, data: Path, out: Path, pairs: dict[str, str]) -> None:
     """The same clone after a short training, the same for all."""
     options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, eval_every=STEPS)
     run(config, last="embed")  # found again by all but the first
     embeddings = Embeddings(config.output / "embeddings")
     distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
     found = {
-        **cosines(out / "student", heldout_pairs(Corpus(config.output / "corpus"))),
+        **cosines(out / "student", pairs),
         "sts": spearman(out / "student", data, config.target),
         "english": spearman(out / "student", data, "en"),
     }
     write_json(out / "after.json", found)
 
 
-def figures(work: Path, lang: str, init: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def figures(folder: Path, init: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What was measured before and after training; empty where nothing was."""
-    files = [work / lang / init / name for name in ("before.json", "after.json")]
+    files = [folder / init / name for name in ("before.json", "after.json")]
     before, after = (read_json(file) if file.exists() else {} for file in files)
     return before, after
 
@@ -168,32 +184,49 @@ def section(work: Path, data: Path) -> list[str]:
         "",
     ]
     for lang, name in LANGUAGES.items():
-        rows = [(init, *figures(work, lang, init)) for init in INITS]
-        known = [before for _, before, _ in rows if before]
-        if not known:
-            continue
-        teacher = work / lang / "teacher.json"
-        if not teacher.exists():
-            write_json(teacher, {"sts": spearman(demo_teacher(), data, lang)})
-        lines += [
-            f"#### {name}",
-            "",
-            f"{known[0]['pairs']:,} pairs; {known[0]['composed']:,} of {VOCAB:,} tokens are new; fallback "
-            f"{known[0]['fallback']}. Teacher: STS {100 * read_json(teacher)['sts']:.1f}.",
-            "",
-            "| rows | cosine, same text | cosine, translation | STS | English STS | trained: cosine, translation "
-            "| STS | English STS | seconds |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-        ]
-        for init, before, after in rows:
-            if before:
-                cells = [f"{before['same']:.3f}", f"{before['translation']:.3f}"]
-                cells += [f"{100 * before[key]:.1f}" for key in ("sts", "english")]
-                cells += [""] * 3 if not after else [f"{after['translation']:.3f}"]
-                cells += [f"{100 * after[key]:.1f}" for key in ("sts", "english") if after]
-                lines.append(f"| `{init}` | " + " | ".join([*cells, f"{before['seconds']:.0f}"]) + " |")
-        lines.append("")
+        for alone in (False, True):
+            rows = [(init, *figures(place(work, lang, alone), init)) for init in INITS]
+            known = [before for _, before, _ in rows if before]
+            if known:
+                lines += [f"#### {name}{', without parallel text' if alone else ''}", ""]
+                lines += [about(known[0], teacher_sts(work, data, lang)), "", *comparison(rows, alone=alone), ""]
     return lines
+
+
+def teacher_sts(work: Path, data: Path, lang: str) -> float:
+    """The teacher's own figure, measured once."""
+    file = work / lang / "teacher.json"
+    if not file.exists():
+        write_json(file, {"sts": spearman(demo_teacher(), data, lang)})
+    return float(read_json(file)["sts"])
+
+
+def about(found: dict[str, Any], sts: float) -> str:
+    """What all rows of a table share."""
+    pairs = f"{found['pairs']:,} pairs; " if found["pairs"] else f"{ALONE_TEXTS:,} sentences of it and of English; "
+    return (
+        f"{pairs}{found['composed']:,} of {VOCAB:,} tokens are new; fallback {found['fallback']}. "
+        f"Teacher: STS {100 * sts:.1f}."
+    )
+
+
+def comparison(rows: list[tuple[Init, dict[str, Any], dict[str, Any]]], *, alone: bool) -> list[str]:
+    """A table; where the goal of the training is the teacher's vector of the same text, its cosine is to that."""
+    goal, said = ("same", "same text") if alone else ("translation", "translation")
+    head = ["rows", "cosine, same text", "cosine, translation", "STS", "English STS"]
+    head += [f"trained: cosine, {said}", "STS", "English STS", "seconds"]
+    cells = [head]
+    for init, before, after in rows:
+        if before:
+            line = [f"`{init}`", f"{before['same']:.3f}", f"{before['translation']:.3f}"]
+            line += [f"{100 * before[key]:.1f}" for key in ("sts", "english")]
+            line += (
+                [f"{after[goal]:.3f}", *(f"{100 * after[key]:.1f}" for key in ("sts", "english"))]
+                if after
+                else [""] * 3
+            )
+            cells.append([*line, f"{before['seconds']:.0f}"])
+    return markdown(cells)
 
 
 def document(work: Path, data: Path) -> None:
@@ -211,16 +244,18 @@ def main() -> None:
     parser.add_argument(
         "--train", nargs="*", choices=get_args(Init), default=["position", "neighbours", "distill", "align"]
     )
+    parser.add_argument("--alone", action="store_true")
     args = parser.parse_args()
     for lang in args.lang:
-        config = prepare(args.data, args.work, lang)
-        for init in args.init:
-            out = args.work / lang / init
+        config, pairs = prepare(args.data, args.work, lang, alone=args.alone), judged(args.work, lang)
+        folder = place(args.work, lang, args.alone)
+        for init in (init for init in args.init if init in ALONE or not args.alone):
+            out = folder / init
             if not (out / "before.json").exists():
-                measure(config, args.data, out, init)
+                measure(config, args.data, out, init, pairs)
             if init in args.train and not (out / "after.json").exists():
-                train(config, args.data, out)
-            print(lang, init, json.dumps(figures(args.work, lang, init)), flush=True)
+                train(config, args.data, out, pairs)
+            print(lang, init, json.dumps(figures(folder, init)), flush=True)
     document(args.work, args.data)
 
 
