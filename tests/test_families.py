@@ -128,6 +128,26 @@ def test_the_target_needs_fewer_tokens_and_the_others_hardly_more(case: Case, te
     assert tokens(case.student, "en") < 1.25 * tokens(case.teacher, "en")
 
 
+@pytest.mark.parametrize("name", LEARNING)
+def test_learning_more_or_less_than_the_text_asks_for_is_worse(
+    name: str, cases: dict[str, Case], texts: dict[str, list[str]]
+) -> None:
+    best = cases[name].surgery.summary()
+    for factor in (0.6, 1.4):
+        config = TokenizerConfig(vocab_size=6000, learn=round(factor * best["added"]))
+        other = specialize(cases[name].teacher, readers(texts), target="tr", config=config).summary()
+        assert other["objective"]["student"] > best["objective"]["student"]
+
+
+@pytest.mark.parametrize("name", ["byte-level", "gemma", "llama"])
+def test_where_little_else_counts_most_of_the_vocabulary_is_learned(
+    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+) -> None:
+    config = TokenizerConfig(vocab_size=3000)
+    made = specialize(teacher_of[name], readers({"tr": texts["tr"]}), target="tr", config=config)
+    assert made.summary()["added"] > 1500
+
+
 @given(text=st.text(max_size=60))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("name", FAMILIES)

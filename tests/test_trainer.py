@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ from hub_tools.trainer import share_of_peak
 from tests.training_job import STEPS, train, trainer
 
 ROOT = Path(__file__).parent.parent
+COMPILES = shutil.which("g++") and (Path(sysconfig.get_path("include")) / "Python.h").exists()
 Weights = dict[str, torch.Tensor]
 
 
@@ -309,6 +312,16 @@ def test_tensorboard_that_is_missing_is_said(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         trainer(tiny_teacher, tmp_path, tensorboard=True).train()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILES, reason="needs g++ and Python's headers")
+def test_compiled_layers_compute_the_same(tiny_teacher: Path, tmp_path: Path, plain: Weights) -> None:
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    assert distance(plain, trained(tiny_teacher, tmp_path, compile=True)) < 2e-4
+    assert counters["stats"]["unique_graphs"] > 0
 
 
 @pytest.mark.slow

@@ -273,7 +273,7 @@ def _learn(market: _Market, learn: int | None) -> list[Merge]:
             )
         if found == learned and (learn is not None or abs(wanted - learned) <= _NEAR * market.size):
             return merges
-        learned = min(found, wanted if learn is None else learn)
+        learned = wanted if learn is None else found
     # The text holds no more than this over any segmentation that was tried: the teacher's tokens fill the rest.
     return _exactly(market, learned)
 
