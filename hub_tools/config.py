@@ -62,8 +62,8 @@ class CloneConfig:
     """How the new embedding rows start.
 
     Attributes:
-        init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment, where
-            there is parallel text; the others are described in `hub_tools.rows.new_rows`.
+        init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment; where
+            there is no parallel text it is `frequency`. That and the others: `hub_tools.rows.new_rows`.
     """
 
     init: Init = "align"

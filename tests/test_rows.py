@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +20,7 @@ from hub_tools.rows.fit import _overlap
 from hub_tools.rows.mean import mean_rows
 from hub_tools.rows.neighbours import nearest, token_vectors
 from hub_tools.rows.translate import compose_rare
+from hub_tools.run_folder import write_json
 from hub_tools.surfaces import surface_of
 from hub_tools.surgery import TokenizerFiles
 from hub_tools.teacher import find_teacher
@@ -201,6 +203,17 @@ def test_without_text_neighbours_are_plain_rows(ready: Given, no_text: Corpus) -
     rows, counts = new_rows("neighbours", nothing)
     assert counts["neighbours"] == 0
     assert np.array_equal(rows, new_rows("position", nothing)[0])
+
+
+def test_without_parallel_text_rows_are_weighted_by_how_rare_pieces_are(ready: Given, tmp_path: Path) -> None:
+    shutil.copytree(ready.corpus.path, tmp_path / "corpus")
+    write_json(tmp_path / "corpus" / "stats.json", {**ready.corpus.stats, "parallel": {}})
+    (tmp_path / "corpus" / "parallel.parquet").unlink()
+    alone = replace(ready, corpus=Corpus(tmp_path / "corpus"))
+    rows, counts = new_rows("align", alone)
+    assert counts == {"aligned": 0}
+    assert np.array_equal(rows, new_rows("frequency", alone)[0])
+    assert not np.array_equal(rows, new_rows("position", alone)[0])
 
 
 def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,15 +55,20 @@ def new_rows(init: Init, given: Given) -> tuple[Rows, dict[str, int]]:
     Args:
         init: `mean`: the mean of the teacher's rows of a token's text (arXiv 2605.29992); `position`: the same in the
             token's position in a word; `length`, `frequency`: that mean, weighted by the pieces' characters or by how
-            rare they are; `align`: mixed with rows that word alignment finds in parallel text; `neighbours`: mixed
-            with the rows of tokens in similar contexts; `distill`: fitted to the teacher's hidden states.
+            rare they are; `align`: mixed with rows that word alignment finds in parallel text, without any the same as
+            `frequency`; `neighbours`: mixed with the rows of tokens in similar contexts; `distill`: fitted to the
+            teacher's hidden states.
         given: what they are made from.
 
     Returns:
         float32, shape (V, hidden), and how many rows were made so, under the name of the way (`aligned`, ...).
     """
+    if init == "align" and not given.corpus.has_pairs:
+        init = "frequency"  # the best without pairs in all languages that were tried (docs/results.md)
+        if len(given.new):
+            log.info("  no parallel text: new rows are means of the teacher's rows of their pieces, rare ones first")
     rows = _means(init, given)
-    if init == "align" and given.corpus.has_pairs:
+    if init == "align":
         from hub_tools.rows.translate import mix_aligned
 
         return rows, {"aligned": mix_aligned(rows, given)}
@@ -75,8 +80,6 @@ def new_rows(init: Init, given: Given) -> tuple[Rows, dict[str, int]]:
         from hub_tools.rows.fit import fit_rows
 
         return rows, {"aligned": 0, "distilled": fit_rows(rows, given)}
-    if init == "align" and len(given.new):
-        log.info("  no parallel text: new rows are means of the teacher's rows of their pieces")
     return rows, {"aligned": 0}
 
 
