@@ -58,9 +58,7 @@ def similarities(folder: Path, data: Path, hardware: Hardware) -> dict[str, floa
 def measure(args: argparse.Namespace, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Train in one way."""
     hardware = choose_hardware(args.device, "auto")
-    config = DistillConfig(
-        steps=args.steps, batch_tokens=args.batch_tokens, eval_every=max(1, args.steps // 4), **options
-    )
+    config = DistillConfig(steps=args.steps, batch_tokens=args.batch_tokens, eval_every=args.steps, **options)
     told = distill(
         args.run / "clone", Embeddings(args.run / "embeddings"), out / "student", config, hardware=hardware, seed=1
     )
