@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hub_tools import checkpoint
 from hub_tools.batches import epoch_batches, join, pad, padded_tokens, split_rows
-from hub_tools.config import DistillConfig
+from hub_tools.config import BATCH_TOKENS, DistillConfig
 from hub_tools.errors import UserError, is_out_of_memory
 from hub_tools.losses import batch_loss, text_losses
 from hub_tools.models import (
@@ -98,6 +98,7 @@ class Trainer:
         self.model, self.data, self.heldout, self.out = model, data, heldout, out
         self.config, self.hardware, self.seed, self.team = config, hardware, seed, team
         prepare_for_speed(model, hardware)
+        self.batch_tokens = config.batch_tokens or BATCH_TOKENS[hardware.device]
         self.repeats = data.repeats(config.balance, config.source_share, config.language_balance)
         self.total = config.steps or max(1, math.ceil(config.epochs * len(self._epoch(0))))
         _check_options(config, self.total, data.vectors.shape[1])
@@ -112,7 +113,7 @@ class Trainer:
             # Not Module.compile: sentence-transformers calls `forward`, which that leaves as it is.
             inside = backbone(model)
             inside.forward = torch.compile(inside.forward, dynamic=True)
-        self.most_tokens = config.micro_tokens or config.batch_tokens
+        self.most_tokens = config.micro_tokens or self.batch_tokens
         self.history: list[dict[str, float]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
@@ -152,7 +153,7 @@ class Trainer:
             position, epoch = max(0, position - len(batches)), epoch + 1
 
     def _epoch(self, epoch: int) -> list[_Rows]:
-        return epoch_batches(self.data.texts.lengths, self.config.batch_tokens, self.seed, epoch, self.repeats)
+        return epoch_batches(self.data.texts.lengths, self.batch_tokens, self.seed, epoch, self.repeats)
 
     def _rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the token embeddings and of all other weights in a step, counted from 0."""
@@ -350,7 +351,7 @@ class Trainer:
         """Mean cosine between the student's and the teacher's vectors of held-out texts (0 if there are none)."""
         import torch
 
-        most = min(self.config.batch_tokens, self.most_tokens)
+        most = min(self.batch_tokens, self.most_tokens)
         total = 0.0
         for batch in epoch_batches(self.heldout.texts.lengths, most, self.seed, 0)[self.team.rank :: self.team.size]:
             with torch.inference_mode():

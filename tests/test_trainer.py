@@ -189,6 +189,11 @@ def test_gradient_checkpointing_computes_the_layers_again_and_the_same(
     assert distance(plain, trained(tiny_teacher, tmp_path, gradient_checkpointing=True)) < 1e-6
 
 
+def test_a_step_is_small_on_a_cpu_unless_its_size_is_given(tiny_teacher: Path, tmp_path: Path) -> None:
+    assert trainer(tiny_teacher, tmp_path, batch_tokens=None).batch_tokens == 2048
+    assert trainer(tiny_teacher, tmp_path, batch_tokens=512).batch_tokens == 512
+
+
 def test_dropout_is_off_unless_asked_for(tiny_teacher: Path, tmp_path: Path, plain: Weights) -> None:
     job = trainer(tiny_teacher, tmp_path)
     once, again = (job._forward(job.data, np.arange(5), training=True) for _ in range(2))
@@ -330,6 +335,7 @@ def test_without_a_compiler_compile_is_one_clear_error(
 ) -> None:
     from torch._inductor import config as inductor
 
+    torch.compiler.reset()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     with pytest.raises(UserError, match="--compile: torch could not compile the model"):
