@@ -20,7 +20,7 @@ Schedule = Literal["cosine", "linear"]
 # What a run is published as; a Space comes on top.
 REPOS = ("model", "tokenizer", "dataset")
 # Tokens of a training step on each device where the options say nothing.
-BATCH_TOKENS = {"cpu": 2048, "cuda": 8192, "mps": 8192}
+STEP_TOKENS = {"cpu": 2048, "cuda": 8192, "mps": 8192}
 Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
 VectorType = Literal["float16", "float32"]
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.config import BATCH_TOKENS, RunConfig, config_values, to_toml
+from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
 from hub_tools.errors import UserError
 from hub_tools.languages import balanced_languages
 from hub_tools.processes import ALONE, Processes, join_processes
@@ -399,7 +399,7 @@ def plan(config: RunConfig) -> str:
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student / 1e6:,.0f} MB ({student / max(weights, 1):.0%} of the teacher)",
         f"vectors      {job.ready.name if job.ready else f'{config.embed.dtype}, by the teacher'}",
-        f"training     {steps} of {config.distill.batch_tokens or BATCH_TOKENS[job.hardware.device]:,} tokens "
+        f"training     {steps} of {config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]:,} tokens "
         f"on {job.hardware}",
         f"memory       about {(4 * student + weights) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student / 1e6:,.0f} MB for models, besides text and vectors",

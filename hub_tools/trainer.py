@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hub_tools import checkpoint
 from hub_tools.batches import epoch_batches, join, pad, padded_tokens, split_rows
-from hub_tools.config import BATCH_TOKENS, DistillConfig
+from hub_tools.config import STEP_TOKENS, DistillConfig
 from hub_tools.errors import UserError, is_out_of_memory
 from hub_tools.losses import batch_loss, text_losses
 from hub_tools.models import (
@@ -98,7 +98,7 @@ class Trainer:
         self.model, self.data, self.heldout, self.out = model, data, heldout, out
         self.config, self.hardware, self.seed, self.team = config, hardware, seed, team
         prepare_for_speed(model, hardware)
-        self.batch_tokens = config.batch_tokens or BATCH_TOKENS[hardware.device]
+        self.batch_tokens = config.batch_tokens or STEP_TOKENS[hardware.device]
         self.repeats = data.repeats(config.balance, config.source_share, config.language_balance)
         self.total = config.steps or max(1, math.ceil(config.epochs * len(self._epoch(0))))
         _check_options(config, self.total, data.vectors.shape[1])

@@ -19,7 +19,7 @@ from hub_tools.cards.shared import (
     teacher_name,
 )
 from hub_tools.cards.tokenizer import fertility_table, vocabulary_table
-from hub_tools.config import BATCH_TOKENS
+from hub_tools.config import STEP_TOKENS
 from hub_tools.evaluate import MODELS
 from hub_tools.languages import name_of
 from hub_tools.markup import block, code, fill, literal, text, yaml
@@ -195,7 +195,7 @@ def _training(report: Report) -> str:
         ["hyperparameter", "value"],
         ["loss", loss],
         ["steps", f"{distill['steps']:,}; the best held-out cosine was at step {distill['best_step']:,}"],
-        ["tokens of a step, padding included", f"{config['batch_tokens'] or BATCH_TOKENS[distill['device']]:,}"],
+        ["tokens of a step, padding included", f"{config['batch_tokens'] or STEP_TOKENS[distill['device']]:,}"],
         ["learning rate of the token embeddings", f"{distill['learning_rate']:g}"],
         ["learning rate of all other weights", f"{distill['learning_rate'] * config['backbone_share']:g}"],
         ["share of their start blended into those weights afterwards", f"{config['blend']:g}"],
