@@ -15,7 +15,7 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 from benchmarks.document import write_section
-from benchmarks.init import LANGUAGES, measure, prepare
+from benchmarks.init import LANGUAGES, judged, measure, prepare
 from hub_tools.rows import translate
 from hub_tools.rows.align import Links
 from hub_tools.run_folder import read_json, write_json
@@ -30,7 +30,7 @@ def compare(data: Path, work: Path, lang: str) -> list[dict[str, Any]]:
             if not (out / "before.json").exists():
                 config = config or prepare(data, work, lang)
                 with patch.multiple(translate, LINKS=links, WHOLE_WORDS=words):
-                    measure(config, data, out, "align")
+                    measure(config, data, out, "align", judged(work, lang))
             found.append({"links": links, "words": words, **read_json(out / "before.json")})
             print(json.dumps(found[-1]), flush=True)
     write_json(work / lang / "align.json", {"found": found})
