@@ -43,7 +43,7 @@ LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
 CPU = Hardware(device="cpu", precision="fp32")
 ALONE: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours")
-VOCAB, STEPS, BATCH_TOKENS, EVERY = 16384, 40, 2048, 3
+VOCAB, STEPS, BATCH_TOKENS, RATE, EVERY = 16384, 40, 2048, 1e-3, 3
 # Lines of each language that are trained on where there are no pairs; more than the steps can read.
 ALONE_TEXTS = 3000
 
@@ -154,7 +154,7 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
 
 def train(config: RunConfig, data: Path, out: Path, pairs: dict[str, str]) -> None:
     """The same clone after a short training, the same for all."""
-    options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, eval_every=STEPS)
+    options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, learning_rate=RATE, eval_every=STEPS)
     run(config, last="embed")  # found again by all but the first
     embeddings = Embeddings(config.output / "embeddings")
     distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
@@ -178,7 +178,8 @@ def section(work: Path, data: Path) -> list[str]:
     lines = [
         f"Written by `python -m benchmarks.init --data DATA` on {time.strftime('%Y-%m-%d')}: all-MiniLM-L6-v2 with "
         f"{VOCAB:,} tokens,",
-        f"then {STEPS} steps of {BATCH_TOKENS:,} tokens on the parallel text for the contenders, on one thread.",
+        f"then {STEPS} steps of {BATCH_TOKENS:,} tokens at a rate of {RATE:g} on the parallel text for the contenders,",
+        "on one thread.",
         "Cosine: of the clone's vector of held-out sentences to the teacher's of the same sentence, and of its English",
         "translation. STS: every third pair of the STSb dev split, Spearman x100; no test split was read.",
         "",

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-# Lengths are rounded up to this, so that few different shapes occur (each costs a compilation on some backends).
-_ROUND_TO = 8
 # Texts are sorted by length within as many batches: enough for even lengths, few enough to stay shuffled.
 _WINDOW_BATCHES = 64
 
@@ -90,7 +88,7 @@ def epoch_batches(
     if repeats is not None:
         times = np.floor(repeats + random.random(len(repeats))).astype(np.int64)
         order = random.permutation(np.repeat(np.arange(len(lengths)), times))
-    padded = _padded(lengths)
+    padded = padded_lengths(lengths)
     window_ends = np.cumsum(padded[order]) // (batch_tokens * _WINDOW_BATCHES)
     batches: list[NDArray[np.int64]] = []
     for window in np.split(order, np.flatnonzero(np.diff(window_ends)) + 1):
@@ -106,7 +104,7 @@ def split_rows(lengths: NDArray[np.int64], most_tokens: int) -> list[slice]:
         lengths: tokens of each text, shape (texts,).
         most_tokens: rows times padded length of a group; a longer text is a group of its own.
     """
-    padded = _padded(lengths)
+    padded = padded_lengths(lengths)
     groups: list[slice] = []
     start = 0
     while start < len(padded):
@@ -120,18 +118,29 @@ def split_rows(lengths: NDArray[np.int64], most_tokens: int) -> list[slice]:
 
 def padded_tokens(lengths: NDArray[np.int64]) -> int:
     """Tokens of a batch of these texts, padding included."""
-    return int(len(lengths) * _padded(lengths).max())
+    return int(len(lengths) * padded_lengths(lengths).max())
 
 
-def _padded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    rounded: NDArray[np.int64] = -(-lengths // _ROUND_TO) * _ROUND_TO
+def padded_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lengths rounded up to a multiple of 2 from 16 on, of 4 from 32 on and of 8 from 64 on.
+
+    Different shapes stay few (each costs a compilation on some backends), and padding little where texts are short.
+
+    Args:
+        lengths: tokens of each text, int64, shape (texts,).
+
+    Returns:
+        int64, shape (texts,).
+    """
+    multiple = 2 ** np.searchsorted([16, 32, 64], lengths, side="right")
+    rounded: NDArray[np.int64] = -(-lengths // multiple) * multiple
     return rounded
 
 
 def pad(texts: list[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids and attention mask, int64, shape (rows, longest rounded up to 8)."""
-    longest = max(map(len, texts))
-    shape = (len(texts), -(-longest // _ROUND_TO) * _ROUND_TO)
+    """Token ids and attention mask, int64, shape (rows, padded length of the longest)."""
+    longest = padded_lengths(np.array([max(map(len, texts))]))[0]
+    shape = (len(texts), longest)
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for row, text in enumerate(texts):
         ids[row, : len(text)] = text

@@ -108,7 +108,7 @@ _OPTIONS = [
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
     click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192, on CPUs 2048]"),
-    click.option("--learning-rate", type=float, metavar="X", help="Peak rate. [default: 1e-3 x 384 / hidden size]"),
+    click.option("--learning-rate", type=float, metavar="X", help="Peak. [default: 1e-3 or less, by size and steps]"),
     click.option("--loss", type=click.Choice(get_args(Loss)), help="[default: cosine]"),
     click.option("--matryoshka", callback=_numbers, metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),
     click.option("--schedule", type=click.Choice(get_args(Schedule)), help="How the rate falls. [default: cosine]"),

@@ -105,7 +105,8 @@ class DistillConfig:
         epochs: passes through the data when `steps` is None.
         batch_tokens: tokens of a step, padding included; None means 8192, and 2048 on a CPU, where that is no slower
             and the student learns more from the same text.
-        learning_rate: peak learning rate of the token embeddings; None means 1e-3 scaled by 384 / hidden size.
+        learning_rate: peak learning rate of the token embeddings; None means 1e-3 for a hidden size of 384, and less
+            for wider models, in short trainings and for clones near the teacher (`trainer.default_rate`).
         backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
         loss: 1 - cosine to the teacher's vector; `relational`, that and how differently the batch is arranged; or
             `mse`, the mean squared difference.

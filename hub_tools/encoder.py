@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.batches import pad
+from hub_tools.batches import pad, padded_lengths
 from hub_tools.errors import UserError, is_out_of_memory
 from hub_tools.models import Hardware, autocast, longest_input
 from hub_tools.progress import log
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
-_ROUND_TO = 8
 # Texts of `encode` in one batch, for models that these batches do not fit.
 _PLAIN_BATCH = 128
 # Least cosine to what `encode` gives, in fp32.
@@ -167,7 +166,7 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
     Yields:
         Numbers of texts. How many follows from the padded length of the first, but for the last batch.
     """
-    padded = -(-np.maximum(lengths, 1) // _ROUND_TO) * _ROUND_TO
+    padded = padded_lengths(np.maximum(lengths, 1))
     order = np.argsort(-padded, kind="stable")
     start = 0
     while start < len(order):

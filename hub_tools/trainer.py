@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from hub_tools.distill import Examples
 
-# Learning rate for a hidden size of 384, measured (docs/results.md); wider models take it in proportion.
-_BASE_RATE, _BASE_HIDDEN = 1e-3, 384
+# Learning rate for a hidden size of 384, so many steps and a clone so far (1 - cosine) from the teacher; all measured
+# (docs/results.md).
+_BASE_RATE, _BASE_HIDDEN, _BASE_STEPS, _BASE_DISTANCE = 1e-3, 384, 1200, 0.2
 _NAMED_TEXTS = 3
 _Rows = NDArray[np.int64]
 _Result = TypeVar("_Result")
@@ -62,6 +63,23 @@ def share_of_peak(step: int, steps: int, config: DistillConfig) -> float:
         return step / rising
     done = (step - rising) / max(1, steps - rising)
     return 1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def default_rate(hidden: int, steps: int, cosine: float) -> float:
+    """Peak learning rate of the token embeddings where none is given.
+
+    A short training has no time to mend what large steps break at first, and near the goal they break more than they
+    bring; so it falls with the fourth root of the steps below 1,200, and with the distance to the goal below 0.2.
+
+    Args:
+        hidden: size of a token embedding; wider models take less in proportion.
+        steps: how many there are in all.
+        cosine: held-out cosine before the training, 0 where there is no held-out text.
+    """
+    length = math.pow(min(1.0, steps / _BASE_STEPS), 0.25)
+    # Not quite to 0: a clone that is the teacher itself still trains.
+    distance = min(1.0, max(1 - cosine, 0.01) / _BASE_DISTANCE)
+    return _BASE_RATE * _BASE_HIDDEN / hidden * length * distance
 
 
 class Trainer:
@@ -103,10 +121,10 @@ class Trainer:
         self.total = config.steps or max(1, math.ceil(config.epochs * len(self._epoch(0))))
         _check_options(config, self.total, data.vectors.shape[1])
         rows = token_rows(model)
-        self.rate = config.learning_rate or _BASE_RATE * _BASE_HIDDEN / rows.shape[1]
+        self.history: list[dict[str, float]] = []
         self.rest = [part for part in model.parameters() if part is not rows and part.requires_grad]
         groups = [{"params": [rows]}, {"params": self.rest}]
-        self.optimizer = torch.optim.AdamW(groups, lr=self.rate, weight_decay=0.0, fused=hardware.device != "mps")
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=hardware.device != "mps")
         # Layers that are computed again in the backward pass instead of being kept.
         self.again = _checkpointed_layers(model) if config.gradient_checkpointing else []
         if config.compile:
@@ -114,8 +132,13 @@ class Trainer:
             inside = backbone(model)
             inside.forward = torch.compile(inside.forward, dynamic=True)
         self.most_tokens = config.micro_tokens or self.batch_tokens
-        self.history: list[dict[str, float]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
+
+    @property
+    def rate(self) -> float:
+        """Peak learning rate of the token embeddings."""
+        before = self.history[0]["cosine"] if self.history else 0.0
+        return self.config.learning_rate or default_rate(token_rows(self.model).shape[1], self.total, before)
 
     def train(self) -> None:
         """Take the steps that are left."""
@@ -337,8 +360,9 @@ class Trainer:
         """Measure the held-out cosine, keep the weights if they are the best, write a checkpoint."""
         cosine = self._heldout_cosine()
         best = max((entry["cosine"] for entry in self.history), default=-2.0)
-        entry = {"step": self.step, "cosine": cosine, "loss": loss, "learning_rate": self._rates(self.step)[0]}
-        self.history.append({k: v for k, v in entry.items() if not math.isnan(v)})
+        entry = {"step": self.step, "cosine": cosine} | ({} if math.isnan(loss) else {"loss": loss})
+        self.history.append(entry)
+        entry["learning_rate"] = self._rates(self.step)[0]  # needs the first entry
         if self.team.leads:
             if len(self.heldout.label) == 0 or cosine > best:
                 checkpoint.save_best(self.out, self.model)

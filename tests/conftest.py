@@ -13,6 +13,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each worker: threads of torch that wait for their turn on a core keep it busy meanwhile.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hub_tools.config import RunConfig, TokenizerConfig, build
 from hub_tools.corpus import Corpus

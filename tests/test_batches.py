@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hub_tools.batches import epoch_batches, join, pad, padded_tokens, split_rows
+from hub_tools.batches import epoch_batches, join, pad, padded_lengths, padded_tokens, split_rows
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 
@@ -15,7 +15,7 @@ def test_each_text_is_in_exactly_one_batch() -> None:
 
 def test_batches_keep_the_budget_and_waste_little() -> None:
     batches = epoch_batches(LENGTHS, 1024, seed=1, epoch=0)
-    padded = [len(batch) * (-(-LENGTHS[batch].max() // 8) * 8) for batch in batches]
+    padded = [padded_tokens(LENGTHS[batch]) for batch in batches]
     assert max(padded) <= 1024
     assert LENGTHS.sum() / sum(padded) > 0.9
 
@@ -42,15 +42,23 @@ def test_texts_in_order_of_language_are_mixed() -> None:
 
 def test_padding() -> None:
     ids, mask = pad([np.array([5, 6, 7], np.int32), np.array([8], np.int32)], pad_id=9)
-    assert ids.shape == (2, 8)
-    assert ids[1].tolist() == [8, 9, 9, 9, 9, 9, 9, 9]
+    assert ids.shape == (2, 3)
+    assert ids[1].tolist() == [8, 9, 9]
     assert mask.sum(axis=1).tolist() == [3, 1]
     assert pytest.approx(ids.dtype.itemsize) == 8
 
 
+def test_short_texts_are_padded_by_little_and_long_ones_to_few_lengths() -> None:
+    lengths = np.arange(1, 513)
+    padded = padded_lengths(lengths)
+    assert (padded >= lengths).all() and (padded - lengths < lengths / 8).all()
+    assert len(np.unique(padded)) == 15 + 8 + 8 + 57
+    assert padded_lengths(np.array([0, 15, 17, 33, 65])).tolist() == [0, 15, 18, 36, 72]
+
+
 def test_groups_of_a_batch_fit_and_leave_nothing_out() -> None:
     lengths = np.array([3, 8, 9, 16, 16, 40])
-    assert split_rows(lengths, 32) == [slice(0, 2), slice(2, 4), slice(4, 5), slice(5, 6)]
+    assert split_rows(lengths, 32) == [slice(0, 3), slice(3, 5), slice(5, 6)]
     assert split_rows(lengths, 1000) == [slice(0, 6)]
     assert padded_tokens(lengths) == 6 * 40
 

@@ -157,24 +157,22 @@ def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "moment", ["corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"]
-)
-def test_a_killed_run_goes_on_and_ends_the_same(
-    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, moment: str
+def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
 ) -> None:
     config, _ = finished
     file = tmp_path / "run.toml"
     file.write_text(to_toml(build({**plain(config), "output": str(tmp_path / "run")})), encoding="utf-8")
     command = [sys.executable, "-c", "from hub_tools.cli import run; run()", "distill", "--config", str(file)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / moment).exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for moment in ("corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / moment).exists():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = result_of(config.output), result_of(tmp_path / "run")

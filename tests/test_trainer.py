@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from hub_tools.config import DistillConfig
 from hub_tools.errors import UserError
 from hub_tools.models import token_rows
-from hub_tools.trainer import share_of_peak
+from hub_tools.trainer import default_rate, share_of_peak
 from tests.training_job import STEPS, train, trainer
 
 ROOT = Path(__file__).parent.parent
@@ -161,6 +161,22 @@ def test_the_first_steps_may_move_the_token_embeddings_alone(tiny_teacher: Path,
     assert rates[3] == (0.01, pytest.approx(0.004))
     with pytest.raises(UserError, match="--rows-steps 6 leaves none of the 6 steps"):
         trainer(tiny_teacher, tmp_path, rows_steps=6)
+
+
+def test_the_default_rate_falls_for_wide_models_short_trainings_and_near_clones(
+    tiny_teacher: Path, tmp_path: Path
+) -> None:
+    assert [default_rate(384, steps, 0.8) for steps in (1200, 10**6)] == pytest.approx([1e-3, 1e-3])
+    assert default_rate(768, 1200, -0.5) == pytest.approx(5e-4)
+    assert default_rate(384, 75, 0.5) == pytest.approx(5e-4)
+    assert default_rate(384, 1200, 0.9) == pytest.approx(5e-4)
+    assert default_rate(384, 1200, 1.0) > 0
+    job = trainer(tiny_teacher, tmp_path, learning_rate=None)
+    assert job.rate == default_rate(32, STEPS, 0)
+    job.train()
+    job.history[0]["cosine"] = 0.9  # as if the clone had been so near
+    assert job.rate == default_rate(32, STEPS, 0.9)
+    assert trainer(tiny_teacher, tmp_path, learning_rate=0.5).rate == 0.5
 
 
 def test_the_schedules_are_those_of_transformers() -> None:
