@@ -107,7 +107,7 @@ _OPTIONS = [
     click.option("--embedding-column", metavar="NAME", help="Its column with the vectors. [default: embedding]"),
     click.option("--steps", type=int, metavar="N", help="Training steps. [default: as --epochs says]"),
     click.option("--epochs", type=float, metavar="X", help="Passes through the data. [default: 3]"),
-    click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192, on CPUs 2048]"),
+    click.option("--batch-tokens", type=int, metavar="N", help="Tokens of a step. [default: 8192, on CPUs 1024]"),
     click.option("--learning-rate", type=float, metavar="X", help="Peak. [default: 1e-3 or less, by size and steps]"),
     click.option("--loss", type=click.Choice(get_args(Loss)), help="[default: cosine]"),
     click.option("--matryoshka", callback=_numbers, metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),

@@ -206,7 +206,7 @@ def test_gradient_checkpointing_computes_the_layers_again_and_the_same(
 
 
 def test_a_step_is_small_on_a_cpu_unless_its_size_is_given(tiny_teacher: Path, tmp_path: Path) -> None:
-    assert trainer(tiny_teacher, tmp_path, batch_tokens=None).batch_tokens == 2048
+    assert trainer(tiny_teacher, tmp_path, batch_tokens=None).batch_tokens == 1024
     assert trainer(tiny_teacher, tmp_path, batch_tokens=512).batch_tokens == 512
 
 
