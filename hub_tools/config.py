@@ -103,8 +103,8 @@ class DistillConfig:
     Attributes:
         steps: optimizer steps; None means `epochs` times through the data.
         epochs: passes through the data when `steps` is None.
-        batch_tokens: tokens of a step, padding included; None means 8192, and 1024 on a CPU, where that is hardly slower
-            and the student learns more from the same text.
+        batch_tokens: tokens of a step, padding included; None means 8192, and 1024 on a CPU, where that is hardly
+            slower and the student learns more from the same text.
         learning_rate: peak learning rate of the token embeddings; None means 1e-3 for a hidden size of 384, and less
             for wider models, in short trainings and for clones near the teacher (`trainer.default_rate`).
         backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
