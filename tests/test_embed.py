@@ -21,6 +21,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
+from hub_tools.batches import padded_lengths
 from hub_tools.config import EmbedConfig, RunConfig, to_toml
 from hub_tools.corpus import Corpus
 from hub_tools.distill import load_examples
@@ -106,7 +107,7 @@ def test_batches_of_lengths() -> None:
     lengths = np.random.default_rng(0).integers(0, 200, size=2000).tolist()
     batches = list(length_batches(lengths, 1024))
     assert sorted(number for batch in batches for number in batch) == list(range(2000))
-    shapes = [(len(b), -(-max(1, *(lengths[i] for i in b)) // 8) * 8) for b in batches]
+    shapes = [(len(b), int(padded_lengths(np.array([max(1, *(lengths[i] for i in b))]))[0])) for b in batches]
     assert all(rows * width <= 1024 for rows, width in shapes)
     assert all(rows == 1024 // width for rows, width in shapes[:-1])  # few shapes: the length gives the rows
     assert sum(lengths) / sum(rows * width for rows, width in shapes) > 0.9
