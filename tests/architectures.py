@@ -36,6 +36,7 @@ class Architecture:
         untied: save it with an output layer of its own.
         prompts: prompts, of which `query` is the default.
         truncate_dim: named in its settings, as authors of Matryoshka models do; libraries take it as an argument.
+        rowless: whether its tokenizer has a token behind the last row of the model.
     """
 
     tokenizer: str
@@ -45,6 +46,7 @@ class Architecture:
     untied: bool = False
     prompts: dict[str, str] | None = None
     truncate_dim: int | None = None
+    rowless: bool = False
 
 
 def mean() -> list[Any]:
@@ -102,7 +104,9 @@ ARCHITECTURES = {
         config={"model_type": "modernbert", **_LAYERS, "local_attention": 16, "global_rope_theta": 1000.0},
         head=mean,
     ),
-    "gemma3": Architecture(tokenizer="gemma", config=_GEMMA, head=gemma_heads, prompts=PROMPTS, truncate_dim=16),
+    "gemma3": Architecture(
+        tokenizer="gemma", config=_GEMMA, head=gemma_heads, prompts=PROMPTS, truncate_dim=16, rowless=True
+    ),
     "qwen3": Architecture(
         tokenizer="qwen", config={"model_type": "qwen3", **_DECODER}, head=last_token, left=True, prompts=PROMPTS
     ),
@@ -114,6 +118,8 @@ ARCHITECTURES = {
     "static-unigram": Architecture(tokenizer="unigram", config={}, head=lambda: [modules.Normalize()]),
 }
 SETTINGS = "config_sentence_transformers.json"
+# EmbeddingGemma's tokenizer has it, behind the model's last row.
+ROWLESS = "<image_soft_token>"
 ROLES = ("pad", "bos", "eos", "cls", "sep", "unk", "mask")
 
 
@@ -206,10 +212,18 @@ def build_teacher(kind: Architecture, files: TokenizerFiles, root: Path) -> Path
     if kind.truncate_dim:
         settings = read_json(root / "teacher" / SETTINGS)
         write_json(root / "teacher" / SETTINGS, {**settings, "truncate_dim": kind.truncate_dim})
+    if kind.rowless:
+        spec = {**files.spec, "added_tokens": [*files.spec["added_tokens"], _rowless(len(files.ids))]}
+        write_json(root / "teacher" / "tokenizer.json", spec)
     if kind.untied:  # as published checkpoints have it: the whole pre-training model
         (root / "teacher" / "model.safetensors").unlink()
         (root / "transformer" / "model.safetensors").rename(root / "teacher" / "model.safetensors")
     return root / "teacher"
+
+
+def _rowless(number: int) -> dict[str, Any]:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"id": number, "content": ROWLESS, **plain}
 
 
 def _transformer(kind: Architecture, files: TokenizerFiles, root: Path) -> None:

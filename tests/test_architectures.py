@@ -16,13 +16,14 @@ from hub_tools.clone import clone
 from hub_tools.config import DistillConfig
 from hub_tools.corpus import Corpus
 from hub_tools.distill import Examples
-from hub_tools.embed import encode
+from hub_tools.encoder import encode
 from hub_tools.models import Hardware, is_static, load_model, longest_input
+from hub_tools.run_folder import read_json
 from hub_tools.surgery import TokenizerFiles, take_tokenizer
 from hub_tools.teacher import find_teacher
 from hub_tools.team import Team
 from hub_tools.trainer import Trainer
-from tests.architectures import ARCHITECTURES, SETTINGS
+from tests.architectures import ARCHITECTURES, ROWLESS, SETTINGS
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = [
@@ -60,6 +61,15 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     theirs, ours = vectors(teacher.path), vectors(tmp_path / "clone")
     assert least_cosine(theirs, ours) >= 0.9999
     assert len(np.unique(theirs.round(3), axis=0)) >= 5  # a teacher whose vectors are all alike would prove nothing
+
+
+def test_a_token_without_a_row_is_left_out(small_teachers: dict[str, Path]) -> None:
+    folder = find_teacher(str(small_teachers["gemma3"])).input_folder
+    added = read_json(folder / "tokenizer.json")["added_tokens"]
+    assert ROWLESS in [token["content"] for token in added]
+    files = TokenizerFiles.read(folder)
+    assert ROWLESS not in files.ids
+    assert len(files.ids) == read_json(folder / "config.json")["vocab_size"]
 
 
 def hashes(folder: Path) -> dict[str, str]:

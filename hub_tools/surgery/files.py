@@ -39,14 +39,18 @@ class TokenizerFiles:
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFiles:
-        """Read the tokenizer of a model folder, with the Lowercase that sentence-transformers puts before it."""
+        """Read the tokenizer of a model folder.
+
+        As the model uses it: with the Lowercase that sentence-transformers puts before it, and without added tokens
+        that the model has no row for.
+        """
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
                 settings |= _read_json(folder / name)
         template = folder / _TEMPLATE
         return cls(
-            spec=_lowercased(_read_json(folder / "tokenizer.json"), folder),
+            spec=_with_rows(_lowercased(_read_json(folder / "tokenizer.json"), folder), folder),
             settings=settings,
             template=template.read_text(encoding="utf-8") if template.exists() else None,
         )
@@ -189,6 +193,19 @@ def _lowercased(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
         return spec
     steps = [] if own is None else own["normalizers"] if own["type"] == "Sequence" else [own]
     return {**spec, "normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}}
+
+
+def _with_rows(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tokenizer without the added tokens that lie behind the model's last row.
+
+    EmbeddingGemma names the token of an image, as the model does that it was made from, but has no row for it.
+    """
+    config = folder / "config.json"
+    rows = _read_json(config).get("vocab_size") if config.exists() else None
+    if rows is None:
+        return spec
+    own = model_vocabulary(spec["model"])
+    return {**spec, "added_tokens": [t for t in spec["added_tokens"] if t["id"] < rows or t["content"] in own]}
 
 
 def _lower_cases(normalizer: dict[str, Any] | None) -> bool:
