@@ -17,7 +17,8 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.document import write_section
-from hub_tools.embed import encode, shards, vectors_of
+from hub_tools.embed import shards, vectors_of
+from hub_tools.encoder import encode, unit
 from hub_tools.evaluate import read_sts
 from hub_tools.models import Hardware, load_model, token_rows
 from hub_tools.run_folder import read_json
@@ -25,11 +26,6 @@ from hub_tools.run_folder import read_json
 CPU = Hardware(device="cpu", precision="fp32")
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 HELDOUT = 500
-
-
-def unit(vectors: Any) -> Any:
-    """Vectors of length 1."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def spearman(model: Any, table: tuple[list[str], list[str], list[float]]) -> float:

@@ -22,7 +22,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.document import table as markdown
@@ -32,7 +31,8 @@ from hub_tools.config import DistillConfig, Init, RunConfig, build
 from hub_tools.corpus import Corpus
 from hub_tools.demo import demo_teacher
 from hub_tools.distill import distill
-from hub_tools.embed import Embeddings, encode, heldout_pairs
+from hub_tools.embed import Embeddings, heldout_pairs
+from hub_tools.encoder import encode, unit
 from hub_tools.evaluate import read_sts
 from hub_tools.models import Hardware, load_model
 from hub_tools.pipeline import run
@@ -113,11 +113,6 @@ def spearman(folder: Path, data: Path, lang: str) -> float:
     model = load_model(folder, device="cpu")
     a, b = (unit(encode(model, side[::EVERY], CPU)) for side in (first, second))
     return float(spearmanr((a * b).sum(axis=1), gold[::EVERY]).statistic)
-
-
-def unit(vectors: Any) -> Any:
-    """Vectors of length 1."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def cosines(folder: Path, pairs: dict[str, str]) -> dict[str, float]:

@@ -19,7 +19,8 @@ from scipy.stats import spearmanr
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
 from hub_tools.distill import distill
-from hub_tools.embed import Embeddings, encode
+from hub_tools.embed import Embeddings
+from hub_tools.encoder import encode
 from hub_tools.evaluate import read_sts
 from hub_tools.models import Hardware, choose_hardware, load_model
 from hub_tools.run_folder import read_json, write_json

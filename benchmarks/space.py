@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.document import write_section
+from hub_tools.encoder import unit
 from hub_tools.space.limits import Deadline
-from hub_tools.space.model import Vectors, unit
+from hub_tools.space.model import Vectors
 from hub_tools.space.search import sample_corpora
 from hub_tools.space.service import Service
 from hub_tools.space.shown import from_run

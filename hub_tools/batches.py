@@ -50,7 +50,7 @@ class TokenizedTexts:
             if max_tokens is None:
                 self._backend.no_truncation()
             else:
-                self._backend.enable_truncation(max_tokens)
+                self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
             self._pad_id = int(tokenizer.pad_token_id or 0)
             self._parts: list[NDArray[np.int32]] = []
             self._lengths: list[int] = []

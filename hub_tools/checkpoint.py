@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.run_folder import read_json, write_json
+from hub_tools.run_folder import keep, read_json, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -74,6 +74,8 @@ def _replace(folder: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     write(new)
+    for file in new.iterdir():
+        keep(file)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)

@@ -11,6 +11,7 @@ import click
 
 from hub_tools.config import REPOS, Init, Loss, RunConfig, Schedule, VectorType, build, read_toml, short_name
 from hub_tools.errors import UsageError, explain
+from hub_tools.processes import is_main_process
 
 # Option -> (section or None, key) of the configuration.
 PLACES: dict[str, tuple[str | None, str]] = {
@@ -32,6 +33,8 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "keep_normalizer": ("tokenizer", "keep_normalizer"),
     "init": ("clone", "init"),
     "distill_limit": ("embed", "distill_limit"),
+    "query_prompt": ("embed", "query_prompt"),
+    "document_prompt": ("embed", "document_prompt"),
     "query_share": ("embed", "query_share"),
     "document_share": ("embed", "document_share"),
     "embedding_dtype": ("embed", "dtype"),
@@ -78,6 +81,7 @@ _CORPUS_HELP = (
     "[default: Wikipedia from the Hub]"
 )
 _PARALLEL_HELP = "Aligned text (columns en and the target's code, or source and target). Repeatable."
+_PROMPT_HELP = "Text before queries, for a teacher whose files name none; for e5 'query: '. The student keeps it."
 _QUERY_HELP = "Share of the target's short texts that get the teacher's query prompt, if it has one. [default: 0.5]"
 _DOCUMENT_HELP = "Share of its long texts that get the document prompt. [default: 0.5]"
 _EMBEDDINGS_HELP = "Take the vectors of this dataset instead of computing the teacher's."
@@ -99,6 +103,8 @@ _OPTIONS = [
     click.option("--keep-normalizer", is_flag=True, default=None, help="Even if it loses letters of the language."),
     click.option("--init", type=click.Choice(get_args(Init)), help="How new rows start. [default: align]"),
     click.option("--distill-limit", type=int, metavar="N", help="Monolingual texts per language to train on."),
+    click.option("--query-prompt", metavar="TEXT", help=_PROMPT_HELP),
+    click.option("--document-prompt", metavar="TEXT", help="Text before documents; for e5 'passage: '."),
     click.option("--query-share", type=float, metavar="X", help=_QUERY_HELP),
     click.option("--document-share", type=float, metavar="X", help=_DOCUMENT_HELP),
     click.option("--embedding-dtype", type=click.Choice(get_args(VectorType)), help="[default: float16]"),
@@ -181,14 +187,15 @@ def _work(options: dict[str, Any], last: str) -> None:
 
     config = _configure(options)
     if options["dry_run"]:
-        click.echo(pipeline.plan(config))
+        if is_main_process():
+            click.echo(pipeline.plan(config))
         return
     report = pipeline.run(config, last=last, fresh=not options["resume"])
     _print_end(report, config, last)
 
 
 def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
-    if last in ("evaluate", "publish"):
+    if last in ("evaluate", "publish") and is_main_process():
         from hub_tools.report import summary
 
         click.echo(summary(report, config.target))

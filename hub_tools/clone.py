@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,14 @@ _IDS = ("_token_id", "_token_index", "_token_ids")
 
 
 def clone(
-    teacher: Teacher, tokenizer: Path, corpus: Corpus, out: Path, *, init: Init, target: str = ""
+    teacher: Teacher,
+    tokenizer: Path,
+    corpus: Corpus,
+    out: Path,
+    *,
+    init: Init,
+    target: str = "",
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Give the teacher the student's tokenizer and save the result as a sentence-transformers model.
 
@@ -49,6 +57,7 @@ def clone(
         out: folder of the clone.
         init: how new rows are made, see `hub_tools.rows`.
         target: the language the student is made for.
+        prompts: prompts that the clone shall have besides the teacher's.
 
     Returns:
         Counts of exact, composed, byte and fallback rows, and what the way of making rows counted.
@@ -82,6 +91,7 @@ def clone(
         put_tokenizer(tokenizer, out)
         _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
         _update_configs(out, theirs, ours)
+        _add_prompts(out / _SETTINGS, prompts)
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), _filled(rows, size))
         more = {name: mean_rows(vocab_map, checkpoint.read_rows(name)) for name in vocabulary.more}
@@ -176,6 +186,14 @@ def _update_configs(out: Path, theirs: TokenizerFiles, ours: TokenizerFiles) -> 
     for name in ("config.json", "generation_config.json"):
         if (out / name).exists():
             write_json(out / name, _renumbered(read_json(out / name), names, ours))
+
+
+def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
+    if not prompts:
+        return
+    settings = read_json(file) if file.exists() else {}
+    settings["prompts"] = {**(settings.get("prompts") or {}), **prompts}
+    write_json(file, settings)
 
 
 def _renumbered(config: dict[str, Any], names: Mapping[int, str], ours: TokenizerFiles) -> dict[str, Any]:

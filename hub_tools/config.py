@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -78,6 +79,9 @@ class EmbedConfig:
     Attributes:
         distill_limit: at most this many monolingual texts per language are embedded and trained on;
             None means all of the corpus. Parallel pairs are always taken.
+        query_prompt: text before queries, for a teacher whose files name no prompts ("query: " of e5); the student
+            keeps it. None leaves what the teacher has.
+        document_prompt: likewise, before documents ("passage: " of e5).
         query_share: where the teacher has prompts, the share of the target language's short texts (no longer than
             the median) that are embedded as queries; the others are embedded as `encode` does.
         document_share: likewise, the share of its long texts that are embedded as documents.
@@ -88,12 +92,20 @@ class EmbedConfig:
     """
 
     distill_limit: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     query_share: float = 0.5
     document_share: float = 0.5
     dtype: VectorType = "float16"
     use: str | None = None
     text_column: str = "text"
     embedding_column: str = "embedding"
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompts given here, by the names that sentence-transformers knows them by."""
+        given = {"query": self.query_prompt, "document": self.document_prompt}
+        return {name: prompt for name, prompt in given.items() if prompt is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +124,7 @@ class DistillConfig:
             `mse`, the mean squared difference.
         similarity_weight: of the second part of the relational loss. It helped similarity tasks with 100,000
             pairs and cost held-out cosine; with little text it does harm (docs/results.md).
-        matryoshka: lengths of leading parts of the vector, the whole among them; the loss is the mean over them.
+        matryoshka: lengths of leading parts of the vector; the loss is the mean over them and the whole.
         rows_steps: in so many steps at the start only the token embeddings learn.
         rows_rate: their peak learning rate in these steps; None means the same as afterwards.
         language_balance: a language of n monolingual texts weighs as n ** language_balance.
@@ -360,13 +372,13 @@ def _check_ranges(config: RunConfig) -> None:
         "distill.eval_every": config.distill.eval_every,
     }
     for name, value in positive.items():
-        if value is not None and value < (0 if name in ("--distill-limit", "--learn") else 1e-12):
-            raise UsageError(f"{name} = {value} is too small; expected a number above 0.")
+        if value is not None and not (0 if name in ("--distill-limit", "--learn") else 1e-12) <= value < math.inf:
+            raise UsageError(f"{name} = {value} is too small or not finite; expected a number above 0.")
     for name, least in {
         "--rows-steps": config.distill.rows_steps,
         "distill.similarity_weight": config.distill.similarity_weight,
     }.items():
-        if least < 0:
+        if not 0 <= least < math.inf:
             raise UsageError(f"{name} = {least}; expected 0 or more.")
     size, keep, learn = config.tokenizer.vocab_size, config.tokenizer.keep, config.tokenizer.learn
     if size is not None and keep is not None and learn is not None and keep + learn != size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from hub_tools.batches import TokenizedTexts
 from hub_tools.config import DistillConfig
 from hub_tools.embed import Embeddings
+from hub_tools.encoder import Encoder
 from hub_tools.errors import UserError
 from hub_tools.models import NO_TRUST, Hardware, Trust, is_static, load_model, longest_input
 from hub_tools.processes import ALONE, Processes
 from hub_tools.progress import log
 from hub_tools.team import Team
 from hub_tools.trainer import Trainer
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 # Longest input of a student that names none.
 _LONGEST = 512
@@ -35,7 +39,7 @@ class Examples:
     Attributes:
         texts: the student's token ids.
         label: row of `vectors` for each text, int64, shape (texts,).
-        vectors: the teacher's, float16, shape (rows, dim).
+        vectors: the teacher's, float16 or float32, shape (rows, dim).
         source: number of the parallel file of each text's pair; of a monolingual text -1 - the number of its language;
             int64, shape (texts,).
         is_target: whether each text is in the target language's side of a pair, bool, shape (texts,).
@@ -43,7 +47,7 @@ class Examples:
 
     texts: TokenizedTexts
     label: NDArray[np.int64]
-    vectors: NDArray[np.float16]
+    vectors: NDArray[Any]
     source: NDArray[np.int64]
     is_target: NDArray[np.bool_]
 
@@ -97,6 +101,8 @@ def distill(
     team = Team(hardware.device, processes)
     model = load_model(clone, device=str(team.device), trust=trust)
     longest = longest_input(model) or (None if is_static(model) else _LONGEST)
+    log.info("  on %s", hardware)
+    _check_inputs(model, embeddings, hardware)
     log.info("  tokenizing")
     data = load_examples(embeddings, "train", clone / "tokenizer.json", longest)
     every = -(-embeddings.rows("validation") // _HELDOUT_ROWS) or 1
@@ -106,6 +112,20 @@ def distill(
     trainer = Trainer(model, data, heldout, out, config, hardware=hardware, seed=seed, team=team)
     trainer.train()
     return trainer.finish(clone, longest, trust=trust)
+
+
+def _check_inputs(model: SentenceTransformer, embeddings: Embeddings, hardware: Hardware) -> None:
+    """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with."""
+    texts = embeddings.manifest["prompts"]
+    encoder = Encoder(model, hardware)
+    for name in embeddings.manifest["rows_by_prompt"]:
+        if not encoder.fits(texts.get(name) or ""):
+            behind = f" behind the prompt {name!r}" if texts.get(name) else ""
+            raise UserError(
+                f"The student's own `encode` reads texts{behind} in a way of its own (a chat template, say, or pooling "
+                "without the prompt), and the training would read them as plain text. Expected a model that reads "
+                "token ids alone; --query-share 0 --document-share 0 leave prompts out."
+            )
 
 
 def load_examples(
@@ -123,7 +143,7 @@ def load_examples(
         every: take one row in so many.
     """
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
-    vectors: list[NDArray[np.float16]] = []
+    vectors: list[NDArray[Any]] = []
     files: dict[str, int] = {}
     languages: dict[str, int] = {}
     label, source, is_target = [], [], []

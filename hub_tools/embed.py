@@ -14,7 +14,6 @@ but their rows: any process may compute any of them. `datasets.load_dataset` rea
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,13 +28,13 @@ from numpy.typing import NDArray
 
 from hub_tools.config import EmbedConfig
 from hub_tools.corpus import Corpus
-from hub_tools.encoder import Encoded, Encoder
+from hub_tools.encoder import Encoded, Encoder, encode, unit
 from hub_tools.errors import UserError
-from hub_tools.models import Hardware, autocast, load_model, longest_input, prepare_for_speed
+from hub_tools.models import Hardware, load_model, longest_input, prepare_for_speed
 from hub_tools.processes import ALONE, Processes
 from hub_tools.progress import bar, log
 from hub_tools.prompts import Prompts, choose_prompts
-from hub_tools.run_folder import hash_file, read_json, write_json
+from hub_tools.run_folder import hash_file, keep, read_json, write_json
 from hub_tools.teacher import Teacher
 from hub_tools.versions import versions
 
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 SPLITS = {"heldout": "validation", "train": "train"}
 # Rows of a shard; duplicates are found, and texts sorted by length, within one.
 SHARD_ROWS = 8192
-ENCODE_BATCH = 128
 # A teacher that finds the translation of fewer held-out sentences than this does not know the language, and
 # its vectors of that language are no goal. English-only teachers find a tenth, multilingual ones nearly all.
 KNOWS_LANGUAGE = 0.5
@@ -102,7 +100,9 @@ def embed(
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
     """
     out.mkdir(parents=True, exist_ok=True)
+    log.info("  on %s", hardware)
     model = load_model(teacher.path, device=hardware.device, trust=teacher.trust)
+    model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
     accuracy = processes.from_main(lambda: _knows_target(model, corpus, hardware))
     left_out = []
@@ -116,8 +116,10 @@ def embed(
     encoder = Encoder(model, hardware)
     started = time.monotonic()
     computed = 0
+    files = []
     with bar("vectors", texts.count(), " texts") as progress:
         for number, shard in enumerate(texts.shards(out, prompts)):
+            files.append(shard.file)
             # In turns, so that every process has its part of every stretch of the text.
             if number % processes.count == processes.index and not shard.file.exists():
                 embed_shard(shard, encoder, prompts, config.dtype)
@@ -128,7 +130,7 @@ def embed(
     done = {"rows_per_second": round(processes.count * computed / seconds, 1) if computed else None}
     return processes.from_main(
         lambda: {
-            **_finish(out, teacher, model, prompts, hardware),
+            **_finish(files, teacher, model, prompts, hardware),
             **done,
             "teacher_bitext_accuracy": accuracy,
             "left_out": left_out,
@@ -186,8 +188,7 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
     partial = shard.file.with_name(shard.file.name + ".tmp")
     with partial.open("wb") as file:
         pq.write_table(table.append_column("embedding", vectors), file)
-        file.flush()
-        os.fsync(file.fileno())  # after a power cut the name must not be there without the content
+    keep(partial)
     partial.replace(shard.file)
 
 
@@ -239,25 +240,24 @@ def heldout_pairs(corpus: Corpus) -> dict[str, str]:
 
 def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:
     """Share of target sentences whose nearest source sentence is their own."""
-    sides = [encode(model, side, hardware) for side in (list(pairs), list(pairs.values()))]
-    source, target = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
+    source, target = (unit(encode(model, side, hardware)) for side in (list(pairs), list(pairs.values())))
     return float(np.mean((target @ source.T).argmax(axis=1) == np.arange(len(source))))
 
 
-def encode(model: SentenceTransformer, texts: list[str], hardware: Hardware) -> NDArray[np.float32]:
-    """Vectors of texts by the model's own `encode`, float32, shape (texts, dim)."""
-    with autocast(hardware):
-        tensors = model.encode(texts, batch_size=ENCODE_BATCH, convert_to_tensor=True, show_progress_bar=False)
-    return np.asarray(tensors.float().cpu().numpy(), dtype=np.float32)
-
-
 def _finish(
-    out: Path, teacher: Teacher, model: SentenceTransformer, prompts: Prompts, hardware: Hardware
+    files: list[Path], teacher: Teacher, model: SentenceTransformer, prompts: Prompts, hardware: Hardware
 ) -> dict[str, Any]:
     """Write the manifest of what the shards hold; returns the part of it that the report has."""
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(files)} shards were computed elsewhere and are not in {files[0].parent}, "
+            f"{missing[0]} among them. Several machines need a run folder that all of them see. Run the same command "
+            "again where the shards are: only what is missing is computed."
+        )
     tokenizer: Any = model.tokenizer
     return write_manifest(
-        out,
+        files[0].parent,
         {
             # A folder's place on this machine is nobody's business: the manifest is published.
             "teacher": teacher.name if teacher.revision else Path(teacher.name).name,
@@ -287,7 +287,7 @@ def write_manifest(out: Path, made: dict[str, Any]) -> dict[str, Any]:
         UserError: there is no shard of the train split.
     """
     if not shards(out, "train"):
-        raise UserError("There is nothing to embed: give --parallel text or a --distill-limit above 0.")
+        raise UserError("There is nothing to train on: give --parallel text or a --distill-limit above 0.")
     by_prompt: Counter[str | None] = Counter()
     tokens = 0
     for file in shards(out):
@@ -347,11 +347,6 @@ class Embeddings:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: dict[str, Any] = read_json(path / "manifest.json")
-
-    @property
-    def prompt(self) -> str:
-        """What the teacher puts before each text by default."""
-        return str(self.manifest["prompts"].get(self.manifest["default_prompt_name"]) or "")
 
     def rows(self, split: str) -> int:
         """Number of rows of a split: train or validation."""

@@ -8,7 +8,7 @@ each new one is compiled. Padding stands on the right whatever side the tokenize
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
-# Texts of `encode` in one batch, for models that these batches do not fit.
+# Texts of `encode` in one batch.
 _PLAIN_BATCH = 128
 # Least cosine to what `encode` gives, in fp32.
 _SAME = 0.9999
+Way = Literal["encode", "encode_query", "encode_document"]
 _PROBE = ("A", "Two words, or three.", "Işığı görünce 光 🙂", "word " * 40, "One sentence after the other. " * 400)
 
 
@@ -71,9 +72,10 @@ class Encoder:
         """
         ids = self._tokenize([prompt + text for text in texts])
         tokens = np.fromiter(map(len, ids), np.int32, len(ids))
-        if prompt not in self._fits:
-            self._fits[prompt] = self._fits_the_model(prompt)
-        vectors = self._in_batches(ids, self.hardware) if self._fits[prompt] else self._plainly(texts, prompt)
+        if self.fits(prompt):
+            vectors = self._in_batches(ids, self.hardware)
+        else:
+            vectors = encode(self.model, texts, self.hardware, prompt=prompt)
         return Encoded(vectors, tokens)
 
     def _tokenize(self, texts: list[str]) -> list[NDArray[np.int32]]:
@@ -134,12 +136,11 @@ class Encoder:
         padded, mask = pad(ids, self._pad_id)
         return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
-    def _plainly(self, texts: list[str], prompt: str, hardware: Hardware | None = None) -> NDArray[np.float32]:
-        with autocast(hardware or self.hardware):
-            found = self.model.encode(
-                texts, prompt=prompt, batch_size=_PLAIN_BATCH, convert_to_tensor=True, show_progress_bar=False
-            )
-        return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+    def fits(self, prompt: str) -> bool:
+        """Whether token ids alone, of the prompt and the text, give what the model's own `encode` gives."""
+        if prompt not in self._fits:
+            self._fits[prompt] = self._fits_the_model(prompt)
+        return self._fits[prompt]
 
     def _fits_the_model(self, prompt: str) -> bool:
         """Whether our batches give what `encode` gives; chat templates and pooling without the prompt, say, do not."""
@@ -149,7 +150,7 @@ class Encoder:
         except (KeyError, TypeError, ValueError) as error:
             log.info("  the model takes other inputs than token ids (%s): encoding as it does itself", error)
             return False
-        theirs = self._plainly(texts, prompt, exact)
+        theirs = encode(self.model, texts, exact, prompt=prompt)
         if ours.shape == theirs.shape and _least_cosine(ours, theirs) >= _SAME:
             return True
         log.info("  the model prepares its texts in a way of its own: encoding as it does itself")
@@ -173,6 +174,42 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
         rows = max(1, budget // int(padded[order[start]]))
         yield order[start : start + rows].tolist()
         start += rows
+
+
+def encode(
+    model: SentenceTransformer, texts: list[str], hardware: Hardware, way: Way = "encode", *, prompt: str | None = None
+) -> NDArray[np.float32]:
+    """Vectors of texts as the model itself makes them.
+
+    Args:
+        model: the model.
+        texts: any number.
+        hardware: where it is and in which arithmetic it computes.
+        way: which of the model's methods: the one for texts, for queries or for documents.
+        prompt: the text to put before each; None leaves the choice to the model.
+
+    Returns:
+        float32, shape (texts, dim).
+    """
+    rows = _PLAIN_BATCH
+    while True:
+        try:
+            with autocast(hardware):
+                found = getattr(model, way)(
+                    texts, prompt=prompt, batch_size=rows, convert_to_tensor=True, show_progress_bar=False
+                )
+            return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+        except (RuntimeError, MemoryError) as error:
+            if rows == 1 or not is_out_of_memory(error):
+                raise
+        rows //= 2
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length one, float32; null rows, of texts without a token that the model knows, stay null."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled
 
 
 def _least_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

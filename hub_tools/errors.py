@@ -40,8 +40,8 @@ def explain(error: BaseException) -> str | None:
         return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
     if is_out_of_memory(error):
         return (
-            "Out of memory. Lower --micro-tokens (what training computes at once) or --limit (texts per language), "
-            "then run the same command again: finished stages are kept."
+            "Out of memory. Close other programs, or go on where there is more of it: run the same command again, and "
+            "finished stages are kept. A smaller --limit (texts per language) needs less, and begins anew."
         )
     return None
 

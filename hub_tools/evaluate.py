@@ -6,9 +6,10 @@ training, whose figures are taken over, and the text to train on by the translat
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.corpus import Corpus
-from hub_tools.embed import bitext_accuracy, encode, heldout_pairs
+from hub_tools.embed import bitext_accuracy, heldout_pairs
+from hub_tools.encoder import encode, unit
 from hub_tools.errors import UserError
 from hub_tools.languages import LANGUAGES
 from hub_tools.models import NO_TRUST, Hardware, Trust, describe, load_model
@@ -33,6 +35,10 @@ Measure = Callable[["SentenceTransformer"], dict[str, float]]
 _SAMPLE_LANGUAGE = "tr"
 _SAMPLE_SEARCHES = ("q02", "q31", "q47")
 _SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
+# Long articles are cut: a batch of them at a teacher's full length would not fit into the memory of many machines.
+_SPEED_CHARACTERS = 1000
+_SPLITS = ("train", "dev", "validation", "test")
+_ENDINGS = re.compile(r"(\.(tsv|csv|jsonl|parquet|txt))?(\.gz)?$")
 
 
 def evaluate(
@@ -43,6 +49,7 @@ def evaluate(
     sts: list[Path],
     hardware: Hardware,
     training: dict[str, Any],
+    own_vectors: bool = True,
     trust: Trust = NO_TRUST,
 ) -> dict[str, Any]:
     """Measure the models.
@@ -53,7 +60,8 @@ def evaluate(
         target: the target language.
         sts: tables with columns sentence1, sentence2, score.
         hardware: where the models run; they are measured in fp32.
-        training: held-out cosines over the training, as student/training.json has them.
+        training: held-out cosines over the training and at its end, as student/training.json has them.
+        own_vectors: whether the vectors that the student learned are this teacher's.
         trust: what the teacher's files may do.
 
     Returns:
@@ -63,15 +71,20 @@ def evaluate(
         UserError: an STS table has no such columns or no numbers.
     """
     hardware = hardware.exact
-    tasks: list[tuple[dict[str, Any], Measure]] = [_sts_task(file, hardware) for file in sts]
+    names = _task_names(sts)
+    tasks = [_sts_task(file, f"STS {name}", split, hardware) for file, (name, split) in zip(sts, names, strict=True)]
     if target == _SAMPLE_LANGUAGE:
-        tasks += [_sts_task(sample_file("sts.tsv"), hardware), _retrieval_task(hardware)]
+        sample = _sts_task(sample_file("sts.tsv"), "STS sample (tr)", "test", hardware)
+        tasks += [sample, _retrieval_task(hardware)]
     if corpus.has_pairs and corpus.stats["parallel"].get("heldout"):
         tasks.append(_bitext_task(corpus, target, hardware))
     models = {name: load_model(path, device=hardware.device, trust=trust) for name, path in paths.items()}
-    cosines = [entry["cosine"] for entry in training["history"]]
-    heldout = {"teacher": 1.0, "clone": cosines[0], "student": max(cosines)}
-    rows = [_row("vector as the teacher's", "heldout", "cosine", training["heldout_texts"], heldout)]
+    # The student's are the teacher's, and those that the user gave.
+    models["teacher"].prompts = dict(models["student"].prompts)
+    before, after = training["history"][0]["cosine"], training["cosine_after"]
+    heldout = {"teacher": 1.0 if own_vectors else None, "clone": before, "student": after}
+    goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
+    rows = [_row(goal, "heldout", "cosine", training["heldout_texts"], heldout)]
     for task, measure in tasks:
         log.info("  %s, %s", task["task"], task["split"])
         values = {name: measure(model) for name, model in models.items()}
@@ -85,33 +98,32 @@ def evaluate(
     return {
         "evaluation": rows,
         "searches": _searches(models, target, hardware),
-        **_describe(models),
+        "models": {name: describe(model) for name, model in models.items()},
     }
 
 
-def _row(task: str, split: str, metric: str, n: int | None, values: dict[str, float]) -> dict[str, Any]:
+def _row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> dict[str, Any]:
     return {
         "task": task,
         "split": split,
         "metric": metric,
         "n": n,
-        **{k: round(v, 4) for k, v in values.items()},
+        **{name: None if value is None else round(value, 4) for name, value in values.items()},
         "supervised": False,
     }
 
 
-def _sts_task(file: Path, hardware: Hardware) -> tuple[dict[str, Any], Measure]:
+def _sts_task(file: Path, name: str, split: str, hardware: Hardware) -> tuple[dict[str, Any], Measure]:
     first, second, gold = read_sts(file)
-    name, split = _task_name(file)
 
     def measure(model: SentenceTransformer) -> dict[str, float]:
         from scipy.stats import pearsonr, spearmanr
 
-        a, b = (_unit(encode(model, side, hardware)) for side in (first, second))
+        a, b = (unit(encode(model, side, hardware)) for side in (first, second))
         found = (a * b).sum(axis=1)
         return {"spearman": float(spearmanr(found, gold).statistic), "pearson": float(pearsonr(found, gold).statistic)}
 
-    return {"task": f"STS {name}", "split": split, "n": len(gold)}, measure
+    return {"task": name, "split": split, "n": len(gold)}, measure
 
 
 def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
@@ -138,13 +150,22 @@ def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
     return first, second, gold
 
 
+def _task_names(files: list[Path]) -> list[tuple[str, str]]:
+    """Name and split of each file, from names such as stsb-tr-test.tsv.gz; no two are alike."""
+    found: list[tuple[str, str]] = []
+    for file in files:
+        name, split = _task_name(file)
+        number = sum(known == (name, split) for known in map(_task_name, files[: len(found)]))
+        found.append((f"{name} ({number + 1})" if number else name, split))
+    return found
+
+
 def _task_name(file: Path) -> tuple[str, str]:
-    """Name and split from a file name such as stsb-tr-test.tsv.gz."""
-    if file == sample_file("sts.tsv"):
-        return "sample (tr)", "test"
-    stem = file.name.split(".")[0]
-    split = next((s for s in ("train", "dev", "validation", "test") if stem.endswith(s)), "as given")
-    return stem.removesuffix(split).rstrip("-_") or stem, split
+    stem = _ENDINGS.sub("", file.name)
+    if stem in _SPLITS:  # stsb-tr/test.tsv
+        return file.absolute().parent.name, stem
+    parts = re.fullmatch(rf"(.+)[-_.]({'|'.join(_SPLITS)})", stem)
+    return (parts[1], parts[2]) if parts else (stem, "as given")
 
 
 def _retrieval_task(hardware: Hardware) -> tuple[dict[str, Any], Measure]:
@@ -171,18 +192,15 @@ def _bitext_task(corpus: Corpus, target: str, hardware: Hardware) -> tuple[dict[
 
 
 def _search(model: SentenceTransformer, queries: list[str], documents: list[str], hardware: Hardware) -> Vectors:
-    """Cosines, shape (queries, documents)."""
-    return _unit(encode(model, queries, hardware)) @ _unit(encode(model, documents, hardware)).T
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
+    """Cosines, shape (queries, documents); each side behind the prompt that the model has for it."""
+    asked = unit(encode(model, queries, hardware, "encode_query"))
+    cosines: Vectors = asked @ unit(encode(model, documents, hardware, "encode_document")).T
+    return cosines
 
 
 def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> dict[str, Any]:
     """Sentences per second of each model, taken in turns so that a slow moment hits all; medians."""
-    texts = texts[:_SPEED_TEXTS]
+    texts = [text[:_SPEED_CHARACTERS] for text in texts[:_SPEED_TEXTS]]
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(_SPEED_ROUNDS):
         for name, model in models.items():
@@ -191,10 +209,6 @@ def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> dict
             seconds[name].append(time.perf_counter() - start)
     values = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
     return _row("speed on target text", "as given", "sentences/s", len(texts), values)
-
-
-def _describe(models: dict[str, SentenceTransformer]) -> dict[str, Any]:
-    return {"models": {name: describe(model) for name, model in models.items()}}
 
 
 def _searches(models: dict[str, SentenceTransformer], target: str, hardware: Hardware) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.embed import encode
+from hub_tools.encoder import encode
 from hub_tools.errors import UserError
 from hub_tools.models import NO_TRUST, Hardware, Trust, backbone, load_model
 from hub_tools.progress import log
@@ -44,6 +44,11 @@ _NEEDS: dict[Format, tuple[str, ...]] = {
     "onnx-int8": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
 }
+# Of what lies beside a model's modules.json.
+_LEFT_OUT = (
+    ".*", "README.md", "*.safetensors", "*.index.json", "*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx",
+    *{Path(file).parts[0] for file in FILES.values()}, "tensorboard",
+)  # fmt: skip
 _INPUTS = ("input_ids", "attention_mask")
 _OUTPUTS = ("last_hidden_state", "sentence_embedding")
 _GATE_TEXTS, _GATE_BATCH = 30, 7
@@ -82,7 +87,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust 
         _copy_settings(folder, made)
         log.info("exporting %s as %s", folder, kind)
         file = made / FILES[kind]
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         texts = gate_texts()
         with _refusing(model, kind):
             write(model, kind, file)
@@ -134,11 +139,10 @@ def _check_libraries(kind: Format) -> None:
 
 
 def _copy_settings(folder: Path, out: Path) -> None:
-    """Everything but the first module's weights: tokenizer, configurations, the other modules."""
-    weights = ("model*.safetensors", "*.safetensors.index.json", ".*", "README.md")
+    """Tokenizer, configurations and the other modules; nothing that holds the first module's weights, in any form."""
 
     def leave_out(where: str, names: list[str]) -> set[str]:
-        patterns = weights if Path(where) == folder else (".*",)
+        patterns = _LEFT_OUT if Path(where) == folder else (".*",)
         return set(shutil.ignore_patterns(*patterns)(where, names))
 
     shutil.copytree(folder, out, ignore=leave_out)

@@ -74,13 +74,11 @@ def _parity(tokenizers: dict[str, TokenizerFiles], file: Path) -> dict[str, dict
             f"--parallel {file} has no column en with rows; expected one column a language, English among them."
         )
     languages = [c for c in rows[0] if c in {**LANGUAGES, **MORE_LANGUAGES} and c != "en"]
-    return {
-        lang: {
-            name: round(parity(files.load(), [(row["en"], row[lang]) for row in rows]), 4)
-            for name, files in tokenizers.items()
-        }
-        for lang in languages
-    }
+    found = {}
+    for lang in languages:
+        both = [(row["en"], row[lang]) for row in rows if row.get("en") and row.get(lang)]
+        found[lang] = {name: round(parity(files.load(), both), 4) for name, files in tokenizers.items()}
+    return found
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

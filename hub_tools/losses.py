@@ -58,7 +58,7 @@ def relational_loss(found: Tensor, wanted: Tensor) -> Tensor:
 def _over_parts(
     distance: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor, dims: tuple[int, ...]
 ) -> Tensor:
-    """Mean of a loss over leading parts of the vectors; a part is brought back to length 1, the whole stays."""
+    """Mean of a loss over the whole and leading parts of the vectors; parts are brought back to length 1."""
     from torch.nn.functional import normalize
 
     if not dims:
@@ -68,7 +68,7 @@ def _over_parts(
     def part(vectors: Tensor, dim: int) -> Tensor:
         return vectors if dim == whole else normalize(vectors[..., :dim], dim=-1)
 
-    losses = [distance(part(found, dim), part(wanted, dim)) for dim in dims]
+    losses = [distance(part(found, dim), part(wanted, dim)) for dim in dict.fromkeys((whole, *dims))]
     return sum(losses[1:], losses[0]) / len(losses)
 
 

@@ -64,7 +64,7 @@ def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceT
     """Load a sentence-transformers model from a folder; it runs no code from there unless it is trusted.
 
     Raises:
-        UserError: the folder holds no model that sentence-transformers can load.
+        UserError: the folder holds no model that sentence-transformers can load, or the device is not there.
     """
     # Warnings about the fast tokenizer and forks would stand in every progress bar.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -73,6 +73,11 @@ def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceT
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
+    if not _devices()[device.partition(":")[0]]:
+        raise UserError(
+            f"This run was begun on {device}, and torch finds no such device here. Go on where there is one, or give "
+            "--device cpu, which computes vectors and training anew."
+        )
     quiet: Any = transformers_logging  # has no annotations
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
@@ -166,9 +171,7 @@ def choose_hardware(device: str, precision: str) -> Hardware:
     Raises:
         UserError: a device was asked for that is not there.
     """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = _devices()
     if device == "auto":
         device = next(name for name, available in there.items() if available)
     if not there[device]:
@@ -176,6 +179,13 @@ def choose_hardware(device: str, precision: str) -> Hardware:
     if precision == "auto":
         precision = "bf16" if _gains_from_bf16(device) else "fp32"
     return Hardware(device=device, precision=precision)
+
+
+def _devices() -> dict[str, bool]:
+    """Kind of device -> whether there is one, the fastest first."""
+    import torch
+
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 def _gains_from_bf16(device: str) -> bool:

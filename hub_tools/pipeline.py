@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hub_tools.publish import check_access, chosen_ids, publish
 from hub_tools.ready_vectors import find_vectors
 from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
 from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.teacher import Teacher, fetch, find_teacher
+from hub_tools.teacher import STATIC, Teacher, fetch, find_teacher
 from hub_tools.versions import versions
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _NEEDS = {
     "publish": STAGES,
 }
 # Raise when a stage would make other files of the same inputs.
-_VERSION = 3
+_VERSION = 4
 _HARDWARE = ".hardware.json"
 
 
@@ -56,13 +57,14 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
         check_access(config.publish, chosen_ids(config))
-    job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), processes=processes)
+    wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
+    job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), fresh=fresh, processes=processes)
     with RunFolder(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
         if processes.is_main:
             start_logging(folder.root / "log.txt")
-            _remember_hardware(config, job.hardware)
+            if {"embed", "distill"} & set(wanted):
+                _remember_hardware(config, job.hardware)
         try:
-            wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
             results = {stage: getattr(job, stage)(folder) for stage in wanted}
             report = processes.from_main(lambda: job.report(folder, results))
         finally:
@@ -77,7 +79,9 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
 class Job:
     """A configuration with everything that is found out before work begins. One method a stage."""
 
-    def __init__(self, config: RunConfig, *, tokenizer_only: bool = False, processes: Processes = ALONE) -> None:
+    def __init__(
+        self, config: RunConfig, *, tokenizer_only: bool = False, fresh: bool = False, processes: Processes = ALONE
+    ) -> None:
         from hub_tools.evaluate import read_sts
         from hub_tools.models import Trust, choose_hardware
 
@@ -93,9 +97,12 @@ class Job:
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
         self.ready = find_vectors(config.embed) if config.embed.use else None
+        _check_training(config, self.teacher)
         # What `auto` chooses is timed, and all processes must choose alike.
         self.hardware = processes.from_main(
-            lambda: _remembered_hardware(config) or choose_hardware(config.device, config.precision)
+            lambda: (
+                (None if fresh else _remembered_hardware(config)) or choose_hardware(config.device, config.precision)
+            )
         )
         self.digests: dict[str, str] = {}
 
@@ -182,6 +189,7 @@ class Job:
             "tokenizer": self.digests["tokenizer"],
             "corpus": self.digests["corpus"],
             "init": self.config.clone.init,
+            "prompts": self.config.embed.prompts,
             "target": self.config.target,
         }
         return self._stage(
@@ -195,6 +203,7 @@ class Job:
                 out,
                 init=self.config.clone.init,
                 target=self.config.target,
+                prompts=self.config.embed.prompts,
             ),
         )
 
@@ -226,6 +235,7 @@ class Job:
             "teacher": self.teacher.fingerprint,
             "corpus": self.digests["corpus"],
             "distill_limit": config.distill_limit,
+            "prompts": config.prompts,
             "prompt shares": [config.query_share, config.document_share],
             "dtype": config.dtype,
             "precision": self.hardware.precision,
@@ -306,6 +316,7 @@ class Job:
                 sts=self.sts,
                 hardware=self.hardware,
                 training=training,
+                own_vectors=self.ready is None,
                 trust=self.teacher.trust,
             ),
         )
@@ -329,13 +340,21 @@ class Job:
         return folder.run(name, key, work, together=together)
 
 
+def _check_training(config: RunConfig, teacher: Teacher) -> None:
+    """Refuse what the training cannot do before anything is computed for it."""
+    if config.distill.tensorboard and find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
+    if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
+        raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
+
+
 def _needs(config: RunConfig, stage: str) -> tuple[str, ...]:
     """The stages before a stage. Ready vectors are compared with those of the clone."""
     return _NEEDS["distill"][:3] if stage == "embed" and config.embed.use else _NEEDS[stage]
 
 
 def _remembered_hardware(config: RunConfig) -> Hardware | None:
-    """What `auto` chose when this run began: a timing that comes out otherwise must not throw work away."""
+    """What `auto` chose when vectors were first computed: another timing or machine must not throw work away."""
     from hub_tools.models import Hardware
 
     file = config.output / _HARDWARE
@@ -365,6 +384,7 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
 
 def _copy_legal_files(teacher: Teacher, out: Path) -> None:
     """Keep the teacher's licence and notices with the run: they have to go with the student."""
+    shutil.rmtree(out, ignore_errors=True)  # those of another teacher
     for file in teacher.legal_files:
         out.mkdir(exist_ok=True)
         shutil.copyfile(file, out / file.name)

@@ -64,6 +64,11 @@ class Processes:
 ALONE = Processes()
 
 
+def is_main_process() -> bool:
+    """Whether this is the process that speaks to the user, as the launcher's environment says."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def join_processes(device: str) -> Processes:
     """Meet the other processes, if a launcher started several.
 

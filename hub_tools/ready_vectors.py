@@ -67,7 +67,7 @@ def find_vectors(config: EmbedConfig) -> ReadyVectors:
     path = Path(name).expanduser()
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(path))]
         found = [[str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         identity = [found, *columns.values()]
         return ReadyVectors(name=name, path=path, revision=None, **columns, identity=identity)
@@ -77,6 +77,10 @@ def find_vectors(config: EmbedConfig) -> ReadyVectors:
     revision = dataset_revision(repo, asked)
     identity = [repo, revision or asked, *columns.values()]
     return ReadyVectors(name=name, path=None, revision=revision or asked or None, **columns, identity=identity)
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
 
 
 class _Student(NamedTuple):
@@ -113,9 +117,8 @@ def take_vectors(
     theirs = _manifest(ready)
     if ready.path is not None:
         _check_sums(ready.path, theirs)
-    default = (theirs or student.made)["default_prompt_name"]
     with bar("vectors", None, " texts") as progress:
-        for shard, encoded in _shards(ready, out, student, lang, default):
+        for shard, encoded in _shards(ready, out, student, lang, theirs):
             if not shard.file.exists():
                 write_shard(shard, encoded, dtype)
             progress.update(len(shard.rows))
@@ -146,10 +149,12 @@ def _manifest(ready: ReadyVectors) -> dict[str, Any] | None:
     if ready.path is not None:
         return _ours(ready.path / _MANIFEST)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
         return _ours(Path(hf_hub_download(ready.repo, _MANIFEST, repo_type="dataset", revision=ready.revision)))
+    except LocalEntryNotFoundError as error:  # nobody could be asked; also a kind of the next
+        raise _unreadable(ready, error) from error
     except EntryNotFoundError:
         return None
     except Exception as error:
@@ -158,7 +163,10 @@ def _manifest(ready: ReadyVectors) -> dict[str, Any] | None:
 
 def _ours(file: Path) -> dict[str, Any] | None:
     """A manifest that this tool wrote; others may call a file so too."""
-    manifest = read_json(file) if file.exists() else None
+    try:
+        manifest = read_json(file) if file.exists() else None
+    except ValueError:
+        return None
     known = {"prompts", "default_prompt_name", "sha256"}
     return manifest if isinstance(manifest, dict) and known <= manifest.keys() else None
 
@@ -172,16 +180,16 @@ def _check_sums(folder: Path, manifest: dict[str, Any] | None) -> None:
 
 
 def _shards(
-    ready: ReadyVectors, out: Path, student: _Student, lang: str, default: str | None
+    ready: ReadyVectors, out: Path, student: _Student, lang: str, theirs: dict[str, Any] | None
 ) -> Iterator[tuple[Shard, Encoded]]:
-    """Pieces of the dataset of one split each, not larger than a shard of ours."""
+    """Pieces of the dataset of one split each, not larger than a shard of ours; `theirs` is its manifest, if ours."""
     splits = _open(ready)
     if _TRAIN not in splits:
         raise UserError(f"--embeddings {ready.name} has no split {_TRAIN}; it has: {', '.join(splits)}.")
     numbers = {_TRAIN: 0, _HELDOUT: 0}
     for split in (s for s in (_HELDOUT, _TRAIN) if s in splits):
         for table in splits[split]():
-            rows, encoded = _read(ready, table, student, lang, default)
+            rows, encoded = _read(ready, table, student, lang, theirs)
             parts = _parts(rows, split) if _HELDOUT not in splits else {split: np.arange(len(rows))}
             for name, chosen in parts.items():
                 if len(chosen):
@@ -231,24 +239,39 @@ def _unreadable(ready: ReadyVectors, error: Exception) -> UserError:
 
 
 def _read(
-    ready: ReadyVectors, table: pa.Table, student: _Student, lang: str, default: str | None
+    ready: ReadyVectors, table: pa.Table, student: _Student, lang: str, theirs: dict[str, Any] | None
 ) -> tuple[list[Row], Encoded]:
-    """Rows and vectors of a piece of the dataset; rows without a text are left out."""
+    """Rows and vectors of a piece of the dataset; rows without a text are left out.
+
+    Other columns count where they hold what ours of that name do. The prompts that a name means are known of our
+    own datasets alone.
+    """
     for option, column in (("--text-column", ready.text_column), ("--embedding-column", ready.embedding_column)):
         if column not in table.column_names:
             there = ", ".join(table.column_names)
             raise UserError(f"--embeddings {ready.name} has no column {column!r}; give {option}. It has: {there}.")
+    if not _is_text(table[ready.text_column].type):
+        raise UserError(
+            f"--embeddings {ready.name}: {ready.text_column!r} holds {table[ready.text_column].type}; expected texts."
+        )
     table = table.filter(pc.greater(pc.utf8_length(table[ready.text_column].cast(pa.string())), 0))
     texts = table[ready.text_column].cast(pa.string()).to_pylist()
     vectors = _fitting(ready, table, texts, student)
 
-    def own(column: str, otherwise: Any) -> list[Any]:
-        values = table[column].to_pylist() if column in table.column_names else [None] * len(table)
+    def own(column: str, otherwise: Any, is_ours: Callable[[pa.DataType], bool] = _is_text) -> list[Any]:
+        there = column in table.column_names and is_ours(table[column].type)
+        values = table[column].to_pylist() if there else [None] * len(table)
         return [otherwise if value is None else value for value in values]
 
-    columns = (own("lang", lang), own("translation", None), own("source", lang), own("prompt_name", default))
+    default = (theirs or student.made)["default_prompt_name"]
+    prompts = own("prompt_name", default) if theirs else [default] * len(table)
+    columns = (own("lang", lang), own("translation", None), own("source", lang), prompts)
     rows = [Row(*row) for row in zip(texts, *columns, strict=True)]
-    return rows, Encoded(vectors, np.array(own("tokens", -1), dtype=np.int32))
+    return rows, Encoded(vectors, np.array(own("tokens", -1, pa.types.is_integer), dtype=np.int32))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _fitting(ready: ReadyVectors, table: pa.Table, texts: list[str], student: _Student) -> NDArray[np.float32]:
@@ -259,7 +282,8 @@ def _fitting(ready: ReadyVectors, table: pa.Table, texts: list[str], student: _S
     """
     column = table[ready.embedding_column]
     kind = column.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
         raise UserError(
             f"--embeddings {ready.name}: {ready.embedding_column!r} holds {kind}; expected lists of numbers."
         )
@@ -272,6 +296,8 @@ def _fitting(ready: ReadyVectors, table: pa.Table, texts: list[str], student: _S
         )
     if not len(table):
         return np.empty((0, student.dim), np.float32)
+    if pc.list_flatten(column).null_count:
+        raise UserError(f"--embeddings {ready.name}: {ready.embedding_column!r} has vectors with numbers missing.")
     vectors = vectors_of(table, ready.embedding_column).astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):

@@ -102,8 +102,10 @@ def _table(report: Report, target: str) -> list[list[str]]:
     return rows
 
 
-def figure_text(metric: str, value: float) -> str:
-    """A measured value as tables show it: scores x100, cosines and speeds as they are."""
+def figure_text(metric: str, value: float | None) -> str:
+    """A measured value as tables show it: scores x100, cosines and speeds as they are; nothing for None."""
+    if value is None:
+        return ""
     if metric == "sentences/s":
         return f"{value:.0f}"
     return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,14 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     partial.write_text(text, encoding="utf-8")
+    keep(partial)
     partial.replace(path)
+
+
+def keep(file: Path) -> None:
+    """Bring a file to the disk: after a power cut, a name must not be there without its content."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -82,6 +90,10 @@ class RunFolder:
         self.root, self._processes = root, processes
         self._lock: FileLock | None = None
         processes.from_main(lambda: self._open(config, fresh=fresh))
+        if not (root / _CONFIG).exists():
+            raise UserError(
+                f"--output {root} is not the folder of the main process. Expected one that all machines see."
+            )
 
     def _open(self, config: str, *, fresh: bool) -> None:
         root = self.root

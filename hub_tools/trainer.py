@@ -216,7 +216,7 @@ class Trainer:
         """
         import torch
 
-        # Dropout is the same when a step is done again, after a crash or in more parts.
+        # Dropout is the same when a step is done again.
         torch.manual_seed(int(np.random.default_rng([self.seed, self.step, self.team.rank]).integers(2**62)))
         parts = self._parts(batch)
         alone = self.team.size == len(parts) == 1
@@ -379,9 +379,22 @@ class Trainer:
         total = 0.0
         for batch in epoch_batches(self.heldout.texts.lengths, most, self.seed, 0)[self.team.rank :: self.team.size]:
             with torch.inference_mode():
-                found = self._forward(self.heldout, batch, training=False)
+                found = self._heldout_vectors(batch)
             total += float(torch.nn.functional.cosine_similarity(found, self._wanted(self.heldout, batch)).sum())
         return self.team.total(total) / max(len(self.heldout.label), 1)
+
+    def _heldout_vectors(self, rows: _Rows) -> Tensor:
+        """Vectors of held-out texts, in halves where memory does not suffice."""
+        import torch
+
+        try:
+            return self._forward(self.heldout, rows, training=False)
+        except (RuntimeError, MemoryError) as error:
+            if len(rows) == 1 or not is_out_of_memory(error):
+                raise
+        # Out of the handler, which holds what the failed call had in memory.
+        middle = len(rows) // 2
+        return torch.cat([self._heldout_vectors(rows[:middle]), self._heldout_vectors(rows[middle:])])
 
     def _resume(self) -> None:
         if self.team.leads:
@@ -421,7 +434,8 @@ class Trainer:
         cosine = self._heldout_cosine()
         if self.team.leads:
             save_model(self.model, self.out, tokenizer=clone, max_seq_length=max_seq_length)
-            write_json(self.out / "training.json", {"heldout_texts": len(self.heldout.label), "history": self.history})
+            told = {"heldout_texts": len(self.heldout.label), "cosine_after": cosine, "history": self.history}
+            write_json(self.out / "training.json", told)
         self.team.wait()
         best = max(self.history, key=lambda entry: entry["cosine"]) if len(self.heldout.label) else self.history[-1]
         return {

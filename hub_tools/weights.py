@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,11 +200,17 @@ def unpickle(folder: Path, out: Path) -> None:
     """Write pickled weights as safetensors; the pickle is read without running code.
 
     Args:
-        folder: with pytorch_model.bin.
+        folder: with pytorch_model.bin, or its parts and their index.
         out: gets model.safetensors.
     """
     import torch
     from safetensors.torch import save_file
 
-    weights = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True, mmap=True)
+    index = folder / "pytorch_model.bin.index.json"
+    names = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["pytorch_model.bin"]
+    weights: dict[str, torch.Tensor] = {}
+    for name in names:
+        # Files from before torch 1.6 are no archives, which alone can be mapped.
+        mapped = zipfile.is_zipfile(folder / name)
+        weights |= torch.load(folder / name, map_location="cpu", weights_only=True, mmap=mapped)
     save_file({name: tensor.clone() for name, tensor in weights.items()}, out / WEIGHTS, metadata={"format": "pt"})

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path.cwd()
 
 
 def release_notes(tag: str) -> str:
@@ -20,7 +20,8 @@ def release_notes(tag: str) -> str:
         tag: v and the version.
 
     Raises:
-        SystemExit: the tag is not the version of pyproject.toml, or another file names another version.
+        SystemExit: the tag is not the version of pyproject.toml, another file names another version, or the changelog
+            calls it unreleased.
     """
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     if tag != f"v{version}":
@@ -28,10 +29,12 @@ def release_notes(tag: str) -> str:
     if f'"hub-tools=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
         sys.exit(f"hub_tools/job_script.py does not ask for hub-tools=={version}.")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(version)}\b.*?\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
-    if section is None or not section[1].strip():
+    section = re.search(rf"^## {re.escape(version)}\b(.*?)\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
+    if section is None or not section[2].strip():
         sys.exit(f"CHANGELOG.md says nothing of {version}.")
-    return section[1].strip() + "\n"
+    if "unreleased" in section[1]:
+        sys.exit(f"CHANGELOG.md calls {version} unreleased. Write the date there, commit, and tag that commit.")
+    return section[2].strip() + "\n"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from hub_tools.batches import epoch_batches, join, pad, padded_lengths, padded_tokens, split_rows
+from hub_tools.batches import TokenizedTexts, epoch_batches, join, pad, padded_lengths, padded_tokens, split_rows
+from hub_tools.surgery import TokenizerFiles
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
+
+
+def test_long_texts_are_cut_on_the_side_that_the_tokenizer_says(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+    cut = {}
+    for side in ("left", "right"):
+        replace(minilm_files, settings={**minilm_files.settings, "truncation_side": side}).write(tmp_path / side)
+        builder = TokenizedTexts.Builder(tmp_path / side / "tokenizer.json", 4)
+        builder.add(["one two three four five"])
+        cut[side] = minilm_files.load().decode(builder.build()[0].tolist())
+    assert cut == {"left": "four five", "right": "one two"}
 
 
 def test_each_text_is_in_exactly_one_batch() -> None:

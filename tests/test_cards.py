@@ -117,6 +117,20 @@ def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
     assert "It runs Python code that came with the teacher: `own.py`." in card
 
 
+def test_a_student_without_a_longest_input_has_a_card(report: dict[str, Any]) -> None:
+    report["student"]["max_seq_length"] = None
+    assert "it reads texts of any length." in cards.model_card(report, NAMES)
+
+
+def test_vectors_of_others_are_not_called_the_teachers(report: dict[str, Any]) -> None:
+    report["embeddings"]["taken_from"] = {"name": "ada/vectors", "revision": "abc"}
+    row = next(row for row in report["evaluation"] if row["metric"] == "cosine")
+    row["teacher"] = None
+    card = cards.model_card(report, NAMES)
+    assert "Then the student learned the vectors of `ada/vectors` at `abc` in" in card
+    assert f"|  | {row['clone']:.3f} |" in card
+
+
 def test_what_decided_is_said(report: dict[str, Any]) -> None:
     chose = "and the teacher's share of translations found, which chose the text to train on"
     assert chose in cards.model_card(report, NAMES)

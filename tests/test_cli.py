@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub_tools.errors import explain
+from hub_tools.surgery import TokenizerFiles
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub
 
@@ -127,16 +128,23 @@ def test_fertility_prints_a_table(minilm: Path, tmp_path: Path) -> None:
     assert "30,522" in done.stdout
 
 
-def test_fertility_of_many_languages_with_parity_and_a_figure(minilm: Path, tmp_path: Path) -> None:
+def test_fertility_of_many_languages_with_parity_and_a_figure(
+    minilm: Path, minilm_files: TokenizerFiles, tmp_path: Path
+) -> None:
     for lang, text in (("tr", "Kedi uyuyor.\nHava güzel.\n"), ("en", "The cat sleeps.\nFine weather.\n")):
         (tmp_path / f"{lang}.txt").write_text(text, encoding="utf-8")
-    (tmp_path / "pairs.tsv").write_text("en\ttr\nThe cat sleeps.\tKedi uyuyor.\n", encoding="utf-8")
+    # A row that nobody translated has no part in parity.
+    pairs = "en\ttr\nThe cat sleeps.\tKedi uyuyor.\nNobody translated this sentence.\t\n"
+    (tmp_path / "pairs.tsv").write_text(pairs, encoding="utf-8")
     args = ["--text", "{lang}.txt", "--lang", "tr", "--parallel", "pairs.tsv", "--output", "out"]
     done = hub_distill("fertility", "--tokenizer", str(minilm), *args, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("Turkish") < done.stdout.index("English") < done.stdout.index("Parity")
     found = json.loads((tmp_path / "out/fertility.json").read_text(encoding="utf-8"))
     assert found["text"]["en"][str(minilm)]["tokens_per_word"] == pytest.approx(7 / 5)
+    tokenizer = minilm_files.load()
+    tr, en = (len(tokenizer.encode(t, add_special_tokens=False).ids) for t in ("Kedi uyuyor.", "The cat sleeps."))
+    assert found["parity"]["tr"][str(minilm)] == pytest.approx(tr / en, abs=1e-4)
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"fertility.json", "fertility.md", "tokens_per_word.png"}
 
 
@@ -165,13 +173,20 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tiny_teacher: Path, tmp_path: P
     assert again.returncode == 0, again.stderr
 
 
-def test_out_of_memory_names_the_options_to_lower() -> None:
+def test_only_the_main_process_of_a_launcher_prints(tiny_teacher: Path, tmp_path: Path) -> None:
+    args = ["--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--dry-run"]
+    plans = [hub_distill(*args, cwd=tmp_path, RANK=rank) for rank in ("0", "1")]
+    assert [bool(done.stdout) for done in plans] == [True, False]
+    assert [done.returncode for done in plans] == [0, 0]
+
+
+def test_what_the_machine_lacks_is_said() -> None:
     for error in (
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUDA out of memory."),
     ):
-        assert "--micro-tokens" in (explain(error) or "")
+        assert "finished stages are kept" in (explain(error) or "")
     assert "disk is full" in (explain(OSError(errno.ENOSPC, "No space left on device", "x")) or "")
     assert explain(RuntimeError("a defect of ours")) is None
 

@@ -10,7 +10,7 @@ import torch
 from hub_tools.clone import clone, mean_rows
 from hub_tools.config import build
 from hub_tools.corpus import Corpus
-from hub_tools.embed import encode
+from hub_tools.encoder import encode
 from hub_tools.models import Hardware, load_model
 from hub_tools.pipeline import run
 from hub_tools.run_folder import write_json

@@ -40,6 +40,8 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ({**LEAST, "distill": {"loss": "l1"}}, "expected one of cosine, relational, mse"),
         ({**LEAST, "distill": {"matryoshka": [128, "64"]}}, "distill.matryoshka = [128, '64'] has the wrong type"),
         ({**LEAST, "distill": {"matryoshka": [128, 0]}}, "--matryoshka = 0 is too small"),
+        ({**LEAST, "distill": {"epochs": float("nan")}}, "--epochs = nan is too small or not finite"),
+        ({**LEAST, "distill": {"learning_rate": float("inf")}}, "--learning-rate = inf is too small or not finite"),
         ({**LEAST, "distill": {"rows_steps": -1}}, "--rows-steps = -1; expected 0 or more"),
         ({**LEAST, "distill": {"language_balance": 2}}, "distill.language_balance = 2.0; expected a number"),
         ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentence_transformers.sentence_transformer import modules
 
 from hub_tools.batches import TokenizedTexts, epoch_batches
 from hub_tools.config import RunConfig
-from hub_tools.distill import Examples, distill
+from hub_tools.distill import Examples, _check_inputs, distill
 from hub_tools.embed import Embeddings
-from hub_tools.models import Hardware
+from hub_tools.errors import UserError
+from hub_tools.models import Hardware, load_model
 
 
 def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:
@@ -72,3 +74,19 @@ def test_all_weights_but_the_rows_go_back_as_far_as_asked(
             assert torch.equal(back[name], start[name])
             assert torch.allclose(some[name], weights.lerp(start[name], 0.25))
     assert any(not torch.equal(own[name], start[name]) for name in own if "word_embeddings" not in name)
+
+
+def test_a_student_that_reads_its_prompts_otherwise_is_not_trained_on_plain_ids(
+    finished: tuple[RunConfig, dict[str, Any]],
+) -> None:
+    model = load_model(finished[0].output / "clone", device="cpu")
+    embeddings = Embeddings(finished[0].output / "embeddings")
+    prompts = {"prompts": {"query": "a long prompt: "}, "rows_by_prompt": {"query": 5, "none": 5}}
+    embeddings.manifest |= prompts
+    cpu = Hardware(device="cpu", precision="fp32")
+    _check_inputs(model, embeddings, cpu)
+    model[1] = modules.Pooling(32, "mean", include_prompt=False)
+    with pytest.raises(UserError, match=r"behind the prompt 'query' in a way of its own.*--query-share 0"):
+        _check_inputs(model, embeddings, cpu)
+    embeddings.manifest |= {"rows_by_prompt": {"none": 10}}
+    _check_inputs(model, embeddings, cpu)

@@ -25,10 +25,11 @@ from hub_tools.batches import padded_lengths
 from hub_tools.config import EmbedConfig, RunConfig, to_toml
 from hub_tools.corpus import Corpus
 from hub_tools.distill import load_examples
-from hub_tools.embed import Embeddings, Row, Shard, embed, embed_shard, encode, shards
-from hub_tools.encoder import Encoder, length_batches
+from hub_tools.embed import Embeddings, Row, Shard, embed, embed_shard, shards
+from hub_tools.encoder import Encoder, encode, length_batches, unit
 from hub_tools.errors import UserError
 from hub_tools.models import Hardware, load_model
+from hub_tools.processes import Processes
 from hub_tools.prompts import Prompts, choose_prompts
 from hub_tools.run_folder import hash_file
 from hub_tools.teacher import Teacher, find_teacher
@@ -101,6 +102,44 @@ def test_out_of_memory_means_smaller_batches(
     room = 10
     with pytest.raises(UserError, match=r"a single text of 64 tokens\. Free memory, or use --device cpu"):
         encoder(texts)
+
+
+def test_encode_takes_fewer_texts_at_a_time_where_memory_does_not_suffice(
+    tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_teacher, device="cpu")
+    wanted, forward = encode(model, TEXTS * 20, CPU), model.forward
+
+    def small(features: dict[str, Any], **more: Any) -> Any:
+        if len(features["input_ids"]) > 10:
+            raise MemoryError
+        return forward(features, **more)
+
+    monkeypatch.setattr(model, "forward", small)
+    assert least_cosine(encode(model, TEXTS * 20, CPU), wanted) > 0.9999
+
+
+def test_one_null_vector_spoils_no_others() -> None:
+    vectors = unit(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32))
+    assert np.allclose(vectors, [[0.6, 0.8], [0, 0]])
+
+
+def test_shards_that_lie_elsewhere_are_missed(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two machines that do not share the run folder, as one of them sees it.
+    monkeypatch.setattr(Processes, "from_main", lambda _, work: work())
+    monkeypatch.setattr("hub_tools.embed.SHARD_ROWS", 64)
+    with pytest.raises(UserError, match=r"of \d+ shards were computed elsewhere and are not in .*train-00000"):
+        embed(
+            find_teacher(finished[0].teacher),
+            Corpus(finished[0].output / "corpus"),
+            tmp_path / "out",
+            target="tr",
+            config=EmbedConfig(distill_limit=5),
+            hardware=CPU,
+            processes=Processes(index=0, count=2),
+        )
 
 
 def test_batches_of_lengths() -> None:

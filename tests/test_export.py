@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -112,6 +113,18 @@ def test_a_full_folder_and_a_missing_library_are_refused(
     monkeypatch.setattr(exports, "import_module", missing)
     with pytest.raises(UserError, match=r"pip install 'hub-tools\[export\]'"):
         exports.export(tiny_teacher, "openvino", tmp_path / "out")
+
+
+def test_weights_in_other_forms_beside_the_model_are_not_taken_along(tiny_teacher: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_teacher, tmp_path / "model"))
+    for name in ("onnx/model.onnx", "openvino/openvino_model.xml", "pytorch_model.bin", "tf_model.h5"):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text("old")
+    exports.export(model, "openvino", tmp_path / "out")
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not {"onnx/model.onnx", "pytorch_model.bin", "tf_model.h5"} & set(files)
+    assert (tmp_path / "out" / exports.FILES["openvino"]).read_text() != "old"
+    assert "1_Pooling/config.json" in files
 
 
 def test_static_embeddings_need_no_export(small_clones: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_under_matryoshka_the_loss_is_the_mean_over_leading_parts() -> None:
     # The first two numbers alone: cosines 0.6 and 1; the first alone: 1 and, of nothing, 0.
     assert losses(matryoshka=(4, 2)) == pytest.approx([0.4, (1 - 0.5**0.5) / 2], abs=1e-6)
     assert losses(matryoshka=(4, 1)) == pytest.approx([0.2, (2 - 0.5**0.5) / 2])
+    assert losses(matryoshka=(1,)) == losses(matryoshka=(4, 1))  # the whole is always one of them
 
 
 def test_a_part_is_brought_back_to_length_one_and_the_whole_is_not() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hub_tools.embed import encode
+from hub_tools.encoder import encode
 from hub_tools.models import Hardware, load_model, longest_input, save_model
 from hub_tools.run_folder import read_json, write_json
 from tests.architectures import ARCHITECTURES

@@ -69,6 +69,27 @@ def test_a_foreign_dataset_is_taken_with_its_own_columns(
     assert (first.translations[0], first.sources[0], first.prompts[0]) == (None, "tr", "")
 
 
+def test_columns_of_others_that_only_have_the_names_of_ours_are_not_taken(
+    vectors: np.ndarray, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    more = {
+        "tokens": [["a", "b"]] * 400,
+        "translation": [{"en": "x", "tr": "y"}] * 400,
+        "lang": [7] * 400,
+        "prompt_name": ["theirs"] * 400,
+    }
+    theirs = write(tmp_path / "theirs", vectors, **more)
+    (theirs / "manifest.json").write_text('{"one": 1}\n{"two": 2}\n')  # no JSON of ours, nor of anybody
+    (theirs / ".git").mkdir()
+    before = find_vectors(EmbedConfig(use=str(theirs))).identity
+    (theirs / ".git" / "index").write_text("changes all the time")
+    assert find_vectors(EmbedConfig(use=str(theirs))).identity == before
+    found = take(theirs, tiny_teacher, tmp_path / "out")
+    assert (found["tokens"], found["rows_by_prompt"]) == (None, {"none": 400})
+    first = next(Embeddings(tmp_path / "out").batches("train"))
+    assert (first.translations[0], first.sources[0]) == (None, "tr")
+
+
 def test_folders_of_save_to_disk_and_texts_that_are_missing(
     vectors: np.ndarray, tiny_teacher: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +138,14 @@ def test_what_does_not_fit_is_refused(vectors: np.ndarray, tiny_teacher: Path, t
         take(good, tiny_teacher, tmp_path / "out", text_column="text")
     with pytest.raises(UserError, match=r"no column 'embedding'; give --embedding-column"):
         take(good, tiny_teacher, tmp_path / "out", embedding_column="embedding")
+    with pytest.raises(UserError, match=r"'vec' holds int64; expected texts"):
+        swapped = write(tmp_path / "swapped", vectors, text="id2", vector="sentence", vec=range(400))
+        take(swapped, tiny_teacher, tmp_path / "out", text_column="vec", embedding_column="sentence")
+    words = write(tmp_path / "words", vectors, labels=[["a"] * 32] * 400, gaps=[[None] + [1.0] * 31] * 400)
+    with pytest.raises(UserError, match=r"'labels' holds list.*string.*; expected lists of numbers"):
+        take(words, tiny_teacher, tmp_path / "out", embedding_column="labels")
+    with pytest.raises(UserError, match=r"'gaps' has vectors with numbers missing"):
+        take(words, tiny_teacher, tmp_path / "out", embedding_column="gaps")
     with pytest.raises(UserError, match=r"'id' holds int64; expected lists of numbers"):
         take(good, tiny_teacher, tmp_path / "out", embedding_column="id")
     (tmp_path / "empty").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,10 @@ from transformers import AutoTokenizer
 
 from hub_tools.config import RunConfig, build, to_toml
 from hub_tools.errors import UserError
-from hub_tools.pipeline import plan, run
+from hub_tools.evaluate import _task_names
+from hub_tools.pipeline import Job, plan, run
+from hub_tools.reproduce import reproduce
+from hub_tools.run_folder import write_json
 
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
 
@@ -58,6 +62,7 @@ def test_the_report_has_what_others_rely_on(finished: tuple[RunConfig, dict[str,
     assert report["distill"]["cosine_after"] > report["distill"]["cosine_before"]
     row = report["evaluation"][0]
     assert set(row) == {"task", "split", "metric", "n", "teacher", "clone", "student", "supervised"}
+    assert (row["metric"], row["student"]) == ("cosine", pytest.approx(report["distill"]["cosine_after"], abs=1e-4))
     assert len(report["searches"]) == 3
 
 
@@ -128,8 +133,6 @@ def test_a_second_run_uses_everything_again(
 def test_changed_options_redo_what_depends_on_them(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     config, _ = finished
     shutil.copytree(config.output, tmp_path / "run")
     values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
@@ -204,6 +207,19 @@ def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object
     assert not (tmp_path / "run").exists()
 
 
+def test_each_sts_file_has_a_name_of_its_own() -> None:
+    names = ["stsb-tr-test.tsv.gz", "tr/test.tsv", "en/test.tsv", "sts.tr.dev.csv", "latest.tsv", "a/x.tsv", "b/x.tsv"]
+    assert _task_names([Path(name) for name in names]) == [
+        ("stsb-tr", "test"),
+        ("tr", "test"),
+        ("en", "test"),
+        ("sts.tr", "dev"),
+        ("latest", "as given"),
+        ("x", "as given"),
+        ("x (2)", "as given"),
+    ]
+
+
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
     from hub_tools.run_folder import RunFolder
 
@@ -226,6 +242,48 @@ def test_a_ready_tokenizer_can_be_used(
     report = run(build({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
+
+
+def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
+    config_values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = build({**config_values, "device": "auto", "precision": "auto"})
+    run(config, last="corpus")
+    assert not (config.output / ".hardware.json").exists()
+    run(config, last="embed")
+    assert Job(config).hardware.precision == "fp32"
+    chosen = json.loads((config.output / ".hardware.json").read_text())
+    assert chosen["chosen"]["device"] == "cpu"
+    # As if it had been begun on a GPU that this machine does not have.
+    write_json(config.output / ".hardware.json", {**chosen, "chosen": {"device": "cuda", "precision": "bf16"}})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert Job(config).hardware.device == "cuda"
+    with pytest.raises(UserError, match=r"begun on cuda, and torch finds no such device here.*--device cpu"):
+        run(config, last="embed")
+    assert Job(config, fresh=True).hardware.device == "cpu"
+
+
+def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: dict[str, object]) -> None:
+    given = {"query_prompt": "query: ", "document_prompt": "passage: "}
+    config = build({**config_values, "embed": {"distill_limit": 20, **given}})
+    report = run(config)
+    prompts = {"query": "query: ", "document": "passage: "}
+    assert report["embeddings"]["prompts"] == prompts
+    assert {"query", "document"} < set(report["embeddings"]["rows_by_prompt"])
+    for name in ("clone", "student"):
+        assert SentenceTransformer(str(config.output / name), device="cpu").prompts == prompts
+    assert "--query-prompt 'query: '" in reproduce(report)[0]
+
+
+def test_licences_of_another_teacher_do_not_stay(
+    config_values: dict[str, object], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    with_licence = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
+    (with_licence / "LICENSE").write_text("theirs")
+    run(build({**config_values, "teacher": str(with_licence)}), last="corpus")
+    assert (tmp_path / "run" / "licence" / "LICENSE").read_text() == "theirs"
+    run(build(config_values), last="corpus")
+    assert not (tmp_path / "run" / "licence").exists()
 
 
 def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,19 +21,24 @@ from tests.test_cli import finish, refused
 ROOT = Path(__file__).parents[1]
 
 
-def notes(tag: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/release_notes.py"), tag]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
+    def notes(tag: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "scripts/release_notes.py"), tag]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
-
-def test_release_notes_are_those_of_the_version() -> None:
-    import tomllib
-
+    for name in ("pyproject.toml", "CHANGELOG.md", "hub_tools/job_script.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = f"## {version}, "
+    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}2026-12-01", changes, flags=re.MULTILINE))
     done = notes(f"v{version}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("- ")
     assert "## " not in done.stdout
+    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}unreleased", changes, flags=re.MULTILINE))
+    assert f"CHANGELOG.md calls {version} unreleased" in notes(f"v{version}").stderr
     wrong = notes("v99.0.0")
     assert wrong.returncode == 1
     assert f"The tag is v99.0.0, but pyproject.toml has version {version}." in wrong.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 import subprocess
 import sys
@@ -14,14 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from hub_tools.config import RunConfig
+from hub_tools.encoder import unit
+from hub_tools.errors import UserError
 from hub_tools.space import foreign, index, limits, reading, results, search, similarity, tokens, views
 from hub_tools.space.folder import APP, demo_files
 from hub_tools.space.limits import Deadline, RefusedError
-from hub_tools.space.model import unit
 from hub_tools.space.service import Service
-from hub_tools.space.shown import Shown, from_run
+from hub_tools.space.shown import Shown, _model, from_run
 from hub_tools.space.store import Corpus
 from hub_tools.space.texts import AUTONYMS, TEXTS, page_language, say
 from hub_tools.surgery import TokenizerFiles
@@ -299,12 +303,15 @@ def test_long_work_ends(service: Service) -> None:
 
 def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
     wrong: list[object] = []
+    answered: list[int] = []
 
     def visit(number: int) -> None:
-        texts = [f"{number} {word}" for word in ("ev", "araba", "deniz", "kitap")]
+        # Two visitors each bring the same texts.
+        texts = [f"{number // 2} {word}" for word in ("ev", "araba", "deniz", "kitap")]
         found = service.search(texts[2], service.corpus("", texts), dimension=0, precision="float32", top=4)
         if {hit["text"] for hit in found["models"]["student"]["hits"]} != set(texts):
             wrong.append(found)
+        answered.append(number)
 
     threads = [threading.Thread(target=visit, args=(n,)) for n in range(12)]
     for thread in threads:
@@ -312,6 +319,7 @@ def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+    assert sorted(answered) == list(range(12))
 
 
 # -- similarity and map
@@ -433,6 +441,19 @@ def test_what_is_shown_names_no_folder(shown: Shown, finished: tuple[RunConfig, 
     assert str(ROOT) not in text
     assert set(shown.figures) == {"heldout_cosine", "tokens_per_word"}
     assert shown.links["link_paper"].startswith("https://arxiv.org")
+
+
+def test_models_may_do_in_a_space_what_they_might_in_the_run(tiny_teacher: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_teacher, tmp_path / "pickled"))
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    report = {"config": {"allow_pickle": True, "embed": {"query_prompt": "query: ", "document_prompt": None}}}
+    model = _model("teacher", "theirs", str(folder), report)
+    query, text = (model.encode(["Merhaba"], kind, Deadline(60)) for kind in ("query", "text"))
+    assert query.shape == (1, 32) and not np.allclose(query, text)
+    assert np.allclose(query, model.encode(["query: Merhaba"], "text", Deadline(60)), atol=1e-6)
+    with pytest.raises(UserError, match="--allow-pickle"):
+        _model("teacher", "theirs", str(folder), {"config": {}})
 
 
 def test_spaces_demo_is_what_the_code_makes() -> None:

@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer import modules
 
 from hub_tools.clone import clone
 from hub_tools.corpus import Corpus
-from hub_tools.embed import encode
+from hub_tools.encoder import encode
 from hub_tools.errors import UserError
 from hub_tools.models import NO_TRUST, Hardware, Trust, load_model
 from hub_tools.run_folder import write_json
@@ -114,6 +114,20 @@ def test_pickled_weights_become_safetensors(teacher: Path, same: Same) -> None:
     (teacher / "model.safetensors").unlink()
     out = same(teacher, Trust(pickle=True))
     assert (out / "model.safetensors").exists() and not (out / "pytorch_model.bin").exists()
+
+
+@pytest.mark.parametrize("kind", ["old", "parts"])
+def test_pickles_from_before_torch_1_6_and_in_parts(kind: str, teacher: Path, same: Same) -> None:
+    weights = load_file(teacher / "model.safetensors")
+    (teacher / "model.safetensors").unlink()
+    if kind == "old":
+        torch.save(weights, teacher / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    else:
+        where = {name: f"pytorch_model-0000{1 + n % 2}-of-00002.bin" for n, name in enumerate(weights)}
+        for file in set(where.values()):
+            torch.save({name: w for name, w in weights.items() if where[name] == file}, teacher / file)
+        write_json(teacher / "pytorch_model.bin.index.json", {"metadata": {}, "weight_map": where})
+    assert (same(teacher, Trust(pickle=True)) / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -115,6 +115,23 @@ def test_out_of_memory_with_a_single_text_is_an_error(
         job.train()
 
 
+def test_heldout_texts_are_measured_in_halves_where_memory_does_not_suffice(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = trainer(tiny_teacher, tmp_path)
+    wanted, forward, tried = job._heldout_cosine(), job.model.forward, []
+
+    def hungry(features: dict[str, torch.Tensor], **more: Any) -> Any:
+        tried.append(len(features["input_ids"]))
+        if tried[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(features, **more)
+
+    monkeypatch.setattr(job.model, "forward", hungry)
+    assert job._heldout_cosine() == pytest.approx(wanted, abs=1e-6)
+    assert max(tried) > 3
+
+
 def test_other_errors_are_not_taken_for_lack_of_memory(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

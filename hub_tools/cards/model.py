@@ -127,7 +127,7 @@ def _summary(report: Report) -> str:
         f"{tokenizer['kept']:,} of them the teacher's and {tokenizer['added']:,} {origin}. "
         f"All other weights were kept, {clone['exact']:,} embedding rows were copied and {clone['composed']:,} "
         f"composed from the teacher's. "
-        f"Then the student learned the teacher's vectors in {distill['steps']:,} steps ({distill['tokens']:,} tokens), "
+        f"Then the student learned {_whose(report)} in {distill['steps']:,} steps ({distill['tokens']:,} tokens), "
         f"which took the mean cosine on held-out text from {distill['cosine_before']:.4f} to "
         f"{distill['cosine_after']:.4f}."
     )
@@ -153,7 +153,9 @@ def _prompts(report: Report) -> str:
     default = report["embeddings"].get("default_prompt_name")
     used = f"Without a name, {code(default)} is used." if default else "Without a name, none is put before the text."
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
-    return f"Prompts saved in the model, the teacher's own. {used}\n\n{shown}"
+    given = {report["config"]["embed"].get(f"{name}_prompt") for name in ("query", "document")} - {None}
+    whose = "with which the teacher was asked" if given else "the teacher's own"
+    return f"Prompts saved in the model, {whose}. {used}\n\n{shown}"
 
 
 def _results(report: Report) -> str:
@@ -209,22 +211,30 @@ def _training(report: Report) -> str:
     return "\n".join(markdown_table(rows, numbers=False))
 
 
-def _taken(report: Report) -> str:
-    """Whose vectors they are, if the run did not compute them."""
+def _whose(report: Report) -> str:
+    """The vectors that the student learned."""
     taken = report["embeddings"].get("taken_from")
-    if not taken:
-        return ""
-    commit = f" at {code(taken['revision'])}" if taken["revision"] else ""
-    return f", taken from {code(taken['name'])}{commit}"
+    return f"the vectors of {_source(taken)}" if taken else "the teacher's vectors"
+
+
+def _taken(report: Report) -> str:
+    """Where the vectors are from, if the run did not compute them."""
+    taken = report["embeddings"].get("taken_from")
+    return f", taken from {_source(taken)}" if taken else ""
+
+
+def _source(taken: dict[str, Any]) -> str:
+    return code(taken["name"]) + (f" at {code(taken['revision'])}" if taken["revision"] else "")
 
 
 def _limits(report: Report) -> str:
     target, tokenizer = report["config"]["lang"][0], report["tokenizer"]
     worse = [lang for lang, own in tokenizer["fertility"].items() if own["student"] > own["teacher"]]
     worst = max(worse, key=lambda lang: _growth(tokenizer["fertility"][lang]), default=None)
+    longest = report["student"]["max_seq_length"]
+    reads = f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length"
     lines = [
-        f"- Made for {name_of(target)}; it reads at most {report['student']['max_seq_length']:,} tokens and ignores "
-        "the rest.",
+        f"- Made for {name_of(target)}; it reads {reads}.",
         *([f"- {left_out(report)}"] if left_out(report) else []),
     ]
     if worst is not None:

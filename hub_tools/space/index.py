@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from hub_tools.space.model import Vectors, unit
+from hub_tools.encoder import unit
+from hub_tools.space.model import Vectors
 
 Precision = Literal["float32", "int8", "binary"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -17,6 +19,8 @@ EXACT = 50_000
 # Share of the clusters that a query looks into; benchmarks/space.py measures what it finds.
 _PROBED = 8
 _RESCORED = 10
+# Ending of files that are being written.
+PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,11 @@ class Index:
         return [(found[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")[:top]]
 
 
+def own_partial(file: Path) -> Path:
+    """Where this visitor's thread writes a file before it gets its name: another may be writing the same."""
+    return file.with_name(f"{file.name}.{threading.get_ident()}{PARTIAL}")
+
+
 def build(vectors: Vectors, dimension: int, precision: Precision, file: Path) -> Index:
     """Make an index of the first numbers of vectors and keep it in a file.
 
@@ -91,7 +100,7 @@ def build(vectors: Vectors, dimension: int, precision: Precision, file: Path) ->
         made.train(short)
         made.add(short)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = own_partial(file)
     (faiss.write_index_binary if precision == "binary" else faiss.write_index)(made, str(partial))
     partial.replace(file)
     return read(file, precision)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hub_tools.encoder import unit
+from hub_tools.models import NO_TRUST, Trust
 from hub_tools.run_folder import digest, hash_file
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.tokens import Cutter
@@ -34,17 +38,31 @@ class Model:
         name: teacher or student.
         title: what visitors read, without folders of the machine.
         path: the folder.
+        tokenizer: the folder with its tokenizer, where that is another.
+        trust: what its files may do.
+        prompts: those that it is asked with besides its own.
     """
 
-    def __init__(self, name: str, title: str, path: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        path: Path,
+        *,
+        tokenizer: Path | None = None,
+        trust: Trust = NO_TRUST,
+        prompts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self.title = title
         self.path = path
+        self.tokenizer = tokenizer or path
+        self.trust, self.prompts = trust, prompts
 
     @cached_property
     def files(self) -> TokenizerFiles:
         """The tokenizer as data."""
-        return TokenizerFiles.read(self.path)
+        return TokenizerFiles.read(self.tokenizer)
 
     @cached_property
     def cutter(self) -> Cutter:
@@ -55,14 +73,16 @@ class Model:
     def fingerprint(self) -> str:
         """Changes whenever the files do."""
         files = sorted(f for f in self.path.rglob("*") if f.suffix in (".json", ".safetensors"))
-        return digest([[str(f.relative_to(self.path)), hash_file(f)] for f in files])
+        return digest([[[str(f.relative_to(self.path)), hash_file(f)] for f in files], dict(self.prompts)])
 
     @cached_property
     def weights(self) -> SentenceTransformer:
         """The model, on the CPU."""
         from hub_tools.models import load_model
 
-        return load_model(self.path, device="cpu")
+        model = load_model(self.path, device="cpu", trust=self.trust)
+        model.prompts.update(self.prompts)
+        return model
 
     @property
     def dimension(self) -> int:
@@ -104,10 +124,3 @@ class Model:
             finally:
                 _ENCODING.release()
         return unit(vectors)
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Rows of length one; rows of zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return scaled

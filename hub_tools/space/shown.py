@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.errors import UserError
+from hub_tools.models import Trust
 from hub_tools.report import Report
 from hub_tools.run_folder import check_finished, read_json
 from hub_tools.space.model import Model
@@ -61,11 +62,11 @@ def from_run(run: Path) -> Shown:
     teacher = report["teacher"]
     name = f"{teacher['id']}@{teacher['revision']}" if teacher["revision"] else str(teacher["id"])
     public = public_report(report)
+    title = _title(public["teacher"]["id"])
+    own = f"{title}-{report['config']['lang'][0]}"
     models = {
-        "teacher": Model("teacher", _title(public["teacher"]["id"]), _teacher_folder(name)),
-        "student": Model(
-            "student", f"{_title(public['teacher']['id'])}-{report['config']['lang'][0]}", run / "student"
-        ),
+        "teacher": _model("teacher", title, name, report),
+        "student": Model("student", own, run / "student", trust=_trust(report)),
     }
     return Shown(models=models, report=public, figures=_figures(run), links=_links(public, {}))
 
@@ -81,16 +82,27 @@ def from_settings(folder: Path) -> Shown:
     """
     settings, report = read_json(folder / SETTINGS), read_json(folder / "report.json")
     wanted = {name: settings[name] for name in ("teacher", "student") if settings.get(name)}
-    models = {name: Model(name, _title(spec), _teacher_folder(spec)) for name, spec in wanted.items()}
+    models = {name: _model(name, _title(spec), spec, report) for name, spec in wanted.items()}
     return Shown(models=models, report=report, figures=_figures(folder), links=_links(report, settings))
 
 
-def _teacher_folder(name: str) -> Path:
+def _trust(report: Report) -> Trust:
+    """What the run's owner let the files of its models do."""
+    config = report["config"]
+    return Trust(code=bool(config.get("trust_remote_code")), pickle=bool(config.get("allow_pickle")))
+
+
+def _model(name: str, title: str, spec: str, report: Report) -> Model:
     from hub_tools.demo import PACKAGE, demo_teacher
 
     # The demo's teacher is found again where another environment has it.
-    bundled = name == BUNDLED or (Path(name).parent.name == PACKAGE and not Path(name).is_dir())
-    return demo_teacher() if bundled else find_teacher(name).path
+    if spec == BUNDLED or (Path(spec).parent.name == PACKAGE and not Path(spec).is_dir()):
+        return Model(name, title, demo_teacher())
+    trust, embed = _trust(report), report["config"].get("embed") or {}
+    given = {role: embed.get(f"{role}_prompt") for role in ("query", "document")}
+    found = find_teacher(spec, trust=trust)
+    prompts = {role: prompt for role, prompt in given.items() if prompt is not None}
+    return Model(name, title, found.path, tokenizer=found.input_folder, trust=trust, prompts=prompts)
 
 
 def _title(name: str) -> str:

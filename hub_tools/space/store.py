@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hub_tools.run_folder import digest, write_json
+from hub_tools.run_folder import digest
 from hub_tools.run_folder import read_json as read_json_file
 from hub_tools.space import index
+from hub_tools.space.index import PARTIAL, own_partial
 from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Model, Vectors
 
@@ -70,8 +72,10 @@ class Store:
         """Keep vectors that took so long to compute."""
         file = self._file(model, corpus, "npy")
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file.with_suffix(".json"), {"seconds": seconds})
-        partial = file.with_name(f"{file.name}.{threading.get_ident()}.partial")
+        told = own_partial(file.with_suffix(".json"))
+        told.write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
+        told.replace(file.with_suffix(".json"))
+        partial = own_partial(file)
         with partial.open("wb") as out:
             np.save(out, vectors)
         partial.replace(file)
@@ -106,10 +110,12 @@ class Store:
 
     def _make_room(self) -> None:
         """Delete what was written first, until the cache is small enough."""
-        files = sorted((f for f in self.folder.iterdir() if f.suffix != ".partial"), key=lambda f: f.stat().st_mtime)
-        size = sum(f.stat().st_size for f in files)
-        for file in files[:-4]:
-            if size <= _DISK:
-                break
-            size -= file.stat().st_size
-            file.unlink(missing_ok=True)
+        with self._lock:  # another visitor's call would delete what this one looks at
+            found = [(f.stat(), f) for f in self.folder.iterdir() if f.suffix != PARTIAL]
+            files = sorted(found, key=lambda entry: entry[0].st_mtime)
+            size = sum(stat.st_size for stat, _ in files)
+            for stat, file in files[:-4]:
+                if size <= _DISK:
+                    break
+                size -= stat.st_size
+                file.unlink(missing_ok=True)
