@@ -115,7 +115,7 @@ class DistillConfig:
     Attributes:
         steps: optimizer steps; None means `epochs` times through the data.
         epochs: passes through the data when `steps` is None.
-        batch_tokens: tokens of a step, padding included; None means 8192, and 1024 on a CPU, where that is a sixth
+        batch_tokens: tokens of a step, padding included; None means 8192, and 1024 on a CPU, where that is a fifth
             slower and the student learns more from the same text.
         learning_rate: peak learning rate of the token embeddings; None means 1e-3 for a hidden size of 384, and less
             for wider models, in short trainings and for clones near the teacher (`trainer.default_rate`).
