@@ -21,7 +21,8 @@ from transformers import AutoTokenizer
 
 from hub_tools.config import RunConfig, build, to_toml
 from hub_tools.errors import UserError
-from hub_tools.evaluate import _task_names
+from hub_tools.evaluate import _search, _task_names
+from hub_tools.models import Hardware, load_model
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reproduce import reproduce
 from hub_tools.run_folder import write_json
@@ -218,6 +219,15 @@ def test_each_sts_file_has_a_name_of_its_own() -> None:
         ("x", "as given"),
         ("x (2)", "as given"),
     ]
+
+
+def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
+    model = load_model(tiny_teacher, device="cpu")
+    model.prompts = {"query": "task: search | query: ", "document": "title: none | text: "}
+    found = _search(model, ["kedi"], ["köpek"], Hardware(device="cpu", precision="fp32"))
+    query, document = model.encode(["task: search | query: kedi", "title: none | text: köpek"])
+    assert found[0, 0] == pytest.approx(float(query @ document), abs=1e-5)
+    assert found[0, 0] != pytest.approx(float(np.prod(model.encode(["kedi", "köpek"]), axis=0).sum()), abs=1e-3)
 
 
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
