@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,11 +153,12 @@ def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
 
 def _task_names(files: list[Path]) -> list[tuple[str, str]]:
     """Name and split of each file, from names such as stsb-tr-test.tsv.gz; no two are alike."""
-    found: list[tuple[str, str]] = []
-    for file in files:
-        name, split = _task_name(file)
-        number = sum(known == (name, split) for known in map(_task_name, files[: len(found)]))
-        found.append((f"{name} ({number + 1})" if number else name, split))
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for name, split in map(_task_name, files):
+        seen[name, split] += 1
+        number = seen[name, split]
+        found.append((f"{name} ({number})" if number > 1 else name, split))
     return found
 
 

@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 def keep(file: Path) -> None:
     """Bring a file to the disk: after a power cut, a name must not be there without its content."""
-    with file.open("rb") as opened:
+    with file.open("rb+") as opened:  # some systems bring only what may be written to the disk
         os.fsync(opened.fileno())
 
 
