@@ -17,11 +17,11 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.document import write_section
-from hub_tools.embed import shards, vectors_of
-from hub_tools.encoder import encode, unit
-from hub_tools.evaluate import read_sts
-from hub_tools.models import Hardware, load_model, token_rows
-from hub_tools.run_folder import read_json
+from hub_tools.core.run_dir import read_json
+from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.models.encoder import encode, unit
+from hub_tools.models.loading import Hardware, load_model, token_rows
+from hub_tools.vectors.embed import shards, vectors_of
 
 CPU = Hardware(device="cpu", precision="fp32")
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.document import write_section
-from hub_tools.clone import clone
-from hub_tools.corpus import Corpus
-from hub_tools.run_folder import read_json, write_json
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.bpe import Bpe
-from hub_tools.surgery.merges import Merge
-from hub_tools.teacher import find_teacher
+from hub_tools.cloning.clone import clone
+from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.teacher import find_teacher
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.bpe import Bpe
+from hub_tools.tokenization.bpe_merges import Merge
 
 STUDENT = 131_072
 MOST_MEMORY, MOST_SECONDS = 2.5, 60.0

@@ -26,18 +26,18 @@ from scipy.stats import spearmanr
 
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
-from hub_tools.clone import clone
+from hub_tools.cloning.clone import clone
 from hub_tools.config import DistillConfig, Init, RunConfig, build
-from hub_tools.corpus import Corpus
+from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.corpus.build import Corpus
 from hub_tools.demo import demo_teacher
-from hub_tools.distill import distill
-from hub_tools.embed import Embeddings, heldout_pairs
-from hub_tools.encoder import encode, unit
-from hub_tools.evaluate import read_sts
-from hub_tools.models import Hardware, load_model
+from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.models.encoder import encode, unit
+from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.teacher import find_teacher
 from hub_tools.pipeline import run
-from hub_tools.run_folder import read_json, write_json
-from hub_tools.teacher import find_teacher
+from hub_tools.training.distill import distill
+from hub_tools.vectors.embed import Embeddings, heldout_pairs
 
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")

@@ -18,12 +18,12 @@ from scipy.stats import spearmanr
 
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
-from hub_tools.distill import distill
-from hub_tools.embed import Embeddings
-from hub_tools.encoder import encode
-from hub_tools.evaluate import read_sts
-from hub_tools.models import Hardware, choose_hardware, load_model
-from hub_tools.run_folder import read_json, write_json
+from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import Hardware, choose_hardware, load_model
+from hub_tools.training.distill import distill
+from hub_tools.vectors.embed import Embeddings
 
 SHORT = 64
 LANGUAGES = ("tr", "en")

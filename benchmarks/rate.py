@@ -15,10 +15,10 @@ from typing import Any
 
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
-from hub_tools.distill import distill
-from hub_tools.embed import Embeddings
-from hub_tools.models import choose_hardware
-from hub_tools.run_folder import read_json, write_json
+from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.models.loading import choose_hardware
+from hub_tools.training.distill import distill
+from hub_tools.vectors.embed import Embeddings
 
 FACTORS = (0.5, 1.0, 2.0)
 BATCH_TOKENS = 1024

@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks.document import read_section, write_section
 from hub_tools.demo import demo_teacher
 from hub_tools.pipeline import STAGES
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.report import measure as measure_tokens
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.metrics import measure as measure_tokens
 
 TURKISH = (
     "wikipedia",

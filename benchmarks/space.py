@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.document import write_section
-from hub_tools.encoder import unit
+from hub_tools.models.encoder import unit
+from hub_tools.space.content import from_run
 from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Vectors
 from hub_tools.space.search import sample_corpora
 from hub_tools.space.service import Service
-from hub_tools.space.shown import from_run
-from hub_tools.space.store import Corpus
+from hub_tools.space.vector_cache import Corpus
 
 DOCUMENTS, PORT = 100_000, 7997
 _SERVER = """
@@ -37,7 +37,7 @@ import sys
 from pathlib import Path
 from hub_tools.space.app import launch
 from hub_tools.space.service import Service
-from hub_tools.space.shown import from_run
+from hub_tools.space.content import from_run
 documents = Path(sys.argv[3]).read_text(encoding="utf-8").splitlines()
 launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2]), documents), port=int(sys.argv[4]))
 """

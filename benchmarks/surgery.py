@@ -29,13 +29,13 @@ from tokenizers import Tokenizer, models, trainers
 
 from benchmarks import teachers
 from benchmarks.document import write_section
+from hub_tools.cloning.mean import mean_rows
 from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
-from hub_tools.rows.mean import mean_rows
-from hub_tools.surgery import TokenizerFiles, specialize
-from hub_tools.surgery.vocabulary import language_weights
-from hub_tools.surgery.words import count_words
-from hub_tools.vocab_map import Kind, map_vocabulary
+from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.pretokenization import count_words
+from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.wordpiece_selection import language_weights
 
 TARGET = "tr"
 PARTS = ("tekken", "gemma", "mistral", "unigram", "map")

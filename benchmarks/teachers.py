@@ -22,9 +22,9 @@ from tokenizers import (
     trainers,
 )
 
-from hub_tools.surgery.bpe import byte_alphabet
-from hub_tools.surgery.files import TokenizerFiles
-from hub_tools.surgery.words import SPACE
+from hub_tools.tokenization.bpe import byte_alphabet
+from hub_tools.tokenization.pretokenization import SPACE
+from hub_tools.tokenization.tokenizer_json import TokenizerFiles
 
 
 def tekken() -> TokenizerFiles:

@@ -28,17 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.document import table, write_section
-from hub_tools.batches import TokenizedTexts
 from hub_tools.config import DistillConfig, build
+from hub_tools.core.run_dir import write_json
 from hub_tools.demo import demo_teacher
-from hub_tools.distill import Examples
-from hub_tools.embed import Embeddings
-from hub_tools.encoder import encode
-from hub_tools.models import backbone, choose_hardware, load_model
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import backbone, choose_hardware, load_model
 from hub_tools.pipeline import run
-from hub_tools.run_folder import write_json
-from hub_tools.team import Team
-from hub_tools.trainer import Trainer
+from hub_tools.training.batching import TokenizedTexts
+from hub_tools.training.distill import Examples
+from hub_tools.training.team import Team
+from hub_tools.training.trainer import Trainer
+from hub_tools.vectors.embed import Embeddings
 
 WIDE_TOKENS = 2048
 OURS, WIDE = "hub-distill", f"hub-distill --batch-tokens {WIDE_TOKENS}"

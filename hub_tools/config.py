@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from hub_tools.errors import UsageError, UserError
-from hub_tools.languages import check_language
+from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.languages import check_language
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # fp16 is understood only to be refused with the reason.
@@ -31,7 +31,7 @@ class CorpusConfig:
     """Where the text comes from.
 
     Attributes:
-        sources: text sources, see `hub_tools.corpus`; empty means Wikipedia from the Hub.
+        sources: text sources, see `hub_tools.corpus.build`; empty means Wikipedia from the Hub.
         parallel: files of aligned sentences; the teacher reads the source side.
         limit: at most this many texts per language and per parallel file.
     """
@@ -66,7 +66,7 @@ class CloneConfig:
 
     Attributes:
         init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment; where
-            there is no parallel text it is `frequency`. That and the others: `hub_tools.rows.new_rows`.
+            there is no parallel text it is `frequency`. That and the others: `hub_tools.cloning.init.new_rows`.
     """
 
     init: Init = "align"

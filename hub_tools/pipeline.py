@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
-from hub_tools.errors import UserError
-from hub_tools.languages import balanced_languages
-from hub_tools.processes import ALONE, Processes, join_processes
-from hub_tools.progress import close_logging, log, start_logging
-from hub_tools.publish import check_access, chosen_ids, publish
-from hub_tools.ready_vectors import find_vectors
-from hub_tools.run_folder import Key, RunFolder, digest, hash_file, read_json, write_json
-from hub_tools.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.teacher import STATIC, Teacher, fetch, find_teacher
-from hub_tools.versions import versions
+from hub_tools.core.distributed import ALONE, Processes, join_processes
+from hub_tools.core.errors import UserError
+from hub_tools.core.languages import balanced_languages
+from hub_tools.core.logging import close_logging, log, start_logging
+from hub_tools.core.run_dir import Key, RunFolder, digest, hash_file, read_json, write_json
+from hub_tools.core.versions import versions
+from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
+from hub_tools.hub.publish import check_access, chosen_ids, publish
+from hub_tools.models.teacher import STATIC, Teacher, fetch, find_teacher
+from hub_tools.vectors.imported import find_vectors
 
 if TYPE_CHECKING:
-    from hub_tools.models import Hardware
+    from hub_tools.models.loading import Hardware
 
 STAGES = ("corpus", "tokenizer", "clone", "embed", "distill", "evaluate")
 _NEEDS = {
@@ -47,7 +47,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
         fresh: forget what is finished.
 
     Returns:
-        The report (see `hub_tools.report`); sections of stages that did not run are null.
+        The report (see `hub_tools.reporting.report`); sections of stages that did not run are null.
 
     Raises:
         HubToolsError: something the user can mend.
@@ -82,8 +82,8 @@ class Job:
     def __init__(
         self, config: RunConfig, *, tokenizer_only: bool = False, fresh: bool = False, processes: Processes = ALONE
     ) -> None:
-        from hub_tools.evaluate import read_sts
-        from hub_tools.models import Trust, choose_hardware
+        from hub_tools.evaluation.evaluate import read_sts
+        from hub_tools.models.loading import Trust, choose_hardware
 
         self.config, self.processes = config, processes
         self.languages = balanced_languages(config.lang)
@@ -108,8 +108,8 @@ class Job:
 
     def corpus(self, folder: RunFolder) -> dict[str, Any]:
         """Real text in the target language and the others, balanced."""
-        from hub_tools.corpus import build_corpus
-        from hub_tools.surgery import TokenizerFiles
+        from hub_tools.corpus.build import build_corpus
+        from hub_tools.tokenization.adapt import TokenizerFiles
 
         key: Key = {
             "teacher": self.teacher.fingerprint,
@@ -137,8 +137,8 @@ class Job:
 
     def tokenizer(self, folder: RunFolder) -> dict[str, Any]:
         """Prune the teacher's vocabulary, learn the target's, exactly V tokens."""
-        from hub_tools.corpus import Corpus
-        from hub_tools.surgery import TokenizerFiles, make_tokenizer, take_tokenizer
+        from hub_tools.corpus.build import Corpus
+        from hub_tools.tokenization.adapt import TokenizerFiles, make_tokenizer, take_tokenizer
 
         config, limit = self.config.tokenizer, self.teacher.max_seq_length
         theirs = TokenizerFiles.read(self.teacher.input_folder)
@@ -181,8 +181,8 @@ class Job:
 
     def clone(self, folder: RunFolder) -> dict[str, Any]:
         """Teacher weights and new embedding rows: a student that already works."""
-        from hub_tools.clone import clone
-        from hub_tools.corpus import Corpus
+        from hub_tools.cloning.clone import clone
+        from hub_tools.corpus.build import Corpus
 
         key: Key = {
             "teacher": self.teacher.fingerprint,
@@ -209,9 +209,9 @@ class Job:
 
     def embed(self, folder: RunFolder) -> dict[str, Any]:
         """The teacher's vectors for the corpus, once, on disk; or vectors that others computed."""
-        from hub_tools.corpus import Corpus
-        from hub_tools.embed import embed
-        from hub_tools.ready_vectors import take_vectors
+        from hub_tools.corpus.build import Corpus
+        from hub_tools.vectors.embed import embed
+        from hub_tools.vectors.imported import take_vectors
 
         config = self.config.embed
         if self.ready is not None:
@@ -258,8 +258,8 @@ class Job:
 
     def distill(self, folder: RunFolder) -> dict[str, Any]:
         """The student learns those vectors."""
-        from hub_tools.distill import distill
-        from hub_tools.embed import Embeddings
+        from hub_tools.training.distill import distill
+        from hub_tools.vectors.embed import Embeddings
 
         options = dataclasses.asdict(self.config.distill)
         del options["tensorboard"]  # changes nothing in the student
@@ -299,8 +299,8 @@ class Job:
 
     def evaluate(self, folder: RunFolder) -> dict[str, Any]:
         """The same tasks for teacher, clone and student."""
-        from hub_tools.corpus import Corpus
-        from hub_tools.evaluate import evaluate
+        from hub_tools.corpus.build import Corpus
+        from hub_tools.evaluation.evaluate import evaluate
 
         key: Key = {"student": self.digests["student"], "sts files": [[f.name, hash_file(f)] for f in self.sts]}
         paths = {"teacher": self.teacher.path, "clone": folder.path("clone"), "student": folder.path("student")}
@@ -323,7 +323,7 @@ class Job:
 
     def report(self, folder: RunFolder, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """Write the report of the stages that ran."""
-        from hub_tools.report import build_report, write_report
+        from hub_tools.reporting.report import build_report, write_report
 
         report = build_report(
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
@@ -355,7 +355,7 @@ def _needs(config: RunConfig, stage: str) -> tuple[str, ...]:
 
 def _remembered_hardware(config: RunConfig) -> Hardware | None:
     """What `auto` chose when vectors were first computed: another timing or machine must not throw work away."""
-    from hub_tools.models import Hardware
+    from hub_tools.models.loading import Hardware
 
     file = config.output / _HARDWARE
     known = read_json(file) if file.exists() else {}
@@ -400,7 +400,7 @@ def _files(option: str, names: tuple[str, ...]) -> list[Path]:
 
 def plan(config: RunConfig) -> str:
     """What `run` would do, without doing it: sizes, counts, memory, disk."""
-    from hub_tools.surgery import TokenizerFiles, default_vocab_size
+    from hub_tools.tokenization.adapt import TokenizerFiles, default_vocab_size
 
     job = Job(config)
     teacher = job.teacher

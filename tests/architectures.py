@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, models
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from benchmarks import teachers
-from hub_tools.models import put_tokenizer
-from hub_tools.run_folder import read_json, write_json
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.models.loading import put_tokenizer
+from hub_tools.tokenization.adapt import TokenizerFiles
 
 WIDTH = 32
 LONGEST = 48

@@ -18,11 +18,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hub_tools.config import RunConfig, TokenizerConfig, build
-from hub_tools.corpus import Corpus
+from hub_tools.core.run_dir import write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.demo import demo_teacher
-from hub_tools.run_folder import write_json
-from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import TokenizerFiles, specialize
+from hub_tools.tokenization.adapt import TokenizerFiles, specialize
 from tests.fake_hub import FakeHub, User, serve
 
 # A token that no output, file or card may ever hold.
@@ -49,7 +49,7 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
     from sentence_transformers.sentence_transformer import modules
     from transformers import BertConfig, BertModel
 
-    from hub_tools.models import save_model
+    from hub_tools.models.loading import save_model
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("tiny")
@@ -135,8 +135,8 @@ def small_clones(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Clones with the students' tokenizers, and what was counted."""
-    from hub_tools.clone import clone
-    from hub_tools.teacher import find_teacher
+    from hub_tools.cloning.clone import clone
+    from hub_tools.models.teacher import find_teacher
     from tests.architectures import ARCHITECTURES
 
     root = tmp_path_factory.mktemp("clones")

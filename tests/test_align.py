@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from hub_tools.rows.align import Links, align, aligned_rows
+from hub_tools.cloning.ibm_model1 import Links, align, aligned_rows
 
 # "das haus", "das buch", "ein buch" against "the house", "the book", "a book": the classical example.
 PAIRS = [([0, 1], [0, 1]), ([0, 2], [0, 2]), ([3, 2], [3, 2])]
@@ -78,7 +78,7 @@ def test_a_link_to_a_piece_counts_for_the_whole_word() -> None:
 
 
 def test_memory_has_a_limit_and_the_strongest_pairs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hub_tools.rows import align as module
+    from hub_tools.cloning import ibm_model1 as module
 
     random = np.random.default_rng(0)
     words = random.integers(0, 200, (600, 6))

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hub_tools.batches import TokenizedTexts
-from hub_tools.clone import clone
+from hub_tools.cloning.clone import clone
 from hub_tools.config import DistillConfig
-from hub_tools.corpus import Corpus
-from hub_tools.distill import Examples
-from hub_tools.encoder import encode
-from hub_tools.models import Hardware, is_static, load_model, longest_input
-from hub_tools.run_folder import read_json
-from hub_tools.surgery import TokenizerFiles, take_tokenizer
-from hub_tools.teacher import find_teacher
-from hub_tools.team import Team
-from hub_tools.trainer import Trainer
+from hub_tools.core.run_dir import read_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import Hardware, is_static, load_model, longest_input
+from hub_tools.models.teacher import find_teacher
+from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
+from hub_tools.training.batching import TokenizedTexts
+from hub_tools.training.distill import Examples
+from hub_tools.training.team import Team
+from hub_tools.training.trainer import Trainer
 from tests.architectures import ARCHITECTURES, ROWLESS, SETTINGS
 
 CPU = Hardware(device="cpu", precision="fp32")

@@ -6,8 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hub_tools.batches import TokenizedTexts, epoch_batches, join, pad, padded_lengths, padded_tokens, split_rows
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.training.batching import (
+    TokenizedTexts,
+    epoch_batches,
+    join,
+    pad,
+    padded_lengths,
+    padded_tokens,
+    split_rows,
+)
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.surgery import TokenizerFiles, specialize
-from hub_tools.surgery.bpe import Bpe, byte_alphabet
-from hub_tools.surgery.merges import learn_merges
+from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.bpe import Bpe, byte_alphabet
+from hub_tools.tokenization.bpe_merges import learn_merges
 
 
 @pytest.fixture(scope="module")

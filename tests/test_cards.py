@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from hub_tools import cards
-from hub_tools.cards import Names
-from hub_tools.reproduce import reproduce
+from hub_tools.reporting import cards
+from hub_tools.reporting.cards import Names
+from hub_tools.reporting.reproduce import reproduce
 
 DATA = Path(__file__).parent / "data"
 NAMES = Names(model="ada/gemma-tr", tokenizer="ada/gemma-tr-tokenizer", dataset="ada/gemma-tr-embeddings")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_tools.errors import explain
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.core.errors import explain
+from hub_tools.tokenization.adapt import TokenizerFiles
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub
 

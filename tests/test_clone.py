@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from hub_tools.clone import clone, mean_rows
+from hub_tools.cloning.clone import clone, mean_rows
 from hub_tools.config import build
-from hub_tools.corpus import Corpus
-from hub_tools.encoder import encode
-from hub_tools.models import Hardware, load_model
+from hub_tools.core.run_dir import write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.teacher import find_teacher
 from hub_tools.pipeline import run
-from hub_tools.run_folder import write_json
-from hub_tools.surgery import TokenizerFiles, take_tokenizer
-from hub_tools.teacher import find_teacher
-from hub_tools.vocab_map import VocabMap
+from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
+from hub_tools.tokenization.token_map import VocabMap
 from tests.conftest import whole_job
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "数学 и Физика", "x", "", "word " * 300]

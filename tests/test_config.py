@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub_tools.config import CorpusConfig, DistillConfig, RunConfig, build, read_toml, short_name, to_toml
-from hub_tools.errors import HubToolsError, UsageError
+from hub_tools.core.errors import HubToolsError, UsageError
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub_tools.corpus import Corpus, build_corpus, chunks, clean
-from hub_tools.errors import UserError
-from hub_tools.languages import LANGUAGES, balanced_languages, check_language
-from hub_tools.sources import find_sources, read_table, read_texts
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.core.errors import UserError
+from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
+from hub_tools.corpus.build import Corpus, build_corpus, chunks, clean
+from hub_tools.corpus.sources import find_sources, read_table, read_texts
+from hub_tools.tokenization.adapt import TokenizerFiles
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
 

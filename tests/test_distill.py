@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.batches import TokenizedTexts, epoch_batches
 from hub_tools.config import RunConfig
-from hub_tools.distill import Examples, _check_inputs, distill
-from hub_tools.embed import Embeddings
-from hub_tools.errors import UserError
-from hub_tools.models import Hardware, load_model
+from hub_tools.core.errors import UserError
+from hub_tools.models.loading import Hardware, load_model
+from hub_tools.training.batching import TokenizedTexts, epoch_batches
+from hub_tools.training.distill import Examples, _check_inputs, distill
+from hub_tools.vectors.embed import Embeddings
 
 
 def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:

@@ -21,18 +21,18 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.batches import padded_lengths
 from hub_tools.config import EmbedConfig, RunConfig, to_toml
-from hub_tools.corpus import Corpus
-from hub_tools.distill import load_examples
-from hub_tools.embed import Embeddings, Row, Shard, embed, embed_shard, shards
-from hub_tools.encoder import Encoder, encode, length_batches, unit
-from hub_tools.errors import UserError
-from hub_tools.models import Hardware, load_model
-from hub_tools.processes import Processes
-from hub_tools.prompts import Prompts, choose_prompts
-from hub_tools.run_folder import hash_file
-from hub_tools.teacher import Teacher, find_teacher
+from hub_tools.core.distributed import Processes
+from hub_tools.core.errors import UserError
+from hub_tools.core.run_dir import hash_file
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.encoder import Encoder, encode, length_batches, unit
+from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.prompts import Prompts, choose_prompts
+from hub_tools.models.teacher import Teacher, find_teacher
+from hub_tools.training.batching import padded_lengths
+from hub_tools.training.distill import load_examples
+from hub_tools.vectors.embed import Embeddings, Row, Shard, embed, embed_shard, shards
 from tests.architectures import ARCHITECTURES, PROMPTS
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -129,7 +129,7 @@ def test_shards_that_lie_elsewhere_are_missed(
 ) -> None:
     # Two machines that do not share the run folder, as one of them sees it.
     monkeypatch.setattr(Processes, "from_main", lambda _, work: work())
-    monkeypatch.setattr("hub_tools.embed.SHARD_ROWS", 64)
+    monkeypatch.setattr("hub_tools.vectors.embed.SHARD_ROWS", 64)
     with pytest.raises(UserError, match=r"of \d+ shards were computed elsewhere and are not in .*train-00000"):
         embed(
             find_teacher(finished[0].teacher),
@@ -170,7 +170,7 @@ Make = Callable[..., tuple[Path, dict[str, Any]]]
 @pytest.fixture
 def make(corpus: Corpus, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Embed a little of the sample in small shards."""
-    monkeypatch.setattr("hub_tools.embed.SHARD_ROWS", 256)
+    monkeypatch.setattr("hub_tools.vectors.embed.SHARD_ROWS", 256)
 
     def run(name: str = "embeddings", **options: Any) -> tuple[Path, dict[str, Any]]:
         config = EmbedConfig(**{"distill_limit": 10, **options})
@@ -258,7 +258,7 @@ def with_prompts(tiny_teacher: Path, tmp_path: Path) -> Path:
 def test_short_texts_are_queries_and_long_ones_documents(
     with_prompts: Path, corpus: Corpus, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_tools.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
+    monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
     config = EmbedConfig(distill_limit=30, query_share=1.0, document_share=0.25)
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", target="tr", config=config, hardware=CPU)
@@ -315,7 +315,7 @@ def run_alone(
         (root / "run.toml").write_text(
             to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
-        small = "import hub_tools.embed\nhub_tools.embed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
+        small = "from hub_tools.vectors import embed\nembed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
         (root / "small.py").write_text(small, encoding="utf-8")
         return [str(root / "small.py"), "embed", "--config", str(root / "run.toml")], root / "run"
 
@@ -356,7 +356,7 @@ def test_two_processes_of_accelerate_write_the_same_bytes_as_one(
 ) -> None:
     words, root = run_alone("two")
     # The main process is done long before the other, and must not sum up what is not there yet.
-    slow = "import os, time, hub_tools.embed as e\nwrite = e.write_shard\n"
+    slow = "import os, time, hub_tools.vectors.embed as e\nwrite = e.write_shard\n"
     slow += "def late(*a):\n    time.sleep(0.2 * int(os.environ['RANK']))\n    write(*a)\ne.write_shard = late\n"
     script = Path(words[0])
     script.write_text(slow + script.read_text(encoding="utf-8"), encoding="utf-8")

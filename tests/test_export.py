@@ -13,9 +13,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools import export as exports
-from hub_tools.errors import UserError
-from hub_tools.models import load_model
+from hub_tools.core.errors import UserError
+from hub_tools.models import export as exports
+from hub_tools.models.loading import load_model
 
 
 @pytest.mark.parametrize("kind", get_args(exports.Format))

@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.errors import UserError
-from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import Surgery, TokenizerFiles, specialize
-from hub_tools.surgery.bpe import Bpe
-from hub_tools.surgery.unigram import Unigram
-from hub_tools.surgery.words import bare_model
-from hub_tools.vocab_map import Kind, compose_from_own, map_vocabulary
+from hub_tools.core.errors import UserError
+from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.tokenization.adapt import Surgery, TokenizerFiles, specialize
+from hub_tools.tokenization.bpe import Bpe
+from hub_tools.tokenization.pretokenization import bare_model
+from hub_tools.tokenization.token_map import Kind, compose_from_own, map_vocabulary
+from hub_tools.tokenization.unigram import Unigram
 
 FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
 LEARNING = ("byte-level", "gemma", "llama", "unigram")
@@ -368,7 +368,7 @@ def test_other_marks_of_continued_tokens_are_refused(texts: dict[str, list[str]]
 def test_pieces_that_do_not_settle_are_refused_and_learned_around(
     teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_tools.surgery.unigram._ROUNDS", 0)
+    monkeypatch.setattr("hub_tools.tokenization.unigram._ROUNDS", 0)
     made = specialize(teacher_of["unigram"], readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000))
     summary = made.summary()
     assert summary["vocab_size"] == 6000

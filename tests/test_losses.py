@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 
 from hub_tools.config import DistillConfig
-from hub_tools.losses import batch_loss, relational_loss, text_losses
+from hub_tools.training.losses import batch_loss, relational_loss, text_losses
 
 FOUND = torch.tensor([[3.0, 4.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
 WANTED = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])

@@ -7,7 +7,7 @@ import math
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from hub_tools.surgery.report import measure, parity
+from hub_tools.tokenization.metrics import measure, parity
 
 
 @pytest.fixture

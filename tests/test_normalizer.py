@@ -8,8 +8,8 @@ from importlib import import_module
 import pytest
 from tokenizers import Regex, normalizers
 
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.normalizer import NormalizerChange, adapt_normalizer
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 
 TURKISH = ["Çığ düştü, İstanbul'da ağaç gölgesi şimdi ılık. IŞIK söndü mü?"] * 5
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hub_tools.config import RunConfig
-from hub_tools.publish import REPOS
+from hub_tools.hub.publish import REPOS
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
 from tests.test_cli import finish, hub_distill, refused
@@ -86,7 +86,7 @@ _SHOWS = """
 import sys
 from pathlib import Path
 from huggingface_hub import snapshot_download
-from hub_tools.space.shown import from_settings
+from hub_tools.space.content import from_settings
 
 shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
 student = shown.models["student"]
@@ -502,7 +502,7 @@ def test_signed_addresses_and_tokens_are_not_shown() -> None:
 
     from huggingface_hub.errors import HfHubHTTPError
 
-    from hub_tools.errors import explain_push
+    from hub_tools.core.errors import explain_push
 
     response: Any = SimpleNamespace(status_code=418, headers={}, request=None)
     text = f"418 for url 'https://storage.example/x?X-Amz-Signature=abc' with {CANARY}"
@@ -513,7 +513,7 @@ def test_signed_addresses_and_tokens_are_not_shown() -> None:
 
 
 def test_a_token_of_a_workflow_is_not_shown() -> None:
-    from hub_tools.errors import without_secrets
+    from hub_tools.core.errors import without_secrets
 
     assert without_secrets("with hf_jwt_eyJh.eyJz-d_W.c2ln here") == "with hf_*** here"
 
@@ -523,7 +523,7 @@ def test_a_conflict_is_said() -> None:
 
     from huggingface_hub.errors import HfHubHTTPError
 
-    from hub_tools.errors import explain_push
+    from hub_tools.core.errors import explain_push
 
     response: Any = SimpleNamespace(status_code=409, headers={}, request=None)
     error = HfHubHTTPError("conflict", response=response, server_message="a branch of that name is there")

@@ -13,12 +13,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from hub_tools.config import EmbedConfig, RunConfig, build
-from hub_tools.embed import Embeddings
-from hub_tools.errors import UserError
-from hub_tools.models import NO_TRUST, Hardware
+from hub_tools.core.errors import UserError
+from hub_tools.hub.publish import chosen_repos
+from hub_tools.models.loading import NO_TRUST, Hardware
 from hub_tools.pipeline import run
-from hub_tools.publish import chosen_repos
-from hub_tools.ready_vectors import find_vectors, take_vectors
+from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.imported import find_vectors, take_vectors
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
 from tests.test_run import plain
@@ -56,7 +56,7 @@ def rows_of(folder: Path) -> dict[str, np.ndarray]:
 def test_a_foreign_dataset_is_taken_with_its_own_columns(
     vectors: np.ndarray, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_tools.ready_vectors.SHARD_ROWS", 150)
+    monkeypatch.setattr("hub_tools.vectors.imported.SHARD_ROWS", 150)
     theirs = write(tmp_path / "theirs", vectors)
     (theirs / "manifest.json").write_text('{"made": "by others"}')
     found = take(theirs, tiny_teacher, tmp_path / "out")
@@ -176,7 +176,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     theirs = write(tmp_path / "theirs", vectors)
     embed = {"use": str(theirs), "text_column": "sentence", "embedding_column": "vec"}
     config = build({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
-    monkeypatch.setattr("hub_tools.embed.load_model", None)
+    monkeypatch.setattr("hub_tools.vectors.embed.load_model", None)
     capsys.readouterr()
     report = run(config, last="distill")
     said = capsys.readouterr().err

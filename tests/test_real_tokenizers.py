@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.sources import read_table, sample_file
-from hub_tools.surgery import TokenizerFiles, specialize
-from hub_tools.vocab_map import Kind, map_vocabulary
+from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.token_map import Kind, map_vocabulary
 
 
 @pytest.fixture(scope="module", params=["tekken", "mistral_v1"])

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from hub_tools.cloning.aligned_init import compose_rare
+from hub_tools.cloning.focus import nearest, token_vectors
+from hub_tools.cloning.ibm_model1 import Alignment, aligned_rows
+from hub_tools.cloning.init import Given, new_rows
+from hub_tools.cloning.mean import mean_rows
+from hub_tools.cloning.safetensors_io import StoredRows
+from hub_tools.cloning.token_distillation import _overlap
 from hub_tools.config import Init, build
-from hub_tools.corpus import Corpus
-from hub_tools.errors import UserError
-from hub_tools.rows import Given, new_rows
-from hub_tools.rows.align import Alignment, aligned_rows
-from hub_tools.rows.fit import _overlap
-from hub_tools.rows.mean import mean_rows
-from hub_tools.rows.neighbours import nearest, token_vectors
-from hub_tools.rows.translate import compose_rare
-from hub_tools.run_folder import write_json
-from hub_tools.surfaces import surface_of
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.teacher import find_teacher
-from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
-from hub_tools.weights import StoredRows
+from hub_tools.core.errors import UserError
+from hub_tools.core.run_dir import write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.teacher import find_teacher
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.token_map import Kind, VocabMap, map_vocabulary
+from hub_tools.tokenization.token_text import surface_of
 from tests.conftest import whole_job
 
 FAMILIES = ("wordpiece", "byte-level", "gemma", "llama", "unigram")
@@ -34,7 +34,7 @@ FAMILIES = ("wordpiece", "byte-level", "gemma", "llama", "unigram")
 @pytest.fixture(scope="module")
 def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
     """Teacher, corpus and tokenizer of a small job, ready for any way of making rows."""
-    from hub_tools.models import backbone, load_model
+    from hub_tools.models.loading import backbone, load_model
     from hub_tools.pipeline import run
 
     config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("rows") / "run"))
@@ -130,8 +130,8 @@ def test_stretches_of_text_are_matched_by_characters(minilm_files: TokenizerFile
 
 
 def test_fitted_rows_bring_the_hidden_states_nearer(ready: Given) -> None:
-    from hub_tools.models import backbone, load_model
-    from hub_tools.rows import fit
+    from hub_tools.cloning import token_distillation as fit
+    from hub_tools.models.loading import backbone, load_model
 
     model = backbone(load_model(ready.teacher.path, device="cpu"))
     texts = list(ready.corpus.all_texts("tr", "tr"))[:64]
@@ -158,8 +158,8 @@ def test_rows_handed_over_are_read_as_their_ids(name: str, small_teachers: dict[
     """Whatever an architecture does to the rows that it looks up is done to fitted rows too."""
     import torch
 
-    from hub_tools.models import backbone, load_model
-    from hub_tools.rows import fit
+    from hub_tools.cloning import token_distillation as fit
+    from hub_tools.models.loading import backbone, load_model
 
     model = backbone(load_model(small_teachers[name], device="cpu"))
     rows = model.get_input_embeddings().weight.detach()
@@ -175,7 +175,7 @@ def test_rows_handed_over_are_read_as_their_ids(name: str, small_teachers: dict[
 def test_a_model_that_takes_no_rows_is_refused() -> None:
     import torch
 
-    from hub_tools.rows import fit
+    from hub_tools.cloning import token_distillation as fit
 
     class ReadsIds(torch.nn.Module):
         def forward(self, input_ids: Any, attention_mask: Any = None, **kwargs: Any) -> Any:
@@ -217,7 +217,7 @@ def test_without_parallel_text_rows_are_weighted_by_how_rare_pieces_are(ready: G
 
 
 def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hub_tools.rows import neighbours
+    from hub_tools.cloning import focus as neighbours
 
     vectors = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
     wanted, among = np.arange(0, 300, 3), np.arange(1, 300, 3)

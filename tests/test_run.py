@@ -20,12 +20,12 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from hub_tools.config import RunConfig, build, to_toml
-from hub_tools.errors import UserError
-from hub_tools.evaluate import _search, _task_names
-from hub_tools.models import Hardware, load_model
+from hub_tools.core.errors import UserError
+from hub_tools.core.run_dir import write_json
+from hub_tools.evaluation.evaluate import _search, _task_names
+from hub_tools.models.loading import Hardware, load_model
 from hub_tools.pipeline import Job, plan, run
-from hub_tools.reproduce import reproduce
-from hub_tools.run_folder import write_json
+from hub_tools.reporting.reproduce import reproduce
 
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
 
@@ -103,7 +103,7 @@ def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunCo
 
 
 def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) -> None:
-    from hub_tools.embed import Embeddings
+    from hub_tools.vectors.embed import Embeddings
 
     config, report = finished
     embeddings = Embeddings(config.output / "embeddings")
@@ -121,7 +121,7 @@ def test_a_second_run_uses_everything_again(
     finished: tuple[RunConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, report = finished
-    monkeypatch.setattr("hub_tools.report.versions", lambda: {"torch": "99.0"})
+    monkeypatch.setattr("hub_tools.reporting.report.versions", lambda: {"torch": "99.0"})
     before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
     again = run(config)
     assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before
@@ -231,7 +231,7 @@ def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
-    from hub_tools.run_folder import RunFolder
+    from hub_tools.core.run_dir import RunFolder
 
     config = build(config_values)
     with RunFolder(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from hub_tools.languages import LANGUAGES
-from hub_tools.sources import read_table, sample_file
+from hub_tools.core.languages import LANGUAGES
+from hub_tools.corpus.sources import read_table, sample_file
 
 
 def test_parallel_text_is_large_enough_clean_and_without_repeats() -> None:

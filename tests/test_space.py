@@ -19,16 +19,20 @@ import torch
 from safetensors.torch import load_file
 
 from hub_tools.config import RunConfig
-from hub_tools.encoder import unit
-from hub_tools.errors import UserError
-from hub_tools.space import foreign, index, limits, reading, results, search, similarity, tokens, views
-from hub_tools.space.folder import APP, demo_files
+from hub_tools.core.errors import UserError
+from hub_tools.hub.space_repo import APP, demo_files
+from hub_tools.models.encoder import unit
+from hub_tools.space import documents as reading
+from hub_tools.space import html as views
+from hub_tools.space import index, limits, results, search, similarity
+from hub_tools.space import sandbox as foreign
+from hub_tools.space import tokenize as tokens
+from hub_tools.space.content import Shown, _model, from_run
+from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, say
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.service import Service
-from hub_tools.space.shown import Shown, _model, from_run
-from hub_tools.space.store import Corpus
-from hub_tools.space.texts import AUTONYMS, TEXTS, page_language, say
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.space.vector_cache import Corpus
+from hub_tools.tokenization.adapt import TokenizerFiles
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
 
@@ -286,7 +290,7 @@ def test_vectors_are_kept_on_disk_and_texts_are_not(service: Service, monkeypatc
 
 
 def test_the_cache_has_a_bound(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hub_tools.space import store
+    from hub_tools.space import vector_cache as store
 
     monkeypatch.setattr(store, "_DISK", 2000)
     small = store.Store(tmp_path)
@@ -457,7 +461,7 @@ def test_models_may_do_in_a_space_what_they_might_in_the_run(tiny_teacher: Path,
 
 
 def test_spaces_demo_is_what_the_code_makes() -> None:
-    """Run `python -m hub_tools.space.folder` after a change."""
+    """Run `python -m hub_tools.hub.space_repo` after a change."""
     made = demo_files()
     assert {f.name: f.read_bytes() for f in (ROOT / "spaces/demo").iterdir() if f.is_file()} == made
     assert made["app.py"].decode() == APP

@@ -33,7 +33,7 @@ def watched(self, address):
 socket.socket.connect = watched
 from hub_tools.space.app import launch
 from hub_tools.space.service import Service
-from hub_tools.space.shown import from_run
+from hub_tools.space.content import from_run
 launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2])), port=int(sys.argv[3]))
 """
 

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.clone import clone
-from hub_tools.corpus import Corpus
-from hub_tools.encoder import encode
-from hub_tools.errors import UserError
-from hub_tools.models import NO_TRUST, Hardware, Trust, load_model
-from hub_tools.run_folder import write_json
-from hub_tools.surgery import TokenizerFiles, take_tokenizer
-from hub_tools.teacher import find_teacher
+from hub_tools.cloning.clone import clone
+from hub_tools.core.errors import UserError
+from hub_tools.core.run_dir import write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import NO_TRUST, Hardware, Trust, load_model
+from hub_tools.models.teacher import find_teacher
+from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "word " * 100]
 CPU = Hardware(device="cpu", precision="fp32")

@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from hub_tools.config import DistillConfig
-from hub_tools.errors import UserError
-from hub_tools.models import token_rows
-from hub_tools.trainer import default_rate, share_of_peak
+from hub_tools.core.errors import UserError
+from hub_tools.models.loading import token_rows
+from hub_tools.training.trainer import default_rate, share_of_peak
 from tests.training_job import STEPS, train, trainer
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +95,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_nothing_else(
         return forward(features, **more)
 
     monkeypatch.setattr(job.model, "forward", hungry)
-    monkeypatch.setattr("hub_tools.progress.log.propagate", True)
+    monkeypatch.setattr("hub_tools.core.logging.log.propagate", True)
     job.train()
     assert len([size for size in sizes if size > 65]) == 2  # 246 -> 123 -> 61, once and for all
     assert "out of memory in step 1: from now on 61 tokens at a time" in caplog.text

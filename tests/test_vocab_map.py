@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks import teachers
-from hub_tools.roles import counterparts, token_for
-from hub_tools.surfaces import Alphabet, surface_of
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.vocab_map import Kind, VocabMap, map_vocabulary
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.special_tokens import counterparts, token_for
+from hub_tools.tokenization.token_map import Kind, VocabMap, map_vocabulary
+from hub_tools.tokenization.token_text import Alphabet, surface_of
 
 FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
 READ_BYTES = ("byte-level", "gemma", "llama")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from hub_tools.errors import UserError
-from hub_tools.surgery import TokenizerFiles
-from hub_tools.surgery.vocabulary import Counts, Plan, language_weights, make_plan, reachable
-from hub_tools.surgery.wordpiece import PREFIX, learn_tokens, segmenter
-from hub_tools.surgery.words import count_words, segment
-from hub_tools.vocab_map import Kind, map_vocabulary
+from hub_tools.core.errors import UserError
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.pretokenization import count_words, segment
+from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens, segmenter
+from hub_tools.tokenization.wordpiece_selection import Counts, Plan, language_weights, make_plan, reachable
 
 V = 6000
 

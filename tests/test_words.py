@@ -9,8 +9,8 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from benchmarks import teachers
-from hub_tools.surgery import TokenizerFiles, words
-from hub_tools.surgery.words import WordTable, count_words
+from hub_tools.tokenization.adapt import TokenizerFiles, words
+from hub_tools.tokenization.pretokenization import WordTable, count_words
 
 LINES = ["Ev güzel.", "Nerede? Burada.", "ev", "Ev  var", "a\nb\t c", ""]
 

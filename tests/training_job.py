@@ -17,14 +17,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from hub_tools import checkpoint
-from hub_tools.batches import TokenizedTexts
 from hub_tools.config import DistillConfig
-from hub_tools.distill import Examples
-from hub_tools.models import Hardware, load_model, longest_input
-from hub_tools.processes import join_processes
-from hub_tools.team import Team
-from hub_tools.trainer import Trainer
+from hub_tools.core.distributed import join_processes
+from hub_tools.models.loading import Hardware, load_model, longest_input
+from hub_tools.training import checkpoint
+from hub_tools.training.batching import TokenizedTexts
+from hub_tools.training.distill import Examples
+from hub_tools.training.team import Team
+from hub_tools.training.trainer import Trainer
 
 CPU = Hardware(device="cpu", precision="fp32")
 STEPS = 6

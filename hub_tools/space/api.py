@@ -13,10 +13,11 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 from gradio.events import api
 
-from hub_tools.errors import UserError
-from hub_tools.space import reading, results
+from hub_tools.core.errors import UserError
+from hub_tools.space import documents as reading
+from hub_tools.space import results
+from hub_tools.space.i18n import say
 from hub_tools.space.service import Service
-from hub_tools.space.texts import say
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from hub_tools.languages import name_of
+from hub_tools.core.languages import name_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
+from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, say
 from hub_tools.space.service import Service
 from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
-from hub_tools.space.texts import AUTONYMS, LANGUAGES, TEXTS, say
 
 TABS = ("tokens", "search", "similarity", "results")
 # Calls that wait before a visitor is told to come back.

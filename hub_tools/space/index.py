@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from hub_tools.encoder import unit
+from hub_tools.models.encoder import unit
 from hub_tools.space.model import Vectors
 
 Precision = Literal["float32", "int8", "binary"]

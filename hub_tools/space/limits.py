@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from hub_tools.errors import UserError
-from hub_tools.space.texts import say
+from hub_tools.core.errors import UserError
+from hub_tools.space.i18n import say
 
 TEXT = 10_000  # characters of a text to tokenize
 QUERY = 1_000  # characters of a query

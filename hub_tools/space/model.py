@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.encoder import unit
-from hub_tools.models import NO_TRUST, Trust
-from hub_tools.run_folder import digest, hash_file
+from hub_tools.core.run_dir import digest, hash_file
+from hub_tools.models.encoder import unit
+from hub_tools.models.loading import NO_TRUST, Trust
 from hub_tools.space.limits import Deadline, RefusedError
-from hub_tools.space.tokens import Cutter
-from hub_tools.surgery import TokenizerFiles
+from hub_tools.space.tokenize import Cutter
+from hub_tools.tokenization.adapt import TokenizerFiles
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -78,7 +78,7 @@ class Model:
     @cached_property
     def weights(self) -> SentenceTransformer:
         """The model, on the CPU."""
-        from hub_tools.models import load_model
+        from hub_tools.models.loading import load_model
 
         model = load_model(self.path, device="cpu", trust=self.trust)
         model.prompts.update(self.prompts)

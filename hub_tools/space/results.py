@@ -6,12 +6,12 @@ import re
 import shlex
 from typing import Any
 
-from hub_tools.evaluate import MODELS, language_order
-from hub_tools.languages import check_language
-from hub_tools.report import Report, figure_text
-from hub_tools.reproduce import public
-from hub_tools.space.foreign import check_id
+from hub_tools.core.languages import check_language
+from hub_tools.evaluation.evaluate import MODELS, language_order
+from hub_tools.reporting.report import Report, figure_text
+from hub_tools.reporting.reproduce import public
 from hub_tools.space.limits import RefusedError
+from hub_tools.space.sandbox import check_id
 
 _SMALLEST, _LARGEST = 300, 1_000_000
 

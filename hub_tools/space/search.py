@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hub_tools.sources import read_table, sample_file
+from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.space.index import Index, Precision
 from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Model, Vectors
-from hub_tools.space.store import Corpus, Store
+from hub_tools.space.vector_cache import Corpus, Store
 
 
 def sample_corpora() -> dict[str, Corpus]:

@@ -6,9 +6,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from hub_tools.errors import HubToolsError, UserError, explain
-from hub_tools.space.shown import SETTINGS, Shown, from_run, from_settings
-from hub_tools.space.store import default_folder
+from hub_tools.core.errors import HubToolsError, UserError, explain
+from hub_tools.space.content import SETTINGS, Shown, from_run, from_settings
+from hub_tools.space.vector_cache import default_folder
 
 _NEEDED = ("gradio", "mcp", "faiss", "pypdf")
 _OWNERS_DOCUMENTS = 200_000
@@ -53,7 +53,7 @@ def read_documents(file: Path | None, lang: str) -> list[str]:
     Raises:
         UserError: there is no text, or more than the page can hold.
     """
-    from hub_tools.sources import read_texts
+    from hub_tools.corpus.sources import read_texts
 
     if file is None:
         return []
@@ -80,7 +80,7 @@ def main(folder: Path) -> None:
 
 def make_demo(run: Path) -> Path:
     """The run of `hub-distill demo`; made where it is not finished."""
-    from hub_tools.run_folder import check_finished
+    from hub_tools.core.run_dir import check_finished
 
     try:
         check_finished(run)

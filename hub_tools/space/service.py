@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from hub_tools.space import search as searching
-from hub_tools.space import similarity, tokens
-from hub_tools.space.foreign import ask, check_id
+from hub_tools.space import similarity
+from hub_tools.space import tokenize as tokens
+from hub_tools.space.content import Shown
+from hub_tools.space.documents import bounded
 from hub_tools.space.index import PRECISIONS, Precision
 from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text
-from hub_tools.space.reading import bounded
-from hub_tools.space.shown import Shown
-from hub_tools.space.store import Corpus, Store
+from hub_tools.space.sandbox import ask, check_id
+from hub_tools.space.vector_cache import Corpus, Store
 
 _MAPPED = 600  # texts
 

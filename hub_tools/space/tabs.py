@@ -9,16 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from hub_tools.errors import UserError
-from hub_tools.languages import LANGUAGES, MORE_LANGUAGES, name_of
-from hub_tools.sources import read_table, sample_file
-from hub_tools.space import limits, reading, results, views
+from hub_tools.core.errors import UserError
+from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
+from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.space import documents as reading
+from hub_tools.space import html as views
+from hub_tools.space import limits, results
 from hub_tools.space.api import log
+from hub_tools.space.i18n import AUTONYMS, page_language, say
 from hub_tools.space.index import PRECISIONS
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
-from hub_tools.space.store import Corpus
-from hub_tools.space.texts import AUTONYMS, page_language, say
+from hub_tools.space.vector_cache import Corpus
 
 Label = Callable[[str], Any]
 _EXAMPLE_QUERIES = 8

@@ -1,0 +1,1 @@
+"""The student before training: the teacher's weights and new embedding rows."""

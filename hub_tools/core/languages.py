@@ -1,0 +1,78 @@
+"""The languages of the balanced corpus: ISO 639-1 codes, names, and the casing rules that matter."""
+
+from __future__ import annotations
+
+import difflib
+
+from hub_tools.core.errors import UserError
+
+# Chosen by the number of readers and speakers, and so that every large script is there; the
+# article counts of Wikipedia would favour languages whose articles were written by bots.
+LANGUAGES: dict[str, str] = {
+    "tr": "Turkish", "en": "English", "de": "German", "fr": "French", "es": "Spanish",
+    "it": "Italian", "pt": "Portuguese", "nl": "Dutch", "sv": "Swedish", "da": "Danish",
+    "nb": "Norwegian Bokmål", "fi": "Finnish", "pl": "Polish", "cs": "Czech", "sk": "Slovak",
+    "hu": "Hungarian", "ro": "Romanian", "bg": "Bulgarian", "sr": "Serbian", "uk": "Ukrainian",
+    "ru": "Russian", "el": "Greek", "ar": "Arabic", "fa": "Persian", "he": "Hebrew",
+    "ur": "Urdu", "hi": "Hindi", "bn": "Bengali", "ta": "Tamil", "az": "Azerbaijani",
+    "kk": "Kazakh", "uz": "Uzbek", "zh": "Chinese", "ja": "Japanese", "ko": "Korean",
+    "vi": "Vietnamese", "th": "Thai", "id": "Indonesian", "sw": "Swahili", "ca": "Catalan",
+}  # fmt: skip
+
+# Languages that can be the target (or be asked for by --lang) without being in the balanced 40.
+MORE_LANGUAGES: dict[str, str] = {
+    "af": "Afrikaans", "am": "Amharic", "be": "Belarusian", "bs": "Bosnian", "cy": "Welsh",
+    "et": "Estonian", "eu": "Basque", "ga": "Irish", "gl": "Galician", "gu": "Gujarati",
+    "ha": "Hausa", "hr": "Croatian", "hy": "Armenian", "ig": "Igbo", "is": "Icelandic",
+    "jv": "Javanese", "ka": "Georgian", "km": "Khmer", "kn": "Kannada", "ku": "Kurdish",
+    "ky": "Kyrgyz", "la": "Latin", "lo": "Lao", "lt": "Lithuanian", "lv": "Latvian",
+    "mk": "Macedonian", "ml": "Malayalam", "mn": "Mongolian", "mr": "Marathi", "ms": "Malay",
+    "mt": "Maltese", "my": "Burmese", "ne": "Nepali", "pa": "Punjabi", "ps": "Pashto",
+    "si": "Sinhala", "sl": "Slovenian", "so": "Somali", "sq": "Albanian", "te": "Telugu",
+    "tg": "Tajik", "tk": "Turkmen", "tl": "Tagalog", "tt": "Tatar", "ug": "Uyghur",
+    "xh": "Xhosa", "yo": "Yoruba", "zu": "Zulu",
+}  # fmt: skip
+
+# Languages in which I is the capital of dotless ı and İ of i, with letters hardly any other language writes.
+TURKIC_I: dict[str, str] = {"tr": "ğış", "az": "əğış"}
+
+# Written without spaces between words: fertility is per character there.
+WITHOUT_SPACES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
+
+# Where Wikipedia's code differs from ISO 639-1.
+_WIKIPEDIA_CODES = {"nb": "no"}
+
+
+def name_of(code: str) -> str:
+    """English name of a language code."""
+    return LANGUAGES.get(code) or MORE_LANGUAGES.get(code) or code
+
+
+def wikipedia_code(code: str) -> str:
+    """The code under which Wikipedia dumps keep the language."""
+    return _WIKIPEDIA_CODES.get(code, code)
+
+
+def check_language(code: str) -> str:
+    """Return the code if it is known.
+
+    Raises:
+        UserError: the code is unknown; the message names the nearest known codes.
+    """
+    known = LANGUAGES | MORE_LANGUAGES
+    if code in known:
+        return code
+    by_name = {name.lower(): known_code for known_code, name in known.items()}
+    names = difflib.get_close_matches(code.lower(), by_name, n=2, cutoff=0.6)
+    near = [by_name[name] for name in names] or difflib.get_close_matches(code.lower(), known, n=3, cutoff=0.5)
+    hint = " or ".join(f"{c} ({known[c]})" for c in near)
+    raise UserError(
+        f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr"
+        + (f"; did you mean {hint}?" if hint else ".")
+    )
+
+
+def balanced_languages(chosen: tuple[str, ...], count: int = 40) -> tuple[str, ...]:
+    """The chosen languages first, then English and the rest of the list, up to `count` codes."""
+    ordered = dict.fromkeys((*chosen, "en", *LANGUAGES))
+    return tuple(ordered)[: max(count, len(chosen))]

@@ -1,0 +1,87 @@
+"""What a user sees while a stage works: messages and progress bars on stderr, everything also in log.txt."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hub_tools.core.errors import UserError
+
+log = logging.getLogger("hub_tools")
+
+
+class _BarSafeHandler(logging.Handler):
+    """Writes above a running progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def start_logging(file: Path | None = None, *, quiet: bool = False) -> None:
+    """Send messages to stderr and, when given, append them with their time to a file; if quiet, errors alone."""
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    log.propagate = False
+    close_logging()
+    console = _BarSafeHandler()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(console)
+    if file is not None:
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+
+
+def close_logging() -> None:
+    """Detach and close every handler, so that the log file can be moved."""
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+
+
+def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
+    """A progress bar with count, rate and time left; `done` is what an earlier run already did."""
+    # Without a terminal a bar is a line in a file: one every ten seconds is enough.
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        total=total,
+        desc=f"  {description}",
+        unit=unit,
+        initial=done,
+        file=sys.stderr,
+        mininterval=interval,
+        disable=not log.isEnabledFor(logging.INFO),
+        leave=False,
+    )
+
+
+@contextmanager
+def board(folder: Path | None, step: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """A function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
+
+    Args:
+        folder: of the event files; nothing leaves this machine.
+        step: the last one that counts: what an earlier run, cut off, wrote of later ones is forgotten.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+    if folder is None:
+        yield lambda _step, _values: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard") from error
+    with SummaryWriter(str(folder), purge_step=step + 1) as writer:
+
+        def write(now: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, now)
+
+        yield write

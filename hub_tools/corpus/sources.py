@@ -1,0 +1,311 @@
+"""Reading text: local files in the usual formats, Hub datasets, and the bundled sample."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hub_tools.core.errors import UserError, explain_hub, without_secrets
+from hub_tools.core.languages import wikipedia_code
+from hub_tools.core.run_dir import hash_file
+
+SAMPLE = "sample"
+WIKIPEDIA = "wikimedia/wikipedia"
+DEFAULT_SOURCE = f"{WIKIPEDIA}:20231101.{{lang}}"
+# How many texts of a Hub dataset are held to draw from at random; streaming reads it in order otherwise.
+SHUFFLE_BUFFER = 10_000
+# Spreadsheets put a byte order mark before the first column's name.
+_ENCODING = "utf-8-sig"
+# The csv module refuses cells over 131,072 characters by itself.
+_LONGEST_CELL = 2**31 - 1
+FORMATS = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
+_TEXT_COLUMNS = ("text", "sentence", "content")
+
+Row = dict[str, Any]
+
+
+class NoSuchTextError(UserError):
+    """A Hub dataset exists but has no such language."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Texts of one language from one place.
+
+    Attributes:
+        lang: language code.
+        name: what to call it in messages.
+        identity: plain data that changes when the content does.
+        dataset: the dataset that it is streamed from, as it was asked for, or None for local text.
+        revision: the commit of that dataset; None where it is not known.
+        open: starts reading; yields raw texts.
+    """
+
+    lang: str
+    name: str
+    identity: Any
+    open: Callable[[], Iterator[str]]
+    dataset: str | None = None
+    revision: str | None = None
+
+
+def sample_file(name: str) -> Path:
+    """Path of a file of the bundled sample."""
+    return Path(str(resources.files("hub_tools") / "sample" / name))
+
+
+def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
+    """What a --corpus value stands for.
+
+    Args:
+        spec: `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub
+            dataset `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`.
+        languages: the codes wanted, the target first.
+        seed: of the shuffle of streamed datasets.
+
+    Raises:
+        UserError: nothing is found for the target language, or the value makes no sense.
+    """
+    if spec == SAMPLE:
+        return [s for lang in languages if (s := _sample_source(lang)) is not None]
+    if _is_file(spec):
+        return _file_sources(spec, languages)
+    return _hub_sources(spec, languages, seed)
+
+
+def _is_file(spec: str) -> bool:
+    return spec.removesuffix(".gz").endswith(FORMATS) or Path(spec.replace("{lang}", "en")).expanduser().exists()
+
+
+def _sample_source(lang: str) -> Source | None:
+    files = [sample_file("languages.tsv")]
+    if lang in ("tr", "en"):
+        files.append(sample_file("tr-en.tsv"))
+    if not any(lang in _header(file) for file in files):
+        return None
+
+    def read() -> Iterator[str]:
+        for file in files:
+            if lang in _header(file):
+                yield from (row[lang] for row in read_table(file))
+
+    identity = [SAMPLE, lang, *map(hash_file, files)]
+    return Source(lang=lang, name=f"sample ({lang})", identity=identity, open=read)
+
+
+def _header(file: Path) -> list[str]:
+    with file.open(encoding="utf-8") as lines:
+        return lines.readline().rstrip("\n").split("\t")
+
+
+def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
+    wanted = languages if "{lang}" in spec else languages[:1]
+    found = []
+    for lang in wanted:
+        path = Path(spec.replace("{lang}", lang)).expanduser()
+        if path.is_file():
+            # Size and time stand for the content: hashing gigabytes at each start would be slow.
+            stat = path.stat()
+            identity = [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
+            read = partial(read_texts, path, lang)
+            found.append(Source(lang=lang, name=str(path), identity=identity, open=read))
+        elif lang == languages[0]:
+            kind = "folder" if path.is_dir() else "file"
+            raise UserError(
+                f"--corpus {spec}: there is no file {path} for the target language"
+                + (f" (it is a {kind}; did you mean {spec.rstrip('/')}/{{lang}}.txt.gz?)." if kind == "folder" else ".")
+            )
+    return found
+
+
+def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
+    dataset, config, split, column = (*spec.split(":"), "", "", "")[:4]
+    name, _, asked = dataset.partition("@")
+    if name.count("/") > 1 or " " in name or not name:
+        raise UserError(
+            f"--corpus {spec!r} is neither a file here nor a Hub dataset. Expected sample, a file, a path with "
+            "{lang}, or id[@revision][:config[:split[:column]]]."
+        )
+    wanted = languages if "{lang}" in spec else languages[:1]
+    revisions: dict[str, str | None] = {}
+    sources = []
+    for lang in wanted:
+        code = wikipedia_code(lang) if name == WIKIPEDIA else lang
+        parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
+        if parts[0] not in revisions:
+            revisions[parts[0]] = dataset_revision(parts[0], asked)
+        revision = revisions[parts[0]]
+        written = parts[0] + dataset[len(name) :]
+        sources.append(
+            Source(
+                lang=lang,
+                name=":".join(part for part in parts[:2] if part),
+                # As it was written too: the report, which tells how to do the run again, names it so.
+                identity=[written, *parts[1:], revision or asked, seed],
+                open=partial(_stream, *parts, revision=revision or asked or None, seed=seed),
+                dataset=written,
+                revision=revision,
+            )
+        )
+    return sources
+
+
+def dataset_revision(name: str, asked: str = "") -> str | None:
+    """The commit that a dataset on the Hub is at, or that the Hub's cache remembers; None where nobody can tell.
+
+    Args:
+        name: its id.
+        asked: branch, tag or commit; nothing means the main branch.
+
+    Raises:
+        UserError: there is no such dataset or revision, or no access to it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        # A file that every repo has: the cache then knows the commit offline too.
+        folder = snapshot_download(name, repo_type="dataset", revision=asked or None, allow_patterns=[".gitattributes"])
+    except Exception as error:
+        # Without a network nobody can tell; a Hub that answered with an error may be well again in a minute.
+        if isinstance(error, LocalEntryNotFoundError) and not isinstance(error.__cause__, HfHubHTTPError):
+            return None
+        raise _explained(error, name, "") from error
+    return Path(folder).name
+
+
+def _stream(name: str, config: str, split: str, column: str, *, revision: str | None, seed: int) -> Iterator[str]:
+    from datasets import load_dataset
+
+    try:
+        stream = load_dataset(name, config or None, split=split, streaming=True, revision=revision)
+    except ValueError as error:
+        # How datasets says that there is no such configuration or split.
+        raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
+    except Exception as error:
+        raise _explained(error, name, config) from error
+    try:
+        for row in stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER):
+            yield _cell(row, column, name)
+    except UserError:
+        raise
+    except Exception as error:
+        raise _explained(error, name, config) from error
+
+
+def _explained(error: Exception, name: str, config: str) -> UserError:
+    message = explain_hub(error, f"dataset {':'.join(filter(None, (name, config)))!r}")
+    return UserError(message or f"Could not read dataset {name!r} from the Hub: {without_secrets(str(error))}")
+
+
+def _cell(row: Row, column: str, name: str) -> str:
+    if column not in row:
+        raise UserError(f"Dataset {name} has no column {column!r}; it has: {', '.join(row)}.")
+    return str(row[column] or "")
+
+
+def read_texts(path: Path, lang: str) -> Iterator[str]:
+    """Texts of a local file.
+
+    Args:
+        path: .txt (one text a line), .tsv, .csv, .jsonl or .parquet, plain or gzipped. A table needs a column
+            `text`, `sentence`, `content` or the language code, or only one column.
+        lang: language code.
+
+    Raises:
+        UserError: the file is no text, is damaged, or has no such column.
+    """
+    if path.name.removesuffix(".gz").endswith(".txt"):
+        yield from (line.rstrip("\n") for line in _lines(path))
+        return
+    column = ""
+    for row in read_table(path):
+        column = column or _text_column(path, row, lang)
+        yield str(row.get(column) or "")
+
+
+def _text_column(path: Path, row: Row, lang: str) -> str:
+    for name in (*_TEXT_COLUMNS, lang):
+        if name in row:
+            return name
+    if len(row) == 1:
+        return next(iter(row))
+    raise UserError(
+        f"{path} has the columns {', '.join(map(str, row))}; expected one named {', '.join(_TEXT_COLUMNS)} or {lang}."
+    )
+
+
+def read_table(path: Path) -> Iterator[Row]:
+    """Rows of a .tsv, .csv, .jsonl or .parquet file, plain or gzipped.
+
+    A .tsv has a header line, one tab between cells and no quoting.
+
+    Raises:
+        UserError: the file is no table of a known format.
+    """
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        yield from _parquet_rows(path)
+    elif name.endswith(".jsonl"):
+        yield from _json_rows(path)
+    elif name.endswith((".tsv", ".csv")):
+        csv.field_size_limit(_LONGEST_CELL)
+        style: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if name.endswith(".tsv") else {}
+        try:
+            yield from csv.DictReader(_lines(path), **style)
+        except csv.Error as error:
+            raise UserError(f"{path} is no readable table: {error}.") from error
+    else:
+        raise UserError(f"{path} has an unknown format; expected {', '.join(FORMATS)}, plain or with .gz.")
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            # Group by group: over a whole file, iter_batches reads ever more groups ahead and keeps them.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=1024, row_groups=[group]):
+                    yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is no readable parquet file: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not valid JSON ({error}). Expected one object a line.") from error
+        if not isinstance(row, dict):
+            raise UserError(f'{path}, line {number}: expected a JSON object such as {{"text": "..."}}.')
+        yield row
+
+
+def _lines(path: Path) -> Iterable[str]:
+    try:
+        with (
+            gzip.open(path, "rt", encoding=_ENCODING) if path.suffix == ".gz" else path.open(encoding=_ENCODING) as file
+        ):
+            for line in file:
+                if "\0" in line:
+                    raise UserError(f"{path} is no text file (it holds zero bytes). Expected UTF-8 text.")
+                yield line
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}. Convert it first.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is no complete gzip file: {error}. Expected gzipped UTF-8 text.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error

@@ -1,0 +1,1 @@
+"""The same tasks for teacher, clone and student."""

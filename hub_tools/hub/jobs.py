@@ -1,0 +1,69 @@
+"""`hub-distill jobs`: the same job on a machine of Hugging Face Jobs."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+from hub_tools.config import RunConfig
+from hub_tools.core.errors import UsageError, UserError
+from hub_tools.hub.publish import repo_ids
+from hub_tools.reporting.reproduce import is_path
+
+
+def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | None) -> list[str]:
+    """The arguments of `hf` that submit the job.
+
+    Args:
+        words: options of hub-distill. `hf` sends along files that are words of their own: --name=value becomes two.
+        flavor: hardware, such as a10g-small; None means what the script says.
+        timeout: longest time, such as 6h; None means what the script says.
+    """
+    chosen = [word for name, value in (("--flavor", flavor), ("--timeout", timeout)) if value for word in (name, value)]
+    script = str(resources.files("hub_tools") / "job_script.py")
+    apart = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    # Behind -- nothing is taken for an option of hf, which has a --name too.
+    return ["jobs", "uv", "run", "--detach", *chosen, "--", script, *apart]
+
+
+def show(command: list[str]) -> str:
+    """The command as one types it."""
+    return shlex.join(["hf", *command])
+
+
+def check_remote(config: RunConfig) -> None:
+    """Make sure that another machine can do the job.
+
+    Raises:
+        UsageError: nothing is pushed, so the result would be lost.
+        UserError: an option names something on this machine that `hf` does not send along.
+    """
+    if config.publish.namespace is None:
+        raise UsageError("A job's machine is gone when it ends: give --push-to-hub NAMESPACE, where its results go.")
+    repo_ids(config)
+    models = (config.teacher, config.tokenizer.use, config.embed.use)
+    folders = [name for name in models if name and Path(name).expanduser().exists()]
+    files = [name for name in config.corpus.sources if is_path(name)]
+    files += [*config.corpus.parallel, *config.evaluate.sts]
+    # Single files are sent along by `hf`; it knows nothing of folders and patterns.
+    here = [*folders, *(name for name in files if not Path(name).is_file())]
+    if here:
+        raise UserError(
+            f"{here[0]} is on this machine, and a job on the Hub cannot see it. Give single files, or a model or "
+            "dataset of the Hub, or run the job here."
+        )
+
+
+def run_hf(command: list[str]) -> None:
+    """Run `hf` with these arguments; it logs in, submits and reports by itself.
+
+    Raises:
+        UserError: it failed; it has said why on stderr.
+    """
+    # A list of words that no shell reads: what the user typed stays one word each.
+    done = subprocess.run([sys.executable, "-m", "huggingface_hub.cli.hf", *command], check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise UserError(f"hf ended with exit code {done.returncode}; what it said stands above.")

@@ -1,0 +1,1 @@
+"""Models on disk and in memory: the teacher's files, loading, encoding, export."""

@@ -1,0 +1,286 @@
+"""Exports for deployment: ONNX, int8 ONNX and OpenVINO, each kept only if it gives the model's vectors.
+
+torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. What they are given is the
+whole model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is
+left for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.logging import log
+from hub_tools.core.run_dir import write_json
+from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.models.encoder import encode
+from hub_tools.models.loading import NO_TRUST, Hardware, Trust, backbone, load_model
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+Format = Literal["onnx", "onnx-int8", "openvino"]
+Vectors = NDArray[np.float32]
+# Least cosine between the exported and the original vector of a text; a dropped head falls far below.
+PARITY = 0.99
+FILES: dict[Format, str] = {
+    "onnx": "onnx/model.onnx",
+    "onnx-int8": "onnx/model_qint8.onnx",
+    "openvino": "openvino/openvino_model.xml",
+}
+_NEEDS: dict[Format, tuple[str, ...]] = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "onnx-int8": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+}
+# Of what lies beside a model's modules.json.
+_LEFT_OUT = (
+    ".*", "README.md", "*.safetensors", "*.index.json", "*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx",
+    *{Path(file).parts[0] for file in FILES.values()}, "tensorboard",
+)  # fmt: skip
+_INPUTS = ("input_ids", "attention_mask")
+_OUTPUTS = ("last_hidden_state", "sentence_embedding")
+_GATE_TEXTS, _GATE_BATCH = 30, 7
+_CPU = Hardware(device="cpu", precision="fp32")
+
+
+def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust = NO_TRUST) -> dict[str, Any]:
+    """Export a model and compare what came out with it.
+
+    Args:
+        source: a run folder, whose student is taken, or the folder of a sentence-transformers model.
+        kind: the format.
+        out: folder to write; None: beside the model, named after the format. It is there only if the gate was passed.
+        trust: what the model's files may do.
+
+    Returns:
+        format, file, least cosine, texts, bytes of the export, and its folder.
+
+    Raises:
+        UserError: there is no such model, a library is missing, `out` is not empty, or the vectors are not the same.
+    """
+    folder = find_model(source)
+    _check_libraries(kind)
+    out = out or folder.with_name(f"{folder.name}-{kind}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--output {out} is not empty. Choose another folder, or delete it to export again.")
+    model = load_model(folder, device="cpu", trust=trust)
+    if not hasattr(model[0], "auto_model"):
+        raise UserError(
+            f"{folder} begins with a {type(model[0]).__name__}: a table of rows, which needs no export. "
+            "Its model.safetensors is read by model2vec and sentence-transformers as it is."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        made = Path(scratch) / "export"
+        _copy_settings(folder, made)
+        log.info("exporting %s as %s", folder, kind)
+        file = made / FILES[kind]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        texts = gate_texts()
+        with _refusing(model, kind):
+            write(model, kind, file)
+            found_vectors = read_back(model, kind, file, texts)
+        least = check_parity(encode(model, texts, _CPU), found_vectors, kind)
+        found = {"format": kind, "file": FILES[kind], "least_cosine": round(least, 6), "texts": len(texts)}
+        write_json(made / "export.json", found)
+        if out.exists():
+            out.rmdir()
+        made.replace(out)
+    size = sum(f.stat().st_size for f in (out / FILES[kind]).parent.iterdir())
+    return {**found, "bytes": size, "folder": str(out)}
+
+
+@contextmanager
+def _refusing(model: SentenceTransformer, kind: Format) -> Iterator[None]:
+    """Turn whatever an exporter raises, of many kinds and on many lines, into a refusal."""
+    try:
+        yield
+    except Exception as error:
+        name = type(backbone(model)).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"The exporter of --format {kind} cannot write or read this {name}: {reason} Nothing was written. "
+            "Deploy the model itself, or try another --format."
+        ) from error
+
+
+def find_model(source: Path) -> Path:
+    """The folder of a model, or of the student of a run.
+
+    Raises:
+        UserError: there is neither.
+    """
+    for folder in (source / "student", source):
+        if (folder / "modules.json").exists():
+            return folder
+    raise UserError(f"{source} is no finished run and no sentence-transformers model. Expected a folder of either.")
+
+
+def _check_libraries(kind: Format) -> None:
+    for name in _NEEDS[kind]:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise UserError(
+                f"--format {kind} needs the package {name}. Run: pip install 'hub-tools[export]'"
+            ) from error
+
+
+def _copy_settings(folder: Path, out: Path) -> None:
+    """Tokenizer, configurations and the other modules; nothing that holds the first module's weights, in any form."""
+
+    def leave_out(where: str, names: list[str]) -> set[str]:
+        patterns = _LEFT_OUT if Path(where) == folder else (".*",)
+        return set(shutil.ignore_patterns(*patterns)(where, names))
+
+    shutil.copytree(folder, out, ignore=leave_out)
+
+
+def gate_texts() -> list[str]:
+    """Texts of many lengths in two languages, the longest beyond what the model reads."""
+    pairs = list(read_table(sample_file("tr-en.tsv")))[:_GATE_TEXTS]
+    texts = [pair[lang] for pair in pairs for lang in ("tr", "en")]
+    return [*texts, "a", " ".join(texts)]
+
+
+def check_parity(wanted: Vectors, found: Vectors, kind: str) -> float:
+    """The least cosine between two sets of vectors, shape (texts, dim).
+
+    Raises:
+        UserError: it is below `PARITY`, or the vectors have another width.
+    """
+    if wanted.shape != found.shape:
+        raise UserError(
+            f"The {kind} export gives {found.shape[-1]} numbers for a text, the model {wanted.shape[-1]}: a Dense head "
+            "was dropped. Nothing was written."
+        )
+    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
+    least = float(((wanted * found).sum(axis=1) / lengths).min())
+    if not least >= PARITY:
+        raise UserError(
+            f"The {kind} export gives other vectors than the model: the least cosine is {least:.4f}, expected at least "
+            f"{PARITY}. Nothing was written. Deploy the model itself, or try another --format."
+        )
+    return least
+
+
+def whole(model: SentenceTransformer) -> torch.nn.Module:
+    """The model as a function of token ids and attention mask, to hidden states and vectors."""
+    import torch
+
+    width = model.truncate_dim  # None means all
+
+    class Whole(torch.nn.Module):
+        """All modules of the model in a row."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(list(model))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
+            for part in self.parts:
+                features = part(features)
+            return features["token_embeddings"], features["sentence_embedding"][:, :width]
+
+    backbone(model).set_attn_implementation("eager")  # plain operations, which every exporter knows
+    return Whole().eval()
+
+
+def _example(model: SentenceTransformer) -> dict[str, Any]:
+    read = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
+    return {name: read[name] for name in _INPUTS}
+
+
+def write(model: SentenceTransformer, kind: Format, file: Path) -> None:
+    """Write the exported graph; the other formats are made from the one in ONNX."""
+    if kind == "onnx":
+        _write_onnx(model, file)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / "model.onnx"
+        _write_onnx(model, plain)
+        if kind == "openvino":
+            _write_openvino(plain, file)
+        else:
+            _write_int8(plain, file)
+
+
+def _write_onnx(model: SentenceTransformer, file: Path) -> None:
+    import torch
+
+    free = torch.export.Dim.DYNAMIC
+    with torch.no_grad():
+        torch.onnx.export(
+            whole(model).eval(),
+            tuple(_example(model).values()),
+            str(file),
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            dynamic_shapes={name: {0: free, 1: free} for name in _INPUTS},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _write_int8(plain: Path, file: Path) -> None:
+    onnx: Any = import_module("onnx")
+    graph = onnx.load(plain)
+    # Shapes that the exporter noted before it folded weights; quantization infers them anew.
+    del graph.graph.value_info[:]
+    onnx.save(graph, plain)
+    quantize: Callable[..., None] = import_module("onnxruntime.quantization").quantize_dynamic
+    quantize(plain, file, per_channel=True)
+
+
+def _write_openvino(plain: Path, file: Path) -> None:
+    openvino: Any = import_module("openvino")
+    openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
+
+
+def read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
+    """Vectors of texts by the export alone, with the model's tokenizer and default prompt.
+
+    Args:
+        model: gives tokenizer, prompt and length.
+        kind: the format.
+        file: what was exported.
+        texts: read in batches of several sizes and lengths.
+    """
+    compute = _session(kind, file)
+    prompt = model.prompts.get(model.default_prompt_name or "") or ""
+    found = []
+    for start in range(0, len(texts), _GATE_BATCH):
+        batch = [prompt + text for text in texts[start : start + _GATE_BATCH]]
+        read = model.tokenizer(
+            batch, padding=True, truncation=True, max_length=model.max_seq_length, return_tensors="np"
+        )
+        found.append(compute({name: read[name].astype(np.int64) for name in _INPUTS}))
+    return np.concatenate(found)
+
+
+def _session(kind: Format, file: Path) -> Callable[[dict[str, NDArray[np.int64]]], Vectors]:
+    if kind == "openvino":
+        compiled: Any = (
+            import_module("openvino")
+            .Core()
+            .compile_model(
+                str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+            )
+        )
+        return lambda inputs: np.asarray(compiled(inputs)[_OUTPUTS[1]])
+    session: Any = import_module("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda inputs: np.asarray(session.run([_OUTPUTS[1]], inputs)[0])

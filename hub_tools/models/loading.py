@@ -1,0 +1,239 @@
+"""Loading, saving and choosing the arithmetic of sentence-transformers models."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub_tools.core.errors import UserError
+from hub_tools.models.compat import make_portable
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where a model runs and in which arithmetic.
+
+    Attributes:
+        device: cuda, mps or cpu.
+        precision: fp32, or bf16 for products in bf16 with weights in fp32.
+    """
+
+    device: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.device} in {self.precision}"
+
+    @property
+    def exact(self) -> Hardware:
+        """The same device in fp32."""
+        return replace(self, precision="fp32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the files of a model may do; nothing by default.
+
+    Attributes:
+        code: run Python code that comes with the model.
+        pickle: be read with pickle where there are no safetensors.
+    """
+
+    code: bool = False
+    pickle: bool = False
+
+
+NO_TRUST = Trust()
+# Tokenizers that know no limit say a huge number.
+NO_LIMIT = 10**9
+
+
+def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceTransformer:
+    """Load a sentence-transformers model from a folder; it runs no code from there unless it is trusted.
+
+    Raises:
+        UserError: the folder holds no model that sentence-transformers can load, or the device is not there.
+    """
+    # Warnings about the fast tokenizer and forks would stand in every progress bar.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    if not _devices()[device.partition(":")[0]]:
+        raise UserError(
+            f"This run was begun on {device}, and torch finds no such device here. Go on where there is one, or give "
+            "--device cpu, which computes vectors and training anew."
+        )
+    quiet: Any = transformers_logging  # has no annotations
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    # Whatever the files hold, weights are fp32 here; and unpickling could run code.
+    options: Any = {"dtype": torch.float32, "use_safetensors": None if trust.pickle else True}
+    try:
+        model = SentenceTransformer(
+            str(path), device=device, local_files_only=True, trust_remote_code=trust.code, model_kwargs=options
+        )
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path} is no model that sentence-transformers can load: {error}") from error
+    model.eval()
+    return model
+
+
+def backbone(model: SentenceTransformer) -> Any:
+    """The transformers model inside, or the module itself where there is none (StaticEmbedding)."""
+    return getattr(model[0], "auto_model", model[0])
+
+
+def is_static(model: SentenceTransformer) -> bool:
+    """Whether a vector is the mean of its tokens' rows, without a transformer (StaticEmbedding)."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(model[0], StaticEmbedding)
+
+
+def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
+    """The input embeddings, one row for each token, shape (V, hidden)."""
+    inside = backbone(model)
+    embedding = inside.get_input_embeddings() if hasattr(inside, "get_input_embeddings") else inside.embedding
+    rows: torch.nn.Parameter = embedding.weight
+    return rows
+
+
+def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int | None) -> None:
+    """Save a model with a tokenizer of ours, so that sentence-transformers 5 and 6 load the same.
+
+    Args:
+        model: what to save.
+        out: the folder.
+        tokenizer: folder with the tokenizer's files, copied as they are.
+        max_seq_length: longest input in tokens.
+    """
+    model.save_pretrained(str(out), create_model_card=False)
+    for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
+        (out / name).unlink(missing_ok=True)
+    put_tokenizer(tokenizer, out)
+    make_portable(out, max_seq_length=max_seq_length)
+
+
+def put_tokenizer(folder: Path, out: Path) -> None:
+    """Copy the files of a tokenizer as they are."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, out / name)
+
+
+def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
+    """Choose the attention, and on CPUs the handling of memory, that is fastest where the model runs.
+
+    torch's fused attention for bf16 on CPUs is many times slower than two plain matrix products at the
+    lengths of sentences (benchmarks/attention.py measures it); everywhere else the default is right.
+    """
+    if hardware.device == "cpu":
+        keep_freed_memory()
+    if hardware == Hardware(device="cpu", precision="bf16") and hasattr(backbone(model), "set_attn_implementation"):
+        backbone(model).set_attn_implementation("eager")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors instead of giving it back at each step.
+
+    Otherwise every large tensor on the CPU is mapped and zeroed anew, a noticeable part of a training step.
+    Only glibc has these switches; elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        mmap_max, trim_threshold = -4, -1  # names of the switches in malloc.h
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def choose_hardware(device: str, precision: str) -> Hardware:
+    """The hardware to use; `auto` takes the fastest device, and bf16 where it is faster than fp32 there.
+
+    Raises:
+        UserError: a device was asked for that is not there.
+    """
+    there = _devices()
+    if device == "auto":
+        device = next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise UserError(f"--device {device}: torch finds no such device here. Use --device auto or cpu.")
+    if precision == "auto":
+        precision = "bf16" if _gains_from_bf16(device) else "fp32"
+    return Hardware(device=device, precision=precision)
+
+
+def _devices() -> dict[str, bool]:
+    """Kind of device -> whether there is one, the fastest first."""
+    import torch
+
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+
+
+def _gains_from_bf16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and _cpu_gains_from_bf16()
+
+
+def _cpu_gains_from_bf16() -> bool:
+    """Time one matrix product in each; a list of processors would never be complete."""
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(1024, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            torch.mm(a, b)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+
+
+@contextmanager
+def autocast(hardware: Hardware) -> Iterator[None]:
+    """bf16 arithmetic with fp32 weights, or nothing."""
+    import torch
+
+    with torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16"):
+        yield
+
+
+def longest_input(model: SentenceTransformer) -> int | None:
+    """Longest input in tokens; None for a model without a limit (StaticEmbedding)."""
+    longest = model.max_seq_length
+    return int(longest) if longest and longest < NO_LIMIT else None
+
+
+def describe(model: SentenceTransformer) -> dict[str, Any]:
+    """What the report says of a model."""
+    transformer = backbone(model)
+    return {
+        "architecture": type(transformer).__name__,
+        "params": sum(p.numel() for p in model.parameters()),
+        "vocab_size": token_rows(model).shape[0],
+        "dim": model.get_embedding_dimension(),
+        "max_seq_length": longest_input(model),
+    }

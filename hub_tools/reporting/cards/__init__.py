@@ -1,0 +1,13 @@
+"""Cards of the published repos, written from report.json alone; no network.
+
+Everything in a card is measured in the run or an option of it. Names, texts and paths are data: they are put
+into the templates once, escaped for the place where they stand.
+"""
+
+from hub_tools.reporting.cards.dataset import dataset_card
+from hub_tools.reporting.cards.licenses import notice
+from hub_tools.reporting.cards.model import model_card
+from hub_tools.reporting.cards.shared import Names, teacher_name
+from hub_tools.reporting.cards.tokenizer import tokenizer_card
+
+__all__ = ["Names", "dataset_card", "model_card", "notice", "teacher_name", "tokenizer_card"]

@@ -1,0 +1,328 @@
+"""Results as HTML without scripts: tables, lists and pictures that a screen reader can read. All data is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from hub_tools.core.languages import WITHOUT_SPACES
+from hub_tools.space.i18n import AUTONYMS, TEXTS, say
+
+_TOKENS = 2_000  # shown; all are counted
+_MAP_COLORS = 8
+_DARK = 0.55  # strength of a colour on which white letters are easier to read
+
+
+def _number(value: float, lang: str, shape: str = ",") -> str:
+    """A number as the language writes it."""
+    text = format(value, shape)
+    return text.translate(str.maketrans(",.", ".,")) if lang == "tr" else text
+
+
+def _change(ratio: float, lang: str) -> str:
+    """How much more or less, as a share: −40 %."""
+    percent = f"{abs(100 * (ratio - 1)):.0f}"
+    sign = "±" if percent == "0" else "−" if ratio < 1 else "+"
+    return f"{sign}%{percent}" if lang == "tr" else f"{sign}{percent} %"
+
+
+# -- tokens
+
+
+def tokens(found: dict[str, Any], titles: Sequence[str], *, ids: bool, window: int, lang: str) -> str:
+    """Two tokenizers side by side.
+
+    Args:
+        found: what `tokens.compare` returned.
+        titles: names of the two.
+        ids: show the number of every token.
+        window: tokens that a model reads at once.
+        lang: language of the page.
+    """
+    sides = (("first", titles[0], "gone"), ("second", titles[1], "new"))
+    panels = "".join(_panel(found[side], title, kind, ids=ids, lang=lang) for side, title, kind in sides)
+    return (
+        f'<p class="ht-lead" role="status">{_verdict(found, titles, window, lang)}</p>'
+        f'<div class="ht-two">{panels}</div>'
+        f'<p class="ht-legend">{_meaning("new", lang)} {_meaning("gone", lang)} {escape(say(lang, "signs"))}</p>'
+        f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
+    )
+
+
+def _meaning(kind: str, lang: str) -> str:
+    return f'<span class="ht-t {kind}">{escape(say(lang, kind))}</span> {escape(say(lang, f"{kind}_means"))}'
+
+
+def _vocabularies(found: dict[str, Any], lang: str) -> str:
+    counts = {key: _number(found[key], lang) for key in ("both", "only_first", "only_second")}
+    return say(lang, "vocabularies", **counts)
+
+
+def _verdict(found: dict[str, Any], titles: Sequence[str], window: int, lang: str) -> str:
+    first, second = found["first"], found["second"]
+    ratio = found["ratio"]
+    if not first["count"] or not second["count"]:
+        return escape(say(lang, "no_tokens"))
+    key = "verdict_same" if first["count"] == second["count"] else "verdict_less" if ratio < 1 else "verdict_more"
+    said = say(
+        lang,
+        key,
+        first=titles[0],
+        second=titles[1],
+        a=_number(first["count"], lang),
+        b=_number(second["count"], lang),
+        change=_change(ratio, lang),
+        window=window,
+        words_a=_number(window / max(first["per_word"], 1e-9), lang, ",.0f"),
+        words_b=_number(window / max(second["per_word"], 1e-9), lang, ",.0f"),
+        work=_number(100 * ratio, lang, ".0f"),
+    )
+    return escape(said)
+
+
+def _panel(cut: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) -> str:
+    shown = cut["tokens"][:_TOKENS]
+    items = "".join(_token(token, place, kind, ids=ids, lang=lang) for place, token in enumerate(shown))
+    rest = len(cut["tokens"]) - len(shown)
+    more = f'<p class="ht-note">{escape(say(lang, "more_tokens", number=_number(rest, lang)))}</p>' if rest else ""
+    marked = sum(not token["shared"] for token in cut["tokens"])
+    facts = [
+        (say(lang, "tokens"), _number(cut["count"], lang)),
+        (say(lang, "per_word"), _number(cut["per_word"], lang, ".2f")),
+        (say(lang, "per_character"), _number(cut["per_character"], lang, ".2f")),
+        (say(lang, kind), _number(marked, lang)),
+        (say(lang, "vocabulary"), _number(cut["vocabulary"], lang)),
+    ]
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    label = escape(say(lang, "tokens_of", name=title), quote=True)
+    return (
+        f'<section class="ht-panel"><h3>{escape(title)}</h3><dl class="ht-facts">{rows}</dl>'
+        f'<ol class="ht-tokens" aria-label="{label}">{items}</ol>{more}</section>'
+    )
+
+
+def _token(token: dict[str, Any], place: int, kind: str, *, ids: bool, lang: str) -> str:
+    classes = f"ht-t c{place % 5}" + ("" if token["shared"] else f" {kind}") + (" unknown" if token["unknown"] else "")
+    status = say(lang, "kept" if token["shared"] else kind)
+    title = escape(f"{token['token']} · id {token['id']} · {status}", quote=True)
+    number = f"<small>{token['id']}</small>" if ids else ""
+    return f'<li class="{classes}" title="{title}">{escape(token["shown"])}{number}</li>'
+
+
+def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
+    """Tokens per word of teacher and student in every language of a run, as a table with bars."""
+    if not rows:
+        return ""
+    longest = max(max(before, after) for code, before, after in rows if code not in WITHOUT_SPACES or len(rows) == 1)
+    heads = (say(lang, "language"), say(lang, "teacher"), say(lang, "student"), say(lang, "change"))
+    body = ""
+    for code, before, after in rows:
+        name = escape(AUTONYMS.get(code, code)) + ("*" if code in WITHOUT_SPACES else "")
+        body += f'<tr><th scope="row"><span lang="{escape(code, quote=True)}">{name}</span></th>'
+        body += _bar(before, longest, "a", lang) + _bar(after, longest, "b", lang)
+        good = "good" if after < before else ""
+        body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    caption = say(lang, "languages_caption", number=len(rows))
+    return _scroll(
+        _table("ht-bars", caption, head, body),
+        say(lang, "languages_title"),
+    )
+
+
+def _bar(value: float, longest: float, side: str, lang: str) -> str:
+    width = min(100.0, 100 * value / max(longest, 1e-9))
+    bar = f'<span class="ht-bar {side}" style="width:{width:.1f}%"></span>'
+    return f"<td>{bar}<span>{_number(value, lang, '.2f')}</span></td>"
+
+
+# -- search
+
+
+def hits(found: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple[float, float]], lang: str) -> str:
+    """The answers of teacher and student next to each other.
+
+    Args:
+        found: what `search.search` returned.
+        titles: name -> what to call the model.
+        quality: name -> share of the sample's questions answered at this setting and with everything; may be empty.
+        lang: language of the page.
+    """
+    panels = "".join(_answers(titles[name], own, quality.get(name), lang) for name, own in found["models"].items())
+    lead = escape(say(lang, "searched", number=_number(found["documents"], lang)))
+    return f'<p class="ht-lead" role="status">{lead}</p><div class="ht-two">{panels}</div>'
+
+
+def _answers(title: str, own: dict[str, Any], quality: tuple[float, float] | None, lang: str) -> str:
+    score = escape(say(lang, "score"), quote=True)
+    items = "".join(
+        f'<li><span class="ht-score" title="{score}">{_number(hit["score"], lang, ".3f")}</span>'
+        f"<span>{escape(hit['text'])}</span></li>"
+        for hit in own["hits"]
+    )
+    share = _number(100 * own["index_bytes"] / max(own["full_bytes"], 1), lang, ".0f")
+    facts = [
+        (
+            say(lang, "time_query"),
+            f"{_number(own['encode_ms'], lang, '.0f')} + {_number(own['search_ms'], lang, '.1f')} ms",
+        ),
+        (say(lang, "time_documents"), f"{_number(own['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
+        (
+            say(lang, "memory"),
+            f"{_size(own['index_bytes'], lang)} ({share} %)",
+        ),
+        (say(lang, "agreement"), f"{_number(100 * own['agreement'], lang, '.0f')} %"),
+        (say(lang, "index"), say(lang, "exact" if own["exact"] else "approximate")),
+    ]
+    if quality:
+        shown = f"{_number(100 * quality[0], lang, '.0f')} % ({_number(100 * quality[1], lang, '.0f')} %)"
+        facts.append((say(lang, "quality"), shown))
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return (
+        f'<section class="ht-panel"><h3>{escape(title)}</h3><ol class="ht-hits">{items}</ol>'
+        f'<dl class="ht-facts">{rows}</dl></section>'
+    )
+
+
+def _size(number: int, lang: str) -> str:
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= step:
+            return f"{_number(number / step, lang, '.1f')} {unit}"
+    return f"{number} B"
+
+
+# -- similarity
+
+
+def heat_maps(sentences: Sequence[str], found: dict[str, list[list[float]]], titles: dict[str, str], lang: str) -> str:
+    """The cosines of all pairs, a table a model, darker where they are higher."""
+    legend = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    panels = "".join(
+        _section(titles[name], _heat_map(sentences, rows, titles[name], lang)) for name, rows in found.items()
+    )
+    return f'<ol class="ht-sentences">{legend}</ol><div class="ht-two">{panels}</div>'
+
+
+def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lang: str) -> str:
+    head = "".join(f'<th scope="col">{number}</th>' for number in range(1, len(rows) + 1))
+    body = ""
+    for number, row in enumerate(rows):
+        cells = "".join(_heat_cell(value, lang) for value in row)
+        name = escape(sentences[number], quote=True)
+        body += f'<tr><th scope="row" title="{name}">{number + 1}</th>{cells}</tr>'
+    caption = say(lang, "heat_caption", name=title)
+    table = _table("ht-heat", caption, "<td></td>" + head, body)
+    return _scroll(table, title)
+
+
+def _heat_cell(value: float, lang: str) -> str:
+    strength = max(0.0, min(1.0, value))
+    dark = " strong" if strength > _DARK else ""
+    return f'<td class="{dark.strip()}" style="--heat:{strength:.3f}">{_number(value, lang, ".2f")}</td>'
+
+
+def maps(points: dict[str, Any], texts: Sequence[str], groups: Sequence[str], titles: dict[str, str], lang: str) -> str:
+    """A corpus in two dimensions, one picture a model.
+
+    Args:
+        points: name -> array of shape (texts, 2) in -1..1.
+        texts: the documents.
+        groups: what each belongs to; gives the colour.
+        titles: name -> what to call the model.
+        lang: language of the page.
+    """
+    panels = "".join(
+        _section(titles[name], _map(flat, texts, groups, titles[name], lang)) for name, flat in points.items()
+    )
+    return f'<div class="ht-two">{panels}</div><p class="ht-legend">{escape(say(lang, "map_means"))}</p>'
+
+
+def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lang: str) -> str:
+    order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    dots = "".join(
+        f'<circle class="m{order[group] % _MAP_COLORS}" cx="{200 + 190 * x:.1f}" cy="{200 - 190 * y:.1f}" r="4">'
+        f"<title>{escape(f'{text[:200]} · {group}' if group else text[:200])}</title></circle>"
+        for (x, y), text, group in zip(flat, texts, groups, strict=True)
+    )
+    label = escape(say(lang, "map_label", name=title, number=len(texts)), quote=True)
+    return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
+
+
+# -- results
+
+
+def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]], lang: str) -> str:
+    """The table of a run: sizes, then measurements of teacher, clone and student."""
+    heads = ("", say(lang, "teacher"), say(lang, "clone"), say(lang, "student"))
+    head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
+    body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
+    body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
+    caption = say(lang, "scores_caption")
+    return _scroll(
+        _table("ht-scores", caption, head, body),
+        say(lang, "scores_title"),
+    )
+
+
+def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
+    cells = "".join(f'<td class="ht-num">{escape(_local(value, lang))}</td>' for value in values)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
+def _local(value: str, lang: str) -> str:
+    return value.translate(str.maketrans(",.", ".,")) if lang == "tr" else value
+
+
+def pictures(figures: dict[str, bytes], lang: str) -> str:
+    """The figures of a run, inside the page."""
+    shown = ""
+    for name, content in figures.items():
+        label = escape(_figure_name(name, lang), quote=True)
+        data = base64.b64encode(content).decode("ascii")
+        shown += (
+            f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
+        )
+    return f'<div class="ht-figures">{shown}</div>'
+
+
+def _figure_name(name: str, lang: str) -> str:
+    key = f"figure_{name}"
+    return say(lang, key) if key in TEXTS else name.replace("_", " ")
+
+
+def links(found: dict[str, str]) -> str:
+    """Links that leave the page."""
+    items = "".join(
+        f'<li>{escape(name)}: <a href="{escape(address, quote=True)}" target="_blank" rel="noopener noreferrer">'
+        f"{escape(address.removeprefix('https://'))}</a></li>"
+        for name, address in found.items()
+    )
+    return f'<ul class="ht-links">{items}</ul>'
+
+
+def note(message: str) -> str:
+    """What was done, said aloud by a screen reader."""
+    return f'<p class="ht-note" role="status">{escape(message)}</p>'
+
+
+def problem(message: str) -> str:
+    """What went wrong, said aloud by a screen reader."""
+    return f'<p class="ht-problem" role="alert">{escape(message)}</p>'
+
+
+def _section(title: str, content: str) -> str:
+    return f'<section class="ht-panel"><h3>{escape(title)}</h3>{content}</section>'
+
+
+def _table(kind: str, caption: str, head: str, body: str) -> str:
+    return (
+        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _scroll(table: str, label: str) -> str:
+    """A wide table scrolls in its own frame, also with the keyboard."""
+    return f'<div class="ht-scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}">{table}</div>'

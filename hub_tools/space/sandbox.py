@@ -1,0 +1,186 @@
+"""What comes from outside is read in a process of its own: bounded in time and memory, and without tokens of the Hub.
+
+    python -m hub_tools.space.sandbox compare|dataset|pdf ARGUMENTS_AS_JSON
+
+A PDF may unpack to gigabytes, a tokenizer may hold an expression that never ends, a dataset may hang: then the process
+ends, and the page does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
+
+SECONDS = 40
+_MEMORY = 4 * 2**30
+_ANSWER = 20_000_000  # bytes
+_TOKENIZER = 60_000_000  # bytes of a tokenizer.json
+_PAGES = 300
+_ID = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# What reading needs; above all not HF_TOKEN, with which visitors could read what is private.
+_KEPT = re.compile(r"PATH|LANG|LC_\w+|HOME|TMPDIR|SYSTEMROOT|SSL_\w+|\w+_PROXY|\w+_proxy|HF_(ENDPOINT|HOME|HUB_\w+)")
+
+
+def check_id(repo: str) -> str:
+    """An id of the Hub, which is never a path of this machine.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    repo = repo.strip()
+    if not _ID.fullmatch(repo) or Path(repo).exists():
+        raise RefusedError("error_id", id=repo[:100])
+    return repo
+
+
+def ask(what: str, **arguments: Any) -> Any:
+    """Let a process read something.
+
+    Args:
+        what: a function of this module, without its `_`.
+        arguments: what it takes, plain data.
+
+    Raises:
+        RefusedError: it could not, with the reason.
+    """
+    environment = {k: v for k, v in os.environ.items() if _KEPT.fullmatch(k)} | {
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    command = [sys.executable, "-m", "hub_tools.space.sandbox", what]
+    given = json.dumps(arguments).encode()
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
+            command, input=given, env=environment, capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RefusedError("error_time", seconds=SECONDS) from error
+    if done.returncode != 0 or len(done.stdout) > _ANSWER:
+        raise RefusedError("error_foreign")
+    answer = json.loads(done.stdout)
+    if "refused" in answer:
+        key, values = answer["refused"]
+        raise RefusedError(key, **values)
+    return answer["found"]
+
+
+def _compare(text: str, first: str, second: str) -> Any:
+    """`tokens.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
+    from hub_tools.space.tokenize import Cutter, compare
+    from hub_tools.tokenization.adapt import TokenizerFiles
+
+    folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
+    try:
+        cutters = [Cutter(TokenizerFiles.read(folder)) for folder in folders]
+        return compare(text, cutters[0], cutters[1])
+    except Exception as error:
+        # The library raises bare exceptions for what it cannot read.
+        raise RefusedError("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error
+
+
+def _fetch(repo: str) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    check_id(repo)
+    name = "tokenizer.json"
+    try:
+        online = os.environ.get("HF_HUB_OFFLINE") != "1"
+        size = get_hf_file_metadata(hf_hub_url(repo, name), token=False).size if online else 0
+        if (size or 0) > _TOKENIZER:
+            _refuse_size()
+        file = Path(hf_hub_download(repo, name, token=False))
+        hf_hub_download(repo, "tokenizer_config.json", token=False)
+    except RefusedError:
+        raise
+    except Exception as error:
+        raise RefusedError("error_hub_tokenizer", id=repo) from error
+    return file.parent
+
+
+def _refuse_size() -> NoReturn:
+    raise RefusedError("error_large", bytes=f"{_TOKENIZER:,}")
+
+
+def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
+    """The first texts of a dataset on the Hub."""
+    from itertools import islice
+
+    from datasets import load_dataset
+
+    check_id(repo)
+    texts: list[str] = []
+    total = 0
+    try:
+        rows = load_dataset(repo, config or None, split=split or "train", streaming=True, token=False)
+        for row in islice(rows, DOCUMENTS):
+            text = str(row[column or _text_column(row)] or "")[:DOCUMENT]
+            total += len(text)
+            if total > CORPUS:
+                break
+            texts.append(text)
+    except KeyError as error:
+        raise RefusedError("error_column", id=repo, columns=", ".join(map(str, row))[:200]) from error
+    except Exception as error:
+        raise RefusedError("error_dataset", id=repo) from error
+    return texts
+
+
+def _text_column(row: dict[str, Any]) -> str:
+    names = ("text", "sentence", "content", "document", "passage", *(k for k, v in row.items() if isinstance(v, str)))
+    return next((name for name in names if name in row), "text")
+
+
+def _pdf(file: str) -> list[str]:
+    """The paragraphs of a PDF's text."""
+    from pypdf import PdfReader
+
+    texts: list[str] = []
+    total = 0
+    try:
+        for page in PdfReader(file).pages[:_PAGES]:
+            text = page.extract_text()
+            total += len(text)
+            texts += re.split(r"\n\s*\n|(?<=[.!?…])\s*\n", text)
+            if total > CORPUS:
+                break
+    except Exception as error:
+        raise RefusedError("error_pdf") from error
+    return [" ".join(text.split()) for text in texts]
+
+
+def _limit() -> None:
+    """Bound what this process may use, where the system can."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+
+
+def main() -> None:
+    """Answer one question with JSON."""
+    _limit()
+    functions: dict[str, Callable[..., Any]] = {"compare": _compare, "dataset": _dataset, "pdf": _pdf}
+    arguments = json.load(sys.stdin)
+    # Libraries print to stdout too; the answer is the only thing that may stand there.
+    out, sys.stdout = sys.stdout, sys.stderr
+    try:
+        answer = {"found": functions[sys.argv[1]](**arguments)}
+    except RefusedError as refusal:
+        answer = {"refused": [refusal.key, {k: str(v) for k, v in refusal.values.items()}]}
+    json.dump(answer, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tokenizer surgery: only texts and tokenizer.json, no torch."""

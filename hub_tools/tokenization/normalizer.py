@@ -1,0 +1,187 @@
+"""The normalizer is part of the surgery: one made for English strips the letters of other languages.
+
+BERT's uncased normalizer maps ş to s, ğ to g, I and İ to i. The student's keeps the letters that its language
+writes, lower-cases them by the language's rule, and treats every other character as the teacher does.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, normalizers
+
+from hub_tools.core.languages import TURKIC_I
+
+Normalizer = normalizers.Normalizer
+
+# A letter belongs to the language when it makes up at least this share of the letters in its corpus.
+# In Turkish text ğ is near 1e-2 and the optional â near 2e-4; accents in loan words stay under 1e-4.
+LETTER_SHARE = 1e-4
+# BERT's table of combining marks is older than the regex engine's, which lacks these two.
+_MARKS = r"[\p{Mn}\x{1734}\x{1171E}]"
+# Longest stretch of a word that is looked at for evidence on either side of a capital I.
+_REACH = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizerChange:
+    """The student's normalizer and what is different in it.
+
+    Attributes:
+        normalizer: to be used by the student.
+        letters: letters and marks that are kept where the teacher's normalizer destroys them.
+        notes: one sentence a change, for the report.
+    """
+
+    normalizer: Normalizer | None
+    letters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def adapt_normalizer(
+    normalizer: Normalizer | None, spec: dict[str, Any] | None, lang: str, texts: Iterable[str]
+) -> NormalizerChange:
+    """Make a normalizer that keeps the letters of the language.
+
+    Args:
+        normalizer: the teacher's.
+        spec: the same as in tokenizer.json.
+        lang: target language code.
+        texts: text in the target language.
+
+    Returns:
+        The teacher's normalizer itself where it loses nothing.
+    """
+    steps = _flat(spec)
+    lowercases, strips = any(map(_lowercases, steps)), any(map(_strips, steps))
+    turkic = lang in TURKIC_I and lowercases
+    letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
+    if not letters and not turkic:
+        return NormalizerChange(normalizer=normalizer, notes=_not_mended(normalizer, steps, lang, texts))
+    changed: list[Normalizer] = []
+    lowered = False
+    for step in steps:
+        changed += _kept_part(step)
+        if _lowercases(step):
+            # The rules for capitals are written for composed letters; stripping decomposes again.
+            capital_rules = _turkic_capitals(lang) if turkic else ()
+            changed += [*([normalizers.NFC()] if turkic and strips else []), *capital_rules, normalizers.Lowercase()]
+            lowered = True
+        if _strips(step):
+            capitals = (
+                [] if lowered else [*(c.upper() for c in letters if len(c.upper()) == 1), *("İ" if turkic else "")]
+            )
+            changed += _strip_marks_except([*letters, *capitals])
+    notes = []
+    if turkic:
+        notes.append(
+            "İ becomes i; I becomes ı in a word that also has one of "
+            + " ".join(sorted(TURKIC_I[lang] + "İ"))
+            + ", and i elsewhere, as the teacher reads it."
+        )
+    if strips:
+        notes.append(f"Kept where the teacher's normalizer destroys them: {' '.join(letters)}")
+    return NormalizerChange(normalizer=normalizers.Sequence(changed), letters=letters, notes=tuple(notes))
+
+
+def _not_mended(
+    normalizer: Normalizer | None, steps: list[dict[str, Any]], lang: str, texts: Iterable[str]
+) -> tuple[str, ...]:
+    """What steps that cannot be taken apart, charsmaps and regular expressions, destroy in the language."""
+    closed = [s["type"] for s in steps if s["type"] == "Precompiled" or "Regex" in s.get("pattern", ())]
+    if normalizer is None or not closed:
+        return ()
+    lost = _lost_letters(normalizer, texts, lang in TURKIC_I)
+    folds = lang in TURKIC_I and normalizer.normalize_str("I") == "i"
+    what = [*([f"destroys {' '.join(lost)}"] if lost else []), *(["reads I as i"] if folds else [])]
+    if not what:
+        return ()
+    kinds = " and ".join(dict.fromkeys(closed))
+    return (f"Not mended: the teacher's normalizer ({kinds}) {' and '.join(what)}, and so does the student's.",)
+
+
+def _flat(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The steps of a normalizer, those of sequences within it too."""
+    if spec is None:
+        return []
+    if spec["type"] != "Sequence":
+        return [spec]
+    return [step for part in spec["normalizers"] for step in _flat(part)]
+
+
+def _lowercases(step: dict[str, Any]) -> bool:
+    return step["type"] == "Lowercase" or (step["type"] == "BertNormalizer" and bool(step["lowercase"]))
+
+
+def _strips(step: dict[str, Any]) -> bool:
+    """Whether a step removes accents."""
+    if step["type"] == "BertNormalizer":
+        return bool(step["lowercase"] if step["strip_accents"] is None else step["strip_accents"])
+    return bool(step["type"] == "StripAccents")
+
+
+def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
+    """What a step does besides lower-casing and stripping."""
+    if step["type"] in ("Lowercase", "StripAccents"):
+        return []
+    if step["type"] == "BertNormalizer":
+        step = {**step, "strip_accents": False, "lowercase": False}
+    model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    spec = {"version": "1.0", "added_tokens": [], "normalizer": step, "model": model}
+    own = Tokenizer.from_str(json.dumps(spec)).normalizer
+    return [own, normalizers.NFC()] if step["type"] == "BertNormalizer" else [own]
+
+
+def _turkic_capitals(lang: str) -> tuple[Normalizer, ...]:
+    return (normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i"))
+
+
+def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> tuple[str, ...]:
+    """Lower-case letters and marks of the language that the normalizer changes, most frequent first."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(unicodedata.normalize("NFC", text.replace("İ", "i") if turkic else text).lower())
+    letters = {c: n for c, n in counts.items() if unicodedata.category(c)[0] in "LM"}
+    enough = LETTER_SHARE * sum(letters.values())
+    # A mark alone is normalized differently from one after a letter, hence the x.
+    lost = [
+        c
+        for c, n in letters.items()
+        if n >= enough and _has_mark(c) and c not in unicodedata.normalize("NFC", normalizer.normalize_str("x" + c))
+    ]
+    return tuple(sorted(lost, key=lambda c: (-letters[c], c)))
+
+
+def _has_mark(character: str) -> bool:
+    # Hangul syllables decompose too, but into letters: nothing of them is stripped.
+    return any(unicodedata.category(c) == "Mn" for c in unicodedata.normalize("NFD", character))
+
+
+def _strip_marks_except(letters: list[str]) -> list[Normalizer]:
+    """Decompose, put the language's letters together again, drop every other combining mark."""
+    marks = [c for c in letters if unicodedata.category(c) == "Mn"]
+    composed = [c for c in letters if c not in marks]
+    # Longest first: ế must not be taken for ê and a mark.
+    composed.sort(key=lambda c: -len(unicodedata.normalize("NFD", c)))
+    keep = "".join(rf"\x{{{ord(c):X}}}" for c in marks)
+    stripped = rf"[{_MARKS}&&[^{keep}]]" if keep else _MARKS
+    return [
+        normalizers.NFD(),
+        *(normalizers.Replace(unicodedata.normalize("NFD", c), c) for c in composed),
+        normalizers.Replace(Regex(stripped), ""),
+    ]
+
+
+def _dotless_capital(evidence: str) -> Regex:
+    """Matches a capital I in a word that only such a language can have written.
+
+    A word of both an I and, say, a Ş is Turkish; FIFA, II or Indianapolis in a Turkish text are not, and
+    English text has to stay as it was.
+    """
+    letters = evidence + "".join(c.upper() for c in evidence if c != "ı") + "İ"
+    return Regex(rf"(?<=[{letters}]\p{{L}}{{0,{_REACH}}})I|I(?=\p{{L}}{{0,{_REACH}}}[{letters}])")

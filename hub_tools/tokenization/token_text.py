@@ -1,0 +1,64 @@
+"""What a token stands for, whatever alphabet its tokenizer writes tokens in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_alphabet, byte_string
+from hub_tools.tokenization.pretokenization import SPACE
+from hub_tools.tokenization.wordpiece import PREFIX
+
+BYTE_TOKENS = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alphabet:
+    """How a tokenizer's model writes text.
+
+    Attributes:
+        kind: `words` (WordPiece: continued pieces have a prefix), `bytes` (byte-level: a character for each byte), or
+            `marks` (a mark for each space).
+        byte_tokens: whether `<0x0A>` stands for a byte.
+    """
+
+    kind: Literal["words", "bytes", "marks"]
+    byte_tokens: bool
+
+    @classmethod
+    def of(cls, tokenizer: TokenizerFiles) -> Alphabet:
+        """The alphabet of a tokenizer."""
+        kind: Literal["words", "bytes", "marks"] = "bytes" if tokenizer.byte_level else "marks"
+        if tokenizer.family == "WordPiece":
+            kind = "words"
+        return cls(kind=kind, byte_tokens=bool(tokenizer.spec["model"].get("byte_fallback")))
+
+    def read(self, token: str) -> tuple[bytes, bool]:
+        """The bytes that a token stands for, without the space before it, and whether it begins a word.
+
+        They are UTF-8, but may begin or end inside a character.
+        """
+        if self.kind == "words":
+            return token.removeprefix(PREFIX).encode(), not token.startswith(PREFIX)
+        if self.kind == "bytes" and BYTE_ALPHABET.issuperset(token):
+            text = byte_string(token)
+            return text.removeprefix(b" "), text.startswith(b" ")
+        if self.byte_tokens and token in BYTE_TOKENS:
+            byte = BYTE_TOKENS[token]
+            return byte.removeprefix(b" "), byte == b" "
+        return token.removeprefix(SPACE).replace(SPACE, " ").encode(), token.startswith(SPACE)
+
+    def write(self, text: bytes, begins: bool) -> str:
+        """Bytes as the model gets them; only the alphabet `bytes` can write parts of characters."""
+        if self.kind == "words":
+            return ("" if begins else PREFIX) + text.decode()
+        if self.kind == "bytes":
+            return byte_alphabet((b" " if begins else b"") + text)
+        return (SPACE if begins else "") + text.decode().replace(" ", SPACE)
+
+
+def surface_of(tokenizer: TokenizerFiles, token: str) -> tuple[str, bool]:
+    """The text that a token stands for, parts of characters left out, and whether it begins a word."""
+    text, begins = Alphabet.of(tokenizer).read(token)
+    return text.decode(errors="ignore"), begins

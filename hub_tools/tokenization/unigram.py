@@ -1,0 +1,191 @@
+"""Unigram language models (XLM-R and its children: e5, bge-m3, gte, paraphrase-multilingual; Kudo 2018).
+
+A text is cut into the pieces with the highest sum of log-probabilities. So giving up a piece changes nothing for a
+text whose best cut does without it, and any set of pieces is consistent. What has to be right is the score of a new
+piece: as high as its frequency makes it on the teacher's own scale, and above the best cut into other pieces.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hub_tools.tokenization.bpe import joins_letters
+from hub_tools.tokenization.bpe_merges import Merge
+from hub_tools.tokenization.pretokenization import WordTable, bare_model, segment, token_counts, white_tokens
+
+# A new piece is at least this much more probable (in nats) than its best cut.
+_MARGIN = 1e-3
+# Scores that were moved may be in the way of others: they settle after a few rounds.
+_ROUNDS = 20
+# Pieces seen less often say nothing about the teacher's scale.
+_CALIBRATION_COUNT = 20
+
+
+class Unigram:
+    """A Unigram model as data.
+
+    Args:
+        spec: the content of tokenizer.json.
+        target: words of the language to be learned; they say what a count is worth on the scale of the scores.
+    """
+
+    byte_level = False
+
+    def __init__(self, spec: Mapping[str, Any], target: WordTable | None = None) -> None:
+        self.target = target
+        self.model: dict[str, Any] = dict(spec["model"])
+        self.scores: dict[str, float] = {piece: float(score) for piece, score in self.model["vocab"]}
+        self.vocabulary: dict[str, int] = {piece: number for number, piece in enumerate(self.scores)}
+        unknown = self.model.get("unk_id")
+        self.unknown: str | None = None if unknown is None else self.model["vocab"][unknown][0]
+        self._longest = max(map(len, self.scores))
+
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether a character that is no piece is read as bytes."""
+        return bool(self.model.get("byte_fallback"))
+
+    @cached_property
+    def atoms(self) -> set[str]:
+        """Pieces that no text may lose: bytes, the unknown piece, and single characters where there are no bytes."""
+        spelled = {f"<0x{byte:02X}>" for byte in range(256)} if self.reads_bytes else set()
+        single = {piece for piece in self.scores if len(piece) == 1} if not self.reads_bytes else set()
+        return (spelled | single | {self.unknown or ""}) & self.scores.keys()
+
+    @cached_property
+    def white(self) -> set[str]:
+        """Pieces that are white space only, which stay whether the corpus has them or not."""
+        return white_tokens(self.scores)
+
+    def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
+        """The most probable cut of a string into other pieces than the string itself (Viterbi).
+
+        Returns:
+            Its log-probability and pieces; minus infinity and nothing if there is none.
+        """
+        best: list[tuple[float, int]] = [(0.0, 0)]
+        for end in range(1, len(text) + 1):
+            found = (-math.inf, 0)
+            for start in range(max(0, end - self._longest), end):
+                if end - start == len(text):
+                    continue
+                score = scores.get(text[start:end])
+                if score is not None and best[start][0] + score > found[0]:
+                    found = (best[start][0] + score, start)
+            best.append(found)
+        if best[-1][0] == -math.inf:
+            return -math.inf, []
+        pieces, end = [], len(text)
+        while end:
+            start = best[end][1]
+            pieces.append(text[start:end])
+            end = start
+        return best[-1][0], pieces[::-1]
+
+    def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
+        """Pieces in the order in which they can be given up, each with what it costs.
+
+        In the place of a piece stands its best cut into the pieces that are left, so their frequency grows by its own.
+
+        Args:
+            frequency: of each piece in running text, in any unit.
+            fixed: pieces that stay.
+
+        Returns:
+            (piece, cost in the unit of the frequency), cheapest first.
+        """
+        weight = {piece: frequency.get(piece, 0.0) for piece in self.scores}
+        left = {piece: score for piece, score in self.scores.items() if piece not in self._marks(fixed)}
+        stay = fixed | self.atoms
+        heap = [(weight[piece], -self.vocabulary[piece], piece) for piece in self.scores if piece not in stay]
+        heapq.heapify(heap)
+        order: list[tuple[str, float]] = []
+        while heap:
+            known, rank, piece = heapq.heappop(heap)
+            _, cut = self.best_cut(piece, left)
+            cost = weight[piece] * max(len(cut or piece) - 1, 1)
+            if cost > known:  # costs only grow: look at it again when the cheaper ones are gone
+                heapq.heappush(heap, (cost, rank, piece))
+                continue
+            if not cut and not self.reads_bytes:
+                continue  # nothing could stand in its place
+            order.append((piece, cost))
+            del left[piece]
+            for part in cut:
+                weight[part] += weight[piece]
+        return order
+
+    def _marks(self, fixed: set[str]) -> set[str]:
+        """Special pieces: part of the vocabulary, but of no text."""
+        return {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unknown or ""}
+
+    def allowed(self, left: str, right: str) -> bool:
+        """Whether a learned piece may consist of two others."""
+        return joins_letters(left, right)
+
+    def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
+        """The model with other pieces.
+
+        Args:
+            kept: pieces of the teacher, in the order of their new ids.
+            characters: new single characters; they get the teacher's lowest score, as its own rarest do.
+            merges: learned ones; a piece's score comes from its count, see `_scale`.
+        """
+        scores = {piece: self.scores[piece] for piece in kept}
+        lowest = min(self.scores.values())
+        scores |= dict.fromkeys((c for c in characters if c not in scores), lowest)
+        learned = [merge for merge in merges if merge.is_new]
+        if learned:
+            for merge in learned:
+                by_parts = scores[merge.left] + scores[merge.right]
+                scores[merge.token] = max(self._scale + math.log(merge.times), by_parts + _MARGIN)
+            self._settle(scores, {merge.token for merge in learned})
+        return self._with(scores)
+
+    @cached_property
+    def _scale(self) -> float:
+        """The score, on the teacher's scale, of a piece seen once in the target's text.
+
+        The teacher's scores are log-probabilities in its own mixture of languages: how often the target's text uses the
+        teacher's pieces says how large the target's share in it was.
+        """
+        if self.target is None:
+            return min(self.scores.values())
+        counts = token_counts(bare_model(self.model), self.target, len(self.scores)).tolist()
+        known = [(score, n) for (piece, score), n in zip(self.scores.items(), counts, strict=True) if len(piece) > 1]
+        offsets = [score - math.log(n) for score, n in known if score < 0 and n >= _CALIBRATION_COUNT]
+        return float(np.median(offsets)) if offsets else -math.log(max(sum(counts), 1))
+
+    def _settle(self, scores: dict[str, float], learned: set[str]) -> None:
+        """Move new scores until every new piece wins over its best cut, and no teacher's piece loses to new ones."""
+        own = self._reached_by_teacher & scores.keys()
+        for _ in range(_ROUNDS):
+            beaten = (own | learned) - set(self.reachable(self._with(scores), sorted(own | learned)))
+            if not beaten:
+                return
+            for piece in sorted(beaten):
+                rival, cut = self.best_cut(piece, scores)
+                if piece in learned:
+                    scores[piece] = max(scores[piece], rival + _MARGIN)
+                elif rival > scores[piece]:
+                    scores[next(part for part in cut if part in learned)] -= rival - scores[piece] + _MARGIN
+
+    @cached_property
+    def _reached_by_teacher(self) -> set[str]:
+        return set(self.reachable(self.model, list(self.scores)))
+
+    def _with(self, scores: Mapping[str, float]) -> dict[str, Any]:
+        unknown = list(scores).index(self.unknown) if self.unknown is not None else None
+        return {**self.model, "vocab": [[piece, score] for piece, score in scores.items()], "unk_id": unknown}
+
+    def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
+        """Those of the pieces that are the best cut of their own string."""
+        numbers = {piece: number for number, (piece, _) in enumerate(model["vocab"])}
+        ids = segment(bare_model(model), tokens)
+        return [token for token, found in zip(tokens, ids, strict=True) if found == [numbers[token]]]

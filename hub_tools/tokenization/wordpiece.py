@@ -1,0 +1,58 @@
+"""WordPiece: words segmented by longest match, tokens learned by merges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, trainers
+
+from hub_tools.tokenization.pretokenization import segment
+
+PREFIX = "##"
+
+
+def segmenter(vocabulary: Mapping[str, int], unknown: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
+    """A tokenizer of single words: no normalizer, no pre-tokenizer, no template."""
+    return Tokenizer(
+        models.WordPiece(
+            vocab=dict(vocabulary),
+            unk_token=unknown,
+            continuing_subword_prefix=prefix,
+            max_input_chars_per_word=longest_word,
+        )
+    )
+
+
+def word_lengths(tokenizer: Tokenizer, words: list[str], unknown: str) -> NDArray[np.int64]:
+    """Tokens of each word, shape (words,). An unknown word costs its characters: losing it must not look cheap."""
+    unknown_id = tokenizer.token_to_id(unknown)
+    found = zip(words, segment(tokenizer, words), strict=True)
+    return np.array([len(word) if ids == [unknown_id] else len(ids) for word, ids in found], dtype=np.int64)
+
+
+def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
+    """Tokens learned from text in the tokenizer's own normalization and pre-tokenization.
+
+    Args:
+        tokenizer: gives the normalizer and the pre-tokenizer.
+        texts: text in the target language.
+        size: how many tokens, single characters included.
+        characters: the characters of the normalized texts.
+
+    Returns:
+        Tokens of two characters and more, most useful first, continued ones with their prefix.
+    """
+    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token, not a password
+    learner.normalizer = tokenizer.normalizer
+    learner.pre_tokenizer = tokenizer.pre_tokenizer
+    # The trainer numbers continued characters in the order of a hash map and breaks ties between merges by these
+    # numbers: only when they are given beforehand do the same texts give the same tokens.
+    alphabet = [form for c in sorted(set(characters)) for form in (c, PREFIX + c)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=alphabet, show_progress=False
+    )
+    learner.train_from_iterator(texts, trainer)
+    learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
+    return [token for token, _ in learned if len(token.removeprefix(PREFIX)) > 1]

@@ -1,0 +1,1 @@
+"""The student learns the teacher's vectors."""

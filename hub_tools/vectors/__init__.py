@@ -1,0 +1,1 @@
+"""The dataset of the teacher's vectors."""
