@@ -18,7 +18,7 @@ from benchmarks.document import write_section
 from benchmarks.init import LANGUAGES, judged, measure, prepare
 from hub_tools.cloning import aligned_init as translate
 from hub_tools.cloning.ibm_model1 import Links
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
 
 
 def compare(data: Path, work: Path, lang: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.blend --data DIR RUN...
 
-Each RUN is a finished run folder whose student was trained with `distill.blend = 0`.
+Each RUN is a finished run folder whose student was trained with `distill.weight_interpolation = 0`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.document import write_section
-from hub_tools.core.run_dir import read_json
+from hub_tools.core.files import read_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.evaluation.evaluate import read_sts
 from hub_tools.models.encoder import encode, unit
-from hub_tools.models.loading import Hardware, load_model, token_rows
+from hub_tools.models.loading import load_model, token_rows
 from hub_tools.vectors.embed import shards, vectors_of
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -46,7 +47,7 @@ def heldout_cosine(model: Any, run: Path) -> float:
 def measure(run: Path, tables: dict[str, Any]) -> list[str]:
     """Rows of the table for one run."""
     if read_json(run / "report.json")["config"]["distill"].get("blend"):
-        raise SystemExit(f"{run} was trained with distill.blend above 0; expected a run without it.")
+        raise SystemExit(f"{run} was trained with distill.weight_interpolation above 0; expected a run without it.")
     clone, student = (load_model(run / name, device="cpu") for name in ("clone", "student"))
     rows = token_rows(student)
     trained = [weights.detach().clone() for weights in student.parameters()]

@@ -20,12 +20,12 @@ from typing import Any
 
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import find_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 STUDENT = 131_072
 MOST_MEMORY, MOST_SECONDS = 2.5, 60.0
@@ -41,7 +41,7 @@ def make_teacher(tokenizer: Path, out: Path, dtype: str) -> None:
     from sentence_transformers.sentence_transformer import modules
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
-    files = TokenizerFiles.read(tokenizer)
+    files = TokenizerSpec.read(tokenizer)
     config = Gemma3TextConfig(
         vocab_size=max(files.ids.values()) + 1,
         hidden_size=768,
@@ -66,7 +66,7 @@ def make_teacher(tokenizer: Path, out: Path, dtype: str) -> None:
 
 def make_student(tokenizer: Path, out: Path) -> None:
     """A tokenizer with the first of the teacher's tokens, and an eighth of new ones, each of two kept ones."""
-    files = TokenizerFiles.read(tokenizer)
+    files = TokenizerSpec.read(tokenizer)
     family = Bpe(files.spec)
     room = STUDENT - len(files.ids) + len(files.vocabulary)
     kept = list(family.vocabulary)[: room - STUDENT // 8]

@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 from benchmarks.document import write_section
 from benchmarks.training import product_rate
 from hub_tools.config import EmbedConfig
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_texts
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
-from hub_tools.models.loading import Hardware, backbone, choose_hardware, load_model, prepare_for_speed
+from hub_tools.models.loading import backbone, load_model, prepare_for_speed
 from hub_tools.models.teacher import find_teacher
 from hub_tools.vectors.embed import SHARD_ROWS, embed
 

@@ -28,21 +28,22 @@ from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
 from hub_tools.config import DistillConfig, Init, RunConfig, build
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.demo import demo_teacher
 from hub_tools.evaluation.evaluate import read_sts
 from hub_tools.models.encoder import encode, unit
-from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import find_teacher
 from hub_tools.pipeline import run
 from hub_tools.training.distill import distill
 from hub_tools.vectors.embed import Embeddings, heldout_pairs
 
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
-INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours", "align", "distill")
+INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "focus", "align", "token_distillation")
 CPU = Hardware(device="cpu", precision="fp32")
-ALONE: tuple[Init, ...] = ("mean", "position", "length", "frequency", "neighbours")
+ALONE: tuple[Init, ...] = ("mean", "position", "length", "frequency", "focus")
 VOCAB, STEPS, BATCH_TOKENS, RATE, EVERY = 16384, 40, 2048, 1e-3, 3
 # Lines of each language that are trained on where there are no pairs; more than the steps can read.
 ALONE_TEXTS = 3000
@@ -149,7 +150,7 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
 
 def train(config: RunConfig, data: Path, out: Path, pairs: dict[str, str]) -> None:
     """The same clone after a short training, the same for all."""
-    options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, learning_rate=RATE, eval_every=STEPS)
+    options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, learning_rate=RATE, eval_steps=STEPS)
     run(config, last="embed")  # found again by all but the first
     embeddings = Embeddings(config.output / "embeddings")
     distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
@@ -238,7 +239,7 @@ def main() -> None:
     parser.add_argument("--lang", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument("--init", nargs="*", choices=get_args(Init), default=list(INITS))
     parser.add_argument(
-        "--train", nargs="*", choices=get_args(Init), default=["position", "neighbours", "distill", "align"]
+        "--train", nargs="*", choices=get_args(Init), default=["position", "focus", "token_distillation", "align"]
     )
     parser.add_argument("--alone", action="store_true")
     args = parser.parse_args()

@@ -18,10 +18,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.evaluation.evaluate import read_sts
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import Hardware, choose_hardware, load_model
+from hub_tools.models.loading import load_model
 from hub_tools.training.distill import distill
 from hub_tools.vectors.embed import Embeddings
 
@@ -35,7 +36,7 @@ def ways(steps: int) -> dict[str, dict[str, Any]]:
         "cosine (the default)": {},
         "cosine, linear schedule": {"schedule": "linear"},
         "cosine, with dropout": {"dropout": True},
-        "cosine, token embeddings alone in the first quarter": {"rows_steps": steps // 4},
+        "cosine, token embeddings alone in the first quarter": {"embedding_only_steps": steps // 4},
         "cosine, Matryoshka 384, 192, 64": {"matryoshka": (384, 192, SHORT)},
         "relational, weight 20": {"loss": "relational", "similarity_weight": 20.0},
         "relational, weight 200": {"loss": "relational"},
@@ -59,7 +60,7 @@ def similarities(folder: Path, data: Path, hardware: Hardware) -> dict[str, floa
 def measure(args: argparse.Namespace, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Train in one way."""
     hardware = choose_hardware(args.device, "auto")
-    config = DistillConfig(steps=args.steps, batch_tokens=args.batch_tokens, eval_every=args.steps, **options)
+    config = DistillConfig(steps=args.steps, batch_tokens=args.batch_tokens, eval_steps=args.steps, **options)
     told = distill(
         args.run / "clone", Embeddings(args.run / "embeddings"), out / "student", config, hardware=hardware, seed=1
     )

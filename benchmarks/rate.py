@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
-from hub_tools.core.run_dir import read_json, write_json
-from hub_tools.models.loading import choose_hardware
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import choose_hardware
 from hub_tools.training.distill import distill
 from hub_tools.vectors.embed import Embeddings
 
@@ -27,7 +27,7 @@ BATCH_TOKENS = 1024
 def train(run: Path, steps: int, rate: float | None, out: Path) -> dict[str, Any]:
     """Train, or read what came of it before; the default rate where none is given."""
     if not (out / "found.json").exists():
-        config = DistillConfig(steps=steps, batch_tokens=BATCH_TOKENS, learning_rate=rate, eval_every=steps)
+        config = DistillConfig(steps=steps, batch_tokens=BATCH_TOKENS, learning_rate=rate, eval_steps=steps)
         hardware = choose_hardware("cpu", "auto")
         told = distill(run / "clone", Embeddings(run / "embeddings"), out, config, hardware=hardware, seed=1)
         # Of the weights as trained: how far they are blended with the clone's is another question.

@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks.document import read_section, write_section
 from hub_tools.demo import demo_teacher
 from hub_tools.pipeline import STAGES
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.metrics import measure as measure_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 TURKISH = (
     "wikipedia",
@@ -82,7 +82,7 @@ def measure(data: Path, output: Path) -> dict[str, Any]:
     for lang in ("tr", "en"):
         texts = [row[s] for row in table(data / f"sts/stsb-{lang}-test.tsv.gz") for s in ("sentence1", "sentence2")]
         for name, folder in (("teacher", demo_teacher()), ("student", output / "student")):
-            tokens[lang, name] = measure_tokens(TokenizerFiles.read(folder).load(), texts, lang, "[UNK]").per_unit
+            tokens[lang, name] = measure_tokens(TokenizerSpec.read(folder).load(), texts, lang, "[UNK]").per_unit
     written = (output / "report.json").stat().st_mtime
     return {"report": report, "rows": rows, "tokens": tokens, "written": written}
 
@@ -128,7 +128,7 @@ def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
         f"speed {row_ratio(rows['speed on target text', 'sentences/s']):.2f} times the teacher's; "
         f"{report['student']['params'] / 1e6:.1f}M parameters of {report['teacher']['params'] / 1e6:.1f}M.",
         f"{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']}, "
-        f"backbone share {report['config']['distill']['backbone_share']}, "
+        f"backbone share {report['config']['distill']['backbone_lr_scale']}, "
         f"held-out cosine {distill['cosine_before']:.3f} -> {distill['cosine_after']:.3f}; "
         f"{minutes:.0f} minutes for all stages ("
         + ", ".join(f"{stage} {report['timings'][stage] / 60:.1f}" for stage in STAGES)

@@ -32,9 +32,10 @@ from benchmarks.document import write_section
 from hub_tools.cloning.mean import mean_rows
 from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
-from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.token_map import Match, map_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece_selection import language_weights
 
 TARGET = "tr"
@@ -70,12 +71,12 @@ def ntrex(data: Path) -> dict[str, list[str]]:
     return {lang: [row[lang] for row in rows] for lang in rows[0] if lang not in ("id", "doc")}
 
 
-def tokens(files: TokenizerFiles, texts: list[str]) -> int:
+def tokens(files: TokenizerSpec, texts: list[str]) -> int:
     """Tokens without the template's."""
     return sum(len(e.ids) for e in files.load().encode_batch_fast(texts, add_special_tokens=False))
 
 
-def operate(teacher: TokenizerFiles, size: int, data: Path) -> dict[str, Any]:
+def operate(teacher: TokenizerSpec, size: int, data: Path) -> dict[str, Any]:
     """Time the surgery and measure the student on NTREX-128."""
     texts = texts_of(data)
     started = time.monotonic()
@@ -84,7 +85,7 @@ def operate(teacher: TokenizerFiles, size: int, data: Path) -> dict[str, Any]:
         count_words(counting, open_texts())
     reading = time.monotonic() - started
     started = time.monotonic()
-    made = specialize(teacher, texts, target=TARGET, config=TokenizerConfig(vocab_size=size))
+    made = adapt_tokenizer(teacher, texts, target=TARGET, config=TokenizerConfig(vocab_size=size))
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     test = ntrex(data)
@@ -106,7 +107,7 @@ def operate(teacher: TokenizerFiles, size: int, data: Path) -> dict[str, Any]:
     }
 
 
-def native(student: TokenizerFiles, texts: Texts, test: list[str]) -> dict[str, float]:
+def native(student: TokenizerSpec, texts: Texts, test: list[str]) -> dict[str, float]:
     """Tokens on the target against BPEs trained from nothing with as many tokens as the student spends on it.
 
     What it spends is counted in two ways: every token that the text uses, were it once; and each of these by the
@@ -155,12 +156,12 @@ def gemma(data: Path, work: Path) -> dict[str, Any]:
     return operate(gemma_teacher(data, work), 131_072, data)
 
 
-def gemma_teacher(data: Path, work: Path) -> TokenizerFiles:
+def gemma_teacher(data: Path, work: Path) -> TokenizerSpec:
     """The one of the benchmark, trained at the first call."""
     folder = work / "gemma-shaped"
     if not (folder / "tokenizer.json").exists():
         teachers.gemma_shaped(balanced(data)).write(folder)
-    return TokenizerFiles.read(folder)
+    return TokenizerSpec.read(folder)
 
 
 def unigram(data: Path, work: Path) -> dict[str, Any]:
@@ -168,44 +169,44 @@ def unigram(data: Path, work: Path) -> dict[str, Any]:
     return operate(unigram_teacher(data, work), 16_000, data)
 
 
-def unigram_teacher(data: Path, work: Path) -> TokenizerFiles:
+def unigram_teacher(data: Path, work: Path) -> TokenizerSpec:
     """The one of the benchmark, trained at the first call; the training is slow, so it sees 2,000 lines a language."""
     folder = work / "unigram"
     if not (folder / "tokenizer.json").exists():
         teachers.unigram(balanced(data, 2_000), 32_000).write(folder)
-    return TokenizerFiles.read(folder)
+    return TokenizerSpec.read(folder)
 
 
 def map_rows(data: Path, work: Path) -> dict[str, Any]:
     """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
     teacher = gemma_teacher(data, work)
-    student = specialize(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072)).files
+    student = adapt_tokenizer(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072)).files
     rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
     started = time.monotonic()
-    found = map_vocabulary(teacher, student)
+    found = map_tokens(teacher, student)
     mapped = time.monotonic() - started
     made = mean_rows(found, rows)
     total = time.monotonic() - started
-    counts = {kind.name.lower(): found.count(kind) for kind in Kind}
+    counts = {kind.name.lower(): found.count(kind) for kind in Match}
     return {"seconds_map": mapped, "seconds_map_and_rows": total, "shape": list(made.shape), **counts}
 
 
 def identity(data: Path, work: Path) -> dict[str, int]:
     """Lines of all text on which the teacher's own vocabulary, asked for, gives other ids."""
     found = {}
-    known: dict[str, Callable[[], TokenizerFiles]] = {
+    known: dict[str, Callable[[], TokenizerSpec]] = {
         "tekken": teachers.tekken,
         "mistral": teachers.mistral_v1,
         "gemma-shaped": partial(gemma_teacher, data, work),
         "unigram": partial(unigram_teacher, data, work),
-        "MiniLM": lambda: TokenizerFiles.read(demo_teacher()),
+        "MiniLM": lambda: TokenizerSpec.read(demo_teacher()),
     }
     for name, open_teacher in known.items():
         teacher = open_teacher()
         size = len(teacher.load().get_vocab(with_added_tokens=True))
         config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
         own = {TARGET: partial(lines, data / "text/tr.txt.gz")}
-        same = specialize(teacher, own, target=TARGET, config=config).files
+        same = adapt_tokenizer(teacher, own, target=TARGET, config=config).files
         found[name] = different(teacher.load(), same.load(), texts_of(data).values())
     return found
 
@@ -324,7 +325,7 @@ def document(work: Path) -> list[str]:
     ]
     if "map" in found:
         own = found["map"]
-        kinds = ", ".join(f"{own[kind.name.lower()]:,} {kind.name.lower()}" for kind in Kind)
+        kinds = ", ".join(f"{own[kind.name.lower()]:,} {kind.name.lower()}" for kind in Match)
         text.append(
             f"Map for {own['shape'][0]:,} x {own['shape'][1]} from 262,144 x 768: {own['seconds_map']:.1f} s, with the "
             f"new rows {own['seconds_map_and_rows']:.1f} s ({kinds}).\n"

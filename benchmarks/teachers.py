@@ -24,10 +24,10 @@ from tokenizers import (
 
 from hub_tools.tokenization.bpe import byte_alphabet
 from hub_tools.tokenization.pretokenization import SPACE
-from hub_tools.tokenization.tokenizer_json import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 
-def tekken() -> TokenizerFiles:
+def tekken() -> TokenizerSpec:
     """Mistral's Tekken, 131,072 byte-level tokens, from the package mistral-common (needs it installed)."""
     data = json.loads((resources.files("mistral_common") / "data" / "tekken_240911.json").read_text(encoding="utf-8"))
     config = data["config"]
@@ -52,10 +52,10 @@ def tekken() -> TokenizerFiles:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(specials)
-    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"bos_token": "<s>", "eos_token": "</s>"})
+    return TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={"bos_token": "<s>", "eos_token": "</s>"})
 
 
-def mistral_v1() -> TokenizerFiles:
+def mistral_v1() -> TokenizerSpec:
     """Mistral's first tokenizer, 32,000 tokens of SentencePiece BPE with byte fallback (needs mistral-common)."""
     proto = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
     proto.ParseFromString((resources.files("mistral_common") / "data" / "tokenizer.model.v1").read_bytes())
@@ -77,7 +77,7 @@ def merges_of(scores: dict[str, float]) -> list[tuple[str, str]]:
 _SPECIALS = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<s>", "</s>", "<start_of_image>", "<end_of_image>")
 
 
-def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepend: bool) -> TokenizerFiles:
+def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepend: bool) -> TokenizerSpec:
     """A tokenizer of the family of Llama (with a space before the text) or Gemma (without)."""
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     replace = normalizers.Replace(" ", SPACE)
@@ -88,7 +88,7 @@ def byte_fallback(vocab: dict[str, int], merges: list[tuple[str, str]], *, prepe
     tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prepend else [])])
     tokenizer.add_special_tokens([t for t in _SPECIALS if t in vocab])
     tokenizer.add_tokens([t for t in vocab if t.startswith("<unused")])
-    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>"})
+    return TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={"unk_token": "<unk>"})
 
 
 # What SentencePiece's trainer keeps apart: words, digits one by one, letters from the rest.
@@ -104,7 +104,7 @@ def word_splitter(tokenizer: Tokenizer) -> Any:
     return MARKED_WORDS if own is None or "Metaspace" not in str(own) else pre_tokenizers.Sequence([own, MARKED_WORDS])
 
 
-def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
+def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerSpec:
     """A tokenizer with Gemma's normalizer, splits, bytes, white space, image and unused tokens, trained on texts."""
     first = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_image>", "<end_of_image>"]
     first += [f"<unused{n}>" for n in range(99)] + [f"<0x{byte:02X}>" for byte in range(256)]
@@ -122,7 +122,7 @@ def gemma_shaped(texts: Iterable[str], size: int = 262_144) -> TokenizerFiles:
     return byte_fallback(model["vocab"], merges, prepend=False)
 
 
-def unigram(texts: Iterable[str], size: int) -> TokenizerFiles:
+def unigram(texts: Iterable[str], size: int) -> TokenizerSpec:
     """A Unigram tokenizer as XLM-R's: made by SentencePiece, with its charsmap, ids and template."""
     written = io.BytesIO()
     import_module("sentencepiece").SentencePieceTrainer.train(
@@ -147,19 +147,19 @@ def unigram(texts: Iterable[str], size: int) -> TokenizerFiles:
     )
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True)])
     specials = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>"}
-    return TokenizerFiles(
+    return TokenizerSpec(
         spec=json.loads(tokenizer.to_str()),
         settings={**specials, "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"},
     )
 
 
-def write(files: TokenizerFiles, folder: Path) -> Path:
+def write(files: TokenizerSpec, folder: Path) -> Path:
     """Write a tokenizer as a folder that --teacher takes."""
     files.write(folder)
     return folder
 
 
-def byte_level(texts: Iterable[str], size: int) -> TokenizerFiles:
+def byte_level(texts: Iterable[str], size: int) -> TokenizerSpec:
     """A byte-level tokenizer with the split of Qwen, trained on texts."""
     pattern = (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -177,4 +177,4 @@ def byte_level(texts: Iterable[str], size: int) -> TokenizerFiles:
     )
     # As Qwen has them: beyond the model's own vocabulary.
     tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={"pad_token": "<|endoftext|>"})
+    return TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={"pad_token": "<|endoftext|>"})

@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig, build
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import choose_hardware
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import backbone, choose_hardware, load_model
+from hub_tools.models.loading import backbone, load_model
 from hub_tools.pipeline import run
 from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.distill import Examples
+from hub_tools.training.data import Examples
 from hub_tools.training.team import Team
 from hub_tools.training.trainer import Trainer
 from hub_tools.vectors.embed import Embeddings

@@ -22,7 +22,7 @@ Schedule = Literal["cosine", "linear"]
 REPOS = ("model", "tokenizer", "dataset")
 # Tokens of a training step on each device where the options say nothing.
 STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
-Init = Literal["align", "mean", "position", "length", "frequency", "neighbours", "distill"]
+Init = Literal["align", "mean", "position", "length", "frequency", "focus", "token_distillation"]
 VectorType = Literal["float16", "float32"]
 
 
@@ -66,7 +66,7 @@ class CloneConfig:
 
     Attributes:
         init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment; where
-            there is no parallel text it is `frequency`. That and the others: `hub_tools.cloning.init.new_rows`.
+            there is no parallel text it is `frequency`. That and the others: `hub_tools.cloning.init.init_embeddings`.
     """
 
     init: Init = "align"
@@ -119,51 +119,52 @@ class DistillConfig:
             slower and the student learns more from the same text.
         learning_rate: peak learning rate of the token embeddings; None means 1e-3 for a hidden size of 384, and less
             for wider models, in short trainings and for clones near the teacher (`trainer.default_rate`).
-        backbone_share: learning rate of all other weights, as a share of that. They know what to do already.
+        backbone_lr_scale: learning rate of all other weights, as a share of that. They know what to do already.
         loss: 1 - cosine to the teacher's vector; `relational`, that and how differently the batch is arranged; or
             `mse`, the mean squared difference.
         similarity_weight: of the second part of the relational loss. It helped similarity tasks with 100,000
             pairs and cost held-out cosine; with little text it does harm (docs/results.md).
         matryoshka: lengths of leading parts of the vector; the loss is the mean over them and the whole.
-        rows_steps: in so many steps at the start only the token embeddings learn.
-        rows_rate: their peak learning rate in these steps; None means the same as afterwards.
-        language_balance: a language of n monolingual texts weighs as n ** language_balance.
-        balance: a parallel file of n pairs weighs as n ** balance: 1 takes files as they are, 0 all alike. A small
-            file from the field that the student is for should not drown in a large one.
-        source_share: share of the pairs whose source side is trained too, anew each epoch. The student begins with
+        embedding_only_steps: in so many steps at the start only the token embeddings learn.
+        embedding_lr: their peak learning rate in these steps; None means the same as afterwards.
+        language_sampling_alpha: a language of n monolingual texts weighs as n ** language_sampling_alpha.
+        parallel_sampling_alpha: a parallel file of n pairs weighs as n ** alpha: 1 takes files as they are, 0 all
+            alike. A small file from the field that the student is for should not drown in a large one.
+        source_fraction: share of the pairs whose source side is trained too, anew each epoch. The student begins with
             nearly all that the teacher knows of it.
-        blend: share of the clone's weights in the student's afterwards, token embeddings left out (Wortsman et al.
-            2022, "Robust fine-tuning of zero-shot models"). It keeps what the teacher knew (figures: docs/results.md).
-        warmup: share of the steps with a rising learning rate.
+        weight_interpolation: share of the clone's weights in the student's afterwards, token embeddings left out
+            (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). It keeps what the teacher
+            knew (figures: docs/results.md).
+        warmup_ratio: share of the steps with a rising learning rate.
         schedule: how the learning rate falls to 0 after that.
-        clip: largest gradient norm.
-        micro_tokens: tokens in memory at once; a step of more is computed in parts. None means all of a step.
+        max_grad_norm: largest gradient norm.
+        micro_batch_tokens: tokens in memory at once; a step of more is computed in parts. None means all of a step.
         dropout: train with the dropout that the teacher's configuration names. The goal is exact: it only blurs it.
         gradient_checkpointing: compute layers again in the backward pass instead of keeping what they computed.
         compile: let torch.compile make kernels for the model; needs a C++ compiler.
         tensorboard: write the course of the training into student/tensorboard.
-        eval_every: steps between two looks at the held-out cosine, each followed by a checkpoint.
+        eval_steps: steps between two looks at the held-out cosine, each followed by a checkpoint.
     """
 
     steps: int | None = None
     epochs: float = 3.0
     batch_tokens: int | None = None
     learning_rate: float | None = None
-    backbone_share: float = 0.4
+    backbone_lr_scale: float = 0.4
     loss: Loss = "cosine"
     similarity_weight: float = 200.0
     matryoshka: tuple[int, ...] = ()
-    rows_steps: int = 0
-    rows_rate: float | None = None
-    language_balance: float = 1.0
-    balance: float = 0.5
-    source_share: float = 0.5
-    blend: float = 0.5
-    warmup: float = 0.05
+    embedding_only_steps: int = 0
+    embedding_lr: float | None = None
+    language_sampling_alpha: float = 1.0
+    parallel_sampling_alpha: float = 0.5
+    source_fraction: float = 0.5
+    weight_interpolation: float = 0.5
+    warmup_ratio: float = 0.05
     schedule: Schedule = "cosine"
-    clip: float = 1.0
-    eval_every: int = 50
-    micro_tokens: int | None = None
+    max_grad_norm: float = 1.0
+    eval_steps: int = 50
+    micro_batch_tokens: int | None = None
     dropout: bool = False
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -364,18 +365,18 @@ def _check_ranges(config: RunConfig) -> None:
         "--epochs": config.distill.epochs,
         "--batch-tokens": config.distill.batch_tokens,
         "--learning-rate": config.distill.learning_rate,
-        "distill.backbone_share": config.distill.backbone_share,
-        "--micro-tokens": config.distill.micro_tokens,
-        "--rows-rate": config.distill.rows_rate,
+        "distill.backbone_lr_scale": config.distill.backbone_lr_scale,
+        "--micro-batch-tokens": config.distill.micro_batch_tokens,
+        "--embedding-lr": config.distill.embedding_lr,
         "--matryoshka": min(config.distill.matryoshka, default=None),
-        "distill.clip": config.distill.clip,
-        "distill.eval_every": config.distill.eval_every,
+        "distill.max_grad_norm": config.distill.max_grad_norm,
+        "distill.eval_steps": config.distill.eval_steps,
     }
     for name, value in positive.items():
         if value is not None and not (0 if name in ("--distill-limit", "--learn") else 1e-12) <= value < math.inf:
             raise UsageError(f"{name} = {value} is too small or not finite; expected a number above 0.")
     for name, least in {
-        "--rows-steps": config.distill.rows_steps,
+        "--embedding-only-steps": config.distill.embedding_only_steps,
         "distill.similarity_weight": config.distill.similarity_weight,
     }.items():
         if not 0 <= least < math.inf:
@@ -389,16 +390,18 @@ def _check_ranges(config: RunConfig) -> None:
     shares = {
         "--query-share": config.embed.query_share,
         "--document-share": config.embed.document_share,
-        "distill.balance": config.distill.balance,
-        "distill.language_balance": config.distill.language_balance,
-        "distill.source_share": config.distill.source_share,
-        "distill.blend": config.distill.blend,
+        "distill.parallel_sampling_alpha": config.distill.parallel_sampling_alpha,
+        "distill.language_sampling_alpha": config.distill.language_sampling_alpha,
+        "distill.source_fraction": config.distill.source_fraction,
+        "distill.weight_interpolation": config.distill.weight_interpolation,
     }
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UsageError(f"{name} = {share}; expected a number from 0 to 1.")
-    if not 0 <= config.distill.warmup < 1:
-        raise UsageError(f"distill.warmup = {config.distill.warmup}; expected a share of the steps from 0 to below 1.")
+    if not 0 <= config.distill.warmup_ratio < 1:
+        raise UsageError(
+            f"distill.warmup_ratio = {config.distill.warmup_ratio}; expected a share of the steps from 0 to below 1."
+        )
     _check_ready_vectors(config.embed)
     _check_places(config)
 

@@ -25,7 +25,7 @@ def demo_config(output: Path) -> RunConfig:
         output=output,
         corpus=CorpusConfig(sources=(SAMPLE,), parallel=(str(sample_file("tr-en.tsv")),)),
         tokenizer=TokenizerConfig(vocab_size=8192),
-        distill=DistillConfig(steps=100, batch_tokens=2048, eval_every=25),
+        distill=DistillConfig(steps=100, batch_tokens=2048, eval_steps=25),
     )
 
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
 from hub_tools.core.distributed import ALONE, Processes, join_processes
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.logging import close_logging, log, start_logging
-from hub_tools.core.run_dir import Key, RunFolder, digest, hash_file, read_json, write_json
+from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.hub.publish import check_access, chosen_ids, publish
-from hub_tools.models.teacher import STATIC, Teacher, fetch, find_teacher
-from hub_tools.vectors.imported import find_vectors
+from hub_tools.models.teacher import STATIC, Teacher, find_teacher, find_tokenizer
+from hub_tools.vectors.imported import find_embeddings
 
 if TYPE_CHECKING:
-    from hub_tools.models.loading import Hardware
+    from hub_tools.core.hardware import Hardware
 
 STAGES = ("corpus", "tokenizer", "clone", "embed", "distill", "evaluate")
 _NEEDS = {
@@ -59,7 +60,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
         check_access(config.publish, chosen_ids(config))
     wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
     job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), fresh=fresh, processes=processes)
-    with RunFolder(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
+    with RunDir(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
         if processes.is_main:
             start_logging(folder.root / "log.txt")
             if {"embed", "distill"} & set(wanted):
@@ -82,8 +83,9 @@ class Job:
     def __init__(
         self, config: RunConfig, *, tokenizer_only: bool = False, fresh: bool = False, processes: Processes = ALONE
     ) -> None:
+        from hub_tools.core.hardware import choose_hardware
         from hub_tools.evaluation.evaluate import read_sts
-        from hub_tools.models.loading import Trust, choose_hardware
+        from hub_tools.models.loading import LoadPolicy
 
         self.config, self.processes = config, processes
         self.languages = balanced_languages(config.lang)
@@ -91,12 +93,12 @@ class Job:
         self.sources: list[Source] = [s for spec in specs for s in find_sources(spec, self.languages, config.seed)]
         self.parallel = _files("--parallel", config.corpus.parallel)
         self.sts = _files("--sts", config.evaluate.sts)
-        trust = Trust(code=config.trust_remote_code, pickle=config.allow_pickle)
-        self.teacher: Teacher = find_teacher(config.teacher, trust=trust, tokenizer_only=tokenizer_only)
+        policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
+        self.teacher: Teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only)
         self.ready_tokenizer = find_tokenizer(config.tokenizer.use) if config.tokenizer.use is not None else None
         for file in self.sts:
             read_sts(file)  # a table that cannot be read is said now, not after the training
-        self.ready = find_vectors(config.embed) if config.embed.use else None
+        self.ready = find_embeddings(config.embed) if config.embed.use else None
         _check_training(config, self.teacher)
         # What `auto` chooses is timed, and all processes must choose alike.
         self.hardware = processes.from_main(
@@ -106,12 +108,12 @@ class Job:
         )
         self.digests: dict[str, str] = {}
 
-    def corpus(self, folder: RunFolder) -> dict[str, Any]:
+    def corpus(self, folder: RunDir) -> dict[str, Any]:
         """Real text in the target language and the others, balanced."""
         from hub_tools.corpus.build import build_corpus
-        from hub_tools.tokenization.adapt import TokenizerFiles
+        from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-        key: Key = {
+        key: CacheKey = {
             "teacher": self.teacher.fingerprint,
             "languages": self.languages,
             "corpus files": [[s.lang, s.identity] for s in self.sources],
@@ -130,22 +132,23 @@ class Job:
                 languages=self.languages,
                 limit=self.config.corpus.limit,
                 seed=self.config.seed,
-                tokenizer=TokenizerFiles.read(self.teacher.input_folder).load(),
+                tokenizer=TokenizerSpec.read(self.teacher.input_folder).load(),
                 max_tokens=self.teacher.max_seq_length,
             ),
         )
 
-    def tokenizer(self, folder: RunFolder) -> dict[str, Any]:
+    def tokenizer(self, folder: RunDir) -> dict[str, Any]:
         """Prune the teacher's vocabulary, learn the target's, exactly V tokens."""
         from hub_tools.corpus.build import Corpus
-        from hub_tools.tokenization.adapt import TokenizerFiles, make_tokenizer, take_tokenizer
+        from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
+        from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
         config, limit = self.config.tokenizer, self.teacher.max_seq_length
-        theirs = TokenizerFiles.read(self.teacher.input_folder)
+        theirs = TokenizerSpec.read(self.teacher.input_folder)
         if self.ready_tokenizer is not None:
             ready, commit = self.ready_tokenizer
             files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
-            key: Key = {
+            key: CacheKey = {
                 "tokenizer files": files,
                 "teacher": self.teacher.fingerprint,
                 "corpus": self.digests["corpus"],
@@ -155,7 +158,7 @@ class Job:
                 "tokenizer",
                 key,
                 lambda out: {
-                    **take_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
+                    **use_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
                     "revision": commit,
                 },
             )
@@ -179,12 +182,12 @@ class Job:
             ),
         )
 
-    def clone(self, folder: RunFolder) -> dict[str, Any]:
+    def clone(self, folder: RunDir) -> dict[str, Any]:
         """Teacher weights and new embedding rows: a student that already works."""
         from hub_tools.cloning.clone import clone
         from hub_tools.corpus.build import Corpus
 
-        key: Key = {
+        key: CacheKey = {
             "teacher": self.teacher.fingerprint,
             "tokenizer": self.digests["tokenizer"],
             "corpus": self.digests["corpus"],
@@ -207,28 +210,28 @@ class Job:
             ),
         )
 
-    def embed(self, folder: RunFolder) -> dict[str, Any]:
+    def embed(self, folder: RunDir) -> dict[str, Any]:
         """The teacher's vectors for the corpus, once, on disk; or vectors that others computed."""
         from hub_tools.corpus.build import Corpus
         from hub_tools.vectors.embed import embed
-        from hub_tools.vectors.imported import take_vectors
+        from hub_tools.vectors.imported import import_embeddings
 
         config = self.config.embed
         if self.ready is not None:
             ready = self.ready
-            key: Key = {"teacher": self.teacher.fingerprint, "vectors": ready.identity, "dtype": config.dtype}
+            key: CacheKey = {"teacher": self.teacher.fingerprint, "vectors": ready.identity, "dtype": config.dtype}
             return self._stage(
                 folder,
                 "embeddings",
                 key,
-                lambda out: take_vectors(
+                lambda out: import_embeddings(
                     ready,
                     out,
                     clone=folder.path("clone"),
                     lang=self.config.target,
                     dtype=config.dtype,
                     hardware=self.hardware,
-                    trust=self.teacher.trust,
+                    policy=self.teacher.policy,
                 ),
             )
         key = {
@@ -256,14 +259,14 @@ class Job:
             together=True,
         )
 
-    def distill(self, folder: RunFolder) -> dict[str, Any]:
+    def distill(self, folder: RunDir) -> dict[str, Any]:
         """The student learns those vectors."""
         from hub_tools.training.distill import distill
         from hub_tools.vectors.embed import Embeddings
 
         options = dataclasses.asdict(self.config.distill)
         del options["tensorboard"]  # changes nothing in the student
-        key: Key = {
+        key: CacheKey = {
             "clone": self.digests["clone"],
             "embeddings": self.digests["embeddings"],
             "distill": options,
@@ -282,7 +285,7 @@ class Job:
                     self.config.distill,
                     hardware=self.hardware,
                     seed=self.config.seed,
-                    trust=self.teacher.trust,
+                    policy=self.teacher.policy,
                     processes=self.processes,
                 ),
                 # What trained it, whatever is installed when a report is written again.
@@ -297,12 +300,12 @@ class Job:
                     shutil.rmtree(path, ignore_errors=True)
         return result
 
-    def evaluate(self, folder: RunFolder) -> dict[str, Any]:
+    def evaluate(self, folder: RunDir) -> dict[str, Any]:
         """The same tasks for teacher, clone and student."""
         from hub_tools.corpus.build import Corpus
         from hub_tools.evaluation.evaluate import evaluate
 
-        key: Key = {"student": self.digests["student"], "sts files": [[f.name, hash_file(f)] for f in self.sts]}
+        key: CacheKey = {"student": self.digests["student"], "sts files": [[f.name, hash_file(f)] for f in self.sts]}
         paths = {"teacher": self.teacher.path, "clone": folder.path("clone"), "student": folder.path("student")}
         training = read_json(folder.path("student") / "training.json")
         return self._stage(
@@ -317,11 +320,11 @@ class Job:
                 hardware=self.hardware,
                 training=training,
                 own_vectors=self.ready is None,
-                trust=self.teacher.trust,
+                policy=self.teacher.policy,
             ),
         )
 
-    def report(self, folder: RunFolder, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def report(self, folder: RunDir, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """Write the report of the stages that ran."""
         from hub_tools.reporting.report import build_report, write_report
 
@@ -329,12 +332,12 @@ class Job:
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
         )
         write_report(folder.root, report, self.config.target)
-        _copy_legal_files(self.teacher, folder.path("licence"))
+        _copy_legal_files(self.teacher, folder.path("license"))
         if report["evaluation"]:
             log.info("report: %s", folder.root / "report.md")
         return report
 
-    def _stage(self, folder: RunFolder, name: str, key: Key, work: Any, *, together: bool = False) -> dict[str, Any]:
+    def _stage(self, folder: RunDir, name: str, key: CacheKey, work: Any, *, together: bool = False) -> dict[str, Any]:
         key = {**key, "version of this stage": _VERSION}
         self.digests[name] = digest(key)
         return folder.run(name, key, work, together=together)
@@ -355,7 +358,7 @@ def _needs(config: RunConfig, stage: str) -> tuple[str, ...]:
 
 def _remembered_hardware(config: RunConfig) -> Hardware | None:
     """What `auto` chose when vectors were first computed: another timing or machine must not throw work away."""
-    from hub_tools.models.loading import Hardware
+    from hub_tools.core.hardware import Hardware
 
     file = config.output / _HARDWARE
     known = read_json(file) if file.exists() else {}
@@ -367,23 +370,8 @@ def _remember_hardware(config: RunConfig, hardware: Hardware) -> None:
     write_json(config.output / _HARDWARE, {"asked": [config.device, config.precision], "chosen": chosen})
 
 
-def find_tokenizer(name: str) -> tuple[Path, str | None]:
-    """Folder of a ready tokenizer, a local one or fetched from the Hub (`id` or `id@revision`), and its commit there.
-
-    Raises:
-        UserError: there is none, or the Hub refused.
-    """
-    path, commit = Path(name).expanduser(), None
-    if not path.is_dir():
-        path = fetch(name, "tokenizer", ["tokenizer*.json", "special_tokens_map.json"])
-        commit = path.name
-    if not (path / "tokenizer.json").exists():
-        raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
-    return path, commit
-
-
 def _copy_legal_files(teacher: Teacher, out: Path) -> None:
-    """Keep the teacher's licence and notices with the run: they have to go with the student."""
+    """Keep the teacher's license and notices with the run: they have to go with the student."""
     shutil.rmtree(out, ignore_errors=True)  # those of another teacher
     for file in teacher.legal_files:
         out.mkdir(exist_ok=True)
@@ -400,11 +388,12 @@ def _files(option: str, names: tuple[str, ...]) -> list[Path]:
 
 def plan(config: RunConfig) -> str:
     """What `run` would do, without doing it: sizes, counts, memory, disk."""
-    from hub_tools.tokenization.adapt import TokenizerFiles, default_vocab_size
+    from hub_tools.tokenization.adapt import default_vocab_size
+    from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
     job = Job(config)
     teacher = job.teacher
-    theirs = len(TokenizerFiles.read(teacher.input_folder).ids)
+    theirs = len(TokenizerSpec.read(teacher.input_folder).ids)
     size = config.tokenizer.vocab_size or default_vocab_size(theirs)
     weights = sum(f.stat().st_size for f in teacher.path.rglob("*.safetensors"))
     rows = teacher.hidden_size * 4

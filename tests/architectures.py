@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, models
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from benchmarks import teachers
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
 from hub_tools.models.loading import put_tokenizer
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 WIDTH = 32
 LONGEST = 48
@@ -123,7 +123,7 @@ ROWLESS = "<image_soft_token>"
 ROLES = ("pad", "bos", "eos", "cls", "sep", "unk", "mask")
 
 
-def tokenizers_of(lines: list[str], wordpiece: TokenizerFiles, size: int = 3000) -> dict[str, TokenizerFiles]:
+def tokenizers_of(lines: list[str], wordpiece: TokenizerSpec, size: int = 3000) -> dict[str, TokenizerSpec]:
     """A small tokenizer of each kind, with the template and the special tokens of the real one."""
     gemma = teachers.gemma_shaped(lines, size)
     merges = [tuple(merge) for merge in gemma.spec["model"]["merges"]]
@@ -162,7 +162,7 @@ def tokenizers_of(lines: list[str], wordpiece: TokenizerFiles, size: int = 3000)
     }
 
 
-def _with(files: TokenizerFiles, more: Iterable[str], first: str | None, last: str) -> TokenizerFiles:
+def _with(files: TokenizerSpec, more: Iterable[str], first: str | None, last: str) -> TokenizerSpec:
     """A tokenizer with more special tokens and a template."""
     from tokenizers import processors
 
@@ -174,7 +174,7 @@ def _with(files: TokenizerFiles, more: Iterable[str], first: str | None, last: s
     return replace(files, spec=json.loads(tokenizer.to_str()))
 
 
-def _mpnet(files: TokenizerFiles) -> TokenizerFiles:
+def _mpnet(files: TokenizerSpec) -> TokenizerSpec:
     """BERT's tokens behind the special tokens of MPNet, whose padding has the id 1."""
     from tokenizers import processors
 
@@ -185,10 +185,10 @@ def _mpnet(files: TokenizerFiles) -> TokenizerFiles:
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "[UNK]", "<mask>"])
     pairs = [("<s>", vocab["<s>"]), ("</s>", vocab["</s>"])]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=pairs)
-    return TokenizerFiles(spec=json.loads(tokenizer.to_str()), settings={})
+    return TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={})
 
 
-def build_teacher(kind: Architecture, files: TokenizerFiles, root: Path) -> Path:
+def build_teacher(kind: Architecture, files: TokenizerSpec, root: Path) -> Path:
     """Make a teacher as it would be published."""
     torch.manual_seed(0)
     tokenizer = root / "tokenizer"
@@ -226,7 +226,7 @@ def _rowless(number: int) -> dict[str, Any]:
     return {"id": number, "content": ROWLESS, **plain}
 
 
-def _transformer(kind: Architecture, files: TokenizerFiles, root: Path) -> None:
+def _transformer(kind: Architecture, files: TokenizerSpec, root: Path) -> None:
     ids = files.ids
     named = {role: files.settings.get(f"{role}_token") for role in ROLES}
     special = {f"{role}_token_id": ids[token] for role, token in named.items() if token in ids}
@@ -239,6 +239,6 @@ def _transformer(kind: Architecture, files: TokenizerFiles, root: Path) -> None:
     model.save_pretrained(root / "transformer")
 
 
-def _static(files: TokenizerFiles) -> Any:
+def _static(files: TokenizerSpec) -> Any:
     rows = torch.randn(max(files.ids.values()) + 1, WIDTH)
     return modules.StaticEmbedding(files.load(), embedding_weights=rows)

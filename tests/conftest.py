@@ -18,11 +18,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hub_tools.config import RunConfig, TokenizerConfig, build
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.fake_hub import FakeHub, User, serve
 
 # A token that no output, file or card may ever hold.
@@ -37,8 +38,8 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def minilm_files(minilm: Path) -> TokenizerFiles:
-    return TokenizerFiles.read(minilm)
+def minilm_files(minilm: Path) -> TokenizerSpec:
+    return TokenizerSpec.read(minilm)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,7 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("tiny")
-    files = TokenizerFiles.read(minilm)
+    files = TokenizerSpec.read(minilm)
     config = BertConfig(
         vocab_size=len(files.spec["model"]["vocab"]),
         hidden_size=32,
@@ -68,7 +69,7 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
     transformer = modules.Transformer(str(root / "bert"), max_seq_length=64)
     model = SentenceTransformer(modules=[transformer, modules.Pooling(32, "mean"), modules.Normalize()], device="cpu")
     (root / "tokenizer").mkdir()
-    TokenizerFiles(spec=files.spec, settings={**files.settings, "model_max_length": 64}).write(root / "tokenizer")
+    TokenizerSpec(spec=files.spec, settings={**files.settings, "model_max_length": 64}).write(root / "tokenizer")
     save_model(model, root / "teacher", tokenizer=root / "tokenizer", max_seq_length=64)
     return root / "teacher"
 
@@ -85,7 +86,7 @@ def pair_texts() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def small_tokenizers(pair_texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
+def small_tokenizers(pair_texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> dict[str, TokenizerSpec]:
     from tests.architectures import tokenizers_of
 
     lines = pair_texts["en"] + pair_texts["tr"][::3]
@@ -94,14 +95,14 @@ def small_tokenizers(pair_texts: dict[str, list[str]], minilm_files: TokenizerFi
 
 @pytest.fixture(scope="session")
 def small_students(
-    small_tokenizers: dict[str, TokenizerFiles], pair_texts: dict[str, list[str]]
-) -> dict[str, TokenizerFiles]:
+    small_tokenizers: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
+) -> dict[str, TokenizerSpec]:
     """Each tokenizer with a quarter of its tokens given up, and Turkish learned."""
     from tests.architectures import LONGEST
 
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     return {
-        name: specialize(
+        name: adapt_tokenizer(
             files, readers, target="tr", config=TokenizerConfig(vocab_size=2300), max_seq_length=LONGEST
         ).files
         for name, files in small_tokenizers.items()
@@ -110,7 +111,7 @@ def small_students(
 
 @pytest.fixture(scope="session")
 def small_teachers(
-    small_tokenizers: dict[str, TokenizerFiles], tmp_path_factory: pytest.TempPathFactory
+    small_tokenizers: dict[str, TokenizerSpec], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     from tests.architectures import ARCHITECTURES, build_teacher
 
@@ -130,7 +131,7 @@ def no_text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 @pytest.fixture(scope="session")
 def small_clones(
     small_teachers: dict[str, Path],
-    small_students: dict[str, TokenizerFiles],
+    small_students: dict[str, TokenizerSpec],
     no_text: Corpus,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -166,7 +167,7 @@ def whole_job(teacher: Path, output: Path) -> dict[str, object]:
         "corpus": {"sources": ["sample"], "parallel": [str(sample_file("tr-en.tsv"))]},
         "tokenizer": {"vocab_size": 4096},
         "embed": {"distill_limit": 20},
-        "distill": {"steps": 6, "batch_tokens": 2048, "eval_every": 2, "learning_rate": 3e-4, **RELATIONAL},
+        "distill": {"steps": 6, "batch_tokens": 2048, "eval_steps": 2, "learning_rate": 3e-4, **RELATIONAL},
         "evaluate": {"sts": [str(sample_file("sts.tsv"))]},
     }
 

@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             message = f"Access to {repo.kind} {repo.id} is restricted"
             raise _RefusalError(403 if self.user else 401, message, "GatedRepo")
 
-    def _exchange(self) -> None:
+    def _select(self) -> None:
         """A short-lived token for the identity of a workflow (RFC 8693)."""
         asked = json.loads(self.body)
         token = self.hub.publishers.get(asked["resource"])
@@ -438,7 +438,7 @@ _GIT = r"(?P<kind>datasets/|spaces/)?(?P<repo_id>[^/]+/[^/]+)"
 _ROUTES: list[tuple[str, str]] = [
     (r"GET /api/whoami-v2", "_whoami"),
     (rf"GET /api/{_REPO}/auth-check(?P<write>/write)?", "_auth_check"),
-    (r"POST /oauth/token", "_exchange"),
+    (r"POST /oauth/token", "_select"),
     (r"POST /api/repos/create", "_create"),
     (r"POST /api/validate-yaml", "_validate_yaml"),
     (rf"(GET|HEAD) /api/{_REPO}", "_info"),

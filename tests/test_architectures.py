@@ -13,14 +13,16 @@ from safetensors import safe_open
 
 from hub_tools.cloning.clone import clone
 from hub_tools.config import DistillConfig
-from hub_tools.core.run_dir import read_json
+from hub_tools.core.files import read_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import Hardware, is_static, load_model, longest_input
+from hub_tools.models.loading import is_static, load_model, longest_input
 from hub_tools.models.teacher import find_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
+from hub_tools.tokenization.adapt import use_tokenizer
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.distill import Examples
+from hub_tools.training.data import Examples
 from hub_tools.training.team import Team
 from hub_tools.training.trainer import Trainer
 from tests.architectures import ARCHITECTURES, ROWLESS, SETTINGS
@@ -54,8 +56,8 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     name: str, small_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
 ) -> None:
     teacher = find_teacher(str(small_teachers[name]))
-    files = TokenizerFiles.read(teacher.input_folder)
-    take_tokenizer(files, teacher.input_folder, no_text, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
+    files = TokenizerSpec.read(teacher.input_folder)
+    use_tokenizer(files, teacher.input_folder, no_text, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
     counts = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
     assert (counts["composed"], counts["byte"], counts["fallback"]) == (0, 0, 0)
     theirs, ours = vectors(teacher.path), vectors(tmp_path / "clone")
@@ -67,7 +69,7 @@ def test_a_token_without_a_row_is_left_out(small_teachers: dict[str, Path]) -> N
     folder = find_teacher(str(small_teachers["gemma3"])).input_folder
     added = read_json(folder / "tokenizer.json")["added_tokens"]
     assert ROWLESS in [token["content"] for token in added]
-    files = TokenizerFiles.read(folder)
+    files = TokenizerSpec.read(folder)
     assert ROWLESS not in files.ids
     assert len(files.ids) == read_json(folder / "config.json")["vocab_size"]
 
@@ -105,7 +107,7 @@ def test_rows_are_counted_and_none_is_filled_silently(
     assert counts["exact"] > 1000 and counts["composed"] > 30 and counts["fallback"] == 0
     assert counts["exact"] + counts["composed"] + counts["byte"] == 2300
     model = load_model(folder, device="cpu")
-    assert len(TokenizerFiles.read(folder).ids) == 2300
+    assert len(TokenizerSpec.read(folder).ids) == 2300
     assert least_cosine(vectors(folder), vectors(folder)) > 0.99
     assert model.get_embedding_dimension() == load_model(small_teachers[name], device="cpu").get_embedding_dimension()
 
@@ -114,7 +116,7 @@ def test_rows_are_counted_and_none_is_filled_silently(
 def test_with_a_tokenizer_of_another_family_special_tokens_keep_their_roles(
     pair: tuple[str, str],
     small_teachers: dict[str, Path],
-    small_tokenizers: dict[str, TokenizerFiles],
+    small_tokenizers: dict[str, TokenizerSpec],
     no_text: Corpus,
     tmp_path: Path,
 ) -> None:
@@ -128,7 +130,7 @@ def test_with_a_tokenizer_of_another_family_special_tokens_keep_their_roles(
     roles |= {"sep": ("[SEP]", "<eos>"), "eos": ("[SEP]", "<eos>"), "mask": ("[MASK]", "<mask>")}
     keys = [key for key in old if key.removesuffix("_token_id") in roles and old[key] is not None]
     assert len(keys) >= 2
-    theirs = {number: token for token, number in TokenizerFiles.read(small_teachers[name]).ids.items()}
+    theirs = {number: token for token, number in TokenizerSpec.read(small_teachers[name]).ids.items()}
     for key in keys:
         wanted = next(token for token in roles[key.removesuffix("_token_id")] if token in tokenizer.ids)
         assert new[key] == (tokenizer.ids[wanted] if old[key] in theirs else None), key
@@ -159,7 +161,7 @@ def test_every_setting_is_kept_and_ids_follow(
     }
     assert new["vocab_size"] == 2300
     before, after = (
-        {n: t for t, n in TokenizerFiles.read(f).ids.items()} for f in (small_teachers[name], small_clones[name][0])
+        {n: t for t, n in TokenizerSpec.read(f).ids.items()} for f in (small_teachers[name], small_clones[name][0])
     )
     assert ids
     for key in ids:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.batching import (
     TokenizedTexts,
     epoch_batches,
@@ -20,7 +20,7 @@ from hub_tools.training.batching import (
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 
 
-def test_long_texts_are_cut_on_the_side_that_the_tokenizer_says(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_long_texts_are_cut_on_the_side_that_the_tokenizer_says(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     cut = {}
     for side in ("left", "right"):
         replace(minilm_files, settings={**minilm_files.settings, "truncation_side": side}).write(tmp_path / side)

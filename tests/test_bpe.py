@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.tokenization.adapt import TokenizerFiles, specialize
+from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.bpe import Bpe, byte_alphabet
 from hub_tools.tokenization.bpe_merges import learn_merges
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 
 @pytest.fixture(scope="module")
@@ -21,20 +22,20 @@ def texts(pair_texts: dict[str, list[str]]) -> dict[str, Callable[[], Iterable[s
 
 
 @pytest.fixture(scope="module")
-def byte_level(pair_texts: dict[str, list[str]]) -> TokenizerFiles:
+def byte_level(pair_texts: dict[str, list[str]]) -> TokenizerSpec:
     return teachers.byte_level(pair_texts["en"] + ["a\n\n\tb    c"] * 5, 2000)
 
 
 @pytest.mark.parametrize("family", ["gemma", "byte-level"])
 def test_white_space_stays_though_the_corpus_has_none(
     family: str,
-    byte_level: TokenizerFiles,
+    byte_level: TokenizerSpec,
     pair_texts: dict[str, list[str]],
     texts: dict[str, Callable[[], Iterable[str]]],
 ) -> None:
     gemma = teachers.gemma_shaped(pair_texts["en"], 2500) if family == "gemma" else None
     teacher = gemma or byte_level
-    made = specialize(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).files
+    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).files
     code = "if a:\n\tb\n\n    c"
     assert made.load().encode("a\nb").tokens == teacher.load().encode("a\nb").tokens
     white = [t for t in teacher.load().encode(code).tokens if not t.strip("▁ĠĊĉ\n\t")]
@@ -46,11 +47,11 @@ def test_white_space_stays_though_the_corpus_has_none(
 
 
 def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
-    byte_level: TokenizerFiles, texts: dict[str, Callable[[], Iterable[str]]]
+    byte_level: TokenizerSpec, texts: dict[str, Callable[[], Iterable[str]]]
 ) -> None:
     spec = {**byte_level.spec, "model": {**byte_level.spec["model"], "ignore_merges": True}}
-    teacher = TokenizerFiles(spec=spec, settings=byte_level.settings)
-    made = specialize(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=2000))
+    teacher = TokenizerSpec(spec=spec, settings=byte_level.settings)
+    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=2000))
     assert made.summary()["added_reachable"] == made.summary()["added"] > 100
     # Without its merge a token still comes out of the word that it is, but of no other.
     added = [token for token in made.files.vocabulary if token not in teacher.vocabulary]
@@ -60,7 +61,7 @@ def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
 
 
 @pytest.mark.parametrize("word", ["здравствуйте", "გამარჯობა", "नमस्कारदुनिया"])
-def test_learned_tokens_are_as_long_in_any_script(word: str, byte_level: TokenizerFiles) -> None:
+def test_learned_tokens_are_as_long_in_any_script(word: str, byte_level: TokenizerSpec) -> None:
     family = Bpe(byte_level.spec)
     symbols = byte_alphabet(word.encode())
     ids = {symbol: number for number, symbol in enumerate(sorted(set(symbols)))}
@@ -69,7 +70,7 @@ def test_learned_tokens_are_as_long_in_any_script(word: str, byte_level: Tokeniz
     assert symbols in [merge.token for merge in learn_merges(words, counts, names, family.allowed)]
 
 
-def test_no_learned_token_has_more_than_sixteen_characters(byte_level: TokenizerFiles) -> None:
+def test_no_learned_token_has_more_than_sixteen_characters(byte_level: TokenizerSpec) -> None:
     family = Bpe(byte_level.spec)
     assert family.allowed("a" * 8, "b" * 8)
     assert not family.allowed("a" * 8, "b" * 9)

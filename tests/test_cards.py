@@ -52,7 +52,7 @@ def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
     assert len(results) == 6
     dataset = DatasetCard(cards.dataset_card(report, NAMES))
     assert dataset.data.size_categories == ["1K<n<10K"]
-    assert dataset.data.license is None  # news.txt.gz has a licence that nobody named
+    assert dataset.data.license is None  # news.txt.gz has a license that nobody named
 
 
 @pytest.mark.parametrize("what", CARDS)
@@ -80,14 +80,14 @@ def test_the_gemma_terms_get_their_notice(report: dict[str, Any]) -> None:
     assert metadata(card)["license_name"] == "own"
 
 
-def test_without_a_known_licence_none_is_claimed(report: dict[str, Any]) -> None:
+def test_without_a_known_license_none_is_claimed(report: dict[str, Any]) -> None:
     report["teacher"]["license"] = None
     card = cards.model_card(report, NAMES)
     assert "license" not in metadata(card)
-    assert "names no licence" in card
+    assert "names no license" in card
 
 
-def test_known_sources_give_the_dataset_their_licence(report: dict[str, Any]) -> None:
+def test_known_sources_give_the_dataset_their_license(report: dict[str, Any]) -> None:
     for own in report["corpus"]["text"].values():
         own["sources"] = [s for s in own["sources"] if s.startswith("wikimedia")]
     report["corpus"]["parallel"] = None
@@ -241,7 +241,7 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0
     assert config.distill.matryoshka == (384, 256)
-    assert config.distill.eval_every == 2
+    assert config.distill.eval_steps == 2
     assert config.tokenizer.vocab_size == 4096
     assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"
     assert config.corpus.sources == (f"wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}", "PATH/news.txt.gz")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub_tools.core.errors import explain
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub
 
@@ -129,7 +129,7 @@ def test_fertility_prints_a_table(minilm: Path, tmp_path: Path) -> None:
 
 
 def test_fertility_of_many_languages_with_parity_and_a_figure(
-    minilm: Path, minilm_files: TokenizerFiles, tmp_path: Path
+    minilm: Path, minilm_files: TokenizerSpec, tmp_path: Path
 ) -> None:
     for lang, text in (("tr", "Kedi uyuyor.\nHava güzel.\n"), ("en", "The cat sleeps.\nFine weather.\n")):
         (tmp_path / f"{lang}.txt").write_text(text, encoding="utf-8")

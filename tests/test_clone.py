@@ -9,14 +9,16 @@ import torch
 
 from hub_tools.cloning.clone import clone, mean_rows
 from hub_tools.config import build
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import find_teacher
 from hub_tools.pipeline import run
-from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
-from hub_tools.tokenization.token_map import VocabMap
+from hub_tools.tokenization.adapt import use_tokenizer
+from hub_tools.tokenization.token_map import TokenMap
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.conftest import whole_job
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "数学 и Физика", "x", "", "word " * 300]
@@ -34,9 +36,9 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     which: str, request: pytest.FixtureRequest, tmp_path: Path, no_text: Corpus
 ) -> None:
     teacher = find_teacher(str(request.getfixturevalue(which)))
-    files = TokenizerFiles.read(teacher.path)
+    files = TokenizerSpec.read(teacher.path)
     out = tmp_path / "tokenizer"
-    summary = take_tokenizer(files, teacher.path, no_text, out, max_seq_length=teacher.max_seq_length)
+    summary = use_tokenizer(files, teacher.path, no_text, out, max_seq_length=teacher.max_seq_length)
     counts = clone(teacher, out, no_text, tmp_path / "clone", init="align")
     assert counts["exact"] == summary["vocab_size"]
     assert counts["composed"] == counts["byte"] == counts["fallback"] == 0
@@ -66,14 +68,14 @@ def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, cloned: Pat
     )
     assert len(changed) == 1 and changed[0].endswith("word_embeddings.weight")
     settings = json.loads((folder / "config.json").read_text())
-    tokenizer = TokenizerFiles.read(folder)
+    tokenizer = TokenizerSpec.read(folder)
     assert settings["vocab_size"] == len(tokenizer.spec["model"]["vocab"]) == len(model.tokenizer) == 4096
     assert settings["pad_token_id"] == tokenizer.spec["model"]["vocab"]["[PAD]"] == model.tokenizer.pad_token_id
     assert not (folder / "README.md").exists()
 
 
 def test_the_saved_tokenizer_reads_as_the_surgery_made_it(cloned: Path) -> None:
-    plain = TokenizerFiles.read(cloned / "tokenizer").load()
+    plain = TokenizerSpec.read(cloned / "tokenizer").load()
     model = load_model(cloned / "clone", device="cpu")
     for text in ("IŞIK söndü, İstanbul'da çığ düştü.", "I am here.", "Über café"):
         assert model.tokenizer(text)["input_ids"] == plain.encode(text).ids
@@ -90,7 +92,7 @@ def test_mean_rows_are_means_and_exact_rows_are_bitwise_equal() -> None:
     teacher = random.standard_normal((50, 8)).astype(np.float32)
     lengths = random.integers(1, 6, size=30)
     ids = random.integers(0, 50, size=int(lengths.sum()))
-    found = VocabMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
+    found = TokenMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
     rows = mean_rows(found, teacher)
     start = 0
     for row, length in zip(rows, lengths, strict=True):

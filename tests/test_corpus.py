@@ -14,13 +14,13 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
 from hub_tools.corpus.build import Corpus, build_corpus, chunks, clean
 from hub_tools.corpus.sources import find_sources, read_table, read_texts
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
 
 
 def build(
-    tmp_path: Path, files: TokenizerFiles, spec: str, parallel: list[Path] | None = None, limit: int | None = None
+    tmp_path: Path, files: TokenizerSpec, spec: str, parallel: list[Path] | None = None, limit: int | None = None
 ) -> Corpus:
     sources = find_sources(spec, ("tr", "en"), 1)
     build_corpus(
@@ -77,7 +77,7 @@ def test_a_long_parquet_file_is_read_in_the_memory_of_one_of_its_groups(tmp_path
     assert max(held) < 4 * group * len(long)
 
 
-def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     raw = ["  Aynı\tcümle.  ", "Aynı cümle.", "", "Caf\u0065\u0301", *SENTENCES]
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", raw)))
     stats = corpus.stats["text"]["tr"]
@@ -90,13 +90,13 @@ def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_f
     assert {"Aynı cümle.", "Café"} <= {*train, *heldout}
 
 
-def test_the_split_depends_on_the_text_alone(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_the_split_depends_on_the_text_alone(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     first = build(tmp_path / "a", minilm_files, str(write(tmp_path / "a.txt", SENTENCES)))
     second = build(tmp_path / "b", minilm_files, str(write(tmp_path / "b.txt", SENTENCES[::-1])))
     assert set(first.texts("tr", "heldout")) == set(second.texts("tr", "heldout"))
 
 
-def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     pairs = tmp_path / "pairs.tsv"
     rows = "".join(f"x\tSentence number {i}.\t{text}\n" for i, text in enumerate(SENTENCES))
     pairs.write_text("source\ten\ttr\n" + rows, encoding="utf-8")
@@ -107,7 +107,7 @@ def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files:
     assert corpus.stats["text"]["tr"]["dropped_in_heldout_pairs"] == len(heldout)
 
 
-def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     pairs = tmp_path / "pairs.tsv"
     # Three sources share each target, and the targets are monolingual text too.
     rows = "".join(f"Source {i}.\t{SENTENCES[i // 3]}\n" for i in range(900))
@@ -123,12 +123,12 @@ def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minil
     assert corpus.stats["parallel"]["dropped_in_heldout_pairs"] > 0
 
 
-def test_the_limit_counts_kept_texts(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_the_limit_counts_kept_texts(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", ["", *SENTENCES])), limit=200)
     assert corpus.stats["text"]["tr"]["kept"] == 200
 
 
-def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerFiles) -> None:
+def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerSpec) -> None:
     tokenizer = minilm_files.load()
     text = clean(" ".join(SENTENCES[:60]) + " uzun" * 90 + "x" * 400)
     pieces = list(chunks(text, tokenizer, 64))
@@ -160,7 +160,7 @@ def test_wikipedia_is_asked_for_by_its_own_codes() -> None:
     ],
 )
 def test_unusable_files_are_refused_with_the_reason(
-    tmp_path: Path, minilm_files: TokenizerFiles, content: bytes, message: str
+    tmp_path: Path, minilm_files: TokenizerSpec, content: bytes, message: str
 ) -> None:
     file = tmp_path / "tr.txt"
     file.write_bytes(content)
@@ -183,7 +183,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
         list(read_texts(columns, "tr"))
 
 
-def test_parallel_files_need_both_sides(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_parallel_files_need_both_sides(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("en\tfr\nhello\tbonjour\n", encoding="utf-8")
     with pytest.raises(UserError, match="expected en and tr"):
@@ -204,7 +204,7 @@ def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
 
 
 def test_a_dataset_that_lacks_a_language_is_said_and_the_rest_is_read(
-    tmp_path: Path, minilm_files: TokenizerFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A dataset in a folder goes the same way through the library as one on the Hub.
     (tmp_path / "set").mkdir()

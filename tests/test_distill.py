@@ -12,9 +12,11 @@ from sentence_transformers.sentence_transformer import modules
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
-from hub_tools.models.loading import Hardware, load_model
+from hub_tools.core.hardware import Hardware
+from hub_tools.models.loading import load_model
 from hub_tools.training.batching import TokenizedTexts, epoch_batches
-from hub_tools.training.distill import Examples, _check_inputs, distill
+from hub_tools.training.data import Examples
+from hub_tools.training.distill import _check_inputs, distill
 from hub_tools.vectors.embed import Embeddings
 
 
@@ -25,12 +27,12 @@ def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> No
     empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(len(source), np.int64), pad_id=0)
     label, vectors = np.zeros(len(source), np.int64), np.empty((0, 0), np.float16)
     examples = Examples(texts=empty, label=label, vectors=vectors, source=source, is_target=is_target)
-    times = examples.repeats(balance=0.5, source_share=0.25)
+    times = examples.repeats(balance=0.5, source_fraction=0.25)
     assert times[source == -1].tolist() == [1.0] * 10
     assert set(times[(source == 0) & is_target]) == {1.0}
     assert set(times[(source == 1) & is_target]) == {10.0}
     assert set(times[(source == 1) & ~is_target]) == {2.5}
-    assert set(examples.repeats(balance=1, source_share=1)) == {1.0}
+    assert set(examples.repeats(balance=1, source_fraction=1)) == {1.0}
 
 
 def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:

@@ -24,14 +24,15 @@ from sentence_transformers.sentence_transformer import modules
 from hub_tools.config import EmbedConfig, RunConfig, to_toml
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import hash_file
+from hub_tools.core.files import hash_file
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoder, encode, length_batches, unit
-from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.loading import load_model
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher, find_teacher
 from hub_tools.training.batching import padded_lengths
-from hub_tools.training.distill import load_examples
+from hub_tools.training.data import load_examples
 from hub_tools.vectors.embed import Embeddings, Row, Shard, embed, embed_shard, shards
 from tests.architectures import ARCHITECTURES, PROMPTS
 

@@ -17,10 +17,11 @@ from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.sources import read_table, sample_file
-from hub_tools.tokenization.adapt import Surgery, TokenizerFiles, specialize
+from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
 from hub_tools.tokenization.bpe import Bpe
-from hub_tools.tokenization.pretokenization import bare_model
-from hub_tools.tokenization.token_map import Kind, compose_from_own, map_vocabulary
+from hub_tools.tokenization.pretokenization import model_only_tokenizer
+from hub_tools.tokenization.token_map import Match, compose_from_own, map_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram
 
 FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
@@ -44,11 +45,11 @@ def texts() -> dict[str, list[str]]:
 class Case:
     """A teacher and what the surgery made of it."""
 
-    teacher: TokenizerFiles
-    surgery: Surgery
+    teacher: TokenizerSpec
+    surgery: AdaptedTokenizer
 
     @property
-    def student(self) -> TokenizerFiles:
+    def student(self) -> TokenizerSpec:
         return self.surgery.files
 
 
@@ -57,7 +58,7 @@ def readers(texts: dict[str, list[str]]) -> dict[str, Callable[[], Iterable[str]
 
 
 @pytest.fixture(scope="module")
-def teacher_of(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
+def teacher_of(texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> dict[str, TokenizerSpec]:
     # As for a teacher that hardly knows the target: one Turkish sentence in ten.
     lines = [t for lang, own in texts.items() for t in (own[::10] if lang == "tr" else own)]
     gemma = teachers.gemma_shaped(lines, 9000)
@@ -73,10 +74,10 @@ def teacher_of(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> dic
 
 
 @pytest.fixture(scope="module")
-def cases(teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]) -> dict[str, Case]:
+def cases(teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]) -> dict[str, Case]:
     config = TokenizerConfig(vocab_size=6000)
     return {
-        name: Case(teacher, specialize(teacher, readers(texts), target="tr", config=config))
+        name: Case(teacher, adapt_tokenizer(teacher, readers(texts), target="tr", config=config))
         for name, teacher in teacher_of.items()
     }
 
@@ -121,7 +122,7 @@ def test_tokens_that_no_text_produces_went_first(name: str, cases: dict[str, Cas
 
 
 def test_the_target_needs_fewer_tokens_and_the_others_hardly_more(case: Case, texts: dict[str, list[str]]) -> None:
-    def tokens(files: TokenizerFiles, lang: str) -> int:
+    def tokens(files: TokenizerSpec, lang: str) -> int:
         return sum(len(e.ids) for e in files.load().encode_batch_fast(texts[lang], add_special_tokens=False))
 
     assert tokens(case.student, "tr") < 0.8 * tokens(case.teacher, "tr")
@@ -135,16 +136,16 @@ def test_learning_more_or_less_than_the_text_asks_for_is_worse(
     best = cases[name].surgery.summary()
     for factor in (0.6, 1.4):
         config = TokenizerConfig(vocab_size=6000, learn=round(factor * best["added"]))
-        other = specialize(cases[name].teacher, readers(texts), target="tr", config=config).summary()
+        other = adapt_tokenizer(cases[name].teacher, readers(texts), target="tr", config=config).summary()
         assert other["objective"]["student"] > best["objective"]["student"]
 
 
 @pytest.mark.parametrize("name", ["byte-level", "gemma", "llama"])
 def test_where_little_else_counts_most_of_the_vocabulary_is_learned(
-    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+    name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]
 ) -> None:
     config = TokenizerConfig(vocab_size=3000)
-    made = specialize(teacher_of[name], readers({"tr": texts["tr"]}), target="tr", config=config)
+    made = adapt_tokenizer(teacher_of[name], readers({"tr": texts["tr"]}), target="tr", config=config)
     assert made.summary()["added"] > 1500
 
 
@@ -207,12 +208,12 @@ def test_lone_surrogates_are_refused(name: str, loaded: dict[str, tuple[Tokenize
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_teachers_own_vocabulary_gives_the_same_ids(
-    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+    name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]
 ) -> None:
     teacher = teacher_of[name]
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = specialize(teacher, readers(texts), target="tr", config=config).files
+    same = adapt_tokenizer(teacher, readers(texts), target="tr", config=config).files
     lines = [line for own in texts.values() for line in own] + list(HARD_TEXTS)
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
@@ -220,20 +221,20 @@ def test_the_teachers_own_vocabulary_gives_the_same_ids(
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_same_texts_give_the_same_file(
-    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], cases: dict[str, Case]
+    name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], cases: dict[str, Case]
 ) -> None:
     config = TokenizerConfig(vocab_size=6000)
-    again = specialize(teacher_of[name], readers(texts), target="tr", config=config)
+    again = adapt_tokenizer(teacher_of[name], readers(texts), target="tr", config=config)
     assert again.files == cases[name].student
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_keep_and_learn_are_taken_at_their_word(
-    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+    name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]
 ) -> None:
     theirs = teacher_of[name].load().get_vocab(with_added_tokens=True)
     for config in (TokenizerConfig(keep=4500, learn=500), TokenizerConfig(vocab_size=5000, keep=4500)):
-        made = specialize(teacher_of[name], readers(texts), target="tr", config=config)
+        made = adapt_tokenizer(teacher_of[name], readers(texts), target="tr", config=config)
         ours = made.files.load().get_vocab(with_added_tokens=True)
         assert len(ours) == 5000
         # What is learned may be a token that the teacher had and that was given up.
@@ -242,36 +243,36 @@ def test_keep_and_learn_are_taken_at_their_word(
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_impossible_sizes_are_refused(
-    name: str, teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]]
+    name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]
 ) -> None:
     own = readers(texts)
     with pytest.raises(UserError, match=r"Give at least \d+ more"):
-        specialize(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=200))
+        adapt_tokenizer(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=200))
     with pytest.raises(UserError, match="larger than what the text supports"):
-        specialize(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=400_000))
+        adapt_tokenizer(teacher_of[name], own, target="tr", config=TokenizerConfig(vocab_size=400_000))
 
 
-def test_other_models_are_refused_with_the_reason(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> None:
-    def altered(**model: object) -> TokenizerFiles:
+def test_other_models_are_refused_with_the_reason(texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> None:
+    def altered(**model: object) -> TokenizerSpec:
         spec = {**minilm_files.spec, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], **model}}
-        return TokenizerFiles(spec=spec, settings={})
+        return TokenizerSpec(spec=spec, settings={})
 
     config = TokenizerConfig(vocab_size=100)
     with pytest.raises(UserError, match="end_of_word_suffix='</w>'"):
-        specialize(altered(end_of_word_suffix="</w>"), readers(texts), target="tr", config=config)
+        adapt_tokenizer(altered(end_of_word_suffix="</w>"), readers(texts), target="tr", config=config)
     with pytest.raises(UserError, match="is a WordLevel model"):
-        specialize(altered(type="WordLevel"), readers(texts), target="tr", config=config)
+        adapt_tokenizer(altered(type="WordLevel"), readers(texts), target="tr", config=config)
 
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_the_map_gives_the_teachers_pieces_in_position(name: str, cases: dict[str, Case]) -> None:
     case = cases[name]
-    found = map_vocabulary(case.teacher, case.student)
-    assert found.count(Kind.FALLBACK) == 0
+    found = map_tokens(case.teacher, case.student)
+    assert found.count(Match.UNKNOWN) == 0
     tokens = sorted(case.student.load().get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
     theirs = case.teacher.load().get_vocab(with_added_tokens=True)
-    assert found.count(Kind.EXACT) == sum(token in theirs for token, _ in tokens)
-    teacher = bare_model(case.teacher.spec["model"])
+    assert found.count(Match.EXACT) == sum(token in theirs for token, _ in tokens)
+    teacher = model_only_tokenizer(case.teacher.spec["model"])
     chosen = np.random.default_rng(0).choice(len(tokens), 300, replace=False)
     for number in chosen.tolist():
         token = tokens[number][0]
@@ -288,7 +289,7 @@ def test_the_map_between_families_keeps_text_and_position(cases: dict[str, Case]
         ("gemma", "wordpiece"),
     ):
         student, teacher = cases[ours].student, cases[theirs].teacher
-        found = map_vocabulary(teacher, student)
+        found = map_tokens(teacher, student)
         names = {number: token for token, number in teacher.load().get_vocab(with_added_tokens=True).items()}
         vocabulary = student.load().get_vocab(with_added_tokens=True)
         token = next(t for t in vocabulary if t.lstrip("▁Ġ") == "kitap" and len(t) == 6)
@@ -308,7 +309,7 @@ def test_rare_tokens_are_composed_of_the_students_others(name: str, cases: dict[
     found = compose_from_own(student, rare)
     assert len(found.lengths) == len(rare)
     assert not set(found.ids.tolist()) & set(rare.tolist())
-    assert found.count(Kind.FALLBACK) == 0
+    assert found.count(Match.UNKNOWN) == 0
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -326,7 +327,7 @@ def test_what_is_written_loads_with_transformers_and_gives_the_same_ids(
 
 
 def test_reserved_rows_that_the_teacher_uses_stay(
-    teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], tmp_path: Path
+    teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer
 
@@ -339,8 +340,8 @@ def test_reserved_rows_that_the_teacher_uses_stay(
         "special_tokens": {"<unused3>": {"id": "<unused3>", "ids": [ids["<unused3>"]], "tokens": ["<unused3>"]}},
     }
     settings = {**teacher.settings, "pad_token": "<unused0>", "extra_special_tokens": {"image_token": "<unused7>"}}
-    given = TokenizerFiles(spec={**teacher.spec, "post_processor": template}, settings=settings)
-    made = specialize(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).files
+    given = TokenizerSpec(spec={**teacher.spec, "post_processor": template}, settings=settings)
+    made = adapt_tokenizer(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).files
     assert {t for t in made.ids if t.startswith("<unused")} == {"<unused0>", "<unused3>", "<unused7>"}
     assert made.load().encode("ev").tokens[0] == "<unused3>"
     made.write(tmp_path)
@@ -358,18 +359,18 @@ def test_reserved_rows_of_wordpiece_go_first(cases: dict[str, Case]) -> None:
     assert case.surgery.summary()["placeholders_dropped"] == len(reserved)
 
 
-def test_other_marks_of_continued_tokens_are_refused(texts: dict[str, list[str]], minilm_files: TokenizerFiles) -> None:
+def test_other_marks_of_continued_tokens_are_refused(texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> None:
     model = {**minilm_files.spec["model"], "continuing_subword_prefix": "@@"}
-    given = TokenizerFiles(spec={**minilm_files.spec, "model": model}, settings={})
+    given = TokenizerSpec(spec={**minilm_files.spec, "model": model}, settings={})
     with pytest.raises(UserError, match="marks continued tokens with '@@'"):
-        specialize(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000))
+        adapt_tokenizer(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000))
 
 
 def test_pieces_that_do_not_settle_are_refused_and_learned_around(
-    teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.tokenization.unigram._ROUNDS", 0)
-    made = specialize(teacher_of["unigram"], readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000))
+    made = adapt_tokenizer(teacher_of["unigram"], readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000))
     summary = made.summary()
     assert summary["vocab_size"] == 6000
     assert summary["added_reachable"] == summary["added"] > 500
@@ -380,15 +381,15 @@ def test_pieces_that_do_not_settle_are_refused_and_learned_around(
 
 
 def test_settings_name_only_tokens_that_are_there(
-    teacher_of: dict[str, TokenizerFiles], texts: dict[str, list[str]], tmp_path: Path
+    teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer
 
     teacher = teacher_of["gemma"]
     named = {"bos_token": "<bos>", "eos_token": "</nowhere>", "chat_template": "{{ messages }}", "padding_side": "left"}
     more = {"additional_special_tokens": ["<unused5>", "<start_of_image>"]}
-    given = TokenizerFiles(spec=teacher.spec, settings={**teacher.settings, **named, **more}, template="{{ x }}")
-    specialize(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).files.write(tmp_path)
+    given = TokenizerSpec(spec=teacher.spec, settings={**teacher.settings, **named, **more}, template="{{ x }}")
+    adapt_tokenizer(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).files.write(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
     assert len(tokenizer) == 6000
     assert tokenizer.bos_token == "<bos>"

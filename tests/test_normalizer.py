@@ -8,18 +8,18 @@ from importlib import import_module
 import pytest
 from tokenizers import Regex, normalizers
 
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 TURKISH = ["Çığ düştü, İstanbul'da ağaç gölgesi şimdi ılık. IŞIK söndü mü?"] * 5
 
 
 @pytest.fixture(scope="module")
-def turkish(minilm_files: TokenizerFiles) -> NormalizerChange:
+def turkish(minilm_files: TokenizerSpec) -> NormalizerChange:
     return adapt(minilm_files, "tr", TURKISH)
 
 
-def adapt(files: TokenizerFiles, lang: str, texts: list[str]) -> NormalizerChange:
+def adapt(files: TokenizerSpec, lang: str, texts: list[str]) -> NormalizerChange:
     return adapt_normalizer(files.load().normalizer, files.spec["normalizer"], lang, texts)
 
 
@@ -46,7 +46,7 @@ def test_turkish_letters_and_casing_are_kept(turkish: NormalizerChange, text: st
 
 
 def test_every_other_character_is_read_as_the_teacher_does(
-    turkish: NormalizerChange, minilm_files: TokenizerFiles
+    turkish: NormalizerChange, minilm_files: TokenizerSpec
 ) -> None:
     teacher = minilm_files.load().normalizer
     kept = [unicodedata.normalize("NFD", letter) for letter in "çğşöüÇĞŞÖÜ"]
@@ -66,7 +66,7 @@ def test_every_other_character_is_read_as_the_teacher_does(
 
 
 def test_the_student_strips_every_mark_that_the_teacher_strips(
-    turkish: NormalizerChange, minilm_files: TokenizerFiles
+    turkish: NormalizerChange, minilm_files: TokenizerSpec
 ) -> None:
     teacher = minilm_files.load().normalizer
     stripped = [
@@ -78,18 +78,18 @@ def test_the_student_strips_every_mark_that_the_teacher_strips(
     assert [c for c in stripped if normalize(turkish, f"a{c}b") != "ab"] == []
 
 
-def test_a_language_that_loses_nothing_keeps_the_teachers_normalizer(minilm_files: TokenizerFiles) -> None:
+def test_a_language_that_loses_nothing_keeps_the_teachers_normalizer(minilm_files: TokenizerSpec) -> None:
     change = adapt(minilm_files, "en", ["A plain sentence, as there are many."])
     assert change.letters == ()
     assert isinstance(change.normalizer, normalizers.BertNormalizer)
 
 
-def test_marks_that_are_letters_of_the_language_are_kept(minilm_files: TokenizerFiles) -> None:
+def test_marks_that_are_letters_of_the_language_are_kept(minilm_files: TokenizerSpec) -> None:
     change = adapt(minilm_files, "hi", ["यह पुस्तक मेरी नहीं है, उसकी है।"] * 5)
     assert normalize(change, "पुस्तक") == unicodedata.normalize("NFD", "पुस्तक")
 
 
-def test_letters_with_two_marks_are_kept(minilm_files: TokenizerFiles) -> None:
+def test_letters_with_two_marks_are_kept(minilm_files: TokenizerSpec) -> None:
     change = adapt(minilm_files, "vi", ["Tiếng Việt có nhiều dấu, ví dụ như ế và ề."] * 5)
     assert normalize(change, "Tiếng Việt") == "tiếng việt"
     assert normalize(change, "über") == "uber"

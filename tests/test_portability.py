@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import Hardware, load_model, longest_input, save_model
+from hub_tools.models.loading import load_model, longest_input, save_model
 from tests.architectures import ARCHITECTURES
 
 OTHER = os.environ.get("HUB_TOOLS_OTHER_PYTHON")

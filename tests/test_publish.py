@@ -502,7 +502,7 @@ def test_signed_addresses_and_tokens_are_not_shown() -> None:
 
     from huggingface_hub.errors import HfHubHTTPError
 
-    from hub_tools.core.errors import explain_push
+    from hub_tools.core.hub_errors import explain_push
 
     response: Any = SimpleNamespace(status_code=418, headers={}, request=None)
     text = f"418 for url 'https://storage.example/x?X-Amz-Signature=abc' with {CANARY}"
@@ -513,7 +513,7 @@ def test_signed_addresses_and_tokens_are_not_shown() -> None:
 
 
 def test_a_token_of_a_workflow_is_not_shown() -> None:
-    from hub_tools.core.errors import without_secrets
+    from hub_tools.core.hub_errors import without_secrets
 
     assert without_secrets("with hf_jwt_eyJh.eyJz-d_W.c2ln here") == "with hf_*** here"
 
@@ -523,7 +523,7 @@ def test_a_conflict_is_said() -> None:
 
     from huggingface_hub.errors import HfHubHTTPError
 
-    from hub_tools.core.errors import explain_push
+    from hub_tools.core.hub_errors import explain_push
 
     response: Any = SimpleNamespace(status_code=409, headers={}, request=None)
     error = HfHubHTTPError("conflict", response=response, server_message="a branch of that name is there")

@@ -14,7 +14,7 @@ import pytest
 
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.sources import read_table, sample_file
-from hub_tools.models.loading import Trust, load_model
+from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.teacher import find_teacher
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
@@ -144,8 +144,8 @@ def test_pickled_weights_are_refused_unless_asked_for(
     done = hub_distill(*args, "--allow-pickle", cwd=tmp_path, **online)
     assert done.returncode == 0, done.stderr
     assert {r.path.rpartition("/")[2] for r in hub.asked(r"resolve/.*\.bin")} == {"pytorch_model.bin"}
-    trusted = find_teacher(str(teacher), trust=Trust(pickle=True))
-    assert load_model(trusted.path, device="cpu", trust=trusted.trust).encode(["x"]).shape == (1, 32)
+    trusted = find_teacher(str(teacher), policy=LoadPolicy(pickle=True))
+    assert load_model(trusted.path, device="cpu", policy=trusted.policy).encode(["x"]).shape == (1, 32)
 
 
 def test_pickled_weights_of_any_module_are_refused(teacher: Path) -> None:
@@ -185,12 +185,12 @@ class Evil:
         return Path.write_text, (self.trace, "ran")
 
 
-@pytest.mark.parametrize("trust", [Trust(), Trust(pickle=True)], ids=["not trusted", "trusted"])
-def test_a_pickle_bomb_never_goes_off(teacher: Path, tmp_path: Path, trust: Trust) -> None:
+@pytest.mark.parametrize("policy", [LoadPolicy(), LoadPolicy(pickle=True)], ids=["not trusted", "trusted"])
+def test_a_pickle_bomb_never_goes_off(teacher: Path, tmp_path: Path, policy: LoadPolicy) -> None:
     (teacher / "model.safetensors").unlink()
     (teacher / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil(tmp_path / "trace")}))
     with pytest.raises((UserError, pickle.UnpicklingError)):
-        load_model(find_teacher(str(teacher), trust=trust).path, device="cpu", trust=trust)
+        load_model(find_teacher(str(teacher), policy=policy).path, device="cpu", policy=policy)
     assert not (tmp_path / "trace").exists()
 
 
@@ -220,8 +220,8 @@ def test_code_of_the_teacher_runs_only_when_trusted(
     with pytest.raises(UserError):
         load_model(teacher, device="cpu")
     assert not list(tmp_path.rglob("trace"))
-    trusted = find_teacher(str(teacher), trust=Trust(code=True))
-    model = load_model(trusted.path, device="cpu", trust=trusted.trust)
+    trusted = find_teacher(str(teacher), policy=LoadPolicy(code=True))
+    model = load_model(trusted.path, device="cpu", policy=trusted.policy)
     assert type(model[0].auto_model).__name__ == "OwnModel"
 
 
@@ -237,7 +237,7 @@ def with_code_elsewhere(teacher: Path, model_type: str) -> None:
 def test_code_in_another_repo_is_refused(teacher: Path, model_type: str, mend: str) -> None:
     with_code_elsewhere(teacher, model_type)
     with pytest.raises(UserError, match=rf"takes its Python code from another repo, org/impl\. {mend}"):
-        find_teacher(str(teacher), trust=Trust(code=True))
+        find_teacher(str(teacher), policy=LoadPolicy(code=True))
     if model_type == "bert":
         assert find_teacher(str(teacher)).settings["model_type"] == "bert"
 
@@ -323,7 +323,7 @@ def test_a_dataset_that_changed_is_read_again(
 
 
 @pytest.mark.parametrize(
-    ("card", "licence"),
+    ("card", "expected"),
     [
         ("---\nlicense: gemma\n---\n", {"license": "gemma"}),
         ("---\nlicense: other\nlicense_name: own\nlicense_link: LICENSE\n---\n", {"license": "other"}),
@@ -333,11 +333,11 @@ def test_a_dataset_that_changed_is_read_again(
         ("---\n: : :\n---\n", None),
     ],
 )
-def test_the_licence_is_read_as_data(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, licence: dict[str, str] | None
+def test_the_license_is_read_as_data(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, expected: dict[str, str] | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (teacher / "README.md").write_text(card)
-    found = find_teacher(str(teacher)).licence
-    assert (found or {}).get("license") == (licence or {}).get("license")
+    found = find_teacher(str(teacher)).license
+    assert (found or {}).get("license") == (expected or {}).get("license")
     assert not (tmp_path / "trace").exists()

@@ -14,11 +14,12 @@ from sentence_transformers import SentenceTransformer
 
 from hub_tools.config import EmbedConfig, RunConfig, build
 from hub_tools.core.errors import UserError
+from hub_tools.core.hardware import Hardware
 from hub_tools.hub.publish import chosen_repos
-from hub_tools.models.loading import NO_TRUST, Hardware
+from hub_tools.models.loading import SAFE
 from hub_tools.pipeline import run
 from hub_tools.vectors.embed import Embeddings
-from hub_tools.vectors.imported import find_vectors, take_vectors
+from hub_tools.vectors.imported import find_embeddings, import_embeddings
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
 from tests.test_run import plain
@@ -44,8 +45,8 @@ def write(folder: Path, vectors: Any, *, text: str = "sentence", vector: str = "
 
 def take(folder: Path, clone: Path, out: Path, **columns: str) -> dict[str, Any]:
     columns = {"text_column": "sentence", "embedding_column": "vec", **columns}
-    ready = find_vectors(EmbedConfig(use=str(folder), **columns))
-    return take_vectors(ready, out, clone=clone, lang="tr", dtype="float16", hardware=CPU, trust=NO_TRUST)
+    ready = find_embeddings(EmbedConfig(use=str(folder), **columns))
+    return import_embeddings(ready, out, clone=clone, lang="tr", dtype="float16", hardware=CPU, policy=SAFE)
 
 
 def rows_of(folder: Path) -> dict[str, np.ndarray]:
@@ -81,9 +82,9 @@ def test_columns_of_others_that_only_have_the_names_of_ours_are_not_taken(
     theirs = write(tmp_path / "theirs", vectors, **more)
     (theirs / "manifest.json").write_text('{"one": 1}\n{"two": 2}\n')  # no JSON of ours, nor of anybody
     (theirs / ".git").mkdir()
-    before = find_vectors(EmbedConfig(use=str(theirs))).identity
+    before = find_embeddings(EmbedConfig(use=str(theirs))).identity
     (theirs / ".git" / "index").write_text("changes all the time")
-    assert find_vectors(EmbedConfig(use=str(theirs))).identity == before
+    assert find_embeddings(EmbedConfig(use=str(theirs))).identity == before
     found = take(theirs, tiny_teacher, tmp_path / "out")
     assert (found["tokens"], found["rows_by_prompt"]) == (None, {"none": 400})
     first = next(Embeddings(tmp_path / "out").batches("train"))
@@ -152,7 +153,7 @@ def test_what_does_not_fit_is_refused(vectors: np.ndarray, tiny_teacher: Path, t
     with pytest.raises(UserError, match=r"is no dataset to read"):
         take(tmp_path / "empty", tiny_teacher, tmp_path / "out")
     with pytest.raises(UserError, match=r"expected the folder of a dataset, or an id of the Hub"):
-        find_vectors(EmbedConfig(use=str(good / "data.parquet")))
+        find_embeddings(EmbedConfig(use=str(good / "data.parquet")))
 
 
 def test_unit_vectors_for_a_student_that_does_not_normalise_are_refused(

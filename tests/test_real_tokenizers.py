@@ -7,13 +7,14 @@ import pytest
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.sources import read_table, sample_file
-from hub_tools.tokenization.adapt import TokenizerFiles, specialize
-from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.token_map import Match, map_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 
 @pytest.fixture(scope="module", params=["tekken", "mistral_v1"])
-def teacher(request: pytest.FixtureRequest) -> TokenizerFiles:
-    made: TokenizerFiles = getattr(teachers, request.param)()
+def teacher(request: pytest.FixtureRequest) -> TokenizerSpec:
+    made: TokenizerSpec = getattr(teachers, request.param)()
     return made
 
 
@@ -28,24 +29,24 @@ def readers(texts: dict[str, list[str]]) -> dict[str, object]:
     return {lang: own.__iter__ for lang, own in texts.items()}
 
 
-def test_the_own_vocabulary_gives_the_same_ids(teacher: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+def test_the_own_vocabulary_gives_the_same_ids(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = specialize(teacher, readers(texts), target="tr", config=config).files
+    same = adapt_tokenizer(teacher, readers(texts), target="tr", config=config).files
     lines = [line for own in texts.values() for line in own]
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
 
 
-def test_surgery_on_the_real_thing(teacher: TokenizerFiles, texts: dict[str, list[str]]) -> None:
-    made = specialize(teacher, readers(texts), target="tr", config=TokenizerConfig(vocab_size=24_000))
+def test_surgery_on_the_real_thing(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
+    made = adapt_tokenizer(teacher, readers(texts), target="tr", config=TokenizerConfig(vocab_size=24_000))
     summary = made.summary()
     assert summary["vocab_size"] == 24_000
     assert summary["added_reachable"] == summary["added"] > 0
     assert summary["specials_kept"] == len(teacher.specials)
-    assert map_vocabulary(teacher, made.files).count(Kind.FALLBACK) == 0
+    assert map_tokens(teacher, made.files).count(Match.UNKNOWN) == 0
 
-    def tokens(files: TokenizerFiles, lang: str) -> int:
+    def tokens(files: TokenizerSpec, lang: str) -> int:
         return sum(len(e.ids) for e in files.load().encode_batch_fast(texts[lang], add_special_tokens=False))
 
     assert tokens(made.files, "tr") < tokens(teacher, "tr")

@@ -12,40 +12,41 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hub_tools.cloning.aligned_init import compose_rare
+from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.focus import nearest, token_vectors
 from hub_tools.cloning.ibm_model1 import Alignment, aligned_rows
-from hub_tools.cloning.init import Given, new_rows
+from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import mean_rows
-from hub_tools.cloning.safetensors_io import StoredRows
+from hub_tools.cloning.safetensors_io import LazyEmbedding
 from hub_tools.cloning.token_distillation import _overlap
 from hub_tools.config import Init, build
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import find_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles
-from hub_tools.tokenization.token_map import Kind, VocabMap, map_vocabulary
+from hub_tools.tokenization.token_map import Match, TokenMap, map_tokens
 from hub_tools.tokenization.token_text import surface_of
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.conftest import whole_job
 
 FAMILIES = ("wordpiece", "byte-level", "gemma", "llama", "unigram")
 
 
 @pytest.fixture(scope="module")
-def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
+def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> InitContext:
     """Teacher, corpus and tokenizer of a small job, ready for any way of making rows."""
     from hub_tools.models.loading import backbone, load_model
     from hub_tools.pipeline import run
 
     config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("rows") / "run"))
     run(config, last="tokenizer")
-    theirs, ours = TokenizerFiles.read(tiny_teacher), TokenizerFiles.read(config.output / "tokenizer")
+    theirs, ours = TokenizerSpec.read(tiny_teacher), TokenizerSpec.read(config.output / "tokenizer")
     rows = backbone(load_model(tiny_teacher, device="cpu")).get_input_embeddings().weight.detach().numpy()
-    return Given(
+    return InitContext(
         teacher=find_teacher(str(tiny_teacher)),
         theirs=theirs,
         ours=ours,
-        vocab_map=map_vocabulary(theirs, ours),
+        token_map=map_tokens(theirs, ours),
         rows=rows,
         corpus=Corpus(config.output / "corpus"),
         target="tr",
@@ -53,31 +54,34 @@ def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Given
 
 
 @pytest.mark.parametrize("init", get_args(Init))
-def test_shared_tokens_keep_their_rows_and_new_ones_are_numbers(init: Init, ready: Given) -> None:
-    rows, counts = new_rows(init, ready)
-    exact = np.flatnonzero(ready.vocab_map.kinds == Kind.EXACT)
-    assert np.array_equal(rows[exact], ready.rows[ready.vocab_map.ids[ready.vocab_map.offsets[exact]]])
+def test_shared_tokens_keep_their_rows_and_new_ones_are_numbers(init: Init, ready: InitContext) -> None:
+    rows, counts = init_embeddings(init, ready)
+    exact = np.flatnonzero(ready.token_map.kinds == Match.EXACT)
+    assert np.array_equal(rows[exact], ready.rows[ready.token_map.ids[ready.token_map.offsets[exact]]])
     assert rows.shape == (len(ready.ours.ids), ready.rows.shape[1]) and np.isfinite(rows).all()
     assert (np.abs(rows).max(axis=1) > 0)[ready.new].all()
-    plain, _ = new_rows("position", ready)
+    plain, _ = init_embeddings("position", ready)
     moved = (rows[ready.new] != plain[ready.new]).any(axis=1)
     assert moved.any() == (init != "position")
-    made = {"align": "aligned", "neighbours": "neighbours", "distill": "distilled"}
+    made = {"align": "aligned", "focus": "focus", "token_distillation": "distilled"}
     assert counts[made.get(init, "aligned")] == 0 or init in made
     assert init not in made or counts[made[init]] > 100
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weighted_means_are_what_a_loop_gives(
-    family: str, small_tokenizers: dict[str, TokenizerFiles], small_students: dict[str, TokenizerFiles], ready: Given
+    family: str,
+    small_tokenizers: dict[str, TokenizerSpec],
+    small_students: dict[str, TokenizerSpec],
+    ready: InitContext,
 ) -> None:
     theirs, ours = small_tokenizers[family], small_students[family]
     rows = np.random.default_rng(0).standard_normal((max(theirs.ids.values()) + 1, 8)).astype(np.float32)
-    found = map_vocabulary(theirs, ours)
-    given = Given(
-        teacher=ready.teacher, theirs=theirs, ours=ours, vocab_map=found, rows=rows, corpus=ready.corpus, target="tr"
+    found = map_tokens(theirs, ours)
+    given = InitContext(
+        teacher=ready.teacher, theirs=theirs, ours=ours, token_map=found, rows=rows, corpus=ready.corpus, target="tr"
     )
-    assert found.count(Kind.FALLBACK) == 0
+    assert found.count(Match.UNKNOWN) == 0
     names, tokens = ({n: t for t, n in files.ids.items()} for files in (theirs, ours))
     plain = theirs.load()
     text: dict[int, int] = {}
@@ -85,7 +89,7 @@ def test_weighted_means_are_what_a_loop_gives(
         for number in plain.encode(line, add_special_tokens=False).ids:
             text[number] = text.get(number, 0) + 1
     total = sum(text.values())
-    made = {init: new_rows(init, given)[0] for init in ("mean", "position", "length", "frequency")}
+    made = {init: init_embeddings(init, given)[0] for init in ("mean", "position", "length", "frequency")}
     for number in np.random.default_rng(1).choice(given.new, 25, replace=False).tolist():
         start = found.offsets[number]
         ids = found.ids[start : start + found.lengths[number]].tolist()
@@ -116,7 +120,7 @@ def test_tokens_in_the_same_contexts_are_neighbours() -> None:
     assert weights.sum(axis=1) == pytest.approx(1)
 
 
-def test_stretches_of_text_are_matched_by_characters(minilm_files: TokenizerFiles) -> None:
+def test_stretches_of_text_are_matched_by_characters(minilm_files: TokenizerSpec) -> None:
     tokenizer = minilm_files.load()
     theirs = tokenizer.encode("unbelievably good")
     whole = Tokenizer(models.WordLevel({"unbelievably": 0, "good": 1, "[CLS]": 2, "[SEP]": 3}, unk_token="good"))
@@ -129,7 +133,7 @@ def test_stretches_of_text_are_matched_by_characters(minilm_files: TokenizerFile
     assert shares[1, 1:-2].sum() == pytest.approx(1) and shares[2, -2] == 1
 
 
-def test_fitted_rows_bring_the_hidden_states_nearer(ready: Given) -> None:
+def test_fitted_rows_bring_the_hidden_states_nearer(ready: InitContext) -> None:
     from hub_tools.cloning import token_distillation as fit
     from hub_tools.models.loading import backbone, load_model
 
@@ -147,9 +151,9 @@ def test_fitted_rows_bring_the_hidden_states_nearer(ready: Given) -> None:
             found = fit._hidden(model, inputs_embeds=torch.from_numpy(rows)[ids], attention_mask=mask)
         return float(((found - goal)[there] ** 2).mean())
 
-    plain, _ = new_rows("position", ready)
+    plain, _ = init_embeddings("position", ready)
     fitted = plain.copy()
-    fit.fit_rows(fitted, ready, steps=200)
+    fit.distill_tokens(fitted, ready, steps=200)
     assert distance(fitted) < 0.95 * distance(plain)
 
 
@@ -163,7 +167,7 @@ def test_rows_handed_over_are_read_as_their_ids(name: str, small_teachers: dict[
 
     model = backbone(load_model(small_teachers[name], device="cpu"))
     rows = model.get_input_embeddings().weight.detach()
-    read = TokenizerFiles.read(small_teachers[name]).load().encode_batch(["A plain sentence.", "short"])
+    read = TokenizerSpec.read(small_teachers[name]).load().encode_batch(["A plain sentence.", "short"])
     ids, mask = fit._padded(read)
     fit._check_inputs(model, rows.shape[1])
     with torch.no_grad():
@@ -186,7 +190,7 @@ def test_a_model_that_takes_no_rows_is_refused() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_added_tokens_outside_the_model_keep_their_rows(family: str, small_students: dict[str, TokenizerFiles]) -> None:
+def test_added_tokens_outside_the_model_keep_their_rows(family: str, small_students: dict[str, TokenizerSpec]) -> None:
     files = small_students[family]
     more = {"id": len(files.ids), "content": "<|own|>", "special": True, "normalized": False}
     more |= {"single_word": False, "lstrip": False, "rstrip": False}
@@ -198,22 +202,22 @@ def test_added_tokens_outside_the_model_keep_their_rows(family: str, small_stude
     assert np.array_equal(rows[:-2], plain[:-2])
 
 
-def test_without_text_neighbours_are_plain_rows(ready: Given, no_text: Corpus) -> None:
+def test_without_text_neighbours_are_plain_rows(ready: InitContext, no_text: Corpus) -> None:
     nothing = replace(ready, corpus=no_text)
-    rows, counts = new_rows("neighbours", nothing)
-    assert counts["neighbours"] == 0
-    assert np.array_equal(rows, new_rows("position", nothing)[0])
+    rows, counts = init_embeddings("focus", nothing)
+    assert counts["focus"] == 0
+    assert np.array_equal(rows, init_embeddings("position", nothing)[0])
 
 
-def test_without_parallel_text_rows_are_weighted_by_how_rare_pieces_are(ready: Given, tmp_path: Path) -> None:
+def test_without_parallel_text_rows_are_weighted_by_how_rare_pieces_are(ready: InitContext, tmp_path: Path) -> None:
     shutil.copytree(ready.corpus.path, tmp_path / "corpus")
     write_json(tmp_path / "corpus" / "stats.json", {**ready.corpus.stats, "parallel": {}})
     (tmp_path / "corpus" / "parallel.parquet").unlink()
     alone = replace(ready, corpus=Corpus(tmp_path / "corpus"))
-    rows, counts = new_rows("align", alone)
+    rows, counts = init_embeddings("align", alone)
     assert counts == {"aligned": 0}
-    assert np.array_equal(rows, new_rows("frequency", alone)[0])
-    assert not np.array_equal(rows, new_rows("position", alone)[0])
+    assert np.array_equal(rows, init_embeddings("frequency", alone)[0])
+    assert not np.array_equal(rows, init_embeddings("position", alone)[0])
 
 
 def test_neighbours_are_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,11 +245,11 @@ def test_stored_rows_are_what_an_array_gives() -> None:
     tensor = torch.from_numpy(random.standard_normal((50, 8))).to(torch.bfloat16)
     lengths = random.integers(1, 6, size=30)
     ids = random.integers(0, 50, size=int(lengths.sum()))
-    found = VocabMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
-    stored, array = StoredRows(tensor), tensor.float().numpy()
+    found = TokenMap(ids=ids, lengths=lengths, kinds=np.zeros(30, np.int8))
+    stored, array = LazyEmbedding(tensor), tensor.float().numpy()
     assert stored.shape == (50, 8) and len(stored) == 50
     assert np.array_equal(mean_rows(found, stored), mean_rows(found, array))
-    assert mean_rows(found, StoredRows(tensor[:, 0])) == pytest.approx(mean_rows(found, array)[:, 0])
+    assert mean_rows(found, LazyEmbedding(tensor[:, 0])) == pytest.approx(mean_rows(found, array)[:, 0])
     links = Alignment(student=np.sort(random.integers(0, 20, 40)), teacher=ids[:40], links=random.random(40))
     every = np.arange(20)
     for a, b in zip(aligned_rows(links, stored, every, 0.1), aligned_rows(links, array, every, 0.1), strict=True):

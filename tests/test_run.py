@@ -21,9 +21,10 @@ from transformers import AutoTokenizer
 
 from hub_tools.config import RunConfig, build, to_toml
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.evaluation.evaluate import _search, _task_names
-from hub_tools.models.loading import Hardware, load_model
+from hub_tools.models.loading import load_model
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reporting.reproduce import reproduce
 
@@ -231,10 +232,10 @@ def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
-    from hub_tools.core.run_dir import RunFolder
+    from hub_tools.core.run_dir import RunDir
 
     config = build(config_values)
-    with RunFolder(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
+    with RunDir(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
         run(config)
 
 
@@ -285,15 +286,15 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: di
     assert "--query-prompt 'query: '" in reproduce(report)[0]
 
 
-def test_licences_of_another_teacher_do_not_stay(
+def test_licenses_of_another_teacher_do_not_stay(
     config_values: dict[str, object], tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    with_licence = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
-    (with_licence / "LICENSE").write_text("theirs")
-    run(build({**config_values, "teacher": str(with_licence)}), last="corpus")
-    assert (tmp_path / "run" / "licence" / "LICENSE").read_text() == "theirs"
+    with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
+    (with_license / "LICENSE").write_text("theirs")
+    run(build({**config_values, "teacher": str(with_license)}), last="corpus")
+    assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
     run(build(config_values), last="corpus")
-    assert not (tmp_path / "run" / "licence").exists()
+    assert not (tmp_path / "run" / "license").exists()
 
 
 def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:

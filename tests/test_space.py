@@ -32,7 +32,7 @@ from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, say
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.service import Service
 from hub_tools.space.vector_cache import Corpus
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
 
@@ -70,7 +70,7 @@ def test_spaces_and_bytes_are_visible(token: str, byte_level: bool, expected: st
     assert tokens.visible(token, byte_level=byte_level) == expected
 
 
-def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerFiles) -> None:
+def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerSpec) -> None:
     text = "Kütüphane açık. Library!"
     found = service.compare(text, "teacher", "student")
     first, second = found["first"], found["second"]

@@ -16,12 +16,14 @@ from sentence_transformers.sentence_transformer import modules
 
 from hub_tools.cloning.clone import clone
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import write_json
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import NO_TRUST, Hardware, Trust, load_model
+from hub_tools.models.loading import SAFE, LoadPolicy, load_model
 from hub_tools.models.teacher import find_teacher
-from hub_tools.tokenization.adapt import TokenizerFiles, take_tokenizer
+from hub_tools.tokenization.adapt import use_tokenizer
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "word " * 100]
 CPU = Hardware(device="cpu", precision="fp32")
@@ -38,13 +40,13 @@ def teacher(tiny_teacher: Path, tmp_path: Path) -> Path:
 def same(tmp_path: Path) -> Same:
     """Clone a teacher with its own tokenizer and compare the vectors."""
 
-    def run(folder: Path, trust: Trust = NO_TRUST) -> Path:
+    def run(folder: Path, policy: LoadPolicy = SAFE) -> Path:
         write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
-        corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), trust=trust)
-        files = TokenizerFiles.read(found.input_folder)
-        take_tokenizer(files, found.input_folder, corpus, tmp_path / "own", max_seq_length=found.max_seq_length)
+        corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), policy=policy)
+        files = TokenizerSpec.read(found.input_folder)
+        use_tokenizer(files, found.input_folder, corpus, tmp_path / "own", max_seq_length=found.max_seq_length)
         clone(found, tmp_path / "own", corpus, tmp_path / "clone", init="mean")
-        theirs, ours = (load_model(f, device="cpu", trust=trust) for f in (folder, tmp_path / "clone"))
+        theirs, ours = (load_model(f, device="cpu", policy=policy) for f in (folder, tmp_path / "clone"))
         assert ours.max_seq_length == theirs.max_seq_length
         a, b = encode(theirs, TEXTS, CPU), encode(ours, TEXTS, CPU)
         assert np.allclose(a, b, atol=1e-6)
@@ -112,7 +114,7 @@ def test_shards_stay_shards(teacher: Path, same: Same) -> None:
 def test_pickled_weights_become_safetensors(teacher: Path, same: Same) -> None:
     torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
     (teacher / "model.safetensors").unlink()
-    out = same(teacher, Trust(pickle=True))
+    out = same(teacher, LoadPolicy(pickle=True))
     assert (out / "model.safetensors").exists() and not (out / "pytorch_model.bin").exists()
 
 
@@ -127,7 +129,7 @@ def test_pickles_from_before_torch_1_6_and_in_parts(kind: str, teacher: Path, sa
         for file in set(where.values()):
             torch.save({name: w for name, w in weights.items() if where[name] == file}, teacher / file)
         write_json(teacher / "pytorch_model.bin.index.json", {"metadata": {}, "weight_map": where})
-    assert (same(teacher, Trust(pickle=True)) / "model.safetensors").exists()
+    assert (same(teacher, LoadPolicy(pickle=True)) / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -183,7 +185,7 @@ def test_code_of_its_own_runs_and_goes_along_only_when_trusted(teacher: Path, sa
     )
     with pytest.raises(UserError, match="give --trust-remote-code"):
         find_teacher(str(teacher))
-    out = same(teacher, Trust(code=True))
+    out = same(teacher, LoadPolicy(code=True))
     assert (out / "ours.py").read_text() == CODE
     with pytest.raises(UserError):
         load_model(out, device="cpu")
@@ -199,7 +201,7 @@ class OurRoundedModel(OurModel):
 
 
 def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
-    teacher: Path, minilm_files: TokenizerFiles, no_text: Corpus, tmp_path: Path
+    teacher: Path, minilm_files: TokenizerSpec, no_text: Corpus, tmp_path: Path
 ) -> None:
     (teacher / "ours.py").write_text(CODE + ROUNDS_UP)
     config = json.loads((teacher / "config.json").read_text())
@@ -217,19 +219,21 @@ def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
     model = {**minilm_files.spec["model"], "vocab": kept}
     files = minilm_files.with_model(model, minilm_files.spec["normalizer"], minilm_files.added, 64)
     files.write(tmp_path / "tokenizer")
-    trust = Trust(code=True)
-    clone(find_teacher(str(teacher), trust=trust), tmp_path / "tokenizer", no_text, tmp_path / "clone", init="position")
+    policy = LoadPolicy(code=True)
+    clone(
+        find_teacher(str(teacher), policy=policy), tmp_path / "tokenizer", no_text, tmp_path / "clone", init="position"
+    )
     rows = load_file(tmp_path / "clone" / "model.safetensors")[name]
     assert len(files.ids) == 5000 and len(rows) == 5056 and not rows[5000:].any()
     assert torch.equal(rows[:5000], weights[name][:5000])
-    ours = load_model(tmp_path / "clone", device="cpu", trust=trust)
-    theirs = load_model(teacher, device="cpu", trust=trust)
+    ours = load_model(tmp_path / "clone", device="cpu", policy=policy)
+    theirs = load_model(teacher, device="cpu", policy=policy)
     a, b = (encode(model, ["the house is here"], CPU) for model in (theirs, ours))
     assert float((a * b).sum()) > 0.9999
 
 
 @pytest.mark.parametrize("factors", [False, True])
-def test_model2vec(factors: bool, minilm_files: TokenizerFiles, tmp_path: Path, same: Same) -> None:
+def test_model2vec(factors: bool, minilm_files: TokenizerSpec, tmp_path: Path, same: Same) -> None:
     size = len(minilm_files.ids)
     torch.manual_seed(0)
     weights = {"embeddings": torch.randn(size, 16)}
@@ -291,7 +295,7 @@ def test_a_second_vocabulary_is_refused(teacher: Path) -> None:
         find_teacher(str(teacher))
 
 
-def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path, minilm_files: TokenizerFiles) -> None:
+def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     from transformers import MPNetConfig, MPNetModel
 
     size = len(minilm_files.ids)
@@ -301,7 +305,7 @@ def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path
     first = modules.Transformer(str(tmp_path / "mpnet"), max_seq_length=32)
     SentenceTransformer(modules=[first, modules.Pooling(32)], device="cpu").save(str(tmp_path / "teacher"))
     settings = {**minilm_files.settings, "pad_token": "[unused0]"}
-    TokenizerFiles(spec=minilm_files.spec, settings=settings).write(tmp_path / "other")
+    TokenizerSpec(spec=minilm_files.spec, settings=settings).write(tmp_path / "other")
     write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
     with pytest.raises(UserError, match=r"counts positions from the id of its padding token, 0, .* is 1"):
         clone(

@@ -74,7 +74,7 @@ def test_a_step_in_parts_is_the_same_step(loss: str, tiny_teacher: Path, tmp_pat
     options = {"loss": loss, "matryoshka": (32, 8)}
     whole = trained(tiny_teacher, tmp_path / "whole", **options)
     for most in (64, 1):  # 1: every text alone
-        parts = trained(tiny_teacher, tmp_path / f"parts-{most}", micro_tokens=most, **options)
+        parts = trained(tiny_teacher, tmp_path / f"parts-{most}", micro_batch_tokens=most, **options)
         assert distance(whole, parts) < 2e-4
     assert distance(whole, trained(tiny_teacher, tmp_path / "other", loss="cosine")) > 1e-3
 
@@ -164,7 +164,9 @@ def test_weights_that_are_not_finite_name_the_step(tiny_teacher: Path, tmp_path:
 
 
 def test_the_first_steps_may_move_the_token_embeddings_alone(tiny_teacher: Path, tmp_path: Path) -> None:
-    job = trainer(tiny_teacher, tmp_path, rows_steps=3, rows_rate=0.02, warmup=0.0, schedule="linear")
+    job = trainer(
+        tiny_teacher, tmp_path, embedding_only_steps=3, embedding_lr=0.02, warmup_ratio=0.0, schedule="linear"
+    )
     moved = []
     for batch in job._batches():
         before = {name: weight.clone() for name, weight in job.model.state_dict().items()}
@@ -176,8 +178,8 @@ def test_the_first_steps_may_move_the_token_embeddings_alone(tiny_teacher: Path,
     rates = [job._rates(step) for step in range(STEPS)]
     assert rates[:3] == [(0.02, 0.0), (pytest.approx(0.04 / 3), 0.0), (pytest.approx(0.02 / 3), 0.0)]
     assert rates[3] == (0.01, pytest.approx(0.004))
-    with pytest.raises(UserError, match="--rows-steps 6 leaves none of the 6 steps"):
-        trainer(tiny_teacher, tmp_path, rows_steps=6)
+    with pytest.raises(UserError, match="--embedding-only-steps 6 leaves none of the 6 steps"):
+        trainer(tiny_teacher, tmp_path, embedding_only_steps=6)
 
 
 def test_the_default_rate_falls_for_wide_models_short_trainings_and_near_clones(
@@ -204,7 +206,7 @@ def test_the_schedules_are_those_of_transformers() -> None:
         optimizer = torch.optim.SGD([weight], lr=1.0)
         theirs = get_scheduler(kind, optimizer, num_warmup_steps=4, num_training_steps=40)
         for step in range(40):
-            ours = share_of_peak(step, 40, DistillConfig(warmup=0.1, schedule=kind))
+            ours = share_of_peak(step, 40, DistillConfig(warmup_ratio=0.1, schedule=kind))
             assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
             optimizer.step()
             theirs.step()
@@ -307,7 +309,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tiny_teacher: Path, tm
 
 @pytest.mark.slow
 def test_two_processes_give_the_student_of_one(tiny_teacher: Path, tmp_path: Path, plain: Weights) -> None:
-    kinds: list[dict[str, Any]] = [{}, {"loss": "relational", "matryoshka": [32, 8], "micro_tokens": 64}]
+    kinds: list[dict[str, Any]] = [{}, {"loss": "relational", "matryoshka": [32, 8], "micro_batch_tokens": 64}]
     run(
         *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
         *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),

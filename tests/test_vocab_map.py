@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from benchmarks import teachers
-from hub_tools.tokenization.adapt import TokenizerFiles
-from hub_tools.tokenization.special_tokens import counterparts, token_for
-from hub_tools.tokenization.token_map import Kind, VocabMap, map_vocabulary
-from hub_tools.tokenization.token_text import Alphabet, surface_of
+from hub_tools.tokenization.special_tokens import match_special_tokens, token_for
+from hub_tools.tokenization.token_map import Match, TokenMap, map_tokens
+from hub_tools.tokenization.token_text import TokenAlphabet, surface_of
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
 READ_BYTES = ("byte-level", "gemma", "llama")
 
 
 @pytest.fixture(scope="module")
-def small(sample_pairs: list[dict[str, str]], minilm_files: TokenizerFiles) -> dict[str, TokenizerFiles]:
+def small(sample_pairs: list[dict[str, str]], minilm_files: TokenizerSpec) -> dict[str, TokenizerSpec]:
     lines = [pair[lang] for pair in sample_pairs[:300] for lang in ("tr", "en")]
     gemma = teachers.gemma_shaped(lines, 1500)
     merges = [tuple(merge) for merge in gemma.spec["model"]["merges"]]
@@ -31,7 +31,7 @@ def small(sample_pairs: list[dict[str, str]], minilm_files: TokenizerFiles) -> d
     }
 
 
-def pieces_of(found: VocabMap, teacher: TokenizerFiles, student: TokenizerFiles) -> dict[str, list[str]]:
+def pieces_of(found: TokenMap, teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, list[str]]:
     """The teacher's tokens of each of the student's."""
     names = {number: token for token, number in teacher.ids.items()}
     ends = np.cumsum(found.lengths)
@@ -41,17 +41,17 @@ def pieces_of(found: VocabMap, teacher: TokenizerFiles, student: TokenizerFiles)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), list(product(FAMILIES, FAMILIES)))
-def test_every_row_comes_from_the_same_text(ours: str, theirs: str, small: dict[str, TokenizerFiles]) -> None:
+def test_every_row_comes_from_the_same_text(ours: str, theirs: str, small: dict[str, TokenizerSpec]) -> None:
     student, teacher = small[ours], small[theirs]
-    found = map_vocabulary(teacher, student)
-    read, special = Alphabet.of(teacher), counterparts(student, teacher)
+    found = map_tokens(teacher, student)
+    read, special = TokenAlphabet.of(teacher), match_special_tokens(student, teacher)
     backend = teacher.load()
     for (token, pieces), kind in zip(pieces_of(found, teacher, student).items(), found.kinds.tolist(), strict=True):
-        text, begins = Alphabet.of(student).read(token)
-        if kind == Kind.FALLBACK:  # only what the teacher cannot read
+        text, begins = TokenAlphabet.of(student).read(token)
+        if kind == Match.UNKNOWN:  # only what the teacher cannot read
             ids = backend.encode(text.decode(errors="ignore"), add_special_tokens=False).ids
             assert theirs not in READ_BYTES and (not ids or teacher.ids[teacher.unknown or ""] in ids), token
-        elif kind == Kind.EXACT and token not in special:
+        elif kind == Match.EXACT and token not in special:
             own, at_start = read.read(pieces[0])
             assert own == text, (token, pieces)
             # Punctuation has a place of its own in words; it says nothing of spaces.
@@ -60,52 +60,52 @@ def test_every_row_comes_from_the_same_text(ours: str, theirs: str, small: dict[
             joined = b"".join((b" " if read.read(p)[1] else b"") + read.read(p)[0] for p in pieces)
             assert joined.removeprefix(b" ") == text, (token, pieces)
     if theirs in READ_BYTES:
-        assert found.count(Kind.FALLBACK) == 0
+        assert found.count(Match.UNKNOWN) == 0
 
 
-def test_parts_of_characters_are_bytes_and_no_letters(small: dict[str, TokenizerFiles]) -> None:
+def test_parts_of_characters_are_bytes_and_no_letters(small: dict[str, TokenizerSpec]) -> None:
     student, teacher = small["byte-level"], small["gemma"]
-    pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)
+    pieces = pieces_of(map_tokens(teacher, student), teacher, student)
     assert pieces["é"] == ["<0xE9>"] and pieces["ç"] == ["<0xE7>"] and pieces["Ã"] == ["<0xC3>"]
     assert pieces["Ã§"] == ["ç"] and pieces["A"] == ["A"]
-    back = pieces_of(map_vocabulary(student, teacher), student, teacher)
+    back = pieces_of(map_tokens(student, teacher), student, teacher)
     assert back["<0xE9>"] == ["é"] and back["ç"] == ["Ã§"]
 
 
-def test_a_teacher_without_bytes_reads_a_part_as_the_characters_that_have_it(small: dict[str, TokenizerFiles]) -> None:
+def test_a_teacher_without_bytes_reads_a_part_as_the_characters_that_have_it(small: dict[str, TokenizerSpec]) -> None:
     student, teacher = small["byte-level"], small["unigram"]
-    pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)["Ä"]  # the byte C4: ğ and ı begin with it
+    pieces = pieces_of(map_tokens(teacher, student), teacher, student)["Ä"]  # the byte C4: ğ and ı begin with it
     assert {"ğ", "ı"} <= {surface_of(teacher, token)[0] for token in pieces}
     assert all(surface_of(teacher, token)[0].encode().startswith(b"\xc4") for token in pieces)
 
 
-def test_a_space_before_a_part_of_a_character_is_not_unknown(small: dict[str, TokenizerFiles]) -> None:
+def test_a_space_before_a_part_of_a_character_is_not_unknown(small: dict[str, TokenizerSpec]) -> None:
     files, teacher = small["byte-level"], small["wordpiece"]
     model = {**files.spec["model"], "vocab": {**files.vocabulary, "ĠÃ": max(files.ids.values()) + 1}}
-    student = TokenizerFiles(spec={**files.spec, "model": model}, settings={})
-    pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)["ĠÃ"]
+    student = TokenizerSpec(spec={**files.spec, "model": model}, settings={})
+    pieces = pieces_of(map_tokens(teacher, student), teacher, student)["ĠÃ"]
     assert pieces and all(surface_of(teacher, token)[0].encode().startswith(b"\xc3") for token in pieces)
 
 
-def test_words_that_begin_stay_words_that_begin(small: dict[str, TokenizerFiles]) -> None:
+def test_words_that_begin_stay_words_that_begin(small: dict[str, TokenizerSpec]) -> None:
     student, teacher = small["wordpiece"], small["gemma"]
-    pieces = pieces_of(map_vocabulary(teacher, student), teacher, student)
+    pieces = pieces_of(map_tokens(teacher, student), teacher, student)
     assert pieces["the"] == ["▁the"]
     assert pieces["##er"] == ["er"]
     assert pieces["!"] == ["!"] and pieces[","] == [","]
-    back = pieces_of(map_vocabulary(student, teacher), student, teacher)
+    back = pieces_of(map_tokens(student, teacher), student, teacher)
     assert back["▁the"] == ["the"] and back["er"] == ["##er"] and back["!"] == ["!"]
 
 
-def with_roles(files: TokenizerFiles, **settings: str) -> TokenizerFiles:
-    return TokenizerFiles(spec=files.spec, settings={**files.settings, **settings})
+def with_roles(files: TokenizerSpec, **settings: str) -> TokenizerSpec:
+    return TokenizerSpec(spec=files.spec, settings={**files.settings, **settings})
 
 
-def test_special_tokens_meet_by_their_roles(small: dict[str, TokenizerFiles]) -> None:
+def test_special_tokens_meet_by_their_roles(small: dict[str, TokenizerSpec]) -> None:
     bert = small["wordpiece"]
     gemma = with_roles(small["gemma"], bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", mask_token="<mask>")
-    assert counterparts(gemma, bert) | {"<unk>": "[UNK]"} == counterparts(gemma, bert)
-    pieces = pieces_of(map_vocabulary(bert, gemma), bert, gemma)
+    assert match_special_tokens(gemma, bert) | {"<unk>": "[UNK]"} == match_special_tokens(gemma, bert)
+    pieces = pieces_of(map_tokens(bert, gemma), bert, gemma)
     wanted = {"<bos>": "[CLS]", "<eos>": "[SEP]", "<pad>": "[PAD]", "<unk>": "[UNK]", "<mask>": "[MASK]"}
     assert {token: pieces[token] for token in wanted} == {token: [own] for token, own in wanted.items()}
     assert token_for("pad_token_id", gemma) == "<pad>"
@@ -113,10 +113,10 @@ def test_special_tokens_meet_by_their_roles(small: dict[str, TokenizerFiles]) ->
     assert token_for("image_token_id", gemma) is None
 
 
-def test_a_token_that_ends_texts_and_fills_them_up_is_an_end(small: dict[str, TokenizerFiles]) -> None:
+def test_a_token_that_ends_texts_and_fills_them_up_is_an_end(small: dict[str, TokenizerSpec]) -> None:
     template = {"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "<|endoftext|>"}}]}
     spec = {**small["byte-level"].spec, "post_processor": template}
     assert "<|endoftext|>" in small["byte-level"].ids
-    qwen = TokenizerFiles(spec=spec, settings={"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"})
-    assert counterparts(qwen, small["wordpiece"])["<|endoftext|>"] == "[SEP]"
+    qwen = TokenizerSpec(spec=spec, settings={"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"})
+    assert match_special_tokens(qwen, small["wordpiece"])["<|endoftext|>"] == "[SEP]"
     assert token_for("pad_token_id", qwen) == "<|endoftext|>"

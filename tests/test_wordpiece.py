@@ -5,11 +5,17 @@ import pytest
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.pretokenization import count_words, segment
-from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.token_map import Match, map_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens, segmenter
-from hub_tools.tokenization.wordpiece_selection import Counts, Plan, language_weights, make_plan, reachable
+from hub_tools.tokenization.wordpiece_selection import (
+    Counts,
+    Plan,
+    language_weights,
+    reachable,
+    select_wordpiece_vocabulary,
+)
 
 V = 6000
 
@@ -19,7 +25,7 @@ def texts(sample_pairs: list[dict[str, str]]) -> dict[str, list[str]]:
     return {lang: [pair[lang] for pair in sample_pairs] for lang in ("tr", "en")}
 
 
-def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None) -> Plan:
+def plan_for(files: TokenizerSpec, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None) -> Plan:
     tokenizer = files.load()
     counts = Counts(
         teacher=files.spec["model"]["vocab"],
@@ -28,7 +34,7 @@ def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int
         target="tr",
     )
     specials = [token["content"] for token in files.spec["added_tokens"]]
-    return make_plan(
+    return select_wordpiece_vocabulary(
         counts,
         specials=specials,
         vocab_size=vocab_size,
@@ -39,7 +45,7 @@ def plan_for(files: TokenizerFiles, texts: dict[str, list[str]], vocab_size: int
 
 
 @pytest.fixture(scope="module")
-def plan(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> Plan:
+def plan(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> Plan:
     return plan_for(minilm_files, texts, V)
 
 
@@ -51,14 +57,14 @@ def test_exactly_as_many_tokens_as_asked_for(plan: Plan) -> None:
     assert len(plan.tokens) == len(set(plan.tokens)) == V
 
 
-def test_kept_tokens_are_the_teachers_and_specials_are_among_them(plan: Plan, minilm_files: TokenizerFiles) -> None:
+def test_kept_tokens_are_the_teachers_and_specials_are_among_them(plan: Plan, minilm_files: TokenizerSpec) -> None:
     theirs = minilm_files.spec["model"]["vocab"]
     assert all(token in theirs for token in plan.tokens[: plan.kept])
     assert not any(token in theirs for token in plan.added)
     assert {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} <= set(plan.tokens)
 
 
-def test_every_single_character_of_the_teacher_stays(plan: Plan, minilm_files: TokenizerFiles) -> None:
+def test_every_single_character_of_the_teacher_stays(plan: Plan, minilm_files: TokenizerSpec) -> None:
     single = {t for t in minilm_files.spec["model"]["vocab"] if len(t.removeprefix(PREFIX)) == 1}
     assert single <= set(plan.tokens)
     assert {"ş", "##ş", "ğ", "##ğ"} <= set(plan.tokens)
@@ -83,7 +89,7 @@ def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: Plan) -> None:
     assert min(abs(share - plan.split) for share in tried if share != plan.split) == pytest.approx(0.025)
 
 
-def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     made = plan_for(minilm_files, texts, 5000, exactly=1000)
     assert len(made.added) == 1000
     assert reachable(made.added, vocabulary(made), "[UNK]") == set(made.added)
@@ -91,7 +97,7 @@ def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerFiles, texts: di
         plan_for(minilm_files, texts, 7000, exactly=4000)
 
 
-def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerFiles) -> None:
+def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerSpec) -> None:
     theirs = minilm_files.spec["model"]["vocab"]
     letters = sorted({c for t in theirs if not t.startswith("[") for c in t.removeprefix(PREFIX)})
     random = np.random.default_rng(0)
@@ -104,7 +110,7 @@ def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_
 
 
 def test_learned_tokens_shorten_the_target(
-    plan: Plan, minilm_files: TokenizerFiles, texts: dict[str, list[str]]
+    plan: Plan, minilm_files: TokenizerSpec, texts: dict[str, list[str]]
 ) -> None:
     table = count_words(minilm_files.load(), texts["tr"])
     before, after = (
@@ -114,7 +120,7 @@ def test_learned_tokens_shorten_the_target(
     assert after < 0.75 * before
 
 
-def test_impossible_sizes_are_refused(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+def test_impossible_sizes_are_refused(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     with pytest.raises(UserError, match="too small: special tokens and single characters alone need"):
         plan_for(minilm_files, texts, 500)
     with pytest.raises(UserError, match="larger than what the text supports"):
@@ -128,8 +134,8 @@ def test_weights_sum_to_one_and_favour_the_target() -> None:
     assert language_weights(["en"], "en") == {"en": 1.0}
 
 
-def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerFiles) -> None:
-    student = TokenizerFiles(
+def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerSpec) -> None:
+    student = TokenizerSpec(
         spec={
             **minilm_files.spec,
             "model": {**minilm_files.spec["model"], "vocab": vocabulary(plan)},
@@ -137,12 +143,12 @@ def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerFiles) 
         },
         settings={},
     )
-    found = map_vocabulary(minilm_files, student)
+    found = map_tokens(minilm_files, student)
     teacher: Tokenizer = minilm_files.load()
     tokens = plan.tokens
     rows = [found.ids[start : start + n].tolist() for start, n in zip(found.offsets, found.lengths, strict=True)]
-    assert found.count(Kind.EXACT) == plan.kept
-    assert found.count(Kind.FALLBACK) == 0
+    assert found.count(Match.EXACT) == plan.kept
+    assert found.count(Match.UNKNOWN) == 0
     for token, ids in zip(tokens, rows, strict=True):
         if token in minilm_files.spec["model"]["vocab"]:
             assert ids == [teacher.token_to_id(token)]
@@ -162,7 +168,7 @@ def longest_match(text: str, vocabulary: dict[str, int], *, inside: bool) -> lis
     return ids
 
 
-def test_the_same_texts_give_the_same_tokens(minilm_files: TokenizerFiles, texts: dict[str, list[str]]) -> None:
+def test_the_same_texts_give_the_same_tokens(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     tokenizer = minilm_files.load()
     characters = "".join(count_words(tokenizer, texts["tr"]).words)
     first, *others = (learn_tokens(tokenizer, texts["tr"], 3000, characters) for _ in range(4))

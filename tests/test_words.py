@@ -9,14 +9,15 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from benchmarks import teachers
-from hub_tools.tokenization.adapt import TokenizerFiles, words
-from hub_tools.tokenization.pretokenization import WordTable, count_words
+from hub_tools.tokenization.adapt import words
+from hub_tools.tokenization.pretokenization import WordCounts, count_words
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 LINES = ["Ev güzel.", "Nerede? Burada.", "ev", "Ev  var", "a\nb\t c", ""]
 
 
 @pytest.fixture(scope="module")
-def tokenizers(minilm_files: TokenizerFiles) -> dict[str, Tokenizer]:
+def tokenizers(minilm_files: TokenizerSpec) -> dict[str, Tokenizer]:
     gemma = teachers.gemma_shaped(LINES * 3, 500)
     merges = [tuple(merge) for merge in gemma.spec["model"]["merges"]]
     unigram = Tokenizer(models.Unigram())
@@ -31,7 +32,7 @@ def tokenizers(minilm_files: TokenizerFiles) -> dict[str, Tokenizer]:
     }
 
 
-def as_counter(table: WordTable) -> Counter[str]:
+def as_counter(table: WordCounts) -> Counter[str]:
     return Counter(dict(zip(table.words, table.counts.tolist(), strict=True)))
 
 
@@ -85,10 +86,10 @@ def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path)
     config = ModernBertConfig(vocab_size=len(files.ids), **sizes, **roles)
     ModernBertModel(config).save_pretrained(tmp_path)
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
-    read = TokenizerFiles.read(tmp_path)
+    read = TokenizerSpec.read(tmp_path)
     theirs = Transformer.load(str(tmp_path)).tokenizer
     for text in (*LINES, "EV Var", "İSTANBUL"):
         assert read.load().encode(text).ids == theirs(text)["input_ids"]
     assert "ev" in count_words(read.load(), ["EV"]).words
     read.write(tmp_path)  # and is not twice
-    assert TokenizerFiles.read(tmp_path).spec["normalizer"] == read.spec["normalizer"]
+    assert TokenizerSpec.read(tmp_path).spec["normalizer"] == read.spec["normalizer"]

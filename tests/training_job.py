@@ -19,16 +19,17 @@ import numpy as np
 
 from hub_tools.config import DistillConfig
 from hub_tools.core.distributed import join_processes
-from hub_tools.models.loading import Hardware, load_model, longest_input
+from hub_tools.core.hardware import Hardware
+from hub_tools.models.loading import load_model, longest_input
 from hub_tools.training import checkpoint
 from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.distill import Examples
+from hub_tools.training.data import Examples
 from hub_tools.training.team import Team
 from hub_tools.training.trainer import Trainer
 
 CPU = Hardware(device="cpu", precision="fp32")
 STEPS = 6
-CONFIG: dict[str, Any] = {"steps": STEPS, "batch_tokens": 256, "eval_every": 2, "learning_rate": 1e-2}
+CONFIG: dict[str, Any] = {"steps": STEPS, "batch_tokens": 256, "eval_steps": 2, "learning_rate": 1e-2}
 
 
 def examples(count: int, dim: int = 32, vocabulary: int = 2000) -> Examples:

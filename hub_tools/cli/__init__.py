@@ -47,10 +47,10 @@ PLACES: dict[str, tuple[str | None, str]] = {
     "learning_rate": ("distill", "learning_rate"),
     "loss": ("distill", "loss"),
     "matryoshka": ("distill", "matryoshka"),
-    "rows_steps": ("distill", "rows_steps"),
-    "rows_rate": ("distill", "rows_rate"),
+    "embedding_only_steps": ("distill", "embedding_only_steps"),
+    "embedding_lr": ("distill", "embedding_lr"),
     "schedule": ("distill", "schedule"),
-    "micro_tokens": ("distill", "micro_tokens"),
+    "micro_batch_tokens": ("distill", "micro_batch_tokens"),
     "dropout": ("distill", "dropout"),
     "gradient_checkpointing": ("distill", "gradient_checkpointing"),
     "compile": ("distill", "compile"),
@@ -118,9 +118,13 @@ _OPTIONS = [
     click.option("--loss", type=click.Choice(get_args(Loss)), help="[default: cosine]"),
     click.option("--matryoshka", callback=_numbers, metavar="DIMS", help="Train leading parts too, e.g. 384,256,128."),
     click.option("--schedule", type=click.Choice(get_args(Schedule)), help="How the rate falls. [default: cosine]"),
-    click.option("--rows-steps", type=int, metavar="N", help="First steps, with the token embeddings alone."),
-    click.option("--rows-rate", type=float, metavar="X", help="Their peak rate in these. [default: --learning-rate]"),
-    click.option("--micro-tokens", type=int, metavar="N", help="Tokens in memory at once. [default: a whole step]"),
+    click.option("--embedding-only-steps", type=int, metavar="N", help="First steps, with the token embeddings alone."),
+    click.option(
+        "--embedding-lr", type=float, metavar="X", help="Their peak rate in these. [default: --learning-rate]"
+    ),
+    click.option(
+        "--micro-batch-tokens", type=int, metavar="N", help="Tokens in memory at once. [default: a whole step]"
+    ),
     click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, more time."),
     click.option("--compile", is_flag=True, default=None, help="torch.compile; needs a C++ compiler."),
     click.option("--dropout", is_flag=True, default=None, help="Train with the teacher's dropout."),
@@ -331,10 +335,10 @@ def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: b
     """Export the student of a RUN, or a MODEL, for deployment, and compare the vectors: other vectors are refused."""
     from hub_tools.core.logging import start_logging
     from hub_tools.models import export as exports
-    from hub_tools.models.loading import Trust
+    from hub_tools.models.loading import LoadPolicy
 
     start_logging()
-    found = exports.export(source, cast("exports.Format", kind), output, trust=Trust(code=trust_remote_code))
+    found = exports.export(source, cast("exports.Format", kind), output, policy=LoadPolicy(code=trust_remote_code))
     click.echo(
         f"{found['folder']}/{found['file']}: {found['bytes'] / 1e6:,.1f} MB, least cosine {found['least_cosine']}"
     )

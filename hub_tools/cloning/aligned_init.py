@@ -14,13 +14,13 @@ from hub_tools.cloning.ibm_model1 import Links, align, aligned_rows
 from hub_tools.cloning.mean import mean_rows
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.tokenization.adapt import TokenizerFiles
-from hub_tools.tokenization.token_map import Kind, compose_from_own
+from hub_tools.tokenization.token_map import Match, compose_from_own
 from hub_tools.tokenization.token_text import surface_of
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX
 
 if TYPE_CHECKING:
-    from hub_tools.cloning.init import Given, Rows
+    from hub_tools.cloning.context import InitContext, Rows
 
 # Share of the aligned row in a new row; the rest is the mean of its pieces.
 ALIGNED_SHARE = 0.7
@@ -30,7 +30,7 @@ WHOLE_WORDS = False
 _BATCH = 4096
 
 
-def mix_aligned(rows: Rows, given: Given) -> int:
+def mix_aligned(rows: Rows, given: InitContext) -> int:
     """Improve the new tokens' rows, in place, with what their translations are; returns how many were aligned.
 
     A new token that is too rare in the parallel text takes the mean of the student's own rows of its surface,
@@ -46,7 +46,7 @@ def mix_aligned(rows: Rows, given: Given) -> int:
     return len(aligned)
 
 
-def compose_rare(rows: Rows, student: TokenizerFiles, rare: NDArray[np.int64]) -> None:
+def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) -> None:
     """Give tokens, in place, the mean of the student's other rows of their surface.
 
     Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows.
@@ -54,7 +54,7 @@ def compose_rare(rows: Rows, student: TokenizerFiles, rare: NDArray[np.int64]) -
     rare = rare[np.isin(rare, list(student.vocabulary.values()))]
     if len(rare):
         composed = compose_from_own(student, rare)
-        usable = composed.kinds != Kind.FALLBACK
+        usable = composed.kinds != Match.UNKNOWN
         rows[rare[usable]] = mean_rows(composed, rows)[usable]
 
 
@@ -67,7 +67,7 @@ def token_pairs(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Itera
         yield from ((a.ids, b.ids) for a, b in zip(ours, theirs, strict=True))
 
 
-def begins_word(tokenizer: TokenizerFiles, size: int) -> NDArray[np.bool_]:
+def begins_word(tokenizer: TokenizerSpec, size: int) -> NDArray[np.bool_]:
     """Which ids begin a word, bool, shape (size,); what is no letter stands for itself."""
     found = np.ones(size, bool)
     for token, number in tokenizer.ids.items():

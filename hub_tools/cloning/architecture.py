@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_tools.cloning.safetensors_io import Checkpoint
+from hub_tools.cloning.safetensors_io import SafetensorsFiles
 from hub_tools.core.errors import UserError
 from hub_tools.models.teacher import STATIC, Teacher
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vocabulary:
+class VocabTensors:
     """Where the vocabulary is in a checkpoint.
 
     Attributes:
@@ -33,7 +33,7 @@ class Vocabulary:
     types: bool = True
 
 
-def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
+def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTensors:
     """Find the tensors that follow the vocabulary.
 
     Args:
@@ -49,7 +49,7 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
         if rows not in stored:
             raise UserError(f"{teacher.name} has no embedding.weight or embeddings in {checkpoint.files[0].name}.")
         factors = tuple(name for name in ("mapping", "weights") if name in stored and rows == "embeddings")
-        return Vocabulary(rows=rows, factors=factors)
+        return VocabTensors(rows=rows, factors=factors)
     import torch
 
     model = _skeleton(teacher, teacher.input_folder)
@@ -78,7 +78,7 @@ def find_vocabulary(teacher: Teacher, checkpoint: Checkpoint) -> Vocabulary:
     same = [
         name for name in more if stored[name].shape == stored[found[0]].shape and _equal(checkpoint, name, input_rows)
     ]
-    return Vocabulary(
+    return VocabTensors(
         rows=found[0],
         same=(*found[1:], *same),
         more=tuple(name for name in more if name not in same),
@@ -108,10 +108,10 @@ def _skeleton(teacher: Teacher, folder: Path) -> Any:
     from transformers import AutoConfig, AutoModel
 
     try:
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=teacher.trust.code)
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=teacher.policy.code)
         with init_empty_weights():
             build: Any = AutoModel.from_config
-            return build(config, trust_remote_code=teacher.trust.code)
+            return build(config, trust_remote_code=teacher.policy.code)
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise UserError(f"{teacher.name} is no model that transformers can build: {error}") from error
 
@@ -121,7 +121,7 @@ def _is_same(stored: str, wanted: str) -> bool:
     return stored == wanted or stored.endswith("." + wanted) or wanted.endswith("." + stored)
 
 
-def _equal(checkpoint: Checkpoint, name: str, rows: Any) -> bool:
+def _equal(checkpoint: SafetensorsFiles, name: str, rows: Any) -> bool:
     import torch
 
     return torch.equal(checkpoint.read(name), rows)

@@ -16,21 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.cloning.architecture import Vocabulary, find_vocabulary, rows_built
-from hub_tools.cloning.init import Given, new_rows
+from hub_tools.cloning.architecture import VocabTensors, locate_vocab_tensors, rows_built
+from hub_tools.cloning.context import InitContext
+from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import mean_rows
-from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, Checkpoint, unpickle
+from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, SafetensorsFiles, unpickle
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import log
-from hub_tools.core.run_dir import read_json, write_json
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.compat import make_portable
+from hub_tools.models.compat import write_compat_configs
 from hub_tools.models.loading import put_tokenizer
 from hub_tools.models.teacher import POOLING, STATIC, Teacher
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.special_tokens import token_for
-from hub_tools.tokenization.token_map import Kind, map_vocabulary
+from hub_tools.tokenization.token_map import Match, map_tokens
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Files of the teacher's tokenizer; the student's take their place.
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
@@ -65,11 +66,11 @@ def clone(
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
     """
-    theirs, ours = TokenizerFiles.read(teacher.input_folder), TokenizerFiles.read(tokenizer)
-    vocab_map = map_vocabulary(theirs, ours)
+    theirs, ours = TokenizerSpec.read(teacher.input_folder), TokenizerSpec.read(tokenizer)
+    token_map = map_tokens(theirs, ours)
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = _checkpoint(teacher, Path(scratch))
-        vocabulary = find_vocabulary(teacher, checkpoint)
+        vocabulary = locate_vocab_tensors(teacher, checkpoint)
         _check_padding(vocabulary, theirs, ours)
         teacher_rows = _teacher_rows(checkpoint, vocabulary)
         if max(theirs.ids.values()) >= len(teacher_rows):
@@ -77,16 +78,16 @@ def clone(
                 f"{teacher.name} has {len(teacher_rows):,} embedding rows, and its tokenizer ids up to "
                 f"{max(theirs.ids.values()):,}. Expected a row for each token: its files do not belong together."
             )
-        given = Given(
+        given = InitContext(
             teacher=teacher,
             theirs=theirs,
             ours=ours,
-            vocab_map=vocab_map,
+            token_map=token_map,
             rows=teacher_rows,
             corpus=corpus,
             target=target,
         )
-        rows, made = new_rows(init, given)
+        rows, made = init_embeddings(init, given)
         _copy_files(teacher, out)
         put_tokenizer(tokenizer, out)
         _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
@@ -94,26 +95,26 @@ def clone(
         _add_prompts(out / _SETTINGS, prompts)
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), _filled(rows, size))
-        more = {name: mean_rows(vocab_map, checkpoint.read_rows(name)) for name in vocabulary.more}
+        more = {name: mean_rows(token_map, checkpoint.read_rows(name)) for name in vocabulary.more}
         checkpoint.write(
             out, replaced | {name: _filled(found, size) for name, found in more.items()}, dropped=vocabulary.factors
         )
-    make_portable(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
-    counts = {kind.name.lower(): vocab_map.count(kind) for kind in Kind}
+    write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
+    counts = {kind.name.lower(): token_map.count(kind) for kind in Match}
     if counts["fallback"]:
         log.warning("  the teacher reads %d of the new tokens as unknown", counts["fallback"])
     return {**counts, **made}
 
 
-def _checkpoint(teacher: Teacher, scratch: Path) -> Checkpoint:
+def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
     folder = teacher.input_folder
-    if any((folder / name).exists() for name in (WEIGHTS, INDEX)) or not teacher.trust.pickle:
-        return Checkpoint(folder)
+    if any((folder / name).exists() for name in (WEIGHTS, INDEX)) or not teacher.policy.pickle:
+        return SafetensorsFiles(folder)
     unpickle(folder, scratch)
-    return Checkpoint(scratch)
+    return SafetensorsFiles(scratch)
 
 
-def _teacher_rows(checkpoint: Checkpoint, vocabulary: Vocabulary) -> AnyRows:
+def _teacher_rows(checkpoint: SafetensorsFiles, vocabulary: VocabTensors) -> AnyRows:
     rows: AnyRows = checkpoint.read_rows(vocabulary.rows)
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
     if "mapping" in vocabulary.factors:
@@ -130,7 +131,7 @@ def _filled(rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), np.float32)])
 
 
-def _check_padding(vocabulary: Vocabulary, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:
+def _check_padding(vocabulary: VocabTensors, theirs: TokenizerSpec, ours: TokenizerSpec) -> None:
     if not vocabulary.padding:
         return
     old, new = theirs.padding_id, ours.padding_id
@@ -144,7 +145,7 @@ def _check_padding(vocabulary: Vocabulary, theirs: TokenizerFiles, ours: Tokeniz
 def _copy_files(teacher: Teacher, out: Path) -> None:
     """Copy every configuration, the weights of all modules but the first, and trusted code."""
     out.mkdir(parents=True, exist_ok=True)
-    suffixes = {".json", ".safetensors", *([".py"] if teacher.trust.code else [])}
+    suffixes = {".json", ".safetensors", *([".py"] if teacher.policy.code else [])}
     for number, (_, folder) in enumerate(teacher.modules):
         source, target = teacher.path / folder, out / ("" if number == 0 else folder)
         for file in source.rglob("*") if source != teacher.path else source.glob("*"):
@@ -153,7 +154,7 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
             if file.is_file() and file.suffix in suffixes and not weights and not old:
                 (target / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target / file.relative_to(source))
-        for pickled in source.glob("pytorch_model.bin") if number and teacher.trust.pickle else ():
+        for pickled in source.glob("pytorch_model.bin") if number and teacher.policy.pickle else ():
             if not any(target.glob("*.safetensors")):
                 unpickle(pickled.parent, target)
     if (teacher.path / _SETTINGS).exists():
@@ -163,11 +164,11 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
     write_json(out / "modules.json", modules)
     if teacher.default_pooling:
         write_json(out / POOLING / "config.json", teacher.default_pooling)
-    for code in teacher.path.glob("*.py") if teacher.trust.code else ():
+    for code in teacher.path.glob("*.py") if teacher.policy.code else ():
         shutil.copyfile(code, out / code.name)
 
 
-def _fit_tokenizer_settings(out: Path, theirs: TokenizerFiles, *, types: bool) -> None:
+def _fit_tokenizer_settings(out: Path, theirs: TokenizerSpec, *, types: bool) -> None:
     """Let any tokenizer pad where the teacher's pads, and give the model only inputs that it reads.
 
     Pooling and positions may hang on the side. transformers 4.57 hands everything over that is listed as an input.
@@ -180,7 +181,7 @@ def _fit_tokenizer_settings(out: Path, theirs: TokenizerFiles, *, types: bool) -
     write_json(file, settings)
 
 
-def _update_configs(out: Path, theirs: TokenizerFiles, ours: TokenizerFiles) -> None:
+def _update_configs(out: Path, theirs: TokenizerSpec, ours: TokenizerSpec) -> None:
     """Sizes and ids of tokens in the configurations of the first module."""
     names = {number: token for token, number in theirs.ids.items()}
     for name in ("config.json", "generation_config.json"):
@@ -196,7 +197,7 @@ def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
     write_json(file, settings)
 
 
-def _renumbered(config: dict[str, Any], names: Mapping[int, str], ours: TokenizerFiles) -> dict[str, Any]:
+def _renumbered(config: dict[str, Any], names: Mapping[int, str], ours: TokenizerSpec) -> dict[str, Any]:
     """A configuration whose ids of tokens, at any depth, mean the same tokens in another vocabulary.
 
     Where a special token has another name there, it is the one with the same role. An id whose token is not there

@@ -18,14 +18,14 @@ from tokenizers import Tokenizer
 
 from hub_tools.cloning.aligned_init import compose_rare
 from hub_tools.core.logging import log
-from hub_tools.tokenization.token_map import Kind
+from hub_tools.tokenization.token_map import Match
 
 if TYPE_CHECKING:
-    from hub_tools.cloning.init import Given, Rows
+    from hub_tools.cloning.context import InitContext, Rows
 
 WINDOW, DIMENSIONS, NEAREST = 5, 200, 10
 # Share of the neighbours' rows in a new row; the rest is the mean of its pieces.
-NEIGHBOURS_SHARE = 0.5
+FOCUS_SHARE = 0.5
 # A token that occurs less often than this in the text has no vector worth the name.
 LEAST_COUNT = 5
 _SHARPNESS = 10.0
@@ -35,19 +35,19 @@ _BATCH = 16384
 _BLOCK_CELLS = 1 << 24
 
 
-def mix_neighbours(rows: Rows, given: Given) -> int:
+def mix_focus(rows: Rows, given: InitContext) -> int:
     """Improve the new tokens' rows, in place, with those of their neighbours; returns how many have some."""
     log.info("  learning which tokens stand in the same contexts")
     texts = given.corpus.all_texts(given.target, given.target)
     vectors, counts = token_vectors(given.ours.load(), texts, len(rows))
     known = np.flatnonzero(counts >= LEAST_COUNT)
-    shared = known[given.vocab_map.kinds[known] == Kind.EXACT]
+    shared = known[given.token_map.kinds[known] == Match.EXACT]
     wanted = np.intersect1d(given.new, known)
     if len(shared) == 0:
         return 0
     for block, ids, weights in nearest(vectors, wanted, shared):
         found = np.einsum("nk,nkh->nh", weights, rows[ids])
-        rows[block] = (1 - NEIGHBOURS_SHARE) * rows[block] + NEIGHBOURS_SHARE * found
+        rows[block] = (1 - FOCUS_SHARE) * rows[block] + FOCUS_SHARE * found
     compose_rare(rows, given.ours, np.setdiff1d(given.new, wanted))
     return len(wanted)
 

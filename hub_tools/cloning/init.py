@@ -5,58 +5,19 @@ What every way shares: a token that the teacher has too keeps the teacher's row,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from hub_tools.cloning.safetensors_io import AnyRows
+from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.config import Init
 from hub_tools.core.logging import log
-from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import Teacher
-from hub_tools.tokenization.adapt import TokenizerFiles
-from hub_tools.tokenization.token_map import Kind, VocabMap
-
-Rows = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What new rows are made from.
-
-    Attributes:
-        teacher: the model.
-        theirs: its tokenizer.
-        ours: the student's tokenizer.
-        vocab_map: student token -> teacher tokens, in position.
-        rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
-        corpus: text in the target language, and parallel text where there is some.
-        target: the language of the student, one of the corpus.
-    """
-
-    teacher: Teacher
-    theirs: TokenizerFiles
-    ours: TokenizerFiles
-    vocab_map: VocabMap
-    rows: AnyRows
-    corpus: Corpus
-    target: str
-
-    @property
-    def new(self) -> NDArray[np.int64]:
-        """Student ids whose token the teacher does not have, ascending, int64."""
-        return np.flatnonzero(self.vocab_map.kinds != Kind.EXACT)
-
-
-def new_rows(init: Init, given: Given) -> tuple[Rows, dict[str, int]]:
+def init_embeddings(init: Init, given: InitContext) -> tuple[Rows, dict[str, int]]:
     """The student's rows.
 
     Args:
         init: `mean`: the mean of the teacher's rows of a token's text (arXiv 2605.29992); `position`: the same in the
             token's position in a word; `length`, `frequency`: that mean, weighted by the pieces' characters or by how
             rare they are; `align`: mixed with rows that word alignment finds in parallel text, without any the same as
-            `frequency`; `neighbours`: mixed with the rows of tokens in similar contexts; `distill`: fitted to the
+            `frequency`; `focus`: mixed with the rows of tokens in similar contexts; `token_distillation`: fitted to the
             teacher's hidden states.
         given: what they are made from.
 
@@ -72,22 +33,22 @@ def new_rows(init: Init, given: Given) -> tuple[Rows, dict[str, int]]:
         from hub_tools.cloning.aligned_init import mix_aligned
 
         return rows, {"aligned": mix_aligned(rows, given)}
-    if init == "neighbours" and len(given.new):
-        from hub_tools.cloning.focus import mix_neighbours
+    if init == "focus" and len(given.new):
+        from hub_tools.cloning.focus import mix_focus
 
-        return rows, {"aligned": 0, "neighbours": mix_neighbours(rows, given)}
-    if init == "distill" and len(given.new):
-        from hub_tools.cloning.token_distillation import fit_rows
+        return rows, {"aligned": 0, "focus": mix_focus(rows, given)}
+    if init == "token_distillation" and len(given.new):
+        from hub_tools.cloning.token_distillation import distill_tokens
 
-        return rows, {"aligned": 0, "distilled": fit_rows(rows, given)}
+        return rows, {"aligned": 0, "distilled": distill_tokens(rows, given)}
     return rows, {"aligned": 0}
 
 
-def _means(init: Init, given: Given) -> Rows:
+def _means(init: Init, given: InitContext) -> Rows:
     """Rows as means: what is asked for, and what all other ways begin with."""
     from hub_tools.cloning import mean
 
-    found, weights = given.vocab_map, None
+    found, weights = given.token_map, None
     if init == "mean":
         found = mean.surface_map(given.theirs, given.ours, found)
     elif init == "length":

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class TensorInfo:
     """A tensor in a file.
 
     Attributes:
@@ -47,7 +47,7 @@ class Stored:
     end: int
 
 
-class StoredRows:
+class LazyEmbedding:
     """A tensor of any floating dtype that gives its rows as float32, as an array would; it is never held so as a whole.
 
     Args:
@@ -70,10 +70,10 @@ class StoredRows:
 
 
 # What a teacher's rows may be for whoever only asks for some of them at a time.
-AnyRows = NDArray[np.float32] | StoredRows
+AnyRows = NDArray[np.float32] | LazyEmbedding
 
 
-class Checkpoint:
+class SafetensorsFiles:
     """The tensors of a folder with model.safetensors, or with several files and an index.
 
     Args:
@@ -101,9 +101,9 @@ class Checkpoint:
             found: torch.Tensor = file.get_tensor(name)
         return found
 
-    def read_rows(self, name: str) -> StoredRows:
+    def read_rows(self, name: str) -> LazyEmbedding:
         """A tensor whose rows are read as they are asked for."""
-        return StoredRows(self.read(name))
+        return LazyEmbedding(self.read(name))
 
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
         """Copy all files, byte for byte but for some tensors.
@@ -139,7 +139,7 @@ def _files(folder: Path) -> list[Path]:
     return [folder / WEIGHTS]
 
 
-def _read_header(file: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
+def _read_header(file: Path) -> tuple[dict[str, TensorInfo], dict[str, Any]]:
     """The tensors of a file in the order of their bytes, and its metadata."""
     try:
         with file.open("rb") as source:
@@ -152,7 +152,7 @@ def _read_header(file: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
     found = {}
     for name, entry in ordered:
         start, end = (8 + length + offset for offset in entry["data_offsets"])
-        found[name] = Stored(file=file, dtype=entry["dtype"], shape=tuple(entry["shape"]), start=start, end=end)
+        found[name] = TensorInfo(file=file, dtype=entry["dtype"], shape=tuple(entry["shape"]), start=start, end=end)
     return found, metadata
 
 
@@ -187,7 +187,7 @@ def _encoded(values: NDArray[np.float32], dtype: str) -> Iterable[memoryview]:
         yield memoryview(block.view(torch.uint8).numpy().data).cast("B")
 
 
-def _copy(source: BinaryIO, target: BinaryIO, tensor: Stored) -> None:
+def _copy(source: BinaryIO, target: BinaryIO, tensor: TensorInfo) -> None:
     source.seek(tensor.start)
     left = tensor.end - tensor.start
     while left:

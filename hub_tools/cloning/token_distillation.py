@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Encoding
 
-    from hub_tools.cloning.init import Given, Rows
+    from hub_tools.cloning.context import InitContext, Rows
 
 STEPS, BATCH_TEXTS, LONGEST = 150, 64, 64
 # Peak learning rate as a share of the usual length of the teacher's rows.
@@ -29,7 +29,7 @@ _RATE = 0.02
 _TEXTS = 200_000
 
 
-def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
+def distill_tokens(rows: Rows, given: InitContext, steps: int = STEPS) -> int:
     """Fit the new tokens' rows, in place; returns how many occurred in the text.
 
     Args:
@@ -47,7 +47,7 @@ def fit_rows(rows: Rows, given: Given, steps: int = STEPS) -> int:
     texts = list(islice(given.corpus.all_texts(given.target, given.target), _TEXTS))
     if not texts:
         return 0
-    teacher = backbone(load_model(given.teacher.path, device="cpu", trust=given.teacher.trust))
+    teacher = backbone(load_model(given.teacher.path, device="cpu", policy=given.teacher.policy))
     _check_inputs(teacher, rows.shape[1])
     teacher.requires_grad_(requires_grad=False)
     theirs, ours = given.theirs.load(), given.ours.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 from hub_tools.core.errors import UserError
 
@@ -76,3 +77,9 @@ def balanced_languages(chosen: tuple[str, ...], count: int = 40) -> tuple[str, .
     """The chosen languages first, then English and the rest of the list, up to `count` codes."""
     ordered = dict.fromkeys((*chosen, "en", *LANGUAGES))
     return tuple(ordered)[: max(count, len(chosen))]
+
+
+def language_order(fertility: dict[str, Any], target: str) -> list[str]:
+    """The target, English, then the rest in the order of the list of languages."""
+    known = list(dict.fromkeys((target, "en", *LANGUAGES)))
+    return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))

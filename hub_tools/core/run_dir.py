@@ -7,9 +7,6 @@ key is done again, and the log says what changed.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +18,10 @@ from filelock import FileLock, Timeout
 
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import digest, read_json, write_json, write_text
 from hub_tools.core.logging import log
 
-Key = dict[str, Any]
+CacheKey = dict[str, Any]
 _FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
 # Stage, and a stage whose result it depends on.
 _RESTS_ON = (
@@ -36,44 +34,7 @@ _HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
 
 
-def digest(value: Any) -> str:
-    """A short hash of plain data (SHA-256, 16 hexadecimal digits)."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 16 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    keep(partial)
-    partial.replace(path)
-
-
-def keep(file: Path) -> None:
-    """Bring a file to the disk: after a power cut, a name must not be there without its content."""
-    with file.open("rb+") as opened:  # some systems bring only what may be written to the disk
-        os.fsync(opened.fileno())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that it is never seen half-written."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-class RunFolder:
+class RunDir:
     """One run on disk. Use it as a context manager: it is locked while open.
 
     Args:
@@ -107,7 +68,7 @@ class RunFolder:
                 _remove(root / f"{name}.partial")
         write_text(root / _CONFIG, _HEADER + config)
 
-    def __enter__(self) -> RunFolder:
+    def __enter__(self) -> RunDir:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,12 +79,12 @@ class RunFolder:
         """The folder of a finished stage."""
         return self.root / stage
 
-    def is_done(self, stage: str, key: Key) -> bool:
+    def is_done(self, stage: str, key: CacheKey) -> bool:
         """Whether the stage is finished for exactly this key."""
         return self._read_marker(self.path(stage) / _DONE).get("key") == digest(key)
 
     def run(
-        self, stage: str, key: Key, work: Callable[[Path], dict[str, Any]], *, together: bool = False
+        self, stage: str, key: CacheKey, work: Callable[[Path], dict[str, Any]], *, together: bool = False
     ) -> dict[str, Any]:
         """Do a stage, go on with a half-done one, or return what a finished one had returned.
 
@@ -152,7 +113,7 @@ class RunFolder:
                 write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
         return from_main(lambda: self._end(stage, key, {**result, "seconds": round(seconds, 2)}))
 
-    def _begin(self, stage: str, key: Key) -> tuple[dict[str, Any] | None, float]:
+    def _begin(self, stage: str, key: CacheKey) -> tuple[dict[str, Any] | None, float]:
         """The result of a finished stage and 0, or None and the seconds that earlier attempts took."""
         partial = self.root / f"{stage}.partial"
         self._finish_rename(stage, partial, key)
@@ -162,14 +123,14 @@ class RunFolder:
         self._say_why(stage, key)
         return None, self._prepare(partial, key)
 
-    def _end(self, stage: str, key: Key, result: dict[str, Any]) -> dict[str, Any]:
+    def _end(self, stage: str, key: CacheKey, result: dict[str, Any]) -> dict[str, Any]:
         partial = self.root / f"{stage}.partial"
         write_json(partial / _DONE, {"key": digest(key), "parts": _parts(key), "result": result})
         self._finish_rename(stage, partial, key)
         log.info("%s: done in %.1f s", stage, result["seconds"])
         return result
 
-    def _prepare(self, partial: Path, key: Key) -> float:
+    def _prepare(self, partial: Path, key: CacheKey) -> float:
         marker = self._read_marker(partial / _KEY)
         if marker.get("key") == digest(key):
             log.info("%s: going on where an earlier run stopped", partial.stem)
@@ -178,7 +139,7 @@ class RunFolder:
             write_json(partial / _KEY, {"key": digest(key), "seconds": 0.0})
         return float(marker.get("seconds", 0.0)) if marker.get("key") == digest(key) else 0.0
 
-    def _finish_rename(self, stage: str, partial: Path, key: Key) -> None:
+    def _finish_rename(self, stage: str, partial: Path, key: CacheKey) -> None:
         if self._read_marker(partial / _DONE).get("key") != digest(key):
             return
         (partial / _KEY).unlink(missing_ok=True)
@@ -186,7 +147,7 @@ class RunFolder:
         _remove(self.path(stage))
         partial.replace(self.path(stage))
 
-    def _say_why(self, stage: str, key: Key) -> None:
+    def _say_why(self, stage: str, key: CacheKey) -> None:
         old = self._read_marker(self.path(stage) / _DONE).get("parts")
         if old is None:
             log.info("%s ...", stage)
@@ -261,5 +222,5 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parts(key: Key) -> dict[str, str]:
+def _parts(key: CacheKey) -> dict[str, str]:
     return {name: digest(value) for name, value in key.items()}

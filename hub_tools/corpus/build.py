@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import bar, log
-from hub_tools.core.run_dir import read_json, write_json
 from hub_tools.corpus.sources import NoSuchTextError, Source, read_table
 
 # One text in 50 is set aside; never trained on, it measures how near the student came to the teacher.

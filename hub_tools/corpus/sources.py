@@ -13,9 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.errors import UserError, explain_hub, without_secrets
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import hash_file
+from hub_tools.core.hub_errors import explain_hub, without_secrets
 from hub_tools.core.languages import wikipedia_code
-from hub_tools.core.run_dir import hash_file
 
 SAMPLE = "sample"
 WIKIPEDIA = "wikimedia/wikipedia"

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.languages import LANGUAGES
+from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.models.encoder import encode, unit
-from hub_tools.models.loading import NO_TRUST, Hardware, Trust, describe, load_model
+from hub_tools.models.loading import SAFE, LoadPolicy, describe, load_model
 from hub_tools.tokenization.metrics import sample_texts
 from hub_tools.vectors.embed import bitext_accuracy, heldout_pairs
 
@@ -51,7 +51,7 @@ def evaluate(
     hardware: Hardware,
     training: dict[str, Any],
     own_vectors: bool = True,
-    trust: Trust = NO_TRUST,
+    policy: LoadPolicy = SAFE,
 ) -> dict[str, Any]:
     """Measure the models.
 
@@ -63,7 +63,7 @@ def evaluate(
         hardware: where the models run; they are measured in fp32.
         training: held-out cosines over the training and at its end, as student/training.json has them.
         own_vectors: whether the vectors that the student learned are this teacher's.
-        trust: what the teacher's files may do.
+        policy: what the teacher's files may do.
 
     Returns:
         `evaluation` (rows of the report), `models` and `searches`.
@@ -79,7 +79,7 @@ def evaluate(
         tasks += [sample, _retrieval_task(hardware)]
     if corpus.has_pairs and corpus.stats["parallel"].get("heldout"):
         tasks.append(_bitext_task(corpus, target, hardware))
-    models = {name: load_model(path, device=hardware.device, trust=trust) for name, path in paths.items()}
+    models = {name: load_model(path, device=hardware.device, policy=policy) for name, path in paths.items()}
     # The student's are the teacher's, and those that the user gave.
     models["teacher"].prompts = dict(models["student"].prompts)
     before, after = training["history"][0]["cosine"], training["cosine_after"]
@@ -223,9 +223,3 @@ def _searches(models: dict[str, SentenceTransformer], target: str, hardware: Har
         name: _search(models[name], questions, passages, hardware).argmax(axis=1) for name in ("teacher", "student")
     }
     return [{"query": q, **{name: passages[found[i]] for name, found in best.items()}} for i, q in enumerate(questions)]
-
-
-def language_order(fertility: dict[str, Any], target: str) -> list[str]:
-    """The target, English, then the rest in the order of the list of languages."""
-    known = list(dict.fromkeys((target, "en", *LANGUAGES)))
-    return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))

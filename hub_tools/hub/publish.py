@@ -17,9 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from hub_tools.config import REPOS, EmbedConfig, PublishConfig, RunConfig, build, read_toml, short_name
-from hub_tools.core.errors import UsageError, UserError, explain_push
+from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.files import read_json
+from hub_tools.core.hub_errors import explain_push
 from hub_tools.core.logging import log
-from hub_tools.core.run_dir import check_finished, locked, read_json
+from hub_tools.core.run_dir import check_finished, locked
 from hub_tools.core.versions import versions
 from hub_tools.reporting.cards import Names, dataset_card, model_card, notice, teacher_name, tokenizer_card
 from hub_tools.reporting.report import Report
@@ -269,12 +271,12 @@ def _pictures(run: Path) -> dict[str, Path | bytes]:
 
 
 def _legal(run: Path, report: Report, what: str) -> dict[str, Path | bytes]:
-    """The teacher's licence files, and the notice that its licence asks for."""
-    files = _files(run / "licence") if (run / "licence").is_dir() else {}
+    """The teacher's license files, and the notice that its license asks for."""
+    files = _files(run / "license") if (run / "license").is_dir() else {}
     asked = notice(report, what)
     if asked is None:
         return files
-    theirs = run / "licence" / "NOTICE"
+    theirs = run / "license" / "NOTICE"
     kept = theirs.read_bytes().rstrip() + b"\n\n" if theirs.exists() else b""
     return {**files, "NOTICE": kept + _bytes(asked)}
 

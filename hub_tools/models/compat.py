@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.run_dir import read_json, write_json
+from hub_tools.core.files import read_json, write_json
 
 # The names before sentence-transformers 6; both generations read them.
 _OLD_MODULE = "sentence_transformers.models."
@@ -33,7 +33,7 @@ _NEW_DEFAULTS: dict[str, Any] = {
 _DENSE_DEFAULTS = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
 
 
-def make_portable(folder: Path, *, max_seq_length: int | None) -> None:
+def write_compat_configs(folder: Path, *, max_seq_length: int | None) -> None:
     """Rewrite the configurations of a saved sentence-transformers model, without changing what they say.
 
     Args:

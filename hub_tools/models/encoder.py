@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError, is_out_of_memory
+from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
-from hub_tools.models.loading import Hardware, autocast, longest_input
+from hub_tools.models.loading import longest_input
 from hub_tools.training.batching import pad, padded_lengths
 
 if TYPE_CHECKING:

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
-from hub_tools.core.run_dir import write_json
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import NO_TRUST, Hardware, Trust, backbone, load_model
+from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
 
 if TYPE_CHECKING:
     import torch
@@ -55,14 +56,14 @@ _GATE_TEXTS, _GATE_BATCH = 30, 7
 _CPU = Hardware(device="cpu", precision="fp32")
 
 
-def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust = NO_TRUST) -> dict[str, Any]:
+def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadPolicy = SAFE) -> dict[str, Any]:
     """Export a model and compare what came out with it.
 
     Args:
         source: a run folder, whose student is taken, or the folder of a sentence-transformers model.
         kind: the format.
         out: folder to write; None: beside the model, named after the format. It is there only if the gate was passed.
-        trust: what the model's files may do.
+        policy: what the model's files may do.
 
     Returns:
         format, file, least cosine, texts, bytes of the export, and its folder.
@@ -75,7 +76,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, trust: Trust 
     out = out or folder.with_name(f"{folder.name}-{kind}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--output {out} is not empty. Choose another folder, or delete it to export again.")
-    model = load_model(folder, device="cpu", trust=trust)
+    model = load_model(folder, device="cpu", policy=policy)
     if not hasattr(model[0], "auto_model"):
         raise UserError(
             f"{folder} begins with a {type(model[0]).__name__}: a table of rows, which needs no export. "

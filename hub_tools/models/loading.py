@@ -6,15 +6,13 @@ import ctypes
 import os
 import shutil
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.models.compat import make_portable
+from hub_tools.core.hardware import Hardware, devices
+from hub_tools.models.compat import write_compat_configs
 
 if TYPE_CHECKING:
     import torch
@@ -22,28 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hardware:
-    """Where a model runs and in which arithmetic.
-
-    Attributes:
-        device: cuda, mps or cpu.
-        precision: fp32, or bf16 for products in bf16 with weights in fp32.
-    """
-
-    device: str
-    precision: str
-
-    def __str__(self) -> str:
-        return f"{self.device} in {self.precision}"
-
-    @property
-    def exact(self) -> Hardware:
-        """The same device in fp32."""
-        return replace(self, precision="fp32")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trust:
+class LoadPolicy:
     """What the files of a model may do; nothing by default.
 
     Attributes:
@@ -55,12 +32,12 @@ class Trust:
     pickle: bool = False
 
 
-NO_TRUST = Trust()
+SAFE = LoadPolicy()
 # Tokenizers that know no limit say a huge number.
 NO_LIMIT = 10**9
 
 
-def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceTransformer:
+def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> SentenceTransformer:
     """Load a sentence-transformers model from a folder; it runs no code from there unless it is trusted.
 
     Raises:
@@ -73,7 +50,7 @@ def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceT
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    if not _devices()[device.partition(":")[0]]:
+    if not devices()[device.partition(":")[0]]:
         raise UserError(
             f"This run was begun on {device}, and torch finds no such device here. Go on where there is one, or give "
             "--device cpu, which computes vectors and training anew."
@@ -82,10 +59,10 @@ def load_model(path: Path, *, device: str, trust: Trust = NO_TRUST) -> SentenceT
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
     # Whatever the files hold, weights are fp32 here; and unpickling could run code.
-    options: Any = {"dtype": torch.float32, "use_safetensors": None if trust.pickle else True}
+    options: Any = {"dtype": torch.float32, "use_safetensors": None if policy.pickle else True}
     try:
         model = SentenceTransformer(
-            str(path), device=device, local_files_only=True, trust_remote_code=trust.code, model_kwargs=options
+            str(path), device=device, local_files_only=True, trust_remote_code=policy.code, model_kwargs=options
         )
     except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -128,7 +105,7 @@ def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_se
     for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
         (out / name).unlink(missing_ok=True)
     put_tokenizer(tokenizer, out)
-    make_portable(out, max_seq_length=max_seq_length)
+    write_compat_configs(out, max_seq_length=max_seq_length)
 
 
 def put_tokenizer(folder: Path, out: Path) -> None:
@@ -163,62 +140,6 @@ def keep_freed_memory() -> None:
         mmap_max, trim_threshold = -4, -1  # names of the switches in malloc.h
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def choose_hardware(device: str, precision: str) -> Hardware:
-    """The hardware to use; `auto` takes the fastest device, and bf16 where it is faster than fp32 there.
-
-    Raises:
-        UserError: a device was asked for that is not there.
-    """
-    there = _devices()
-    if device == "auto":
-        device = next(name for name, available in there.items() if available)
-    if not there[device]:
-        raise UserError(f"--device {device}: torch finds no such device here. Use --device auto or cpu.")
-    if precision == "auto":
-        precision = "bf16" if _gains_from_bf16(device) else "fp32"
-    return Hardware(device=device, precision=precision)
-
-
-def _devices() -> dict[str, bool]:
-    """Kind of device -> whether there is one, the fastest first."""
-    import torch
-
-    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-
-
-def _gains_from_bf16(device: str) -> bool:
-    import torch
-
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and _cpu_gains_from_bf16()
-
-
-def _cpu_gains_from_bf16() -> bool:
-    """Time one matrix product in each; a list of processors would never be complete."""
-    import torch
-
-    def seconds(dtype: torch.dtype) -> float:
-        a, b = torch.ones(1024, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
-
-
-@contextmanager
-def autocast(hardware: Hardware) -> Iterator[None]:
-    """bf16 arithmetic with fp32 weights, or nothing."""
-    import torch
-
-    with torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16"):
-        yield
 
 
 def longest_input(model: SentenceTransformer) -> int | None:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from yaml import YAMLError
 
-from hub_tools.core.errors import UserError, explain_hub
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import digest, hash_file
+from hub_tools.core.hub_errors import explain_hub
 from hub_tools.core.logging import log
-from hub_tools.core.run_dir import digest, hash_file
-from hub_tools.models.loading import NO_TRUST, Trust
+from hub_tools.models.loading import SAFE, LoadPolicy
 
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
@@ -51,14 +52,14 @@ class Teacher:
         path: the folder with its files.
         revision: the commit on the Hub; None for a local folder.
         fingerprint: changes whenever the files do.
-        trust: what its files may do.
+        policy: what its files may do.
     """
 
     name: str
     path: Path
     revision: str | None
     fingerprint: str
-    trust: Trust = NO_TRUST
+    policy: LoadPolicy = SAFE
 
     @property
     def module_list(self) -> list[dict[str, Any]]:
@@ -123,22 +124,22 @@ class Teacher:
         return int(next((config[name] for name in _WIDTHS if config.get(name)), 768))
 
     @property
-    def licence(self) -> dict[str, str] | None:
-        """The licence that the teacher's card names: license and, where given, license_name and license_link."""
+    def license(self) -> dict[str, str] | None:
+        """The license that the teacher's card names: license and, where given, license_name and license_link."""
         from huggingface_hub import metadata_load
 
         card = self.path / "README.md"
         try:
             metadata = (metadata_load(card) if card.exists() else None) or {}
         except (ValueError, UnicodeDecodeError, YAMLError):
-            log.warning("The card of %s has no readable metadata: its licence is not known.", self.name)
+            log.warning("The card of %s has no readable metadata: its license is not known.", self.name)
             return None
         found = {key: metadata.get(key) for key in ("license", "license_name", "license_link")}
         return {key: value for key, value in found.items() if isinstance(value, str)} or None
 
     @property
     def legal_files(self) -> list[Path]:
-        """Licence and notice files that lie beside the model."""
+        """License and notice files that lie beside the model."""
         return sorted(file for pattern in LEGAL_FILES for file in self.path.glob(pattern) if file.is_file())
 
     def read(self, name: str) -> dict[str, Any]:
@@ -146,12 +147,12 @@ class Teacher:
         return _read_json(self.input_folder / name, dict)
 
 
-def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = False) -> Teacher:
+def find_teacher(name: str, *, policy: LoadPolicy = SAFE, tokenizer_only: bool = False) -> Teacher:
     """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
 
     Args:
         name: a folder, a Hub id, or `id@revision`.
-        trust: what its files may do.
+        policy: what its files may do.
         tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
 
     Raises:
@@ -161,8 +162,8 @@ def find_teacher(name: str, *, trust: Trust = NO_TRUST, tokenizer_only: bool = F
     path = Path(name).expanduser()
     is_local = path.is_dir()
     # The weights come last: what is refused for its settings or its code costs nobody gigabytes.
-    settings = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(_CODE if trust.code else [])]
-    teacher = _local(name, path, trust) if is_local else _from_hub(name, trust, settings)
+    settings = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(_CODE if policy.code else [])]
+    teacher = _local(name, path, policy) if is_local else _from_hub(name, policy, settings)
     if tokenizer_only:
         _check_files(teacher, teacher.input_folder / "tokenizer.json")
         return teacher
@@ -220,23 +221,23 @@ def _check_clonable(teacher: Teacher) -> None:
         )
 
 
-def _local(name: str, path: Path, trust: Trust) -> Teacher:
-    suffixes = {".json", ".safetensors", *([".bin"] if trust.pickle else []), *([".py"] if trust.code else [])}
+def _local(name: str, path: Path, policy: LoadPolicy) -> Teacher:
+    suffixes = {".json", ".safetensors", *([".bin"] if policy.pickle else []), *([".py"] if policy.code else [])}
     files = sorted(f for f in path.rglob("*") if f.suffix in suffixes)
     fingerprint = digest([[str(f.relative_to(path)), hash_file(f)] for f in files])
-    return Teacher(name=name, path=path, revision=None, fingerprint=fingerprint, trust=trust)
+    return Teacher(name=name, path=path, revision=None, fingerprint=fingerprint, policy=policy)
 
 
-def _from_hub(name: str, trust: Trust, wanted: list[str]) -> Teacher:
+def _from_hub(name: str, policy: LoadPolicy, wanted: list[str]) -> Teacher:
     repo, path = name.partition("@")[0], fetch(name, "teacher", wanted)
     # The cache lays a snapshot in a folder named by its commit.
-    return Teacher(name=repo, path=path, revision=path.name, fingerprint=f"{repo}@{path.name}", trust=trust)
+    return Teacher(name=repo, path=path, revision=path.name, fingerprint=f"{repo}@{path.name}", policy=policy)
 
 
 def _fetch_weights(teacher: Teacher, settings: list[str]) -> None:
     commit = f"{teacher.name}@{teacher.revision}"
     fetch(commit, "teacher", [*settings, *_WEIGHTS])
-    if teacher.trust.pickle and _without_safetensors(teacher.path):
+    if teacher.policy.pickle and _without_safetensors(teacher.path):
         fetch(commit, "teacher", [*settings, *_WEIGHTS, *_PICKLE])
 
 
@@ -330,7 +331,7 @@ def _read_json(file: Path, kind: type[_Json]) -> _Json:
 def _check_pickle(teacher: Teacher) -> None:
     """Refuse weights that could run code when they are loaded."""
     bare = _without_safetensors(teacher.path)
-    if bare and not teacher.trust.pickle:
+    if bare and not teacher.policy.pickle:
         raise UserError(
             f"{teacher.name} has no safetensors weights in {', '.join(bare)}. Pickled weights (pytorch_model.bin) can "
             "run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you trust it."
@@ -340,14 +341,14 @@ def _check_pickle(teacher: Teacher) -> None:
 def _check_code(teacher: Teacher) -> None:
     """Refuse Python code that is not trusted, or not there, before any work."""
     foreign, elsewhere = _foreign_code(teacher.path), _code_elsewhere(teacher)
-    if elsewhere and (foreign or teacher.trust.code):
+    if elsewhere and (foreign or teacher.policy.code):
         mend = (
             f"Save a copy of the model with the *.py files of {elsewhere} in it and without that name before the '--'"
             if foreign
             else "Leave out --trust-remote-code: transformers knows this model itself"
         )
         raise UserError(f"{teacher.name} takes its Python code from another repo, {elsewhere}. {mend}.")
-    if foreign and not teacher.trust.code:
+    if foreign and not teacher.policy.code:
         raise UserError(
             f"{teacher.name} comes with Python code of its own ({foreign}). Read it, then give --trust-remote-code "
             "to run it, or choose another teacher."
@@ -376,3 +377,18 @@ def _foreign_code(path: Path) -> str | None:
     # A config may name code that newer versions of transformers no longer need: those load without it.
     known = config.get("model_type") in CONFIG_MAPPING
     return None if known else f"config.json: auto_map of {config.get('model_type')!r}"
+
+
+def find_tokenizer(name: str) -> tuple[Path, str | None]:
+    """Folder of a ready tokenizer, a local one or fetched from the Hub (`id` or `id@revision`), and its commit there.
+
+    Raises:
+        UserError: there is none, or the Hub refused.
+    """
+    path, commit = Path(name).expanduser(), None
+    if not path.is_dir():
+        path = fetch(name, "tokenizer", ["tokenizer*.json", "special_tokens_map.json"])
+        commit = path.name
+    if not (path / "tokenizer.json").exists():
+        raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
+    return path, commit

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, WITHOUT_SPACES, name_of
-from hub_tools.core.run_dir import write_json, write_text
 from hub_tools.corpus.sources import read_table, read_texts
-from hub_tools.pipeline import find_tokenizer
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.models.teacher import find_tokenizer
 from hub_tools.tokenization.metrics import parity, side_by_side
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 _NAME_WIDTH = 40
 _COLUMNS = {
@@ -43,7 +43,7 @@ def compare(
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.
     """
-    tokenizers = {name: TokenizerFiles.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
+    tokenizers = {name: TokenizerSpec.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
     found: dict[str, Any] = {
         "vocabulary": {n: len(f.ids) for n, f in tokenizers.items()},
         "text": side_by_side(tokenizers, _texts(text, lang)),
@@ -67,7 +67,7 @@ def _texts(text: str, lang: str) -> dict[str, list[str]]:
     return texts
 
 
-def _parity(tokenizers: dict[str, TokenizerFiles], file: Path) -> dict[str, dict[str, float]]:
+def _parity(tokenizers: dict[str, TokenizerSpec], file: Path) -> dict[str, dict[str, float]]:
     rows = list(read_table(file))
     if not rows or "en" not in rows[0]:
         raise UserError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.languages import WITHOUT_SPACES, name_of
-from hub_tools.core.run_dir import read_json, write_json, write_text
+from hub_tools.core.files import read_json, write_json, write_text
+from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.core.versions import versions
-from hub_tools.evaluation.evaluate import MODELS, language_order
+from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.models.teacher import Teacher
 
 _COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
@@ -33,7 +33,7 @@ def build_report(
     if clone is not None:
         clone = {**_without_seconds(clone), "cosine_to_teacher": distill.get("cosine_before")}
     return {
-        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.licence}
+        "teacher": {**models["teacher"], "id": teacher.name, "revision": teacher.revision, "license": teacher.license}
         if models
         else None,
         "student": {**models["student"], "id": str(student), "code": _code_files(student)} if models else None,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import check_finished, read_json
-from hub_tools.models.loading import Trust
+from hub_tools.core.files import read_json
+from hub_tools.core.run_dir import check_finished
+from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.teacher import find_teacher
 from hub_tools.reporting.report import Report
 from hub_tools.space.model import Model
@@ -66,7 +67,7 @@ def from_run(run: Path) -> Shown:
     own = f"{title}-{report['config']['lang'][0]}"
     models = {
         "teacher": _model("teacher", title, name, report),
-        "student": Model("student", own, run / "student", trust=_trust(report)),
+        "student": Model("student", own, run / "student", policy=_trust(report)),
     }
     return Shown(models=models, report=public, figures=_figures(run), links=_links(public, {}))
 
@@ -86,10 +87,10 @@ def from_settings(folder: Path) -> Shown:
     return Shown(models=models, report=report, figures=_figures(folder), links=_links(report, settings))
 
 
-def _trust(report: Report) -> Trust:
+def _trust(report: Report) -> LoadPolicy:
     """What the run's owner let the files of its models do."""
     config = report["config"]
-    return Trust(code=bool(config.get("trust_remote_code")), pickle=bool(config.get("allow_pickle")))
+    return LoadPolicy(code=bool(config.get("trust_remote_code")), pickle=bool(config.get("allow_pickle")))
 
 
 def _model(name: str, title: str, spec: str, report: Report) -> Model:
@@ -98,11 +99,11 @@ def _model(name: str, title: str, spec: str, report: Report) -> Model:
     # The demo's teacher is found again where another environment has it.
     if spec == BUNDLED or (Path(spec).parent.name == PACKAGE and not Path(spec).is_dir()):
         return Model(name, title, demo_teacher())
-    trust, embed = _trust(report), report["config"].get("embed") or {}
+    policy, embed = _trust(report), report["config"].get("embed") or {}
     given = {role: embed.get(f"{role}_prompt") for role in ("query", "document")}
-    found = find_teacher(spec, trust=trust)
+    found = find_teacher(spec, policy=policy)
     prompts = {role: prompt for role, prompt in given.items() if prompt is not None}
-    return Model(name, title, found.path, tokenizer=found.input_folder, trust=trust, prompts=prompts)
+    return Model(name, title, found.path, tokenizer=found.input_folder, policy=policy, prompts=prompts)
 
 
 def _title(name: str) -> str:

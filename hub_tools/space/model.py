@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.core.run_dir import digest, hash_file
+from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
-from hub_tools.models.loading import NO_TRUST, Trust
+from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.tokenize import Cutter
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,7 +39,7 @@ class Model:
         title: what visitors read, without folders of the machine.
         path: the folder.
         tokenizer: the folder with its tokenizer, where that is another.
-        trust: what its files may do.
+        policy: what its files may do.
         prompts: those that it is asked with besides its own.
     """
 
@@ -50,19 +50,19 @@ class Model:
         path: Path,
         *,
         tokenizer: Path | None = None,
-        trust: Trust = NO_TRUST,
+        policy: LoadPolicy = SAFE,
         prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.title = title
         self.path = path
         self.tokenizer = tokenizer or path
-        self.trust, self.prompts = trust, prompts
+        self.policy, self.prompts = policy, prompts
 
     @cached_property
-    def files(self) -> TokenizerFiles:
+    def files(self) -> TokenizerSpec:
         """The tokenizer as data."""
-        return TokenizerFiles.read(self.tokenizer)
+        return TokenizerSpec.read(self.tokenizer)
 
     @cached_property
     def cutter(self) -> Cutter:
@@ -80,7 +80,7 @@ class Model:
         """The model, on the CPU."""
         from hub_tools.models.loading import load_model
 
-        model = load_model(self.path, device="cpu", trust=self.trust)
+        model = load_model(self.path, device="cpu", policy=self.policy)
         model.prompts.update(self.prompts)
         return model
 

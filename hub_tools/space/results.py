@@ -6,8 +6,8 @@ import re
 import shlex
 from typing import Any
 
-from hub_tools.core.languages import check_language
-from hub_tools.evaluation.evaluate import MODELS, language_order
+from hub_tools.core.languages import check_language, language_order
+from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.report import Report, figure_text
 from hub_tools.reporting.reproduce import public
 from hub_tools.space.limits import RefusedError

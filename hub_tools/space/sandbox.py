@@ -77,11 +77,11 @@ def ask(what: str, **arguments: Any) -> Any:
 def _compare(text: str, first: str, second: str) -> Any:
     """`tokens.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
     from hub_tools.space.tokenize import Cutter, compare
-    from hub_tools.tokenization.adapt import TokenizerFiles
+    from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
     folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
     try:
-        cutters = [Cutter(TokenizerFiles.read(folder)) for folder in folders]
+        cutters = [Cutter(TokenizerSpec.read(folder)) for folder in folders]
         return compare(text, cutters[0], cutters[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_string
 from hub_tools.tokenization.pretokenization import SPACE
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,7 +41,7 @@ class Cutter:
         files: the tokenizer as data.
     """
 
-    def __init__(self, files: TokenizerFiles) -> None:
+    def __init__(self, files: TokenizerSpec) -> None:
         self._files = files
 
     @cached_property

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hub_tools.core.run_dir import digest
-from hub_tools.core.run_dir import read_json as read_json_file
+from hub_tools.core.files import digest
+from hub_tools.core.files import read_json as read_json_file
 from hub_tools.space import index
 from hub_tools.space.index import PARTIAL, own_partial
 from hub_tools.space.limits import Deadline

@@ -1,6 +1,6 @@
 """Stage `tokenizer`: the teacher's tokenizer, pruned and taught the target language.
 
-`specialize` is the stage as a function of a tokenizer and texts; the modules beside this one hold one family each.
+`adapt_tokenizer` is the stage as a function of a tokenizer and texts; the modules beside this one hold one family each.
 Nothing in here needs torch.
 """
 
@@ -23,14 +23,21 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.metrics import tokenizer_report
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
-from hub_tools.tokenization.pretokenization import WordTable, count_words
-from hub_tools.tokenization.tokenizer_json import TokenizerFiles
+from hub_tools.tokenization.pretokenization import WordCounts, count_words
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram
-from hub_tools.tokenization.vocabulary_selection import make_exchange
+from hub_tools.tokenization.vocabulary_selection import select_vocabulary
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
-from hub_tools.tokenization.wordpiece_selection import Counts, Plan, make_plan, reachable
+from hub_tools.tokenization.wordpiece_selection import Counts, Plan, reachable, select_wordpiece_vocabulary
 
-__all__ = ["Surgery", "TokenizerFiles", "default_vocab_size", "make_tokenizer", "specialize", "take_tokenizer"]
+__all__ = [
+    "AdaptedTokenizer",
+    "TokenizerSpec",
+    "adapt_tokenizer",
+    "default_vocab_size",
+    "make_tokenizer",
+    "use_tokenizer",
+]
 
 Texts = Mapping[str, Callable[[], Iterable[str]]]
 
@@ -41,7 +48,7 @@ def default_vocab_size(teacher_size: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surgery:
+class AdaptedTokenizer:
     """A student's tokenizer and how it came about.
 
     Attributes:
@@ -51,8 +58,8 @@ class Surgery:
         change: the normalizer, and what is different in it.
     """
 
-    teacher: TokenizerFiles
-    files: TokenizerFiles
+    teacher: TokenizerSpec
+    files: TokenizerSpec
     plan: Plan
     change: NormalizerChange
 
@@ -97,14 +104,14 @@ class Surgery:
         return len(_family(self.teacher).reachable(model, tokens))
 
 
-def specialize(
-    teacher: TokenizerFiles,
+def adapt_tokenizer(
+    teacher: TokenizerSpec,
     texts: Texts,
     *,
     target: str,
     config: TokenizerConfig,
     max_seq_length: int | None = None,
-) -> Surgery:
+) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
     Args:
@@ -138,7 +145,7 @@ def specialize(
     added = [token for token in teacher.added if everything or token not in reserved]
     if teacher.family == "WordPiece":
         learn = partial(_learn_wordpiece, student, texts[target], tables[target])
-        plan = make_plan(
+        plan = select_wordpiece_vocabulary(
             Counts(
                 teacher=teacher.vocabulary,
                 unknown=str(teacher.unknown),
@@ -154,7 +161,7 @@ def specialize(
         )
         model = {**teacher.spec["model"], "vocab": {token: number for number, token in enumerate(plan.tokens)}}
     else:
-        model, plan = make_exchange(
+        model, plan = select_vocabulary(
             _family(teacher, tables[target]),
             tables,
             target=target,
@@ -163,10 +170,10 @@ def specialize(
             exactly=exactly,
         )
     files = teacher.with_model(model, json.loads(student.to_str())["normalizer"], added, max_seq_length)
-    return Surgery(teacher=teacher, files=files, plan=plan, change=change)
+    return AdaptedTokenizer(teacher=teacher, files=files, plan=plan, change=change)
 
 
-def _refuse_other_prefix(teacher: TokenizerFiles) -> None:
+def _refuse_other_prefix(teacher: TokenizerSpec) -> None:
     prefix = teacher.spec["model"].get("continuing_subword_prefix")
     if teacher.family == "WordPiece" and prefix != PREFIX:
         raise UserError(
@@ -175,17 +182,17 @@ def _refuse_other_prefix(teacher: TokenizerFiles) -> None:
         )
 
 
-def _family(teacher: TokenizerFiles, target: WordTable | None = None) -> Bpe | Unigram:
+def _family(teacher: TokenizerSpec, target: WordCounts | None = None) -> Bpe | Unigram:
     return Bpe(teacher.spec) if teacher.family == "BPE" else Unigram(teacher.spec, target)
 
 
-def _size(teacher: TokenizerFiles, config: TokenizerConfig) -> int:
+def _size(teacher: TokenizerSpec, config: TokenizerConfig) -> int:
     if config.vocab_size is None and config.keep is not None and config.learn is not None:
         return config.keep + config.learn
     return config.vocab_size or default_vocab_size(len(teacher.ids))
 
 
-def _count(student: Tokenizer, texts: Texts) -> dict[str, WordTable]:
+def _count(student: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
     tables = {}
     with bar("counting words", len(texts), " languages") as progress:
         for lang, open_texts in texts.items():
@@ -194,7 +201,7 @@ def _count(student: Tokenizer, texts: Texts) -> dict[str, WordTable]:
     return tables
 
 
-def _normalizer(teacher: TokenizerFiles, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
+def _normalizer(teacher: TokenizerSpec, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
     original = teacher.load().normalizer
     if config.keep_normalizer:
         return NormalizerChange(normalizer=original)
@@ -202,13 +209,13 @@ def _normalizer(teacher: TokenizerFiles, texts: Texts, target: str, config: Toke
 
 
 def _learn_wordpiece(
-    student: Tokenizer, open_texts: Callable[[], Iterable[str]], table: WordTable, size: int
+    student: Tokenizer, open_texts: Callable[[], Iterable[str]], table: WordCounts, size: int
 ) -> list[str]:
     return learn_tokens(student, open_texts(), size, chain.from_iterable(table.words))
 
 
 def make_tokenizer(
-    teacher: TokenizerFiles, corpus: Corpus, out: Path, *, target: str, config: TokenizerConfig, max_seq_length: int
+    teacher: TokenizerSpec, corpus: Corpus, out: Path, *, target: str, config: TokenizerConfig, max_seq_length: int
 ) -> dict[str, Any]:
     """Make the student's tokenizer from a corpus and write it to a folder.
 
@@ -217,7 +224,7 @@ def make_tokenizer(
         corpus: text in all languages.
         out: folder for tokenizer.json and tokenizer_config.json.
         target: the language the student is made for.
-        config: see `specialize`.
+        config: see `adapt_tokenizer`.
         max_seq_length: the teacher's longest input in tokens, written into the settings.
 
     Returns:
@@ -228,13 +235,13 @@ def make_tokenizer(
     """
     languages = list(dict.fromkeys((*corpus.languages, *([target] if corpus.has_pairs else []))))
     texts = {lang: partial(corpus.all_texts, lang, target) for lang in languages}
-    made = specialize(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
+    made = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
     made.files.write(out)
     return {**made.summary(), **tokenizer_report(teacher, made.files, corpus)}
 
 
-def take_tokenizer(
-    teacher: TokenizerFiles, ready: Path, corpus: Corpus, out: Path, *, max_seq_length: int
+def use_tokenizer(
+    teacher: TokenizerSpec, ready: Path, corpus: Corpus, out: Path, *, max_seq_length: int
 ) -> dict[str, Any]:
     """Use a ready tokenizer as the student's.
 
@@ -248,7 +255,7 @@ def take_tokenizer(
     Returns:
         The `tokenizer` section of the report.
     """
-    found = TokenizerFiles.read(ready)
+    found = TokenizerSpec.read(ready)
     files = found.with_model(found.spec["model"], found.spec["normalizer"], found.added, max_seq_length)
     files.write(out)
     ours, theirs = (files.ids, teacher.ids)

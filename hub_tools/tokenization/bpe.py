@@ -24,7 +24,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from hub_tools.core.errors import UserError
 from hub_tools.tokenization.bpe_merges import LONGEST_TOKEN, Merge
-from hub_tools.tokenization.pretokenization import SPACE, bare_model, segment, white_tokens
+from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, segment, white_tokens
 
 _NEVER = 1 << 60
 
@@ -75,7 +75,7 @@ class Bpe:
         A token that is missing here cannot come out of any text.
         """
         tokens = list(self.vocabulary)
-        plain = bare_model({**self.model, "ignore_merges": False})
+        plain = model_only_tokenizer({**self.model, "ignore_merges": False})
         ranks = {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
         made_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in ranks:
@@ -165,7 +165,7 @@ class Bpe:
 
         Where whole words are taken without merges that would prove nothing, so it is looked at without.
         """
-        ids = segment(bare_model({**model, "ignore_merges": False}), tokens)
+        ids = segment(model_only_tokenizer({**model, "ignore_merges": False}), tokens)
         return [token for token, found in zip(tokens, ids, strict=True) if found == [model["vocab"][token]]]
 
 

@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 
 from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.corpus.build import Corpus
-from hub_tools.tokenization.tokenizer_json import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Order of the Renyi entropy that goes best with translation quality (Zouhar et al. 2023, arXiv 2306.16842).
 RENYI_ORDER = 2.5
@@ -120,7 +120,7 @@ def parity(tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> float:
     return second / max(first, 1)
 
 
-def tokenizer_report(teacher: TokenizerFiles, student: TokenizerFiles, corpus: Corpus) -> dict[str, Any]:
+def tokenizer_report(teacher: TokenizerSpec, student: TokenizerSpec, corpus: Corpus) -> dict[str, Any]:
     """Both tokenizers on the corpus: held-out texts, and others where these are few.
 
     Returns:
@@ -142,7 +142,7 @@ def tokenizer_report(teacher: TokenizerFiles, student: TokenizerFiles, corpus: C
     }
 
 
-def _unused(files: TokenizerFiles, texts: Mapping[str, list[str]]) -> int:
+def _unused(files: TokenizerSpec, texts: Mapping[str, list[str]]) -> int:
     """How many ids none of the texts uses."""
     tokenizer = files.load()
     used: set[int] = set()
@@ -159,7 +159,7 @@ def sample_texts(corpus: Corpus) -> dict[str, list[str]]:
     }
 
 
-def losses(teacher: TokenizerFiles, student: TokenizerFiles, texts: Iterable[str]) -> tuple[int, int]:
+def losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: Iterable[str]) -> tuple[int, int]:
     """What the student's tokenizer loses that the teacher's does not.
 
     Returns:
@@ -184,7 +184,7 @@ def _normalized(tokenizer: Tokenizer, text: str) -> str:
     return str(tokenizer.normalizer.normalize_str(text)) if tokenizer.normalizer else text
 
 
-def side_by_side(tokenizers: Mapping[str, TokenizerFiles], texts: Mapping[str, list[str]]) -> dict[str, Any]:
+def side_by_side(tokenizers: Mapping[str, TokenizerSpec], texts: Mapping[str, list[str]]) -> dict[str, Any]:
     """Any tokenizers on texts in any languages.
 
     Args:

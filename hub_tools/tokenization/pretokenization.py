@@ -24,7 +24,7 @@ _LOOK = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordTable:
+class WordCounts:
     """The distinct words of a language and how often each occurs.
 
     Attributes:
@@ -40,12 +40,12 @@ class WordTable:
         """Running words."""
         return int(self.counts.sum())
 
-    def top(self, number: int) -> WordTable:
+    def top(self, number: int) -> WordCounts:
         """The most frequent words."""
-        return WordTable(words=self.words[:number], counts=self.counts[:number])
+        return WordCounts(words=self.words[:number], counts=self.counts[:number])
 
 
-def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordTable:
+def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordCounts:
     """Count the words that the tokenizer's normalizer and pre-tokenizer make of the texts.
 
     Every text is split by itself, as it will be when it is encoded. Memory is bounded: when the distinct words hold
@@ -60,7 +60,7 @@ def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordTable:
         if _held(counts) > _MOST_CHARACTERS:
             counts = _thinned(counts)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return WordTable(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
+    return WordCounts(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
 
 
 def _held(counts: Counter[str]) -> int:
@@ -94,7 +94,7 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
             yield piece
 
 
-def bare_model(model: Mapping[str, Any]) -> Tokenizer:
+def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
     """A tokenizer of single words: the model alone, no normalizer, no pre-tokenizer, no template, no added tokens.
 
     Args:
@@ -127,7 +127,7 @@ def _encodings(tokenizer: Tokenizer, words: list[str]) -> Iterator[Encoding]:
         yield from tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False)
 
 
-def token_counts(tokenizer: Tokenizer, table: WordTable, size: int = 0) -> NDArray[np.int64]:
+def token_counts(tokenizer: Tokenizer, table: WordCounts, size: int = 0) -> NDArray[np.int64]:
     """How often each token occurs in the running text.
 
     Args:
@@ -150,7 +150,7 @@ def token_counts(tokenizer: Tokenizer, table: WordTable, size: int = 0) -> NDArr
     return np.bincount(flat, weights=weights, minlength=max(size, tokenizer.get_vocab_size())).astype(np.int64)
 
 
-def total_tokens(tokenizer: Tokenizer, table: WordTable) -> int:
+def total_tokens(tokenizer: Tokenizer, table: WordCounts) -> int:
     """Tokens of the running text."""
     lengths = np.fromiter(map(len, _encodings(tokenizer, table.words)), dtype=np.int64, count=len(table.words))
     return int(lengths @ table.counts)
@@ -161,7 +161,7 @@ def white_tokens(tokens: Iterable[str]) -> set[str]:
     return {token for token in tokens if token.replace(SPACE, " ").isspace()}
 
 
-def characters_of(table: WordTable) -> Counter[str]:
+def characters_of(table: WordCounts) -> Counter[str]:
     """How often each character occurs in the running text."""
     codes = np.frombuffer("".join(table.words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     seen = np.bincount(codes, weights=np.repeat(table.counts, list(map(len, table.words))))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub_tools.tokenization.adapt import TokenizerFiles
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # What a token does, and the settings that name one that does it. Begin and end come first: where one token is the end
 # of a text and fills it up too (Qwen), the vectors hang on the end.
 _NAMES = {"begin": ("cls", "bos"), "end": ("sep", "eos"), "mask": ("mask",), "unknown": ("unk",), "padding": ("pad",)}
 
 
-def roles(tokenizer: TokenizerFiles) -> dict[str, list[str]]:
+def roles(tokenizer: TokenizerSpec) -> dict[str, list[str]]:
     """The special tokens with each role, the most important one first; only those that are there."""
     first, last = _template_ends(tokenizer.spec["post_processor"])
     found: dict[str, list[str | None]] = {
@@ -27,7 +27,7 @@ def roles(tokenizer: TokenizerFiles) -> dict[str, list[str]]:
     return {role: list(dict.fromkeys(t for t in tokens if t in ids)) for role, tokens in found.items()}
 
 
-def counterparts(source: TokenizerFiles, target: TokenizerFiles) -> dict[str, str]:
+def match_special_tokens(source: TokenizerSpec, target: TokenizerSpec) -> dict[str, str]:
     """For each special token of one tokenizer the one of another that has the same name, or else the same role."""
     ours, theirs = roles(source), roles(target)
     special = {*target.added, *(token for tokens in theirs.values() for token in tokens)}
@@ -40,7 +40,7 @@ def counterparts(source: TokenizerFiles, target: TokenizerFiles) -> dict[str, st
     return found
 
 
-def token_for(setting: str, tokenizer: TokenizerFiles) -> str | None:
+def token_for(setting: str, tokenizer: TokenizerSpec) -> str | None:
     """The token that a configuration's `cls_token_id` (and its like) shall name; None where no token does that."""
     name = setting.removesuffix("_token_id")
     role = next((role for role, names in _NAMES.items() if name in names), None)

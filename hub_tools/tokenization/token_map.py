@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.bpe import Bpe
-from hub_tools.tokenization.pretokenization import SPACE, bare_model, segment
-from hub_tools.tokenization.special_tokens import counterparts
-from hub_tools.tokenization.token_text import BYTE_TOKENS, Alphabet
+from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, segment
+from hub_tools.tokenization.special_tokens import match_special_tokens
+from hub_tools.tokenization.token_text import BYTE_TOKENS, TokenAlphabet
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter
 
 # Characters of the teacher that stand for a part of a character which it cannot write: the most frequent are enough.
@@ -29,7 +29,7 @@ _ESCAPED = "surrogateescape"
 _NO_TEXT = re.compile("([\udc80-\udcff]+)")
 
 
-class Kind(IntEnum):
+class Match(IntEnum):
     """How a student token's row is found.
 
     exact: the teacher has the same token, or a special one with the same role. composed: from the teacher's tokens of
@@ -39,24 +39,24 @@ class Kind(IntEnum):
     EXACT = 0
     COMPOSED = 1
     BYTE = 2
-    FALLBACK = 3
+    UNKNOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocabMap:
+class TokenMap:
     """For each student token its teacher tokens, as one flat list.
 
     Attributes:
         ids: teacher ids, int64, shape (sum of lengths,).
         lengths: how many of them belong to each student token, int64, shape (V,).
-        kinds: a `Kind` for each student token, int8, shape (V,).
+        kinds: a `Match` for each student token, int8, shape (V,).
     """
 
     ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
     kinds: NDArray[np.int8]
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: Match) -> int:
         """How many student tokens are of this kind."""
         return int((self.kinds == kind).sum())
 
@@ -66,7 +66,7 @@ class VocabMap:
         return np.concatenate(([0], np.cumsum(self.lengths)[:-1])).astype(np.int64)
 
 
-def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap:
+def map_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> TokenMap:
     """Map each student token to the teacher tokens of its surface, in its position in a word.
 
     `##lik` becomes the teacher's continued pieces (`##li`, `##k`), not the pieces of a word "lik"; `lik` of a family
@@ -80,8 +80,8 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
     """
     own = teacher.ids
     tokens = sorted(student.ids, key=student.ids.__getitem__)
-    special = counterparts(student, teacher)
-    alphabets = [Alphabet.of(files) for files in (teacher, student)]
+    special = match_special_tokens(student, teacher)
+    alphabets = [TokenAlphabet.of(files) for files in (teacher, student)]
     by_name: Mapping[str, int] = own if alphabets[0].kind == alphabets[1].kind else {}
     found = (own[special[token]] if token in special else by_name.get(token, -1) for token in tokens)
     same = np.fromiter(found, dtype=np.int64, count=len(tokens))
@@ -89,35 +89,35 @@ def map_vocabulary(teacher: TokenizerFiles, student: TokenizerFiles) -> VocabMap
     unknown = own.get(teacher.unknown or "", -1)
     spelled = {own[token] for token in BYTE_TOKENS if token in own and alphabets[0].byte_tokens}
 
-    kinds = np.full(len(tokens), Kind.EXACT, dtype=np.int8)
+    kinds = np.full(len(tokens), Match.EXACT, dtype=np.int8)
     lengths = np.ones(len(tokens), dtype=np.int64)
     pieces: list[list[int]] = []
     if len(new):
         pieces, is_same = _teacher_pieces(teacher, student, [tokens[number] for number in new])
         kinds[new] = [_kind(ids, unknown, spelled) for ids in pieces]
-        kinds[new[is_same]] = Kind.EXACT
+        kinds[new[is_same]] = Match.EXACT
         lengths[new] = [len(ids) or 1 for ids in pieces]
     ids = np.repeat(same, lengths)
     ids[ids < 0] = list(chain.from_iterable(ids or [max(unknown, 0)] for ids in pieces))
-    return VocabMap(ids=ids, lengths=lengths, kinds=kinds)
+    return TokenMap(ids=ids, lengths=lengths, kinds=kinds)
 
 
-def _kind(ids: Sequence[int], unknown: int, spelled: set[int]) -> Kind:
+def _kind(ids: Sequence[int], unknown: int, spelled: set[int]) -> Match:
     if not ids or unknown in ids:
-        return Kind.FALLBACK
-    return Kind.BYTE if spelled.issuperset(ids) else Kind.COMPOSED
+        return Match.UNKNOWN
+    return Match.BYTE if spelled.issuperset(ids) else Match.COMPOSED
 
 
 def _teacher_pieces(
-    teacher: TokenizerFiles, student: TokenizerFiles, tokens: list[str]
+    teacher: TokenizerSpec, student: TokenizerSpec, tokens: list[str]
 ) -> tuple[list[list[int]], NDArray[np.bool_]]:
     """The teacher's ids of the surface of each of the student's tokens, and which of them are the same token."""
-    theirs, ours = Alphabet.of(teacher), Alphabet.of(student)
+    theirs, ours = TokenAlphabet.of(teacher), TokenAlphabet.of(student)
     nothing_new = np.zeros(len(tokens), bool)
     if theirs == ours and theirs.kind == "words":
         return _compose(teacher, tokens, teacher.ids), nothing_new
     if theirs == ours and teacher.spec["normalizer"] == student.spec["normalizer"]:
-        return list(segment(bare_model(teacher.spec["model"]), tokens)), nothing_new
+        return list(segment(model_only_tokenizer(teacher.spec["model"]), tokens)), nothing_new
     surfaces = _surfaces(student, ours, tokens)
     pieces = _pieces_of_text(teacher, theirs, surfaces)
     names = {number: token for token, number in teacher.vocabulary.items()}
@@ -128,7 +128,7 @@ def _teacher_pieces(
     return pieces, np.array(same)
 
 
-def _surfaces(student: TokenizerFiles, alphabet: Alphabet, tokens: list[str]) -> list[tuple[str, bool]]:
+def _surfaces(student: TokenizerSpec, alphabet: TokenAlphabet, tokens: list[str]) -> list[tuple[str, bool]]:
     """The text of each token, bytes that are no text as surrogates, and whether a space comes before it."""
     added = set(student.added)
     read = [(token.encode(), False) if token in added else alphabet.read(token) for token in tokens]
@@ -146,7 +146,7 @@ def _stands_apart(tokenizer: Tokenizer, text: str) -> bool:
 
 
 def _pieces_of_text(
-    teacher: TokenizerFiles, alphabet: Alphabet, surfaces: Sequence[tuple[str, bool]]
+    teacher: TokenizerSpec, alphabet: TokenAlphabet, surfaces: Sequence[tuple[str, bool]]
 ) -> list[list[int]]:
     """The teacher's ids of texts that may begin or end inside a character."""
     whole = alphabet.kind == "bytes"  # there parts of characters are written as any other text
@@ -165,13 +165,15 @@ def _pieces_of_text(
     return found
 
 
-def _read_words(teacher: TokenizerFiles, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+def _read_words(teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
     backend = teacher.load()
     words = [text if begins or _stands_apart(backend, text) else PREFIX + text for text, begins in texts]
     return _compose(teacher, words, teacher.ids)
 
 
-def _read_text(teacher: TokenizerFiles, alphabet: Alphabet, texts: Sequence[tuple[str, bool]]) -> Iterator[list[int]]:
+def _read_text(
+    teacher: TokenizerSpec, alphabet: TokenAlphabet, texts: Sequence[tuple[str, bool]]
+) -> Iterator[list[int]]:
     normalizer = teacher.load().normalizer
     # What the normalizer puts before every text belongs only where a word begins.
     lead = normalizer.normalize_str("a").replace(SPACE, " ").partition("a")[0] if normalizer else ""
@@ -183,10 +185,10 @@ def _read_text(teacher: TokenizerFiles, alphabet: Alphabet, texts: Sequence[tupl
         return found or (" " if text.isspace() else "")
 
     spelled = [alphabet.write(normal(text).encode(errors=_ESCAPED), begins) for text, begins in texts]
-    return segment(bare_model(teacher.spec["model"]), spelled)
+    return segment(model_only_tokenizer(teacher.spec["model"]), spelled)
 
 
-def _byte_reader(teacher: TokenizerFiles, alphabet: Alphabet) -> Callable[[bytes], list[int]]:
+def _byte_reader(teacher: TokenizerSpec, alphabet: TokenAlphabet) -> Callable[[bytes], list[int]]:
     """How the teacher reads a part of a character: as byte tokens, or else as the characters that have this part."""
     own = teacher.ids
     if alphabet.byte_tokens:
@@ -200,7 +202,7 @@ def _byte_reader(teacher: TokenizerFiles, alphabet: Alphabet) -> Callable[[bytes
     return read
 
 
-def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> VocabMap:
+def compose_from_own(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
     """Map some student tokens to the student's other tokens, in position.
 
     Args:
@@ -217,15 +219,15 @@ def compose_from_own(student: TokenizerFiles, without: NDArray[np.int64]) -> Voc
         rest = {token: index for token, index in vocabulary.items() if index not in left_out}
         rows = _compose(student, tokens, rest)
     else:
-        reduced = bare_model(_reduced(student, set(tokens)))
+        reduced = model_only_tokenizer(_reduced(student, set(tokens)))
         names = {number: token for token, number in reduced.get_vocab().items()}
         rows = [[vocabulary[names[number]] for number in ids] for ids in segment(reduced, tokens)]
     unknown = vocabulary.get(student.unknown or "", -1)
-    kinds = np.array([Kind.FALLBACK if unknown in ids or not ids else Kind.COMPOSED for ids in rows], dtype=np.int8)
+    kinds = np.array([Match.UNKNOWN if unknown in ids or not ids else Match.COMPOSED for ids in rows], dtype=np.int8)
     return flat_map([ids or [0] for ids in rows], kinds)
 
 
-def _reduced(student: TokenizerFiles, gone: set[str]) -> dict[str, Any]:
+def _reduced(student: TokenizerSpec, gone: set[str]) -> dict[str, Any]:
     """A model without some tokens and without what is built from them."""
     model = student.spec["model"]
     if student.family == "Unigram":
@@ -236,14 +238,14 @@ def _reduced(student: TokenizerFiles, gone: set[str]) -> dict[str, Any]:
     return family.build([token for token in family.vocabulary if token not in gone], [], [])
 
 
-def flat_map(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> VocabMap:
+def flat_map(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> TokenMap:
     """A map of the teacher ids of each student token, none of them empty, and their kinds."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     ids = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=int(lengths.sum()))
-    return VocabMap(ids=ids, lengths=lengths, kinds=kinds)
+    return TokenMap(ids=ids, lengths=lengths, kinds=kinds)
 
 
-def _compose(tokenizer: TokenizerFiles, tokens: list[str], vocabulary: Mapping[str, int]) -> list[list[int]]:
+def _compose(tokenizer: TokenizerSpec, tokens: list[str], vocabulary: Mapping[str, int]) -> list[list[int]]:
     """Ids from a vocabulary for each token's surface, as a tokenizer normalizes and splits it; never empty."""
     backend = tokenizer.load()
     unknown = tokenizer.spec["model"]["unk_token"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hub_tools.tokenization.adapt import TokenizerFiles
 from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_alphabet, byte_string
 from hub_tools.tokenization.pretokenization import SPACE
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX
 
 BYTE_TOKENS = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alphabet:
+class TokenAlphabet:
     """How a tokenizer's model writes text.
 
     Attributes:
@@ -27,7 +27,7 @@ class Alphabet:
     byte_tokens: bool
 
     @classmethod
-    def of(cls, tokenizer: TokenizerFiles) -> Alphabet:
+    def of(cls, tokenizer: TokenizerSpec) -> TokenAlphabet:
         """The alphabet of a tokenizer."""
         kind: Literal["words", "bytes", "marks"] = "bytes" if tokenizer.byte_level else "marks"
         if tokenizer.family == "WordPiece":
@@ -58,7 +58,7 @@ class Alphabet:
         return (SPACE if begins else "") + text.decode().replace(" ", SPACE)
 
 
-def surface_of(tokenizer: TokenizerFiles, token: str) -> tuple[str, bool]:
+def surface_of(tokenizer: TokenizerSpec, token: str) -> tuple[str, bool]:
     """The text that a token stands for, parts of characters left out, and whether it begins a word."""
-    text, begins = Alphabet.of(tokenizer).read(token)
+    text, begins = TokenAlphabet.of(tokenizer).read(token)
     return text.decode(errors="ignore"), begins

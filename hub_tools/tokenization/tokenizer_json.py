@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import write_json, write_text
+from hub_tools.core.files import write_json, write_text
 
 _NAMED_SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
 _BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"<unused\d+>|\[unused\d+\]|<\|?reserved\w*\|?>|<extra
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerFiles:
+class TokenizerSpec:
     """A fast tokenizer as plain data.
 
     Attributes:
@@ -38,7 +38,7 @@ class TokenizerFiles:
     template: str | None = None
 
     @classmethod
-    def read(cls, folder: Path) -> TokenizerFiles:
+    def read(cls, folder: Path) -> TokenizerSpec:
         """Read the tokenizer of a model folder.
 
         As the model uses it: with the Lowercase that sentence-transformers puts before it, and without added tokens
@@ -130,7 +130,7 @@ class TokenizerFiles:
 
     def with_model(
         self, model: dict[str, Any], normalizer: Any, added: list[str], max_seq_length: int | None
-    ) -> TokenizerFiles:
+    ) -> TokenizerSpec:
         """The same tokenizer around another model: ids of added tokens and of the template follow.
 
         Args:
@@ -155,7 +155,7 @@ class TokenizerFiles:
             "model": model,
             "post_processor": _renumber(self.spec["post_processor"], ids),
         }
-        return TokenizerFiles(spec=spec, settings=self._settings(ids, max_seq_length), template=self.template)
+        return TokenizerSpec(spec=spec, settings=self._settings(ids, max_seq_length), template=self.template)
 
     def _settings(self, ids: Mapping[str, int], max_seq_length: int | None) -> dict[str, Any]:
         """The settings that every version of transformers reads alike.

@@ -17,7 +17,7 @@ import numpy as np
 
 from hub_tools.tokenization.bpe import joins_letters
 from hub_tools.tokenization.bpe_merges import Merge
-from hub_tools.tokenization.pretokenization import WordTable, bare_model, segment, token_counts, white_tokens
+from hub_tools.tokenization.pretokenization import WordCounts, model_only_tokenizer, segment, token_counts, white_tokens
 
 # A new piece is at least this much more probable (in nats) than its best cut.
 _MARGIN = 1e-3
@@ -37,7 +37,7 @@ class Unigram:
 
     byte_level = False
 
-    def __init__(self, spec: Mapping[str, Any], target: WordTable | None = None) -> None:
+    def __init__(self, spec: Mapping[str, Any], target: WordCounts | None = None) -> None:
         self.target = target
         self.model: dict[str, Any] = dict(spec["model"])
         self.scores: dict[str, float] = {piece: float(score) for piece, score in self.model["vocab"]}
@@ -157,7 +157,7 @@ class Unigram:
         """
         if self.target is None:
             return min(self.scores.values())
-        counts = token_counts(bare_model(self.model), self.target, len(self.scores)).tolist()
+        counts = token_counts(model_only_tokenizer(self.model), self.target, len(self.scores)).tolist()
         known = [(score, n) for (piece, score), n in zip(self.scores.items(), counts, strict=True) if len(piece) > 1]
         offsets = [score - math.log(n) for score, n in known if score < 0 and n >= _CALIBRATION_COUNT]
         return float(np.median(offsets)) if offsets else -math.log(max(sum(counts), 1))
@@ -187,5 +187,5 @@ class Unigram:
     def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
         """Those of the pieces that are the best cut of their own string."""
         numbers = {piece: number for number, (piece, _) in enumerate(model["vocab"])}
-        ids = segment(bare_model(model), tokens)
+        ids = segment(model_only_tokenizer(model), tokens)
         return [token for token, found in zip(tokens, ids, strict=True) if found == [numbers[token]]]

@@ -22,9 +22,9 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
-    WordTable,
-    bare_model,
+    WordCounts,
     characters_of,
+    model_only_tokenizer,
     segment,
     token_counts,
     total_tokens,
@@ -68,7 +68,7 @@ class Family(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Market:
+class SelectionState:
     """What does not change while the balance is sought.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Market:
     tokens: list[str]
     order: list[tuple[str, float]]
     characters: list[str]
-    words: WordTable
+    words: WordCounts
     unit: float
     size: int
     refused: Set[str] = frozenset()
@@ -108,7 +108,7 @@ class _Market:
 
     def learn(self, kept: list[str]) -> Iterator[Merge]:
         """Learn over the segmentation that the kept tokens give."""
-        bare = bare_model(self.family.build(kept, self.characters, []))
+        bare = model_only_tokenizer(self.family.build(kept, self.characters, []))
         names = {number: token for token, number in bare.get_vocab().items()}
         ids = list(segment(bare, self.words.words))
         return learn_merges(ids, self.words.counts, names, self._allowed)
@@ -140,9 +140,9 @@ class _Market:
         return (new if wanted < 0 else wanted), merges
 
 
-def make_exchange(
+def select_vocabulary(
     family: Family,
-    tables: Mapping[str, WordTable],
+    tables: Mapping[str, WordCounts],
     *,
     target: str,
     fixed: set[str],
@@ -165,13 +165,13 @@ def make_exchange(
     Raises:
         UserError: `size` is too small for what has to stay, or larger than the text supports.
     """
-    teacher = bare_model(family.model)
+    teacher = model_only_tokenizer(family.model)
     weights = language_weights(list(tables), target)
     frequency, totals = _frequency(family, teacher, tables, weights)
     needed, new = _characters(family, tables, target)
     new = [] if exactly == 0 else new
     stay = (fixed | needed) & family.vocabulary.keys()
-    market = _Market(
+    market = SelectionState(
         family=family,
         tokens=sorted(family.vocabulary, key=family.vocabulary.__getitem__),
         order=family.removal_order(frequency, stay),
@@ -186,7 +186,7 @@ def make_exchange(
             f"--vocab-size leaves {size} tokens besides special ones, but the characters and bytes that the text needs "
             f"are {least}. Give at least {least - size + 1000} more."
         )
-    kept, merges, model = _exchange(market, None if exactly is None else exactly - len(new))
+    kept, merges, model = _select(market, None if exactly is None else exactly - len(new))
     objective = _objective(model, tables, weights, totals)
     relearned = {merge.token for merge in merges if merge.is_new} & family.vocabulary.keys()
     tokens = [*kept, *new, *(merge.token for merge in merges if merge.is_new)]
@@ -207,7 +207,7 @@ def make_exchange(
     return model, plan
 
 
-def _exchange(market: _Market, learn: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
+def _select(market: SelectionState, learn: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
     """Tokens kept, merges learned and their model, in which every new token is reachable and all kept ones still are.
 
     That is looked at, token by token: what does not hold is refused and learned around.
@@ -231,13 +231,13 @@ def _intruders(family: Family, model: dict[str, Any], kept: list[str], learned: 
     found = learned - set(family.reachable(model, sorted(learned)))
     before = family.reachable(family.model, kept)
     beaten = sorted(set(before) - set(family.reachable(model, before)))
-    bare = bare_model(model)
+    bare = model_only_tokenizer(model)
     used = {number for ids in segment(bare, beaten) for number in ids}
     return found | {token for token in learned if bare.token_to_id(token) in used}
 
 
 def _frequency(
-    family: Family, teacher: Tokenizer, tables: Mapping[str, WordTable], weights: Mapping[str, float]
+    family: Family, teacher: Tokenizer, tables: Mapping[str, WordCounts], weights: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, int]]:
     """The weighted frequency of each token, and the tokens of each language's text."""
     size = max(family.vocabulary.values()) + 1
@@ -250,7 +250,7 @@ def _frequency(
     return {token: float(total[number]) for token, number in family.vocabulary.items()}, totals
 
 
-def _characters(family: Family, tables: Mapping[str, WordTable], target: str) -> tuple[set[str], list[str]]:
+def _characters(family: Family, tables: Mapping[str, WordCounts], target: str) -> tuple[set[str], list[str]]:
     """Characters and white space that have to stay, and new characters for the target language."""
     if family.byte_level:
         return family.white, []
@@ -261,7 +261,7 @@ def _characters(family: Family, tables: Mapping[str, WordTable], target: str) ->
     )
 
 
-def _learn(market: _Market, learn: int | None) -> list[Merge]:
+def _learn(market: SelectionState, learn: int | None) -> list[Merge]:
     """The merges at the balance, or as many as was asked for."""
     least, most = max(-market.surplus, 0), market.room
     learned = max(least, round(_FIRST_SHARE * most)) if learn is None else learn
@@ -285,7 +285,7 @@ def _learn(market: _Market, learn: int | None) -> list[Merge]:
     return _exactly(market, learned)
 
 
-def _exactly(market: _Market, learned: int) -> list[Merge]:
+def _exactly(market: SelectionState, learned: int) -> list[Merge]:
     while True:
         _, merges = market.balance(learned)
         found = sum(merge.is_new for merge in merges)
@@ -295,7 +295,7 @@ def _exactly(market: _Market, learned: int) -> list[Merge]:
 
 
 def _objective(
-    model: dict[str, Any], tables: Mapping[str, WordTable], weights: Mapping[str, float], totals: Mapping[str, int]
+    model: dict[str, Any], tables: Mapping[str, WordCounts], weights: Mapping[str, float], totals: Mapping[str, int]
 ) -> float:
-    student = bare_model(model)
+    student = model_only_tokenizer(model)
     return sum(weights[lang] * total_tokens(student, table) / max(totals[lang], 1) for lang, table in tables.items())

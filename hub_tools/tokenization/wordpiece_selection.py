@@ -20,7 +20,7 @@ import numpy as np
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
-from hub_tools.tokenization.pretokenization import WordTable, characters_of, segment, token_counts
+from hub_tools.tokenization.pretokenization import WordCounts, characters_of, segment, token_counts
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
 # Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
@@ -87,7 +87,7 @@ class Counts:
 
     teacher: Mapping[str, int]
     unknown: str
-    tables: Mapping[str, WordTable]
+    tables: Mapping[str, WordCounts]
     target: str
     reserved: Set[str] = frozenset()
 
@@ -117,7 +117,7 @@ class _Candidates:
         return replace(self, learned=[token for token in self.learned if token not in unused])
 
 
-def make_plan(
+def select_wordpiece_vocabulary(
     counts: Counts,
     *,
     specials: list[str],

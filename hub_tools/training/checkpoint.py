@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.core.run_dir import keep, read_json, write_json
+from hub_tools.core.files import fsync_file, read_json, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -75,7 +75,7 @@ def _replace(folder: Path, write: Callable[[Path], None]) -> None:
     new.mkdir(parents=True)
     write(new)
     for file in new.iterdir():
-        keep(file)
+        fsync_file(file)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)

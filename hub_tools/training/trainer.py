@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from hub_tools.config import STEP_TOKENS, DistillConfig
 from hub_tools.core.errors import UserError, is_out_of_memory
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import bar, board, log
-from hub_tools.core.run_dir import write_json
 from hub_tools.models.loading import (
-    NO_TRUST,
-    Hardware,
-    Trust,
-    autocast,
+    SAFE,
+    LoadPolicy,
     backbone,
     is_static,
     load_model,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-    from hub_tools.training.distill import Examples
+    from hub_tools.training.data import Examples
 
 # Learning rate for a hidden size of 384, so many steps and a clone so far (1 - cosine) from the teacher; all measured
 # (docs/results.md).
@@ -58,7 +57,7 @@ def share_of_peak(step: int, steps: int, config: DistillConfig) -> float:
         steps: how many there are in all.
         config: warm-up and schedule.
     """
-    rising = round(config.warmup * steps)
+    rising = round(config.warmup_ratio * steps)
     if step < rising:
         return step / rising
     done = (step - rising) / max(1, steps - rising)
@@ -117,7 +116,9 @@ class Trainer:
         self.config, self.hardware, self.seed, self.team = config, hardware, seed, team
         prepare_for_speed(model, hardware)
         self.batch_tokens = config.batch_tokens or STEP_TOKENS[hardware.device]
-        self.repeats = data.repeats(config.balance, config.source_share, config.language_balance)
+        self.repeats = data.repeats(
+            config.parallel_sampling_alpha, config.source_fraction, config.language_sampling_alpha
+        )
         self.total = config.steps or max(1, math.ceil(config.epochs * len(self._epoch(0))))
         _check_options(config, self.total, data.vectors.shape[1])
         rows = token_rows(model)
@@ -131,7 +132,7 @@ class Trainer:
             # Not Module.compile: sentence-transformers calls `forward`, which that leaves as it is.
             inside = backbone(model)
             inside.forward = torch.compile(inside.forward, dynamic=True)
-        self.most_tokens = config.micro_tokens or self.batch_tokens
+        self.most_tokens = config.micro_batch_tokens or self.batch_tokens
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
     @property
@@ -159,7 +160,7 @@ class Trainer:
                 shown = "loss {loss:.4f}, cosine {cosine:.4f}, rate {rate:.1e}, {speed:,.0f} tokens/s"
                 progress.set_postfix_str(shown.format(**now, cosine=self.history[-1]["cosine"]), refresh=False)
                 progress.update()
-                if self.step % self.config.eval_every == 0 or self.step == self.total:
+                if self.step % self.config.eval_steps == 0 or self.step == self.total:
                     self._look(loss=float(np.mean(losses)))
                     losses, now["cosine"] = [], self.history[-1]["cosine"]
                 record(self.step, now)
@@ -180,18 +181,18 @@ class Trainer:
 
     def _rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the token embeddings and of all other weights in a step, counted from 0."""
-        first = self.config.rows_steps
+        first = self.config.embedding_only_steps
         if step < first:
-            return (self.config.rows_rate or self.rate) * share_of_peak(step, first, self.config), 0.0
+            return (self.config.embedding_lr or self.rate) * share_of_peak(step, first, self.config), 0.0
         share = share_of_peak(step - first, self.total - first, self.config)
-        return self.rate * share, self.rate * self.config.backbone_share * share
+        return self.rate * share, self.rate * self.config.backbone_lr_scale * share
 
     def _take_step(self, batch: _Rows) -> float:
         """Move the weights once; the loss of the batch before that."""
         import torch
 
         for parameter in self.rest:
-            parameter.requires_grad_(self.step >= self.config.rows_steps)
+            parameter.requires_grad_(self.step >= self.config.embedding_only_steps)
         for group, rate in zip(self.optimizer.param_groups, self._rates(self.step), strict=True):
             group["lr"] = rate
         wanted = self._wanted(self.data, batch)
@@ -199,7 +200,7 @@ class Trainer:
             self._halve(batch)
         loss = self.team.total(own)
         self.team.add_gradients(self.model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         if not math.isfinite(loss) or not math.isfinite(float(norm)):
             raise self._not_finite(batch, wanted)
         self.optimizer.step()
@@ -409,28 +410,28 @@ class Trainer:
         log.info("  going on at step %d of %d", self.step, self.total)
 
     def _blend_with(self, clone: SentenceTransformer) -> None:
-        """Move all weights but the token embeddings back towards the clone's, by `config.blend` of the way."""
+        """Move all weights but the token embeddings back towards the clone's, by `weight_interpolation` of the way."""
         import torch
 
         rows = token_rows(self.model)
         with torch.no_grad():
             for own, start in zip(self.model.parameters(), clone.parameters(), strict=True):
                 if own is not rows:
-                    own.lerp_(start, self.config.blend)
+                    own.lerp_(start, self.config.weight_interpolation)
 
-    def finish(self, clone: Path, max_seq_length: int | None, *, trust: Trust = NO_TRUST) -> dict[str, Any]:
+    def finish(self, clone: Path, max_seq_length: int | None, *, policy: LoadPolicy = SAFE) -> dict[str, Any]:
         """Blend the best weights with the clone's, save them as the student and sum up.
 
         Args:
             clone: folder of the model before training, with the student's tokenizer.
             max_seq_length: longest input in tokens.
-            trust: what the clone's files may do.
+            policy: what the clone's files may do.
 
         Returns:
             The `distill` section of the report.
         """
         checkpoint.load_best(self.out, self.model)
-        self._blend_with(load_model(clone, device=str(self.team.device), trust=trust))
+        self._blend_with(load_model(clone, device=str(self.team.device), policy=policy))
         cosine = self._heldout_cosine()
         if self.team.leads:
             save_model(self.model, self.out, tokenizer=clone, max_seq_length=max_seq_length)
@@ -453,8 +454,11 @@ class Trainer:
 
 
 def _check_options(config: DistillConfig, steps: int, dim: int) -> None:
-    if config.rows_steps >= steps:
-        raise UserError(f"--rows-steps {config.rows_steps} leaves none of the {steps} steps for the other weights.")
+    if config.embedding_only_steps >= steps:
+        raise UserError(
+            f"--embedding-only-steps {config.embedding_only_steps} leaves none of the {steps} steps for all other "
+            "weights."
+        )
     for part in config.matryoshka:
         if part > dim:
             raise UserError(f"--matryoshka {part}: the teacher's vectors have only {dim} numbers.")

@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 from hub_tools.config import EmbedConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import fsync_file, hash_file, read_json, write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import bar, log
-from hub_tools.core.run_dir import hash_file, keep, read_json, write_json
 from hub_tools.core.versions import versions
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoded, Encoder, encode, unit
-from hub_tools.models.loading import Hardware, load_model, longest_input, prepare_for_speed
+from hub_tools.models.loading import load_model, longest_input, prepare_for_speed
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher
 
@@ -101,7 +102,7 @@ def embed(
     """
     out.mkdir(parents=True, exist_ok=True)
     log.info("  on %s", hardware)
-    model = load_model(teacher.path, device=hardware.device, trust=teacher.trust)
+    model = load_model(teacher.path, device=hardware.device, policy=teacher.policy)
     model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
     accuracy = processes.from_main(lambda: _knows_target(model, corpus, hardware))
@@ -188,7 +189,7 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
     partial = shard.file.with_name(shard.file.name + ".tmp")
     with partial.open("wb") as file:
         pq.write_table(table.append_column("embedding", vectors), file)
-    keep(partial)
+    fsync_file(partial)
     partial.replace(shard.file)
 
 

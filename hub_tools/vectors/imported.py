@@ -18,13 +18,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hub_tools.config import EmbedConfig
-from hub_tools.core.errors import UserError, explain_hub, without_secrets
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import hash_file, read_json
+from hub_tools.core.hardware import Hardware
+from hub_tools.core.hub_errors import explain_hub, without_secrets
 from hub_tools.core.logging import bar
-from hub_tools.core.run_dir import hash_file, read_json
 from hub_tools.corpus.build import HELDOUT_ONE_IN
 from hub_tools.corpus.sources import dataset_revision
 from hub_tools.models.encoder import Encoded
-from hub_tools.models.loading import Hardware, Trust, load_model, longest_input
+from hub_tools.models.loading import LoadPolicy, load_model, longest_input
 from hub_tools.vectors.embed import SHARD_ROWS, Row, Shard, are_unit, vectors_of, write_manifest, write_shard
 
 _MANIFEST = "manifest.json"
@@ -32,7 +34,7 @@ _TRAIN, _HELDOUT = "train", "validation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadyVectors:
+class ImportedEmbeddings:
     """A dataset with texts and vectors.
 
     Attributes:
@@ -57,7 +59,7 @@ class ReadyVectors:
         return self.name.partition("@")[0]
 
 
-def find_vectors(config: EmbedConfig) -> ReadyVectors:
+def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
     """Find the dataset that --embeddings names.
 
     Raises:
@@ -70,13 +72,13 @@ def find_vectors(config: EmbedConfig) -> ReadyVectors:
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(path))]
         found = [[str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         identity = [found, *columns.values()]
-        return ReadyVectors(name=name, path=path, revision=None, **columns, identity=identity)
+        return ImportedEmbeddings(name=name, path=path, revision=None, **columns, identity=identity)
     if path.exists() or name.count("/") > 1:
         raise UserError(f"--embeddings {name}: expected the folder of a dataset, or an id of the Hub like org/name.")
     repo, _, asked = name.partition("@")
     revision = dataset_revision(repo, asked)
     identity = [repo, revision or asked, *columns.values()]
-    return ReadyVectors(name=name, path=None, revision=revision or asked or None, **columns, identity=identity)
+    return ImportedEmbeddings(name=name, path=None, revision=revision or asked or None, **columns, identity=identity)
 
 
 def _is_hidden(file: Path) -> bool:
@@ -91,8 +93,8 @@ class _Student(NamedTuple):
     made: dict[str, Any]
 
 
-def take_vectors(
-    ready: ReadyVectors, out: Path, *, clone: Path, lang: str, dtype: str, hardware: Hardware, trust: Trust
+def import_embeddings(
+    ready: ImportedEmbeddings, out: Path, *, clone: Path, lang: str, dtype: str, hardware: Hardware, policy: LoadPolicy
 ) -> dict[str, Any]:
     """Write the dataset's texts and vectors as shards of ours; the teacher is not loaded.
 
@@ -104,7 +106,7 @@ def take_vectors(
         lang: language of texts of which the dataset says none.
         dtype: float16 or float32.
         hardware: where the clone runs; it embeds one text.
-        trust: what its files may do.
+        policy: what its files may do.
 
     Returns:
         The `embeddings` section of the report.
@@ -113,7 +115,7 @@ def take_vectors(
         UserError: the dataset cannot be read, has no such columns, or its vectors do not fit the clone.
     """
     out.mkdir(parents=True, exist_ok=True)
-    student = _read_student(clone, hardware, trust)
+    student = _read_student(clone, hardware, policy)
     theirs = _manifest(ready)
     if ready.path is not None:
         _check_sums(ready.path, theirs)
@@ -133,8 +135,8 @@ def take_vectors(
     return {**summary, "rows_per_second": None, "teacher_bitext_accuracy": None, "left_out": []}
 
 
-def _read_student(clone: Path, hardware: Hardware, trust: Trust) -> _Student:
-    model = load_model(clone, device=hardware.device, trust=trust)
+def _read_student(clone: Path, hardware: Hardware, policy: LoadPolicy) -> _Student:
+    model = load_model(clone, device=hardware.device, policy=policy)
     vector = model.encode(["The length of this vector is that of all."], show_progress_bar=False)
     made = {
         "max_seq_length": longest_input(model),
@@ -144,7 +146,7 @@ def _read_student(clone: Path, hardware: Hardware, trust: Trust) -> _Student:
     return _Student(vector.shape[1], are_unit(vector), made)
 
 
-def _manifest(ready: ReadyVectors) -> dict[str, Any] | None:
+def _manifest(ready: ImportedEmbeddings) -> dict[str, Any] | None:
     """What a dataset that this tool made says of itself, or None."""
     if ready.path is not None:
         return _ours(ready.path / _MANIFEST)
@@ -180,7 +182,7 @@ def _check_sums(folder: Path, manifest: dict[str, Any] | None) -> None:
 
 
 def _shards(
-    ready: ReadyVectors, out: Path, student: _Student, lang: str, theirs: dict[str, Any] | None
+    ready: ImportedEmbeddings, out: Path, student: _Student, lang: str, theirs: dict[str, Any] | None
 ) -> Iterator[tuple[Shard, Encoded]]:
     """Pieces of the dataset of one split each, not larger than a shard of ours; `theirs` is its manifest, if ours."""
     splits = _open(ready)
@@ -206,7 +208,7 @@ def _parts(rows: list[Row], split: str) -> dict[str, NDArray[np.int64]]:
     return {_HELDOUT: np.flatnonzero(held), split: np.flatnonzero(~held)}
 
 
-def _open(ready: ReadyVectors) -> dict[str, Callable[[], Iterator[pa.Table]]]:
+def _open(ready: ImportedEmbeddings) -> dict[str, Callable[[], Iterator[pa.Table]]]:
     """Split -> a function that reads it as a stream of tables."""
     from datasets import load_dataset, load_from_disk
 
@@ -233,13 +235,13 @@ def _open(ready: ReadyVectors) -> dict[str, Callable[[], Iterator[pa.Table]]]:
     return {str(split): reader(dataset) for split, dataset in found.items()}
 
 
-def _unreadable(ready: ReadyVectors, error: Exception) -> UserError:
+def _unreadable(ready: ImportedEmbeddings, error: Exception) -> UserError:
     message = explain_hub(error, f"dataset {ready.name!r}")
     return UserError(message or f"--embeddings {ready.name} is no dataset to read: {without_secrets(str(error))}")
 
 
 def _read(
-    ready: ReadyVectors, table: pa.Table, student: _Student, lang: str, theirs: dict[str, Any] | None
+    ready: ImportedEmbeddings, table: pa.Table, student: _Student, lang: str, theirs: dict[str, Any] | None
 ) -> tuple[list[Row], Encoded]:
     """Rows and vectors of a piece of the dataset; rows without a text are left out.
 
@@ -274,7 +276,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _fitting(ready: ReadyVectors, table: pa.Table, texts: list[str], student: _Student) -> NDArray[np.float32]:
+def _fitting(ready: ImportedEmbeddings, table: pa.Table, texts: list[str], student: _Student) -> NDArray[np.float32]:
     """The vectors as float32, if they are such as the student's.
 
     Raises:

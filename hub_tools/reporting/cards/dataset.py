@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from hub_tools.core.languages import name_of
-from hub_tools.reporting.cards.licenses import dataset_licence, text_licences
+from hub_tools.reporting.cards.licenses import dataset_license, text_licenses
 from hub_tools.reporting.cards.shared import (
     Names,
     corpus_table,
@@ -45,17 +45,17 @@ def dataset_card(report: Report, names: Names) -> str:
         corpus=corpus_table(report),
         limits=_embedded(report),
         reproduce=how_to_reproduce(report),
-        licence=dataset_licence(report),
+        license=dataset_license(report),
     )
 
 
 def _dataset_metadata(report: Report) -> str:
-    licences = text_licences(report)
+    licenses = text_licenses(report)
     files = [{"split": split, "path": f"{split}-*.parquet"} for split in report["embeddings"]["splits"]]
     return yaml(
         {
             "language": _dataset_languages(report),
-            **({"license": licences} if licences else {}),
+            **({"license": licenses} if licenses else {}),
             "task_categories": ["sentence-similarity", "feature-extraction"],
             "size_categories": [_size_category(report["embeddings"]["rows"])],
             "tags": ["embeddings", "distillation", "hub-distill"],

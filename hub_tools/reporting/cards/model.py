@@ -9,7 +9,7 @@ from typing import Any
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
 from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.cards.licenses import model_licence
+from hub_tools.reporting.cards.licenses import model_license
 from hub_tools.reporting.cards.shared import (
     Names,
     common_metadata,
@@ -70,7 +70,7 @@ def model_card(report: Report, names: Names) -> str:
         corpus=corpus_table(report),
         limits=_limits(report),
         reproduce=how_to_reproduce(report),
-        licence=model_licence(report, "model"),
+        license=model_license(report, "model"),
         citation=_CITATION,
     )
 
@@ -199,7 +199,7 @@ def _training(report: Report) -> str:
         ["steps", f"{distill['steps']:,}; the best held-out cosine was at step {distill['best_step']:,}"],
         ["tokens of a step, padding included", f"{config['batch_tokens'] or STEP_TOKENS[distill['device']]:,}"],
         ["learning rate of the token embeddings", f"{distill['learning_rate']:g}"],
-        ["learning rate of all other weights", f"{distill['learning_rate'] * config['backbone_share']:g}"],
+        ["learning rate of all other weights", f"{distill['learning_rate'] * config['backbone_lr_scale']:g}"],
         ["share of their start blended into those weights afterwards", f"{config['blend']:g}"],
         ["warm-up, share of the steps", f"{config['warmup']:g}"],
         ["largest gradient norm", f"{config['clip']:g}"],

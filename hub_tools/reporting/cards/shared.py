@@ -64,16 +64,16 @@ def common_metadata(report: Report) -> dict[str, Any]:
     """What the metadata of model and tokenizer have in common."""
     teacher = report["teacher"]
     base = {"base_model": teacher["id"], "base_model_relation": "finetune"} if teacher["revision"] else {}
-    return {"language": report["config"]["lang"], **licence_of(report), **base}
+    return {"language": report["config"]["lang"], **license_of(report), **base}
 
 
-def licence_of(report: Report) -> dict[str, str]:
-    """The licence that the teacher's card names, with its name and link; nothing where it names none."""
+def license_of(report: Report) -> dict[str, str]:
+    """The license that the teacher's card names, with its name and link; nothing where it names none."""
     return dict(report["teacher"].get("license") or {})
 
 
 def changed(report: Report, what: str) -> str:
-    """What became of the teacher in the model repo or the tokenizer repo, as licences want it told."""
+    """What became of the teacher in the model repo or the tokenizer repo, as licenses want it told."""
     tokenizer = report["tokenizer"]
     if what == "tokenizer":
         return f"{tokenizer['kept']:,} of its tokens were kept and {tokenizer['added']:,} others put beside them"

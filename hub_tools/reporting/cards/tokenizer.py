@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hub_tools.core.languages import WITHOUT_SPACES, name_of
-from hub_tools.evaluation.evaluate import language_order
-from hub_tools.reporting.cards.licenses import model_licence
+from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
+from hub_tools.reporting.cards.licenses import model_license
 from hub_tools.reporting.cards.shared import (
     Names,
     common_metadata,
@@ -47,7 +46,7 @@ def tokenizer_card(report: Report, names: Names) -> str:
         fertility_note="Measured on text of the run, at most 1,000 texts a language; * marks tokens per character.",
         vocabulary=vocabulary_table(report),
         reproduce=how_to_reproduce(report),
-        licence=_LICENCE_OF_TAKEN if taken else model_licence(report, "tokenizer"),
+        license=_LICENCE_OF_TAKEN if taken else model_license(report, "tokenizer"),
     )
 
 

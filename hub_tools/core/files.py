@@ -1,0 +1,46 @@
+"""Plain data and files: hashes, and files that are never seen half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def digest(value: Any) -> str:
+    """A short hash of plain data (SHA-256, 16 hexadecimal digits)."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, 16 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text, encoding="utf-8")
+    fsync_file(partial)
+    partial.replace(path)
+
+
+def fsync_file(file: Path) -> None:
+    """Bring a file to the disk: after a power cut, a name must not be there without its content."""
+    with file.open("rb+") as opened:  # some systems bring only what may be written to the disk
+        os.fsync(opened.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that it is never seen half-written."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
