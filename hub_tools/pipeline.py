@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
-from hub_tools.core.distributed import ALONE, Processes, join_processes
+from hub_tools.core.distributed import ALONE, Processes, init_processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.languages import balanced_languages
@@ -48,12 +48,12 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
         fresh: forget what is finished.
 
     Returns:
-        The report (see `hub_tools.reporting.report`); sections of stages that did not run are null.
+        The report (see `hub_tools.reporting.text`); sections of stages that did not run are null.
 
     Raises:
         HubToolsError: something the user can mend.
     """
-    processes = join_processes(config.device)
+    processes = init_processes(config.device)
     start_logging(quiet=not processes.is_main)
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
@@ -67,7 +67,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
                 _remember_hardware(config, job.hardware)
         try:
             results = {stage: getattr(job, stage)(folder) for stage in wanted}
-            report = processes.from_main(lambda: job.report(folder, results))
+            report = processes.run_on_main(lambda: job.report(folder, results))
         finally:
             close_logging()
     if pushes and processes.is_main:
@@ -101,7 +101,7 @@ class Job:
         self.ready = find_embeddings(config.embed) if config.embed.use else None
         _check_training(config, self.teacher)
         # What `auto` chooses is timed, and all processes must choose alike.
-        self.hardware = processes.from_main(
+        self.hardware = processes.run_on_main(
             lambda: (
                 (None if fresh else _remembered_hardware(config)) or choose_hardware(config.device, config.precision)
             )
@@ -256,7 +256,7 @@ class Job:
                 hardware=self.hardware,
                 processes=self.processes,
             ),
-            together=True,
+            all_ranks=True,
         )
 
     def distill(self, folder: RunDir) -> dict[str, Any]:
@@ -291,7 +291,7 @@ class Job:
                 # What trained it, whatever is installed when a report is written again.
                 "versions": versions(),
             },
-            together=True,
+            all_ranks=True,
         )
         # Only now: a run that was cut off just before the end still needed them.
         if self.processes.is_main:
@@ -326,7 +326,7 @@ class Job:
 
     def report(self, folder: RunDir, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """Write the report of the stages that ran."""
-        from hub_tools.reporting.report import build_report, write_report
+        from hub_tools.reporting.text import build_report, write_report
 
         report = build_report(
             results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
@@ -337,10 +337,10 @@ class Job:
             log.info("report: %s", folder.root / "report.md")
         return report
 
-    def _stage(self, folder: RunDir, name: str, key: CacheKey, work: Any, *, together: bool = False) -> dict[str, Any]:
+    def _stage(self, folder: RunDir, name: str, key: CacheKey, work: Any, *, all_ranks: bool = False) -> dict[str, Any]:
         key = {**key, "version of this stage": _VERSION}
         self.digests[name] = digest(key)
-        return folder.run(name, key, work, together=together)
+        return folder.run(name, key, work, all_ranks=all_ranks)
 
 
 def _check_training(config: RunConfig, teacher: Teacher) -> None:

@@ -129,7 +129,7 @@ def test_shards_that_lie_elsewhere_are_missed(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two machines that do not share the run folder, as one of them sees it.
-    monkeypatch.setattr(Processes, "from_main", lambda _, work: work())
+    monkeypatch.setattr(Processes, "run_on_main", lambda _, work: work())
     monkeypatch.setattr("hub_tools.vectors.embed.SHARD_ROWS", 64)
     with pytest.raises(UserError, match=r"of \d+ shards were computed elsewhere and are not in .*train-00000"):
         embed(
@@ -139,7 +139,7 @@ def test_shards_that_lie_elsewhere_are_missed(
             target="tr",
             config=EmbedConfig(distill_limit=5),
             hardware=CPU,
-            processes=Processes(index=0, count=2),
+            processes=Processes(rank=0, world_size=2),
         )
 
 

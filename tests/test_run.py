@@ -122,7 +122,7 @@ def test_a_second_run_uses_everything_again(
     finished: tuple[RunConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, report = finished
-    monkeypatch.setattr("hub_tools.reporting.report.versions", lambda: {"torch": "99.0"})
+    monkeypatch.setattr("hub_tools.reporting.text.versions", lambda: {"torch": "99.0"})
     before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
     again = run(config)
     assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before

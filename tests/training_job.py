@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 
 from hub_tools.config import DistillConfig
-from hub_tools.core.distributed import join_processes
+from hub_tools.core.distributed import init_processes
 from hub_tools.core.hardware import Hardware
 from hub_tools.models.loading import load_model, longest_input
 from hub_tools.training import checkpoint
@@ -49,7 +49,7 @@ def examples(count: int, dim: int = 32, vocabulary: int = 2000) -> Examples:
 def trainer(model: Path, out: Path, **options: Any) -> Trainer:
     """A training of a few steps on the CPU."""
     config = DistillConfig(**{**CONFIG, **options})
-    team = Team("cpu", join_processes("cpu"))
+    team = Team("cpu", init_processes("cpu"))
     loaded = load_model(model, device="cpu")
     data = examples(60)
     return Trainer(loaded, data, data, out, config, hardware=CPU, seed=3, team=team)

@@ -200,7 +200,7 @@ def _work(options: dict[str, Any], last: str) -> None:
 
 def _print_end(report: dict[str, Any], config: RunConfig, last: str) -> None:
     if last in ("evaluate", "publish") and is_main_process():
-        from hub_tools.reporting.report import summary
+        from hub_tools.reporting.text import summary
 
         click.echo(summary(report, config.target))
         click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")

@@ -22,19 +22,19 @@ class Processes:
     """This process among those of the run.
 
     Attributes:
-        index: its number; 0 is the main process.
-        count: how many there are.
+        rank: its number; 0 is the main process.
+        world_size: how many there are.
     """
 
-    index: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     @property
     def is_main(self) -> bool:
         """Whether this is the process that writes what is written once."""
-        return self.index == 0
+        return self.rank == 0
 
-    def from_main(self, work: Callable[[], T]) -> T:
+    def run_on_main(self, work: Callable[[], T]) -> T:
         """Let the main process do something that all need the result of, once all have come to this line.
 
         Args:
@@ -43,7 +43,7 @@ class Processes:
         Returns:
             What it returned, in every process. Where it fails, the error is the main process's, and the others exit.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return work()
         from accelerate.utils import broadcast_object_list, wait_for_everyone
 
@@ -69,7 +69,7 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def join_processes(device: str) -> Processes:
+def init_processes(device: str) -> Processes:
     """Meet the other processes, if a launcher started several.
 
     Args:
@@ -83,4 +83,4 @@ def join_processes(device: str) -> Processes:
     # accelerate joins processes on CPUs only when it is told that they are to be used.
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
-    return Processes(index=state.process_index, count=state.num_processes)
+    return Processes(rank=state.process_index, world_size=state.num_processes)

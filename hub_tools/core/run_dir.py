@@ -50,7 +50,7 @@ class RunDir:
     def __init__(self, root: Path, config: str, *, fresh: bool = False, processes: Processes = ALONE) -> None:
         self.root, self._processes = root, processes
         self._lock: FileLock | None = None
-        processes.from_main(lambda: self._open(config, fresh=fresh))
+        processes.run_on_main(lambda: self._open(config, fresh=fresh))
         if not (root / _CONFIG).exists():
             raise UserError(
                 f"--output {root} is not the folder of the main process. Expected one that all machines see."
@@ -84,7 +84,7 @@ class RunDir:
         return self._read_marker(self.path(stage) / _DONE).get("key") == digest(key)
 
     def run(
-        self, stage: str, key: CacheKey, work: Callable[[Path], dict[str, Any]], *, together: bool = False
+        self, stage: str, key: CacheKey, work: Callable[[Path], dict[str, Any]], *, all_ranks: bool = False
     ) -> dict[str, Any]:
         """Do a stage, go on with a half-done one, or return what a finished one had returned.
 
@@ -93,25 +93,25 @@ class RunDir:
             key: plain data, everything the result depends on.
             work: fills the folder it is given and returns plain data; when the folder is not empty, an
                 earlier call with the same key was cut off there.
-            together: whether all processes do the work; otherwise the main one does, and the others wait.
+            all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
 
         Returns:
             What `work` returned, with `seconds`, the time it took (attempts that were killed not counted).
         """
-        from_main = self._processes.from_main
-        known, spent = from_main(lambda: self._begin(stage, key))
+        run_on_main = self._processes.run_on_main
+        known, spent = run_on_main(lambda: self._begin(stage, key))
         if known is not None:
             return known
         partial = self.root / f"{stage}.partial"
         started = time.monotonic()
         seconds = spent
         try:
-            result = work(partial) if together else from_main(lambda: work(partial))
+            result = work(partial) if all_ranks else run_on_main(lambda: work(partial))
         finally:
             seconds += time.monotonic() - started
             if self._processes.is_main and partial.is_dir():
                 write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
-        return from_main(lambda: self._end(stage, key, {**result, "seconds": round(seconds, 2)}))
+        return run_on_main(lambda: self._end(stage, key, {**result, "seconds": round(seconds, 2)}))
 
     def _begin(self, stage: str, key: CacheKey) -> tuple[dict[str, Any] | None, float]:
         """The result of a finished stage and 0, or None and the seconds that earlier attempts took."""

@@ -24,7 +24,7 @@ from hub_tools.core.logging import log
 from hub_tools.core.run_dir import check_finished, locked
 from hub_tools.core.versions import versions
 from hub_tools.reporting.cards import Names, dataset_card, model_card, notice, teacher_name, tokenizer_card
-from hub_tools.reporting.report import Report
+from hub_tools.reporting.text import Report
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi

@@ -11,7 +11,7 @@ from hub_tools.core.versions import versions
 from hub_tools.demo import PACKAGE
 from hub_tools.reporting.cards import Names, teacher_name
 from hub_tools.reporting.markdown import fill, text, yaml
-from hub_tools.reporting.report import Report
+from hub_tools.reporting.text import Report
 from hub_tools.space.content import BUNDLED, SETTINGS
 from hub_tools.space.results import public_report
 

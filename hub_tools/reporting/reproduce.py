@@ -10,7 +10,7 @@ from typing import Any
 
 from hub_tools.config import RunConfig, config_values, toml_lines
 from hub_tools.corpus.sources import DEFAULT_SOURCE, FORMATS
-from hub_tools.reporting.report import Report
+from hub_tools.reporting.text import Report
 
 
 def reproduce(report: Report) -> tuple[str, str]:

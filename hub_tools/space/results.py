@@ -8,8 +8,8 @@ from typing import Any
 
 from hub_tools.core.languages import check_language, language_order
 from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.report import Report, figure_text
 from hub_tools.reporting.reproduce import public
+from hub_tools.reporting.text import Report, figure_text
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.sandbox import check_id
 

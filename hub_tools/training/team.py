@@ -30,7 +30,7 @@ class Team:
         import torch
         from accelerate import PartialState
 
-        self.size, self.rank, self.leads = processes.count, processes.index, processes.is_main
+        self.size, self.rank, self.leads = processes.world_size, processes.rank, processes.is_main
         self.device: torch.device = PartialState().device if self.size > 1 else torch.device(device)
 
     def wait(self) -> None:

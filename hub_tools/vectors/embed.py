@@ -105,7 +105,7 @@ def embed(
     model = load_model(teacher.path, device=hardware.device, policy=teacher.policy)
     model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
-    accuracy = processes.from_main(lambda: _knows_target(model, corpus, hardware))
+    accuracy = processes.run_on_main(lambda: _knows_target(model, corpus, hardware))
     left_out = []
     if accuracy is not None and accuracy < KNOWS_LANGUAGE:
         left_out = [target]
@@ -122,14 +122,14 @@ def embed(
         for number, shard in enumerate(texts.shards(out, prompts)):
             files.append(shard.file)
             # In turns, so that every process has its part of every stretch of the text.
-            if number % processes.count == processes.index and not shard.file.exists():
+            if number % processes.world_size == processes.rank and not shard.file.exists():
                 embed_shard(shard, encoder, prompts, config.dtype)
                 computed += len(shard.rows)
             progress.update(len(shard.rows))
     seconds = time.monotonic() - started
     # The processes take shards in turns, so each computes as many rows as this one.
-    done = {"rows_per_second": round(processes.count * computed / seconds, 1) if computed else None}
-    return processes.from_main(
+    done = {"rows_per_second": round(processes.world_size * computed / seconds, 1) if computed else None}
+    return processes.run_on_main(
         lambda: {
             **_finish(files, teacher, model, prompts, hardware),
             **done,

@@ -16,7 +16,7 @@ from hub_tools.reporting.cards.shared import (
     teacher_name,
 )
 from hub_tools.reporting.markdown import code, fill, literal, text, yaml
-from hub_tools.reporting.report import Report, markdown_table
+from hub_tools.reporting.text import Report, markdown_table
 
 
 def dataset_card(report: Report, names: Names) -> str:

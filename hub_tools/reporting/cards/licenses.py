@@ -7,8 +7,8 @@ import re
 from hub_tools.corpus.sources import WIKIPEDIA
 from hub_tools.reporting.cards.shared import changed, license_of, sources_of, teacher_link, teacher_name
 from hub_tools.reporting.markdown import code, text
-from hub_tools.reporting.report import Report
 from hub_tools.reporting.reproduce import public
+from hub_tools.reporting.text import Report
 
 # What the Gemma terms (section 3.1) want with every model derived from Gemma.
 _GEMMA_NOTICE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"

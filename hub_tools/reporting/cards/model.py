@@ -23,8 +23,8 @@ from hub_tools.reporting.cards.shared import (
 )
 from hub_tools.reporting.cards.tokenizer import fertility_table, vocabulary_table
 from hub_tools.reporting.markdown import block, code, fill, literal, text, yaml
-from hub_tools.reporting.report import Report, figure_text, how_measured, markdown_table, what_decided
 from hub_tools.reporting.reproduce import is_path, public
+from hub_tools.reporting.text import Report, figure_text, how_measured, markdown_table, what_decided
 
 _SMALL_SAMPLE = 200
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.markdown import block, code, text
-from hub_tools.reporting.report import Report, markdown_table
 from hub_tools.reporting.reproduce import public, reproduce
+from hub_tools.reporting.text import Report, markdown_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from hub_tools.reporting.cards.shared import (
     teacher_name,
 )
 from hub_tools.reporting.markdown import code, fill, literal, text, yaml
-from hub_tools.reporting.report import Report, markdown_table
 from hub_tools.reporting.reproduce import public
+from hub_tools.reporting.text import Report, markdown_table
 
 _LICENCE_OF_TAKEN = "That of the tokenizer it was taken from; the tool that wrote this card does not know which."
 

@@ -1,0 +1,222 @@
+"""What each stage measured, typed: the sections of report.json.
+
+A field is None where nothing was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# Measures of a tokenizer on text, by name: tokens_per_word, characters_per_token, ...
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageText:
+    """The monolingual text of one language, in texts.
+
+    Attributes:
+        sources: the text sources that were read.
+        read: texts read; chunks of one text count once.
+        kept: chunks kept, of which `train` and `heldout` say the split.
+        characters: characters kept.
+    """
+
+    sources: list[str]
+    read: int = 0
+    kept: int = 0
+    train: int = 0
+    heldout: int = 0
+    characters: int = 0
+    dropped_empty: int = 0
+    dropped_duplicate: int = 0
+    dropped_in_heldout_pairs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelText:
+    """The parallel text, in pairs; `languages` are those of the source and the target side, where they are known."""
+
+    files: list[str]
+    languages: tuple[str, ...] = ()
+    read: int = 0
+    kept: int = 0
+    train: int = 0
+    heldout: int = 0
+    dropped_empty: int = 0
+    dropped_duplicate: int = 0
+    dropped_in_heldout_pairs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusResult:
+    """The corpus.
+
+    Attributes:
+        languages: those with text, the target first.
+        missing: those asked for without any.
+        text: language -> its monolingual text.
+        parallel: None where no parallel file was given.
+        revisions: dataset of the Hub -> its commit.
+    """
+
+    languages: list[str]
+    missing: list[str]
+    text: dict[str, LanguageText]
+    parallel: ParallelText | None = None
+    revisions: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerResult:
+    """The student's tokenizer beside the teacher's.
+
+    Attributes:
+        added_reachable: of the added tokens, those that some text produces; None for a ready tokenizer.
+        sources: rule -> tokens that it put into the vocabulary.
+        split: share of learned tokens, of WordPiece.
+        objective: value of the objective by share tried.
+        fertility: language -> teacher and student -> tokens per word.
+        measures: language -> teacher and student -> figures.
+        parity: teacher and student -> tokens for one of the source side's; None without held-out pairs.
+        unused: teacher and student -> ids that none of the measured texts uses.
+        revision: commit of a ready tokenizer of the Hub.
+    """
+
+    family: str
+    vocab_size: int
+    kept: int
+    added: int
+    added_reachable: int | None
+    specials_kept: int
+    placeholders_dropped: int | None = None
+    sources: dict[str, int] | None = None
+    new_characters: list[str] | None = None
+    split: float | None = None
+    objective: dict[str, float] | None = None
+    normalizer_changes: list[str] = field(default_factory=list)
+    fertility: dict[str, dict[str, float]]
+    measures: dict[str, dict[str, Figures]]
+    parity: dict[str, float] | None = None
+    unused: dict[str, int] | None = None
+    new_unknowns: int
+    round_trip_failures: int
+    revision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneResult:
+    """How the embedding rows were made, in rows, and the clone's mean cosine to the teacher on held-out text."""
+
+    exact: int
+    composed: int
+    byte: int
+    fallback: int
+    aligned: int = 0
+    focus: int | None = None
+    distilled: int | None = None
+    cosine_to_teacher: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsResult:
+    """The dataset of the teacher's vectors.
+
+    Attributes:
+        teacher: id of the model that computed them; None where an imported dataset does not say.
+        splits: split -> rows.
+        dtype: of the stored vectors.
+        precision: arithmetic they were computed in.
+        prompting: rule by which texts got a prompt.
+        teacher_bitext_accuracy: share of held-out translations that the teacher finds.
+        left_out: languages whose monolingual text was left out, because the teacher does not know them.
+        taken_from: name and revision of an imported dataset.
+    """
+
+    teacher: str | None
+    revision: str | None
+    precision: str | None
+    max_seq_length: int | None
+    truncation_side: str | None
+    pooling: str | None
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    prompting: dict[str, Any] | None
+    rows: int
+    splits: dict[str, int]
+    dim: int
+    dtype: str
+    normalized: bool
+    bytes: int
+    tokens: int | None
+    rows_by_prompt: dict[str, int]
+    rows_per_second: float | None = None
+    teacher_bitext_accuracy: float | None = None
+    left_out: list[str] = field(default_factory=list)
+    taken_from: dict[str, str | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillResult:
+    """The training; cosines are means over held-out texts, None where there are none."""
+
+    device: str
+    precision: str
+    steps: int
+    best_step: int
+    tokens: int
+    tokens_per_second: float | None
+    learning_rate: float
+    cosine_before: float | None
+    cosine_after: float | None
+    minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model is."""
+
+    architecture: str
+    params: int
+    vocab_size: int
+    dim: int
+    max_seq_length: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow:
+    """One measurement of the models; None where it cannot be had.
+
+    Attributes:
+        split: train, dev, test, heldout or `as given`.
+        n: texts, pairs or questions.
+        supervised: whether the student was trained with labels of this task.
+    """
+
+    task: str
+    split: str
+    metric: str
+    n: int | None
+    teacher: float | None
+    clone: float | None
+    student: float | None
+    supervised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A question, and the passage that each model finds first."""
+
+    query: str
+    teacher: str
+    student: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Teacher, clone and student on the same tasks; `models` says what each of them is."""
+
+    evaluation: list[EvaluationRow]
+    searches: list[Search]
+    models: dict[str, ModelInfo]
