@@ -1,0 +1,75 @@
+"""run.json: the one record of what was really done in a run folder.
+
+The stages write it; publishing, cards and the page read it, and never the options of the last command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import read_json, write_json
+from hub_tools.core.plain import from_plain, to_plain
+
+RECORD = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecord:
+    """A finished stage.
+
+    Attributes:
+        key: hash of everything that the result depends on.
+        inputs: name of each part of the key -> its hash; that of a stage before it is the key of that stage.
+        options: what was asked for, as plain data: teacher, lang, seed and sections of the configuration.
+        result: what the stage measured, a section of the report.
+        seconds: the time it took, attempts that were killed not counted.
+    """
+
+    key: str
+    inputs: dict[str, str]
+    options: dict[str, Any]
+    result: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run.
+
+    Attributes:
+        stages: folder of each finished stage -> its record.
+        publish: the [publish] options that were given so far. What was private once stays private.
+    """
+
+    stages: dict[str, StageRecord] = field(default_factory=dict)
+    publish: dict[str, Any] = field(default_factory=dict)
+
+    def with_publish(self, given: dict[str, Any]) -> RunRecord:
+        """Return the record with other [publish] options; `private` never falls."""
+        private = bool(self.publish.get("private") or given.get("private"))
+        return replace(self, publish={**self.publish, **given, "private": private})
+
+
+def read_record(root: Path) -> RunRecord:
+    """Read the record of a run folder; an empty one where nothing is finished.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    file = root / RECORD
+    if not file.exists():
+        return RunRecord()
+    try:
+        return from_plain(RunRecord, read_json(file))
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
+        ) from error
+
+
+def write_record(root: Path, record: RunRecord) -> None:
+    """Write the record so that it is never seen half-written."""
+    write_json(root / RECORD, to_plain(record))
