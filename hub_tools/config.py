@@ -164,11 +164,11 @@ class DistillConfig:
     schedule: Schedule = "cosine"
     max_grad_norm: float = 1.0
     eval_steps: int = 50
-    micro_batch_tokens: int | None = None
+    micro_batch_tokens: int | None = field(default=None, metadata={"neutral": True})
     dropout: bool = False
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    tensorboard: bool = False
+    gradient_checkpointing: bool = field(default=False, metadata={"neutral": True})
+    compile: bool = field(default=False, metadata={"neutral": True})
+    tensorboard: bool = field(default=False, metadata={"neutral": True})
 
 
 @dataclass(frozen=True, kw_only=True)
