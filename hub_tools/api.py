@@ -154,5 +154,3 @@ def adapt_tokenizer(
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer)
     with _tokenizer_folder(tokenizer) as folder:
         return adapt(read_tokenizer(folder), readers, target=target, config=config)
-
-

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hub_tools.config import RunConfig, to_toml
-from hub_tools.core.distributed import Processes, init_processes
+from hub_tools.core.distributed import init_processes
 from hub_tools.core.logging import log, log_to
+from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import RunDir
 from hub_tools.hub.access import check_access
 from hub_tools.hub.publish import publish
@@ -27,7 +28,7 @@ def stages_until(last: str, config: RunConfig) -> list[Stage]:
     """Return the stages that a command does, in their order: the last one and those that it needs."""
     embed = ImportStage() if config.embed.use else EmbedStage()
     stages = [CorpusStage(), TokenizerStage(), CloneStage(), embed, DistillStage(), EvaluateStage()]
-    needed = next((stage.needs() for stage in stages if stage.name == last), STAGES)
+    needed = next((stage.needs for stage in stages if stage.name == last), STAGES)
     return [stage for stage in stages if stage.name in (*needed, last)]
 
 
@@ -57,7 +58,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         log_to(config.output / "log.txt" if processes.is_main else None),
     ):
         if pushes:
-            run_dir.update_record(lambda record: record.with_publish(publish_options(config)))
+            run_dir.update_record(lambda record: record.with_publish(changed(config.publish)))
         if not {"embed", "distill"}.isdisjoint(stage.name for stage in stages):
             run_dir.update_record(lambda record: remember(config, record, job.hardware))
         done: dict[str, Finished] = {}

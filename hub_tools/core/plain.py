@@ -22,6 +22,12 @@ def to_plain(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value
 
 
+def changed(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, as plain data."""
+    plain, default = to_plain(value), to_plain(type(value)())
+    return {name: item for name, item in plain.items() if item != default[name]}
+
+
 def from_plain(kind: type[T], data: Any, where: str = "") -> T:
     """Build a value of a type from plain data.
 

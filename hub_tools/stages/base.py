@@ -89,6 +89,7 @@ class Stage(ABC, Generic[InputsT]):
         name: the command that does it, and its name in the report.
         folder: where its files are in the run folder.
         sections: of the configuration, those that it uses; the record keeps them.
+        needs: names of the stages that come before it.
         all_ranks: whether all processes work on it.
         leftovers: files that only a continued attempt needs.
     """
@@ -96,12 +97,9 @@ class Stage(ABC, Generic[InputsT]):
     name: ClassVar[str]
     folder: ClassVar[str]
     sections: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]]
     all_ranks: ClassVar[bool] = False
     leftovers: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def needs(self) -> tuple[str, ...]:
-        """Return the names of the stages that come before it."""
 
     @abstractmethod
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> InputsT:

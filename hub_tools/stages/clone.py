@@ -33,13 +33,9 @@ class CloneStage(Stage[CloneInputs]):
     """Give the teacher the student's tokenizer."""
 
     name, folder, sections = "clone", "clone", ("clone", "embed")
-
-    def needs(self) -> tuple[str, ...]:
-        """Return the tokenizer, and the corpus that rows are aligned on."""
-        return ("corpus", "tokenizer")
+    needs = ("corpus", "tokenizer")
 
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> CloneInputs:
-        """Return the teacher, the tokenizer and how rows begin."""
         return CloneInputs(
             teacher=job.teacher,
             tokenizer=done["tokenizer"],
@@ -50,7 +46,6 @@ class CloneStage(Stage[CloneInputs]):
         )
 
     def work(self, inputs: CloneInputs, out: Path) -> CloneResult:
-        """Write the clone, and beside it the teacher's license files, which have to go with the student."""
         from hub_tools.cloning.clone import clone
 
         result = clone(

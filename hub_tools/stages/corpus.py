@@ -29,13 +29,9 @@ class CorpusStage(Stage[CorpusInputs]):
     """Collect, clean and split the text."""
 
     name, folder, sections = "corpus", "corpus", ("corpus",)
-
-    def needs(self) -> tuple[str, ...]:
-        """Return nothing: it is the first."""
-        return ()
+    needs = ()
 
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> CorpusInputs:
-        """Return the sources, and the teacher."""
         return CorpusInputs(
             teacher=job.teacher,
             languages=job.languages,
@@ -46,7 +42,6 @@ class CorpusStage(Stage[CorpusInputs]):
         )
 
     def work(self, inputs: CorpusInputs, out: Path) -> CorpusResult:
-        """Read, clean, split and store all text."""
         from hub_tools.corpus.build import build_corpus
 
         return build_corpus(

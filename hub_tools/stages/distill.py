@@ -33,16 +33,12 @@ class DistillStage(Stage[DistillInputs]):
     """Train the student on the teacher's vectors."""
 
     name, folder, sections = "distill", "student", ("distill",)
+    needs = ("corpus", "tokenizer", "clone", "embed")
     all_ranks = True
     # Deleted only when the stage is done: an attempt that is cut off just before that needs them.
     leftovers = ("best*", "checkpoint*")
 
-    def needs(self) -> tuple[str, ...]:
-        """Return the clone and the vectors, and what they need."""
-        return ("corpus", "tokenizer", "clone", "embed")
-
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> DistillInputs:
-        """Return the clone, the vectors and how it is trained."""
         return DistillInputs(
             clone=done["clone"],
             embeddings=done["embed"],
@@ -54,7 +50,6 @@ class DistillStage(Stage[DistillInputs]):
         )
 
     def work(self, inputs: DistillInputs, out: Path) -> DistillResult:
-        """Train, continuing from a checkpoint, and save the student."""
         from hub_tools.training.distill import distill
 
         return distill(

@@ -34,14 +34,10 @@ class EmbedStage(Stage[EmbedInputs]):
     """Compute the teacher's vectors of the text."""
 
     name, folder, sections = "embed", "embeddings", ("embed",)
+    needs = ("corpus",)
     all_ranks = True
 
-    def needs(self) -> tuple[str, ...]:
-        """Return the corpus."""
-        return ("corpus",)
-
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> EmbedInputs:
-        """Return the teacher, the texts and how they are embedded."""
         return EmbedInputs(
             teacher=job.teacher,
             corpus=done["corpus"],
@@ -53,7 +49,6 @@ class EmbedStage(Stage[EmbedInputs]):
         )
 
     def work(self, inputs: EmbedInputs, out: Path) -> EmbeddingsResult:
-        """Write the shards that are not there yet, and the manifest."""
         from hub_tools.vectors.embed import embed
 
         return embed(
@@ -83,13 +78,9 @@ class ImportStage(Stage[ImportInputs]):
     """Bring vectors that others computed into the form that training reads."""
 
     name, folder, sections = "embed", "embeddings", ("embed",)
-
-    def needs(self) -> tuple[str, ...]:
-        """Return the clone, and what it needs."""
-        return ("corpus", "tokenizer", "clone")
+    needs = ("corpus", "tokenizer", "clone")
 
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> ImportInputs:
-        """Return the dataset and the clone."""
         if job.imported is None:
             raise ValueError("This stage needs --embeddings.")
         return ImportInputs(
@@ -102,7 +93,6 @@ class ImportStage(Stage[ImportInputs]):
         )
 
     def work(self, inputs: ImportInputs, out: Path) -> EmbeddingsResult:
-        """Write the dataset's texts and vectors as shards."""
         from hub_tools.vectors.imported import import_embeddings
 
         return import_embeddings(

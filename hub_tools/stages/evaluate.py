@@ -33,13 +33,9 @@ class EvaluateStage(Stage[EvaluateInputs]):
     """Measure teacher, clone and student."""
 
     name, folder, sections = "evaluate", "evaluation", ("evaluate",)
-
-    def needs(self) -> tuple[str, ...]:
-        """Return all stages before it."""
-        return ("corpus", "tokenizer", "clone", "embed", "distill")
+    needs = ("corpus", "tokenizer", "clone", "embed", "distill")
 
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> EvaluateInputs:
-        """Return the models and the tables."""
         return EvaluateInputs(
             teacher=job.teacher,
             corpus=done["corpus"],
@@ -52,7 +48,6 @@ class EvaluateStage(Stage[EvaluateInputs]):
         )
 
     def work(self, inputs: EvaluateInputs, out: Path) -> EvaluationResult:
-        """Measure the models; nothing is written."""
         from hub_tools.evaluation.evaluate import evaluate
 
         student = inputs.student.path

@@ -24,7 +24,7 @@ def plan(config: RunConfig) -> str:
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang == config.target)),
         *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
-        f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / max(teacher_bytes, 1):.0%} of the teacher)",
+        f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
         f"training     {steps} of {_step_tokens(job):,} tokens on {job.hardware}",
         f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",

@@ -29,13 +29,9 @@ class TokenizerStage(Stage[TokenizerInputs]):
     """Make the student's tokenizer."""
 
     name, folder, sections = "tokenizer", "tokenizer", ("tokenizer",)
-
-    def needs(self) -> tuple[str, ...]:
-        """Return the corpus."""
-        return ("corpus",)
+    needs = ("corpus",)
 
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> TokenizerInputs:
-        """Return the teacher, its corpus and the options."""
         return TokenizerInputs(
             teacher=job.teacher,
             corpus=done["corpus"],
@@ -46,7 +42,6 @@ class TokenizerStage(Stage[TokenizerInputs]):
         )
 
     def work(self, inputs: TokenizerInputs, out: Path) -> TokenizerResult:
-        """Write tokenizer.json and tokenizer_config.json."""
         from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
 
         corpus, limit = Corpus(inputs.corpus.path), inputs.teacher.max_seq_length
