@@ -1,20 +1,45 @@
-"""report.json, typed: what was made, of what, and what was measured."""
+"""report.json, typed: what was made, from which teacher, and what was measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from hub_tools.config import RunConfig
+from hub_tools.core.errors import UserError
+from hub_tools.core.plain import from_plain, to_plain
+from hub_tools.core.run_dir import check_finished
+from hub_tools.core.run_record import RECORD, RunRecord, StageRecord, read_record
+from hub_tools.core.versions import versions
 from hub_tools.results import (
     CloneResult,
     CorpusResult,
     DistillResult,
     EmbeddingsResult,
+    EvaluationResult,
     EvaluationRow,
     ModelInfo,
     Search,
     TokenizerResult,
 )
+
+# Folder of a stage -> its name on the command line, in the order of the run.
+_STAGES = {
+    "corpus": "corpus",
+    "tokenizer": "tokenizer",
+    "clone": "clone",
+    "embeddings": "embed",
+    "student": "distill",
+    "evaluation": "evaluate",
+}
+_SECTIONS = {
+    "corpus": CorpusResult,
+    "tokenizer": TokenizerResult,
+    "clone": CloneResult,
+    "embeddings": EmbeddingsResult,
+    "distill": DistillResult,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +55,11 @@ class TeacherInfo(ModelInfo):
     id: str
     revision: str | None
     license: dict[str, str] | None
+
+    @property
+    def spec(self) -> str:
+        """What --teacher takes: the id with its revision, or the folder."""
+        return f"{self.id}@{self.revision}" if self.revision else self.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +97,103 @@ class Report:
     config: RunConfig
     versions: dict[str, str]
     timings: dict[str, float]
+
+    @property
+    def target(self) -> str:
+        """Code of the language that the student is made for."""
+        return self.config.target
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        """Build a report from what `to_dict` gave.
+
+        Raises:
+            ValueError: a key is missing or unknown, or a value has another type.
+        """
+        return from_plain(cls, values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data, as report.json holds it."""
+        values: dict[str, Any] = to_plain(self)
+        return values
+
+    @classmethod
+    def from_record(cls, record: RunRecord, run: Path) -> Report:
+        """Build the report of the stages that are finished.
+
+        Args:
+            record: what was done.
+            run: the run folder.
+
+        Raises:
+            ValueError: as `from_dict`.
+        """
+        results = {_STAGES[folder]: dict(stage.result) for folder, stage in _in_order(record)}
+        evaluation = from_plain(EvaluationResult, results["evaluate"]) if "evaluate" in results else None
+        if "embed" in results:
+            results["embeddings"] = results["embed"]
+        trained_with = results.get("distill", {}).pop("versions", None)
+        clone = results.get("clone")
+        if clone is not None and "distill" in results:
+            clone["cosine_to_teacher"] = results["distill"]["cosine_before"]
+        sections: dict[str, Any] = {
+            name: from_plain(kind, results[name], name) for name, kind in _SECTIONS.items() if name in results
+        }
+        if evaluation is not None:
+            teacher, student = evaluation.models["teacher"], evaluation.models["student"]
+            info = record.stages["clone"].options["teacher_info"]
+            sections["teacher"] = TeacherInfo(
+                **_fields(teacher), id=info["name"], revision=info["revision"], license=info["license"]
+            )
+            folder = run / "student"
+            sections["student"] = StudentInfo(**_fields(student), id=str(folder), code=_code_files(folder))
+        return cls(
+            **sections,
+            evaluation=evaluation.evaluation if evaluation else [],
+            searches=evaluation.searches if evaluation else [],
+            config=run_config(record, run),
+            versions=trained_with or versions(),
+            timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
+        )
+
+
+def run_config(record: RunRecord, run: Path) -> RunConfig:
+    """Build the options that the finished stages of a run had; where stages share one, the later stage's counts.
+
+    Raises:
+        ValueError: the record names no teacher or language, or holds what is no option.
+    """
+    values: dict[str, Any] = {}
+    for _, stage in _in_order(record):
+        for key, value in stage.options.items():
+            if key != "teacher_info":
+                values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
+
+
+def read_report(run: Path) -> Report:
+    """Read what was done in a finished run.
+
+    Raises:
+        UserError: there is no run, it is not finished, its stages do not belong together, or its record is damaged.
+    """
+    record = read_record(run)
+    check_finished(run)
+    try:
+        return Report.from_record(record, run)
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{run / RECORD} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
+        ) from error
+
+
+def _in_order(record: RunRecord) -> list[tuple[str, StageRecord]]:
+    return [(folder, record.stages[folder]) for folder in _STAGES if folder in record.stages]
+
+
+def _fields(model: ModelInfo) -> dict[str, Any]:
+    return {field.name: getattr(model, field.name) for field in fields(ModelInfo)}
+
+
+def _code_files(model: Path) -> list[str]:
+    return sorted(file.relative_to(model).as_posix() for file in model.rglob("*.py"))
