@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
@@ -104,7 +104,7 @@ class Report:
         return self.config.target
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Report:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build a report from what `to_dict` gave.
 
         Raises:
@@ -117,9 +117,9 @@ class Report:
         values: dict[str, Any] = to_plain(self)
         return values
 
-    @classmethod
-    def from_record(cls, record: RunRecord, run: Path) -> Report:
-        """Build the report of the stages that are finished.
+    @staticmethod
+    def from_record(record: RunRecord, run: Path) -> Report:
+        """Build the report of the stages that are finished: a `FullReport` where all of them are.
 
         Args:
             record: what was done.
@@ -147,7 +147,8 @@ class Report:
             )
             folder = run / "student"
             sections["student"] = StudentInfo(**_fields(student), id=str(folder), code=_code_files(folder))
-        return cls(
+        kind = FullReport if len(sections) == len(_SECTIONS) + 2 else Report
+        return kind(
             **sections,
             evaluation=evaluation.evaluation if evaluation else [],
             searches=evaluation.searches if evaluation else [],
@@ -155,6 +156,19 @@ class Report:
             versions=trained_with or versions(),
             timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullReport(Report):
+    """The report of a run of which every stage is finished: what cards and the page are written from."""
+
+    teacher: TeacherInfo
+    student: StudentInfo
+    corpus: CorpusResult
+    tokenizer: TokenizerResult
+    clone: CloneResult
+    embeddings: EmbeddingsResult
+    distill: DistillResult
 
 
 def run_config(record: RunRecord, run: Path) -> RunConfig:
@@ -171,7 +185,7 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
     return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
 
 
-def read_report(run: Path) -> Report:
+def read_report(run: Path) -> FullReport:
     """Read what was done in a finished run.
 
     Raises:
@@ -180,11 +194,14 @@ def read_report(run: Path) -> Report:
     record = read_record(run)
     check_finished(run)
     try:
-        return Report.from_record(record, run)
+        report = Report.from_record(record, run)
     except (ValueError, KeyError) as error:
         raise UserError(
             f"{run / RECORD} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
         ) from error
+    if not isinstance(report, FullReport):
+        raise UserError(f"{run} is not finished: {RECORD} does not name all stages. Run the job again.")
+    return report
 
 
 def _in_order(record: RunRecord) -> list[tuple[str, StageRecord]]:
