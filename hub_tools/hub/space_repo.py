@@ -41,8 +41,8 @@ def demo_files() -> dict[str, bytes]:
     """Return the Space of the project itself, spaces/demo: it makes the sample's student when it first starts."""
     about = (
         "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample when the "
-        "Space first starts, which takes some minutes. The sample is far too small for a model that is good for anything: "
-        "this shows the tool working."
+        "Space first starts, which takes some minutes. The sample is far too small for a model that is good for "
+        "anything: this shows the tool working."
     )
     metadata = {**_metadata("Tokenizer surgery", []), "startup_duration_timeout": "1h"}
     return _plain(metadata, "Tokenizer surgery", about)
