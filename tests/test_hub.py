@@ -136,7 +136,7 @@ def test_a_ready_tokenizer_is_published_without_the_teachers_license(values: dic
 
 def test_a_space_names_its_models_and_shows_no_path(run: Path, values: dict[str, Any]) -> None:
     files = contents(run, "model", "space")["space"].files
-    settings, report = (json.loads(bytes(files[name])) for name in ("space.json", "report.json"))  # type: ignore[arg-type]
+    settings, report = (json.loads(bytes(files[name])) for name in ("space.json", "report.json"))
     assert settings == {
         "student": "ada/embeddinggemma-300m-tr",
         "teacher": f"google/embeddinggemma-300m@{'c' * 40}",
