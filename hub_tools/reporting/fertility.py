@@ -110,7 +110,7 @@ def _short(name: str, width: int) -> str:
 
 
 def _write(out: Path, found: dict[str, Any], lang: str, lines: list[str]) -> None:
-    from hub_tools.reporting.text import draw_fertility
+    from hub_tools.reporting.figures import draw_fertility
 
     write_json(out / "fertility.json", found)
     fertility = {code: {n: f["tokens_per_word"] for n, f in own.items()} for code, own in found["text"].items()}

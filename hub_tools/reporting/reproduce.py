@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-from pathlib import PurePath
 from typing import Any
 
 from hub_tools.config import RunConfig, config_values, toml_lines
-from hub_tools.corpus.sources import DEFAULT_SOURCE, FORMATS
-from hub_tools.reporting.text import Report
+from hub_tools.core.plain import to_plain
+from hub_tools.corpus.sources import DEFAULT_SOURCE
+from hub_tools.reporting.redact import redact_paths
+from hub_tools.reporting.report import FullReport
 
 
-def reproduce(report: Report) -> tuple[str, str]:
+def reproduce(report: FullReport) -> tuple[str, str]:
     """The command that does the run again, and the file it needs for settings without an option (or "").
 
     Folders of the machine are written as PATH: a card tells nobody how a home directory is called.
     """
     from hub_tools.cli import PLACES
 
-    config, defaults = report["config"], _defaults(report["config"])
+    config = to_plain(report.config)
+    defaults = _defaults(config)
     pinned = {"corpus": _pinned, "tokenizer": _pinned_tokenizer}
     words = ["hub-distill", "--teacher", _teacher_spec(report), "--lang", ",".join(config["lang"])]
     for option, (section, key) in PLACES.items():
@@ -53,19 +54,19 @@ def _option(option: str, value: Any, default: Any) -> list[str]:
     values = value if isinstance(value, list | tuple) else [value]
     if all(isinstance(one, int) for one in values):  # numbers stand in one option
         values = [",".join(map(str, values))]
-    return [word for one in values for word in (name, public(str(one)))]
+    return [word for one in values for word in (name, redact_paths(str(one)))]
 
 
-def _pinned(report: Report) -> list[str]:
+def _pinned(report: FullReport) -> list[str]:
     """The text sources with the commits that the datasets of the Hub were at."""
-    commits = {name: commit for name, commit in report["corpus"].get("revisions", {}).items() if commit}
-    specs = report["config"]["corpus"]["sources"] or ([DEFAULT_SOURCE] if commits else [])
+    commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
+    specs = list(report.config.corpus.sources) or ([DEFAULT_SOURCE] if commits else [])
     return [_pin(spec, commits) for spec in specs]
 
 
-def _pinned_tokenizer(report: Report) -> str | None:
-    name, commit = report["config"]["tokenizer"]["use"], report["tokenizer"].get("revision")
-    return f"{name.partition('@')[0]}@{commit}" if commit else name
+def _pinned_tokenizer(report: FullReport) -> str | None:
+    name, commit = report.config.tokenizer.use, report.tokenizer.revision
+    return f"{name.partition('@')[0]}@{commit}" if name and commit else name
 
 
 def _pin(spec: str, commits: dict[str, str]) -> str:
@@ -75,24 +76,11 @@ def _pin(spec: str, commits: dict[str, str]) -> str:
     return f"{dataset.partition('@')[0]}@{commits[dataset]}{colon}{rest}"
 
 
-def _teacher_spec(report: Report) -> str:
-    teacher = report["teacher"]
-    return f"{teacher['id']}@{teacher['revision']}" if teacher["revision"] else public(str(teacher["id"]))
+def _teacher_spec(report: FullReport) -> str:
+    return redact_paths(report.teacher.spec)
 
 
 def _defaults(config: dict[str, Any]) -> dict[str, Any]:
     plain = RunConfig(teacher=config["teacher"], lang=tuple(config["lang"]), output=config["output"])
     values: dict[str, Any] = json.loads(json.dumps(config_values(plain)))
     return values
-
-
-def is_path(value: str) -> bool:
-    """Whether a text source is a file rather than a Hub dataset."""
-    return value.startswith(("/", "~", ".")) or PurePath(value).suffix in (*FORMATS, ".gz")
-
-
-def public(value: str) -> str:
-    """A path without the folders of the machine; anything else as it is."""
-    if value.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", value):
-        return "PATH/" + re.split(r"[/\\]", value.rstrip("/"))[-1]
-    return value
