@@ -325,9 +325,7 @@ def train(
     dataset = embeddings if isinstance(embeddings, EmbeddingDataset) else EmbeddingDataset(Path(embeddings))
     with _model_folder(student) as folder:
         hardware = choose_hardware(device, precision)
-        result = train_on_vectors(
-            folder, dataset, Path(out), config or DistillConfig(), hardware=hardware, seed=seed
-        )
+        result = train_on_vectors(folder, dataset, Path(out), config or DistillConfig(), hardware=hardware, seed=seed)
     return Training(Path(out), result)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hub_tools.config import RunConfig, to_toml
 from hub_tools.core.distributed import init_processes
 from hub_tools.core.logging import log, log_to
 from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import RunDir
-from hub_tools.hub.access import check_access
-from hub_tools.hub.publish import publish
-from hub_tools.hub.repos import chosen_ids
+from hub_tools.hub.publish import check_before, publish
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.text import write_report
 from hub_tools.stages.base import Finished, Stage
@@ -21,15 +21,13 @@ from hub_tools.stages.evaluate import EvaluateStage
 from hub_tools.stages.job import prepare, remember
 from hub_tools.stages.tokenizer import TokenizerStage
 
-STAGES = ("corpus", "tokenizer", "clone", "embed", "distill", "evaluate")
 
-
-def stages_until(last: str, config: RunConfig) -> list[Stage]:
+def stages_until(last: str, config: RunConfig) -> list[Stage[Any]]:
     """Return the stages that a command does, in their order: the last one and those that it needs."""
-    embed = ImportStage() if config.embed.use else EmbedStage()
-    stages = [CorpusStage(), TokenizerStage(), CloneStage(), embed, DistillStage(), EvaluateStage()]
-    needed = next((stage.needs for stage in stages if stage.name == last), STAGES)
-    return [stage for stage in stages if stage.name in (*needed, last)]
+    embed: Stage[Any] = ImportStage() if config.embed.use else EmbedStage()
+    stages: list[Stage[Any]] = [CorpusStage(), TokenizerStage(), CloneStage(), embed, DistillStage(), EvaluateStage()]
+    needed = {name for stage in stages if stage.name == last for name in (*stage.needs, last)}
+    return [stage for stage in stages if last == "publish" or stage.name in needed]
 
 
 def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Report:
@@ -50,7 +48,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
     stages = stages_until(last, config)
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
-        check_access(config.publish, chosen_ids(config))
+        check_before(config)
     tokenizer_only = last in ("corpus", "tokenizer")
     job = prepare(config, tokenizer_only=tokenizer_only, fresh=fresh, processes=processes)
     with (

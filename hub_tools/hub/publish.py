@@ -14,16 +14,16 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.config import PublishConfig
+from hub_tools.config import PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.logging import log
-from hub_tools.core.plain import from_plain
+from hub_tools.core.plain import changed, from_plain
 from hub_tools.core.run_dir import locked
 from hub_tools.core.run_record import RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
 from hub_tools.hub.contents import collect, size_of
-from hub_tools.hub.repos import Repo, chosen_kinds, named_ids, names_of, repo_ids, repo_type
+from hub_tools.hub.repos import Repo, chosen_ids, chosen_kinds, named_ids, names_of, repo_ids, repo_type
 from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.report import FullReport, read_report, run_config
 
@@ -113,6 +113,16 @@ def check(run: Path, given: Mapping[str, Any]) -> list[str]:
     return list(repos.values())
 
 
+def check_before(config: RunConfig) -> None:
+    """Make sure, before any work, that what a configuration publishes may be written.
+
+    Raises:
+        UserError: as `check_access`.
+    """
+    options = _options(read_record(config.output), changed(config.publish))
+    check_access(options, chosen_ids(replace(config, publish=options)))
+
+
 def _read(run: Path, given: Mapping[str, Any]) -> FullReport:
     """Read the report of a run with the options that it is published with."""
     report = read_report(run)
@@ -120,8 +130,8 @@ def _read(run: Path, given: Mapping[str, Any]) -> FullReport:
 
 
 def _options(record: RunRecord, given: Mapping[str, Any]) -> PublishConfig:
-    changed = {key: value for key, value in given.items() if value is not None}
-    return from_plain(PublishConfig, record.with_publish(changed).publish, "publish")
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return from_plain(PublishConfig, record.with_publish(chosen).publish, "publish")
 
 
 def _kinds(report: FullReport, options: PublishConfig | None = None) -> tuple[str, ...]:
