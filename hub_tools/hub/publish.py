@@ -16,7 +16,7 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from hub_tools.config import REPOS, EmbedConfig, PublishConfig, RunConfig, build, read_toml, short_name
+from hub_tools.config import REPOS, EmbedConfig, PublishConfig, RunConfig, short_name
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import read_json
 from hub_tools.core.hub_errors import explain_push
@@ -187,8 +187,7 @@ def read_run(run: Path, options: dict[str, Any]) -> RunConfig:
     """
     if not (run / "config.toml").is_file():
         raise UserError(f"{run} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
-    values = read_toml(run / "config.toml")
-    return build({**values, "output": str(run), "publish": {**values.get("publish", {}), **_given(options)}})
+    return RunConfig.from_toml(run / "config.toml", {"output": str(run), "publish": _given(options)})
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
