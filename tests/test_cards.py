@@ -10,11 +10,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from hub_tools.core.plain import from_plain
 from hub_tools.reporting import cards
 from hub_tools.reporting.cards import Names
+from hub_tools.reporting.report import Report
 from hub_tools.reporting.reproduce import reproduce
 
 DATA = Path(__file__).parent / "data"
@@ -100,7 +103,7 @@ def test_a_local_teacher_is_no_base_model_and_no_path_is_shown(report: dict[str,
         card = make(report, NAMES)
         assert "/home/ada" not in card
         assert "base_model" not in metadata(card)
-    assert reproduce(report)[0].startswith("hub-distill --teacher PATH/teacher --lang tr")
+    assert reproduce(from_plain(Report, report))[0].startswith("hub-distill --teacher PATH/teacher --lang tr")
 
 
 def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
@@ -150,20 +153,20 @@ def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
 def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None:
     report["config"]["tokenizer"]["use"] = "org/theirs@v1"
     report["tokenizer"] |= {"added_reachable": None, "revision": "e" * 40}
-    assert f"--tokenizer org/theirs@{'e' * 40}" in reproduce(report)[0]
+    assert f"--tokenizer org/theirs@{'e' * 40}" in reproduce(from_plain(Report, report))[0]
     report["tokenizer"]["revision"] = None
     report["config"]["tokenizer"]["use"] = "/home/ada/theirs@home"
-    assert "--tokenizer PATH/theirs@home" in reproduce(report)[0]
+    assert "--tokenizer PATH/theirs@home" in reproduce(from_plain(Report, report))[0]
 
 
 def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:
     report["config"]["corpus"]["sources"] = []
-    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in reproduce(report)[0]
+    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in reproduce(from_plain(Report, report))[0]
     report["corpus"]["revisions"] = {"wikimedia/wikipedia": None}
-    assert "--corpus" not in reproduce(report)[0]
+    assert "--corpus" not in reproduce(from_plain(Report, report))[0]
     report["config"]["corpus"]["sources"] = ["a/b@v1:x", "sample"]
     report["corpus"]["revisions"] = {"a/b@v1": "d" * 40}
-    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in reproduce(report)[0]
+    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in reproduce(from_plain(Report, report))[0]
 
 
 def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> None:
@@ -219,25 +222,14 @@ def test_data_stays_data(report: dict[str, Any], what: str) -> None:
 def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
     import shlex
 
-    from hub_tools.cli import PLACES, _configure
+    from hub_tools.cli.base import configure
+    from hub_tools.options import click_options
 
-    command, toml = reproduce(report)
+    command, toml = reproduce(from_plain(Report, report))
     (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
-    words = shlex.split(command.replace("run.toml", str(tmp_path / "run.toml")))[1:]
-    options: dict[str, Any] = dict.fromkeys(PLACES)
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        key = name.removeprefix("--").replace("-", "_")
-        if key in ("corpus", "parallel", "sts"):
-            options[key] = (*(options[key] or ()), value)
-        elif key == "matryoshka":
-            options[key] = tuple(map(int, value.split(",")))
-        elif key == "config":
-            options["config_file"] = value
-        else:
-            options[key] = (
-                float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
-            )
-    config = _configure(options)
+    words = shlex.split(command.replace("--config run.toml", ""))[1:]
+    options = click.Command("hub-distill", params=[*click_options([])]).make_context("hub-distill", words).params
+    config = configure({**options, "config_file": str(tmp_path / "run.toml")})
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0
     assert config.distill.matryoshka == (384, 256)
@@ -248,6 +240,6 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
 
 
 def test_a_shell_reads_the_command_as_it_was_meant(report: dict[str, Any]) -> None:
-    command, _ = reproduce(poisoned(report))
+    command, _ = reproduce(from_plain(Report, poisoned(report)))
     said = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
     assert EVIL in said.stdout.split("\0")

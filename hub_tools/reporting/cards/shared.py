@@ -8,6 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from hub_tools.core.languages import name_of
+from hub_tools.core.plain import from_plain
+from hub_tools.reporting import report as reports
 from hub_tools.reporting.markdown import block, code, text
 from hub_tools.reporting.reproduce import public, reproduce
 from hub_tools.reporting.text import Report, markdown_table
@@ -130,7 +132,7 @@ def sources_of(report: Report, lang: str) -> list[str]:
 
 def how_to_reproduce(report: Report) -> str:
     """The command that does the run again, with its versions."""
-    command, toml = reproduce(report)
+    command, toml = reproduce(from_plain(reports.Report, report))
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     parts = [block(command, "bash")]
     if toml:
