@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import RunConfig
-from hub_tools.hub.publish import REPOS
+from hub_tools.config import REPOS, RunConfig
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
 from tests.test_cli import finish, hub_distill, refused

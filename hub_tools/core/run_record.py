@@ -26,6 +26,7 @@ class StageRecord:
         options: what was asked for, as plain data: teacher, lang, seed and sections of the configuration.
         result: what the stage measured, a section of the report.
         seconds: the time it took, attempts that were killed not counted.
+        versions: of Python and the libraries that did it.
     """
 
     key: str
@@ -33,6 +34,7 @@ class StageRecord:
     options: dict[str, Any]
     result: dict[str, Any]
     seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
-from hub_tools.hub.publish import repo_ids
-from hub_tools.reporting.reproduce import is_path
+from hub_tools.hub.repos import repo_ids
+from hub_tools.reporting.redact import is_path
 
 
 def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | None) -> list[str]:

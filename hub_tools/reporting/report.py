@@ -132,7 +132,6 @@ class Report:
         evaluation = from_plain(EvaluationResult, results["evaluate"]) if "evaluate" in results else None
         if "embed" in results:
             results["embeddings"] = results["embed"]
-        trained_with = results.get("distill", {}).pop("versions", None)
         clone = results.get("clone")
         if clone is not None and "distill" in results:
             clone["cosine_to_teacher"] = results["distill"]["cosine_before"]
@@ -153,7 +152,7 @@ class Report:
             evaluation=evaluation.evaluation if evaluation else [],
             searches=evaluation.searches if evaluation else [],
             config=run_config(record, run),
-            versions=trained_with or versions(),
+            versions=(record.stages["student"].versions if "distill" in results else None) or versions(),
             timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
         )
 
