@@ -63,7 +63,7 @@ class Index:
         A number v stands for start + (v + 128.5) * step. So query . row is (query * step) . v plus a constant:
         with a query of 0.5, start -1 and step 0.01, a stored 27 gives 0.5 * 0.01 * 27 + 0.5 * (-1 + 1.285) = 0.2775.
         """
-        start, step = self.ranges[0], _steps(self.ranges)
+        start, step = self.ranges[0], (self.ranges[1] - self.ranges[0]) / 255
         constant = query @ (start + np.float32(128.5) * step)
         parts = [chunk.astype(np.float32) @ (query * step) for chunk in _chunks(self.stored)]
         return np.asarray(np.concatenate(parts) + constant, dtype=np.float32)
@@ -111,12 +111,6 @@ def _quantize(vectors: Vectors, precision: Literal["int8", "ubinary"], ranges: V
 
 def _chunks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-
-
-def _steps(ranges: Vectors) -> Vectors:
-    """Width of one of the 256 steps of each number, as `quantize_embeddings` takes it; shape (dimension,)."""
-    widths = (ranges[1] - ranges[0]) / 255
-    return np.where(widths == 0, 1, widths).astype(np.float32)
 
 
 def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:

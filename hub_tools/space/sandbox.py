@@ -88,7 +88,8 @@ def _compare(text: str, first: str, second: str) -> Any:
         return compare(text, views[0], views[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.
-        raise RefusedError("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error
+        ids = [name.removeprefix("hub:") for name in (first, second) if name.startswith("hub:")]
+        raise RefusedError("error_tokenizer", id=", ".join(ids)) from error
 
 
 def _fetch(repo: str) -> Path:

@@ -16,8 +16,8 @@ from hub_tools.space.index import Index, Precision, build_index
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.model import Model, Vectors
 
-# Documents of visitors whose vectors are kept, each counted for each model; 1,000 documents x 384 are 1.5 MB.
-VISITS = 64
+# Encoded documents of visitors; 1,000 documents x 384 are 1.5 MB.
+_VISITS = 64
 # Dimensions and precisions of the same documents that are kept.
 _SETTINGS = 4
 # Files of the owner's vectors: two models times two sets of documents; 100,000 documents x 384 are 154 MB.
@@ -63,10 +63,12 @@ class VectorCache:
 
     Args:
         folder: holds the vectors of the owner's documents; made when it is first needed.
+        visits: documents of visitors that are kept, each counted for each model.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, visits: int = _VISITS) -> None:
         self.folder = folder
+        self._bound = visits
         self._own: dict[tuple[str, str], EncodedDocuments] = {}
         self._visits: OrderedDict[tuple[str, str], EncodedDocuments] = OrderedDict()
         self._lock = threading.Lock()
@@ -110,7 +112,7 @@ class VectorCache:
                 self._own[key] = encoded
                 return
             self._visits[key] = encoded
-            if len(self._visits) > VISITS:
+            if len(self._visits) > self._bound:
                 self._visits.popitem(last=False)
 
     def _file(self, model: Model, documents: Documents) -> Path:
