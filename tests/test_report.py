@@ -28,6 +28,7 @@ def values() -> dict[str, Any]:
 def test_the_json_of_a_report_is_read_back_as_it_was_written(values: dict[str, Any]) -> None:
     report = FullReport.from_dict(values)
     assert json.loads(json.dumps(report.to_dict())) == values
+    assert json.dumps(report.tokenizer.measures["tr"]["student"]["tokens_used"]) == "611"
     assert Report.from_dict({**values, "distill": None, "evaluation": []}).distill is None
 
 
