@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hub_tools.corpus.build import Corpus
     from hub_tools.reporting.report import Report
-    from hub_tools.results import DistillResult, EvaluationRow
+    from hub_tools.results import DistillResult
     from hub_tools.tokenization.adapt import AdaptedTokenizer
     from hub_tools.vectors.dataset import EmbeddingDataset
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub_tools.config import RunConfig, to_toml
+from hub_tools.config import RunConfig
 from hub_tools.core.distributed import init_processes
 from hub_tools.core.logging import log, log_to
 from hub_tools.core.plain import changed
@@ -52,7 +52,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
     tokenizer_only = last in ("corpus", "tokenizer")
     job = prepare(config, tokenizer_only=tokenizer_only, fresh=fresh, processes=processes)
     with (
-        RunDir(config.output, to_toml(config), fresh=fresh, processes=processes) as run_dir,
+        RunDir(config.output, config.to_toml(), fresh=fresh, processes=processes) as run_dir,
         log_to(config.output / "log.txt" if processes.is_main else None),
     ):
         if pushes:

@@ -21,7 +21,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.config import EmbedConfig, RunConfig, to_toml
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
@@ -314,7 +314,7 @@ def run_alone(
         shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
         shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
         (root / "run.toml").write_text(
-            to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
+            finished[0].to_toml().replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
         small = "from hub_tools.vectors import embed\nembed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
         (root / "small.py").write_text(small, encoding="utf-8")

@@ -181,6 +181,13 @@ def test_a_run_is_checked_by_its_record(run: Path, logged_in: FakeHub) -> None:
         hub_publish.check(run, {"only": ("model",), "private": True})
 
 
+def test_a_folder_that_is_no_run_is_not_published(tmp_path: Path) -> None:
+    for command in (hub_publish.publish, hub_publish.plan_push):
+        with pytest.raises(UserError, match="is no run folder"):
+            command(tmp_path / "none", ADA)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_run_that_is_not_finished_is_not_published(run: Path) -> None:
     (run / "student" / ".done.json").unlink()
     with pytest.raises(UserError, match="is not finished: student is missing"):

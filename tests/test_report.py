@@ -28,6 +28,7 @@ def values() -> dict[str, Any]:
 def test_the_json_of_a_report_is_read_back_as_it_was_written(values: dict[str, Any]) -> None:
     report = FullReport.from_dict(values)
     assert json.loads(json.dumps(report.to_dict())) == values
+    assert json.dumps(report.tokenizer.measures["tr"]["student"]["tokens_used"]) == "611"
     assert Report.from_dict({**values, "distill": None, "evaluation": []}).distill is None
 
 
@@ -35,7 +36,7 @@ def test_the_json_of_a_report_is_read_back_as_it_was_written(values: dict[str, A
     ("change", "words"),
     [
         ({"timings": None}, "timings"),
-        ({"anything": 1}, "unknown key 'anything'"),
+        ({"anything": 1}, "(?i)unknown key 'anything'"),
         ({"clone": {"exact": "many"}}, r"clone\.\w+|clone has no"),
         ({"corpus": None}, "corpus"),
     ],

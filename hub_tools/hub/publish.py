@@ -19,7 +19,7 @@ from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.logging import log
 from hub_tools.core.plain import changed, from_plain
 from hub_tools.core.run_dir import locked
-from hub_tools.core.run_record import RunRecord, read_record, write_record
+from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
 from hub_tools.hub.contents import collect, size_of
@@ -39,13 +39,13 @@ _REPLACED = {
 _LARGE = (".parquet", ".safetensors")
 
 
-def publish(run: Path, given: Mapping[str, Any]) -> list[str]:
+def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
     """Publish a finished run: the repos, and when all of them, a collection.
 
     Args:
         run: the run folder.
-        given: fields of `PublishConfig` that differ from what the run's record has; None for one that does not.
-            What was private once stays private.
+        changes: fields of `PublishConfig` that differ from the run's record; None for one that does not. What was
+            private once stays private.
 
     Returns:
         Addresses of what was published.
@@ -57,13 +57,14 @@ def publish(run: Path, given: Mapping[str, Any]) -> list[str]:
     from huggingface_hub import HfApi
 
     api = HfApi()
+    if not (run / RECORD).is_file():  # a lock would make the folder
+        raise UserError(f"{run} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
     with locked(run):
-        report = _read(run, given)
+        report = _read(run, changes)
         options, ids, kinds = report.config.publish, repo_ids(report.config), _kinds(report)
         check_access(options, {kind: ids[kind] for kind in kinds})
         if options.private:
-            record = read_record(run)
-            write_record(run, record.with_publish({"private": True}))
+            write_record(run, read_record(run).with_publish({"private": True}))
         repos = collect(run, report, kinds, names_of(ids, _linkable(api, ids, kinds)))
         for repo in repos:
             with explained(str(repo)):
@@ -75,9 +76,9 @@ def publish(run: Path, given: Mapping[str, Any]) -> list[str]:
     return urls
 
 
-def plan_push(run: Path, given: Mapping[str, Any]) -> str:
+def plan_push(run: Path, changes: Mapping[str, Any]) -> str:
     """List what `publish` would upload, every file with its size, without asking the Hub; arguments as `publish`."""
-    report = _read(run, given)
+    report = _read(run, changes)
     kinds = _kinds(report)
     repos = collect(run, report, kinds, names_of(repo_ids(report.config), kinds))
     private = " (private)" if report.config.publish.private else ""
@@ -89,7 +90,7 @@ def plan_push(run: Path, given: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def check(run: Path, given: Mapping[str, Any]) -> list[str]:
+def check(run: Path, changes: Mapping[str, Any]) -> list[str]:
     """Make sure that a run, which need not exist yet, may be published; arguments as for `publish`.
 
     Returns:
@@ -100,7 +101,7 @@ def check(run: Path, given: Mapping[str, Any]) -> list[str]:
         UsageError: there is no run, and no name for the repos either.
     """
     record = read_record(run)
-    options, own_vectors = _options(record, given), True
+    options, own_vectors = _options(record, changes), True
     if record.stages:
         config = run_config(record, run)
         ids, own_vectors = repo_ids(replace(config, publish=options)), config.embed.use is None
@@ -123,15 +124,16 @@ def check_before(config: RunConfig) -> None:
     check_access(options, chosen_ids(replace(config, publish=options)))
 
 
-def _read(run: Path, given: Mapping[str, Any]) -> FullReport:
+def _read(run: Path, changes: Mapping[str, Any]) -> FullReport:
     """Read the report of a run with the options that it is published with."""
     report = read_report(run)
-    return replace(report, config=replace(report.config, publish=_options(read_record(run), given)))
+    return replace(report, config=replace(report.config, publish=_options(read_record(run), changes)))
 
 
-def _options(record: RunRecord, given: Mapping[str, Any]) -> PublishConfig:
-    chosen = {key: value for key, value in given.items() if value is not None}
-    return from_plain(PublishConfig, record.with_publish(chosen).publish, "publish")
+def _options(record: RunRecord, changes: Mapping[str, Any]) -> PublishConfig:
+    """Return the options to publish with: those of the record but for the changes."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    return from_plain(PublishConfig, record.with_publish(given).publish, "publish")
 
 
 def _kinds(report: FullReport, options: PublishConfig | None = None) -> tuple[str, ...]:
