@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.logging import close_logging, log, start_logging
+from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
@@ -111,7 +114,7 @@ class Job:
     def corpus(self, folder: RunDir) -> dict[str, Any]:
         """Real text in the target language and the others, balanced."""
         from hub_tools.corpus.build import build_corpus
-        from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+        from hub_tools.models.tokenizer import read_model_tokenizer
 
         key: CacheKey = {
             "teacher": self.teacher.fingerprint,
@@ -132,7 +135,7 @@ class Job:
                 languages=self.languages,
                 limit=self.config.corpus.limit,
                 seed=self.config.seed,
-                tokenizer=TokenizerSpec.read(self.teacher.input_folder).load(),
+                tokenizer=read_model_tokenizer(self.teacher.input_folder).load(),
                 max_tokens=self.teacher.max_seq_length,
             ),
         )
@@ -140,14 +143,23 @@ class Job:
     def tokenizer(self, folder: RunDir) -> dict[str, Any]:
         """Prune the teacher's vocabulary, learn the target's, exactly V tokens."""
         from hub_tools.corpus.build import Corpus
+        from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
         from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
-        from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+        from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 
         config, limit = self.config.tokenizer, self.teacher.max_seq_length
-        theirs = TokenizerSpec.read(self.teacher.input_folder)
+        teacher_spec = read_model_tokenizer(self.teacher.input_folder)
+
+        def measured_on() -> dict[str, Any]:
+            corpus = Corpus(folder.path("corpus"))
+            return {
+                "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
+                "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), 1000)],
+            }
+
         if self.ready_tokenizer is not None:
             ready, commit = self.ready_tokenizer
-            files = [hash_file(file) for file in sorted(ready.glob("*.json"))]
+            files = [[name, hash_file(ready / name)] for name in TOKENIZER_FILES if (ready / name).exists()]
             key: CacheKey = {
                 "tokenizer files": files,
                 "teacher": self.teacher.fingerprint,
@@ -158,7 +170,15 @@ class Job:
                 "tokenizer",
                 key,
                 lambda out: {
-                    **use_tokenizer(theirs, ready, Corpus(folder.path("corpus")), out, max_seq_length=limit),
+                    **to_plain(
+                        use_tokenizer(
+                            teacher_spec,
+                            read_ready_tokenizer(ready, self.teacher.input_folder),
+                            out,
+                            max_seq_length=limit,
+                            **measured_on(),
+                        )
+                    ),
                     "revision": commit,
                 },
             )
@@ -168,19 +188,23 @@ class Job:
             "target": self.config.target,
             "tokenizer": dataclasses.asdict(config),
         }
-        return self._stage(
-            folder,
-            "tokenizer",
-            key,
-            lambda out: make_tokenizer(
-                theirs,
-                Corpus(folder.path("corpus")),
-                out,
-                target=self.config.target,
-                config=config,
-                max_seq_length=limit,
-            ),
-        )
+
+        def work(out: Path) -> Any:
+            corpus = Corpus(folder.path("corpus"))
+            languages = dict.fromkeys((*corpus.languages, *([self.config.target] if corpus.has_pairs else [])))
+            return to_plain(
+                make_tokenizer(
+                    teacher_spec,
+                    {lang: partial(corpus.all_texts, lang, self.config.target) for lang in languages},
+                    out,
+                    target=self.config.target,
+                    config=config,
+                    max_seq_length=limit,
+                    **measured_on(),
+                )
+            )
+
+        return self._stage(folder, "tokenizer", key, work)
 
     def clone(self, folder: RunDir) -> dict[str, Any]:
         """Teacher weights and new embedding rows: a student that already works."""
@@ -199,14 +223,16 @@ class Job:
             folder,
             "clone",
             key,
-            lambda out: clone(
-                self.teacher,
-                folder.path("tokenizer"),
-                Corpus(folder.path("corpus")),
-                out,
-                init=self.config.clone.init,
-                target=self.config.target,
-                prompts=self.config.embed.prompts,
+            lambda out: to_plain(
+                clone(
+                    self.teacher,
+                    folder.path("tokenizer"),
+                    Corpus(folder.path("corpus")),
+                    out,
+                    init=self.config.clone.init,
+                    target=self.config.target,
+                    prompts=self.config.embed.prompts,
+                )
             ),
         )
 
@@ -388,12 +414,12 @@ def _files(option: str, names: tuple[str, ...]) -> list[Path]:
 
 def plan(config: RunConfig) -> str:
     """What `run` would do, without doing it: sizes, counts, memory, disk."""
+    from hub_tools.models.tokenizer import read_model_tokenizer
     from hub_tools.tokenization.adapt import default_vocab_size
-    from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
     job = Job(config)
     teacher = job.teacher
-    theirs = len(TokenizerSpec.read(teacher.input_folder).ids)
+    theirs = len(read_model_tokenizer(teacher.input_folder).vocab)
     size = config.tokenizer.vocab_size or default_vocab_size(theirs)
     weights = sum(f.stat().st_size for f in teacher.path.rglob("*.safetensors"))
     rows = teacher.hidden_size * 4

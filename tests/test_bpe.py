@@ -35,14 +35,14 @@ def test_white_space_stays_though_the_corpus_has_none(
 ) -> None:
     gemma = teachers.gemma_shaped(pair_texts["en"], 2500) if family == "gemma" else None
     teacher = gemma or byte_level
-    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).files
+    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).student
     code = "if a:\n\tb\n\n    c"
     assert made.load().encode("a\nb").tokens == teacher.load().encode("a\nb").tokens
     white = [t for t in teacher.load().encode(code).tokens if not t.strip("▁ĠĊĉ\n\t")]
     assert set(white) <= set(made.load().encode(code).tokens)
     assert len(white) >= 3
     if gemma:
-        assert {"\n", "\n" * 31, "\t\t", "▁" * 8, "<start_of_image>", "<end_of_image>"} <= made.ids.keys()
+        assert {"\n", "\n" * 31, "\t\t", "▁" * 8, "<start_of_image>", "<end_of_image>"} <= made.vocab.keys()
         assert "<0x0A>" not in made.load().encode("a\nb").tokens
 
 
@@ -54,9 +54,9 @@ def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
     made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=2000))
     assert made.summary()["added_reachable"] == made.summary()["added"] > 100
     # Without its merge a token still comes out of the word that it is, but of no other.
-    added = [token for token in made.files.vocabulary if token not in teacher.vocabulary]
-    model = {**made.files.spec["model"], "merges": made.files.spec["model"]["merges"][:-1]}
-    last = "".join(made.files.spec["model"]["merges"][-1])
+    added = [token for token in made.student.model_vocab if token not in teacher.model_vocab]
+    model = {**made.student.spec["model"], "merges": made.student.spec["model"]["merges"][:-1]}
+    last = "".join(made.student.spec["model"]["merges"][-1])
     assert set(added) - set(Bpe(spec).reachable(model, added)) == {last}
 
 

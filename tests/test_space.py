@@ -78,7 +78,7 @@ def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerSp
     assert first["count"] > second["count"]
     assert found["ratio"] == round(second["count"] / first["count"], 4)
     assert second["per_word"] == round(second["count"] / 3, 4)
-    own, other = (set(service.shown.models[name].files.ids) for name in ("teacher", "student"))
+    own, other = (set(service.shown.models[name].files.vocab) for name in ("teacher", "student"))
     assert [t["shared"] for t in second["tokens"]] == [t["token"] in own for t in second["tokens"]]
     assert (found["both"], found["only_first"], found["only_second"]) == (
         len(own & other),

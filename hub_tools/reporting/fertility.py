@@ -45,7 +45,7 @@ def compare(
     """
     tokenizers = {name: TokenizerSpec.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
     found: dict[str, Any] = {
-        "vocabulary": {n: len(f.ids) for n, f in tokenizers.items()},
+        "vocabulary": {n: len(f.vocab) for n, f in tokenizers.items()},
         "text": side_by_side(tokenizers, _texts(text, lang)),
         "parity": _parity(tokenizers, parallel) if parallel else {},
     }

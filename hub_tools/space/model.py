@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
 from hub_tools.models.loading import SAFE, LoadPolicy
+from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.tokenize import Cutter
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -62,7 +63,7 @@ class Model:
     @cached_property
     def files(self) -> TokenizerSpec:
         """The tokenizer as data."""
-        return TokenizerSpec.read(self.tokenizer)
+        return read_model_tokenizer(self.tokenizer)
 
     @cached_property
     def cutter(self) -> Cutter:

@@ -76,12 +76,16 @@ def ask(what: str, **arguments: Any) -> Any:
 
 def _compare(text: str, first: str, second: str) -> Any:
     """`tokens.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
+    from hub_tools.models.tokenizer import read_model_tokenizer
     from hub_tools.space.tokenize import Cutter, compare
     from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
+    fetched = {name: _fetch(name.removeprefix("hub:")) for name in (first, second) if name.startswith("hub:")}
     try:
-        cutters = [Cutter(TokenizerSpec.read(folder)) for folder in folders]
+        cutters = [
+            Cutter(TokenizerSpec.read(fetched[name]) if name in fetched else read_model_tokenizer(Path(name)))
+            for name in (first, second)
+        ]
         return compare(text, cutters[0], cutters[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.

@@ -52,7 +52,7 @@ class Cutter:
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """Its tokens."""
-        return frozenset(self._files.ids)
+        return frozenset(self._files.vocab)
 
     def cut(self, text: str, others: frozenset[str]) -> dict[str, Any]:
         """A text cut by the tokenizer, without the template's special tokens.
@@ -66,7 +66,7 @@ class Cutter:
             `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
         """
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        byte_level, unknown = self._files.byte_level, self._files.unknown
+        byte_level, unknown = self._files.byte_level, self._files.unk_token
         tokens = [
             {
                 "token": token,
