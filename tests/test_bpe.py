@@ -77,3 +77,22 @@ def test_no_learned_token_has_more_than_sixteen_characters(byte_level: Tokenizer
     letters = byte_alphabet("ж".encode())
     assert family.allowed(letters * 8, letters * 8)
     assert not family.allowed(letters * 9, letters * 8)
+
+
+def whole_word_model(tokens: str, merges: list[tuple[str, str]]) -> Bpe:
+    """A byte-level model of some tokens, whole words among them, that takes whole words without merges."""
+    vocab = {token: token_id for token_id, token in enumerate(tokens.split())}
+    model = {"type": "BPE", "vocab": vocab, "merges": [list(pair) for pair in merges], "ignore_merges": True}
+    return Bpe({"model": model, "pre_tokenizer": {"type": "ByteLevel"}})
+
+
+def test_what_costs_least_goes_first_where_a_token_becomes_many() -> None:
+    model = whole_word_model("a b c d e x y xy abcde", [("x", "y")])
+    assert model.removal_order({"xy": 6.0, "abcde": 5.0}, set()) == [("xy", 6.0), ("abcde", 20.0)]
+
+
+def test_costs_never_fall_though_a_part_costs_less_than_its_whole() -> None:
+    model = whole_word_model("a b c d ab abcd", [("a", "b")])
+    order = model.removal_order({"ab": 1.0, "abcd": 5.0, "c": 9.0}, set())
+    # Without abcd each of its 5 texts has 2 tokens more; ab, by now in 6, costs only 1 more in each.
+    assert order == [("abcd", 10.0), ("ab", 10.0)]
