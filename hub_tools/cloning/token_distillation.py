@@ -151,10 +151,10 @@ def _targets(
     with torch.no_grad():
         states = hidden_states(teacher, input_ids=ids, attention_mask=mask)
     targets, has_target = torch.zeros(*shape, states.shape[-1]), torch.zeros(shape, dtype=torch.bool)
-    for row, (student, own) in enumerate(zip(by_student, by_teacher, strict=True)):
-        shares = torch.from_numpy(overlap(student, own))
-        targets[row, : len(student.ids)] = shares @ states[row, : len(own.ids)]
-        has_target[row, : len(student.ids)] = shares.sum(dim=1) > 0
+    for row, (student_text, teacher_text) in enumerate(zip(by_student, by_teacher, strict=True)):
+        shares = torch.from_numpy(overlap(student_text, teacher_text))
+        targets[row, : len(student_text.ids)] = shares @ states[row, : len(teacher_text.ids)]
+        has_target[row, : len(student_text.ids)] = shares.sum(dim=1) > 0
     return targets, has_target
 
 
