@@ -96,3 +96,10 @@ def test_costs_never_fall_though_a_part_costs_less_than_its_whole() -> None:
     order = model.removal_order({"ab": 1.0, "abcd": 5.0, "c": 9.0}, set())
     # Without abcd each of its 5 texts has 2 tokens more; ab, by now in 6, costs only 1 more in each.
     assert order == [("abcd", 10.0), ("ab", 10.0)]
+
+
+def test_characters_spelled_in_bytes_go_by_their_frequency() -> None:
+    vocab = {token: token_id for token_id, token in enumerate([*(f"<0x{b:02X}>" for b in range(256)), *"xyあ", "xy"])}
+    model = {"type": "BPE", "vocab": vocab, "merges": [["x", "y"]], "byte_fallback": True}
+    order = Bpe({"model": model, "pre_tokenizer": None}).removal_order({"あ": 5.0, "xy": 6.0}, {"x", "y"})
+    assert order == [("あ", 5.0), ("xy", 6.0)]

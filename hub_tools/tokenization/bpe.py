@@ -103,9 +103,9 @@ class Bpe:
         first abc goes and costs 2 (a text with it needs 1 token more, twice), then ab, which by now occurs 5 times and
         costs 5.
 
-        A token of more than two parts (a character spelled in bytes, a word that is taken whole) costs more than
-        each of its parts alone does afterwards; a part counts as dear as the token that had to go before it, so that
-        costs never fall.
+        A word that is taken whole (`ignore_merges`) may become many tokens, and then costs more than its parts do
+        afterwards; such a part counts as dear as what had to go before it, so that costs never fall. A character that
+        is spelled in bytes counts as one further token, however many bytes it has: characters go by their frequency.
 
         Args:
             frequency: of each token in running text, in any unit.
@@ -123,8 +123,7 @@ class Bpe:
         removable = {token for token, parts in self.parts.items() if parts and token not in stay}
 
         def entry(token: str) -> tuple[float, int, str]:
-            # A character that becomes one byte costs no token, but is no less worth for it.
-            further_tokens = max(len(self.parts[token]) - 1, 1)
+            further_tokens = len(self.parts[token]) - 1 if len(token) > 1 else 1
             # Of equally dear ones the teacher's later ones go first: its order is one of frequency.
             return weight[token] * further_tokens, -self.vocab[token], token
 

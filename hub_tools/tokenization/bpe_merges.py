@@ -52,8 +52,8 @@ def learn_merges(
 ) -> Iterator[Merge]:
     """Learn merges, most frequent pair first, until no allowed pair is left that was seen twice.
 
-    For example, over `l o w` 5 times and `l o w e r` 2 times, with these five letters as tokens: l+o (7 times), lo+w (7),
-    e+r (2) and low+er (2). Of equally frequent pairs the one with the lower ids comes first.
+    For example, over `l o w` 5 times and `l o w e r` 2 times, with these five letters as tokens: l+o (7 times), lo+w
+    (7), e+r (2) and low+er (2). Of equally frequent pairs the one with the lower ids comes first.
 
     Args:
         words: token ids of each distinct word.
