@@ -331,6 +331,8 @@ def lower_case(folder: Path) -> None:
     """Let sentence-transformers lower-case a model's text, whose tokenizer does not."""
     spec = json.loads((folder / "tokenizer.json").read_text())
     write_json(folder / "tokenizer.json", {**spec, "normalizer": {"type": "NFC"}})
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
     settings = json.loads((folder / "sentence_bert_config.json").read_text())
     write_json(folder / "sentence_bert_config.json", {**settings, "do_lower_case": True})
 
