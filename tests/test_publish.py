@@ -89,7 +89,7 @@ from hub_tools.space.content import from_settings
 
 shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
 student = shown.models["student"]
-print(list(shown.models), len(student.files.ids), student.title)
+print(list(shown.models), len(student.files.vocab), student.title)
 assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
 assert student.load().encode(["Merhaba"]).shape == (1, shown.report["student"]["dim"])
 """

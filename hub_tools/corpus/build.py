@@ -29,6 +29,8 @@ from hub_tools.corpus.sources import NoSuchTextError, Source, read_table
 HELDOUT_ONE_IN = 50
 # Texts of a Hub dataset: as many as the published recipe takes (arXiv 2605.29992).
 HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
+# Texts of a language that tokenizers and speed are measured on.
+_SAMPLE_TEXTS = 1000
 _SENTENCE_ENDS = ".!?。！？؟।…\n"
 _BATCH = 8192
 
@@ -60,6 +62,11 @@ class Corpus:
         """Texts of a language, in the order they were read."""
         rows = read_table(self.path / "text" / f"{lang}.parquet")
         yield from islice((row["text"] for row in rows if row["split"] == split), limit)
+
+    def sample(self, lang: str) -> list[str]:
+        """Return up to a thousand texts of a language: held-out ones, and where these are few, others too."""
+        texts = (text for split in ("heldout", "train") for text in self.texts(lang, split))
+        return list(islice(texts, _SAMPLE_TEXTS)) if lang in self.languages else []
 
     def all_texts(self, lang: str, target: str) -> Iterator[str]:
         """Everything to train on in a language: texts, and for the target its side of the parallel text too."""

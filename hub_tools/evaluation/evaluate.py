@@ -24,7 +24,6 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import SAFE, LoadPolicy, describe, load_model
-from hub_tools.tokenization.metrics import sample_texts
 from hub_tools.vectors.embed import bitext_accuracy, heldout_pairs
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def evaluate(
             _row(task["task"], task["split"], metric, task["n"], {name: values[name][metric] for name in MODELS})
             for metric in values["teacher"]
         ]
-    texts = sample_texts(corpus).get(target)
+    texts = corpus.sample(target)
     if texts:
         rows.append(_speed_row(models, texts))
     return {

@@ -15,6 +15,7 @@ from hub_tools.core.files import digest, hash_file
 from hub_tools.core.hub_errors import explain_hub
 from hub_tools.core.logging import log
 from hub_tools.models.loading import SAFE, LoadPolicy
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 LEGAL_FILES = ["LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
@@ -387,7 +388,7 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
     """
     path, commit = Path(name).expanduser(), None
     if not path.is_dir():
-        path = fetch(name, "tokenizer", ["tokenizer*.json", "special_tokens_map.json"])
+        path = fetch(name, "tokenizer", list(TOKENIZER_FILES))
         commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")

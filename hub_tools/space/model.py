@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
 from hub_tools.models.loading import SAFE, LoadPolicy
+from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.tokenize import TokenizerView
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -64,7 +64,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> TokenizerView:
         """Its tokenizer."""
-        return TokenizerView(TokenizerSpec.read(self.tokenizer_folder))
+        return TokenizerView(read_model_tokenizer(self.tokenizer_folder))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -79,12 +79,16 @@ def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) 
 
 def _compare(text: str, first: str, second: str) -> Any:
     """Return `tokenize.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
+    from hub_tools.models.tokenizer import read_model_tokenizer
     from hub_tools.space.tokenize import TokenizerView, compare
     from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
+    fetched = {name: _fetch(name.removeprefix("hub:")) for name in (first, second) if name.startswith("hub:")}
     try:
-        views = [TokenizerView(TokenizerSpec.read(folder)) for folder in folders]
+        views = [
+            TokenizerView(TokenizerSpec.read(fetched[name]) if name in fetched else read_model_tokenizer(Path(name)))
+            for name in (first, second)
+        ]
         return compare(text, views[0], views[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.

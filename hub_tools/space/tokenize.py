@@ -52,7 +52,7 @@ class TokenizerView:
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """Its tokens."""
-        return frozenset(self._spec.ids)
+        return frozenset(self._spec.vocab)
 
     def tokenize(self, text: str, other_vocabulary: frozenset[str]) -> dict[str, Any]:
         """Tokenize a text, without the template's special tokens.
@@ -66,7 +66,7 @@ class TokenizerView:
             `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        byte_level, unknown = self._spec.byte_level, self._spec.unknown
+        byte_level, unknown = self._spec.byte_level, self._spec.unk_token
         tokens = [
             {
                 "token": token,
