@@ -22,7 +22,7 @@ from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
 from hub_tools.core.files import read_json, write_json
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

@@ -29,13 +29,13 @@ from benchmarks.document import write_section
 from benchmarks.training import product_rate
 from hub_tools.config import EmbedConfig
 from hub_tools.core.files import read_json, write_json
-from hub_tools.core.hardware import Hardware, choose_hardware
+from hub_tools.core.hardware import Hardware, choose_hardware, keep_freed_memory
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_texts
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import backbone, load_model, prepare_for_speed
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.vectors.embed import SHARD_ROWS, embed
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def one_pass(way: str, work: Path) -> None:
         hardware = choose_hardware("cpu", "auto")
         model = load_model(demo_teacher(), device=hardware.device)
         prepare_for_speed(model, hardware)
+        if hardware.device == "cpu":
+            keep_freed_memory()
         encoder = Encoder(model, hardware)
         encoder(texts[:_WARM_UP])
         started = time.perf_counter()

@@ -35,7 +35,7 @@ from hub_tools.demo import demo_teacher
 from hub_tools.evaluation.evaluate import read_sts
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.pipeline import run
 from hub_tools.training.distill import distill
 from hub_tools.vectors.embed import Embeddings, heldout_pairs

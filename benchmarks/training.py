@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig, build
 from hub_tools.core.files import write_json
-from hub_tools.core.hardware import choose_hardware
+from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import backbone, load_model
@@ -105,6 +105,8 @@ def our_trainer(work: Path, out: Path, device: str, batch_tokens: int | None = N
     model = load_model(clone, device=device)
     data = examples(clone, read(work, "train"), model.max_seq_length or 512)
     hardware = choose_hardware(device, "auto")
+    if hardware.device == "cpu":
+        keep_freed_memory()
     config = DistillConfig(epochs=1, batch_tokens=batch_tokens)
     return Trainer(model, data, data, out, config, hardware=hardware, seed=1, team=Team(device))
 

@@ -12,13 +12,15 @@ from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
 from hub_tools.core.distributed import ALONE, Processes, init_processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, read_json, write_json
+from hub_tools.core.hardware import keep_freed_memory
 from hub_tools.core.languages import balanced_languages
-from hub_tools.core.logging import close_logging, log, start_logging
+from hub_tools.core.logging import close_logging, log, quiet_libraries, start_logging
 from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.hub.publish import check_access, chosen_ids, publish
-from hub_tools.models.teacher import STATIC, Teacher, find_teacher, find_tokenizer
+from hub_tools.models.resolve import find_teacher, find_tokenizer
+from hub_tools.models.teacher import STATIC, Teacher
 from hub_tools.vectors.imported import find_embeddings
 
 if TYPE_CHECKING:
@@ -55,11 +57,14 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
     """
     processes = init_processes(config.device)
     start_logging(quiet=not processes.is_main)
+    quiet_libraries()
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
         check_access(config.publish, chosen_ids(config))
     wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
     job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), fresh=fresh, processes=processes)
+    if job.hardware.device == "cpu":
+        keep_freed_memory()
     with RunDir(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
         if processes.is_main:
             start_logging(folder.root / "log.txt")

@@ -137,7 +137,7 @@ def small_clones(
 ) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Clones with the students' tokenizers, and what was counted."""
     from hub_tools.cloning.clone import clone
-    from hub_tools.models.teacher import find_teacher
+    from hub_tools.models.resolve import find_teacher
     from tests.architectures import ARCHITECTURES
 
     root = tmp_path_factory.mktemp("clones")

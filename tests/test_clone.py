@@ -14,7 +14,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import load_model
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.pipeline import run
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.token_map import TokenMap

@@ -23,7 +23,7 @@ from hub_tools.config import Init, build
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.tokenization.token_map import Match, TokenMap, map_tokens
 from hub_tools.tokenization.token_text import surface_of
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

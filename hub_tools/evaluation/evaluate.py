@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.models.encoder import encode, unit
@@ -99,7 +100,7 @@ def evaluate(
     return {
         "evaluation": rows,
         "searches": _searches(models, target, hardware),
-        "models": {name: describe(model) for name, model in models.items()},
+        "models": {name: to_plain(describe(model)) for name, model in models.items()},
     }
 
 

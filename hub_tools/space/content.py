@@ -11,7 +11,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json
 from hub_tools.core.run_dir import check_finished
 from hub_tools.models.loading import LoadPolicy
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.reporting.text import Report
 from hub_tools.space.model import Model
 from hub_tools.space.results import public_report
