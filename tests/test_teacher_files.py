@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,45 @@ def same(tmp_path: Path) -> Same:
         return tmp_path / "clone"
 
     return run
+
+
+@pytest.mark.parametrize("file", ["sentence_bert_config.json", "sentence_roberta_config.json"])
+@pytest.mark.parametrize("tokenizer", [24, 96, 4096, None])
+@pytest.mark.parametrize("own", [16, 48, 128, None])
+def test_the_longest_input_is_that_of_sentence_transformers(
+    teacher: Path, own: int | None, tokenizer: int | None, file: str
+) -> None:
+    (teacher / "sentence_bert_config.json").unlink()
+    write_json(teacher / file, {} if own is None else {"max_seq_length": own})
+    settings = json.loads((teacher / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    write_json(teacher / "tokenizer_config.json", settings | ({"model_max_length": tokenizer} if tokenizer else {}))
+    longest = SentenceTransformer(str(teacher), device="cpu").max_seq_length
+    assert find_teacher(str(teacher)).max_seq_length == longest
+
+
+def test_only_a_change_of_the_model_itself_changes_the_fingerprint(teacher: Path) -> None:
+    before = find_teacher(str(teacher)).fingerprint
+    shutil.copytree(teacher, teacher / "runs/x/student")
+    (teacher / "runs/x/corpus").mkdir()
+    (teacher / "runs/x/corpus/stats.json").write_text("{}")
+    assert find_teacher(str(teacher)).fingerprint == before
+    (teacher / "1_Pooling/config.json").write_text('{"pooling_mode": "cls"}')
+    assert find_teacher(str(teacher)).fingerprint != before
+
+
+def test_loading_a_model_changes_nothing_for_the_rest_of_the_process(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.utils import logging
+
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    load_model(teacher, device="cpu")
+    assert logging.get_verbosity() == logging.INFO and logging.is_progress_bar_enabled()
+    assert "TOKENIZERS_PARALLELISM" not in os.environ
+    logging.set_verbosity_warning()
 
 
 PLAIN = {"BertModel": ("bert", "mean"), "Qwen3ForCausalLM": ("qwen3", "lasttoken")}
