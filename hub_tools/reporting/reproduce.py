@@ -9,7 +9,8 @@ from pathlib import PurePath
 from typing import Any
 
 from hub_tools.config import RunConfig, config_values, toml_lines
-from hub_tools.corpus.sources import DEFAULT_SOURCE, FORMATS
+from hub_tools.corpus.readers import FORMATS
+from hub_tools.corpus.sources import DEFAULT_SOURCE
 from hub_tools.reporting.text import Report
 
 
