@@ -80,7 +80,7 @@ def make_student(tokenizer: Path, out: Path) -> None:
 
 def measure(work: Path) -> dict[str, Any]:
     """Clone once, in this process."""
-    write_json(work / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(work / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     started = time.monotonic()
     counts = clone(

@@ -142,7 +142,8 @@ def make_corpus(texts: list[str], rows: int, out: Path) -> None:
         for start in range(0, rows, SHARD_ROWS):
             part = [f"{n} {texts[n % len(texts)]}" for n in range(start, min(rows, start + SHARD_ROWS))]
             file.write_table(pa.table([part, ["train"] * len(part)], schema=schema))
-    write_json(out / "stats.json", {"languages": ["en"], "parallel": {}, "text": {"en": {"train": rows}}})
+    text = {"en": {"sources": [], "train": rows}}
+    write_json(out / "stats.json", {"languages": ["en"], "missing": [], "text": text})
 
 
 def whole_stage(work: Path, rows: int) -> None:

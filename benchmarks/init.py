@@ -143,7 +143,7 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
         **cosines(out / "clone", pairs),
         "sts": spearman(out / "clone", data, lang),
         "english": spearman(out / "clone", data, "en"),
-        "pairs": corpus.stats["parallel"].get("train", 0),
+        "pairs": corpus.result.parallel.train if corpus.result.parallel else 0,
     }
     write_json(out / "before.json", found)
 

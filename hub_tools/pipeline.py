@@ -15,6 +15,7 @@ from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.hardware import keep_freed_memory
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.logging import close_logging, log, quiet_libraries, start_logging
+from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
@@ -130,15 +131,17 @@ class Job:
             folder,
             "corpus",
             key,
-            lambda out: build_corpus(
-                out,
-                self.sources,
-                self.parallel,
-                languages=self.languages,
-                limit=self.config.corpus.limit,
-                seed=self.config.seed,
-                tokenizer=TokenizerSpec.read(self.teacher.input_folder).load(),
-                max_tokens=self.teacher.max_seq_length,
+            lambda out: to_plain(
+                build_corpus(
+                    out,
+                    self.sources,
+                    self.parallel,
+                    languages=self.languages,
+                    limit=self.config.corpus.limit,
+                    seed=self.config.seed,
+                    tokenizer=TokenizerSpec.read(self.teacher.input_folder).load(),
+                    max_tokens=self.teacher.max_seq_length,
+                )
             ),
         )
 

@@ -124,7 +124,7 @@ def small_teachers(
 @pytest.fixture(scope="session")
 def no_text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("corpus")
-    write_json(folder / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(folder / "stats.json", {"languages": [], "missing": [], "text": {}})
     return Corpus(folder)
 
 

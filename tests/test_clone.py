@@ -27,7 +27,7 @@ CPU = Hardware(device="cpu", precision="fp32")
 
 @pytest.fixture
 def no_text(tmp_path: Path) -> Corpus:
-    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     return Corpus(tmp_path / "corpus")
 
 

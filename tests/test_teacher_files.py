@@ -42,7 +42,7 @@ def same(tmp_path: Path) -> Same:
     """Clone a teacher with its own tokenizer and compare the vectors."""
 
     def run(folder: Path, policy: LoadPolicy = SAFE) -> Path:
-        write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+        write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
         corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), policy=policy)
         files = TokenizerSpec.read(found.input_folder)
         use_tokenizer(files, found.input_folder, corpus, tmp_path / "own", max_seq_length=found.max_seq_length)
@@ -346,7 +346,7 @@ def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path
     SentenceTransformer(modules=[first, modules.Pooling(32)], device="cpu").save(str(tmp_path / "teacher"))
     settings = {**minilm_files.settings, "pad_token": "[unused0]"}
     TokenizerSpec(spec=minilm_files.spec, settings=settings).write(tmp_path / "other")
-    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     with pytest.raises(UserError, match=r"counts positions from the id of its padding token, 0, .* is 1"):
         clone(
             find_teacher(str(tmp_path / "teacher")),
@@ -361,6 +361,6 @@ def test_rows_and_tokenizer_that_do_not_belong_together(teacher: Path, tmp_path:
     weights = load_file(teacher / "model.safetensors")
     name = next(name for name in weights if "word_embeddings" in name)
     save_file({**weights, name: weights[name][:100].clone()}, teacher / "model.safetensors", metadata={"format": "pt"})
-    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     with pytest.raises(UserError, match="do not belong together"):
         clone(find_teacher(str(teacher)), teacher, Corpus(tmp_path / "corpus"), tmp_path / "out", init="mean")

@@ -36,7 +36,8 @@ def mix_aligned(rows: Rows, given: InitContext) -> int:
     A new token that is too rare in the parallel text takes the mean of the student's own rows of its surface,
     most of which are aligned: better than the teacher's pieces, which belong to another language.
     """
-    log.info("  aligning the words of %s sentence pairs", f"{given.corpus.stats['parallel'].get('train', 0):,}")
+    parallel = given.corpus.result.parallel
+    log.info("  aligning the words of %s sentence pairs", f"{parallel.train if parallel else 0:,}")
     pairs = token_pairs(given.theirs.load(), given.ours.load(), given.corpus)
     starts = begins_word(given.theirs, len(given.rows)) if WHOLE_WORDS else None
     found = align(pairs, len(given.rows), links=LINKS, word_starts=starts)

@@ -16,9 +16,9 @@ def digest(value: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 16 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits as `sha256sum` prints them."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -38,7 +38,12 @@ def fsync_file(file: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that it is never seen half-written."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return JSON as `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
