@@ -36,7 +36,8 @@ from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import backbone, load_model, prepare_for_speed
 from hub_tools.models.resolve import find_teacher
-from hub_tools.vectors.embed import SHARD_ROWS, embed
+from hub_tools.vectors.dataset import SHARD_ROWS
+from hub_tools.vectors.embed import embed
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

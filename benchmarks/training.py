@@ -39,7 +39,7 @@ from hub_tools.training.batching import TokenizedTexts
 from hub_tools.training.data import Examples
 from hub_tools.training.team import Team
 from hub_tools.training.trainer import Trainer
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 WIDE_TOKENS = 2048
 OURS, WIDE = "hub-distill", f"hub-distill --batch-tokens {WIDE_TOKENS}"
@@ -66,14 +66,14 @@ def prepare(data: Path, work: Path, texts: int) -> None:
     }
     run(build(options), last="clone")
     run(build(options), last="embed")
-    embeddings = Embeddings(work / "run" / "embeddings")
+    embeddings = EmbeddingDataset(work / "run" / "embeddings")
     chosen, vectors = sample(embeddings, texts + HELDOUT)
     for split, part in (("train", slice(texts)), ("validation", slice(texts, None))):
         write_json(work / f"{split}.json", chosen[part])
         np.save(work / f"{split}.npy", vectors[part])
 
 
-def sample(embeddings: Embeddings, count: int) -> Texts:
+def sample(embeddings: EmbeddingDataset, count: int) -> Texts:
     """Texts drawn at random, of pairs the Turkish side, and their vectors."""
     texts: list[str] = []
     vectors = []

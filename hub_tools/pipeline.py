@@ -90,7 +90,7 @@ class Job:
         self, config: RunConfig, *, tokenizer_only: bool = False, fresh: bool = False, processes: Processes = ALONE
     ) -> None:
         from hub_tools.core.hardware import choose_hardware
-        from hub_tools.evaluation.evaluate import read_sts
+        from hub_tools.evaluation.tasks import read_sts
         from hub_tools.models.loading import LoadPolicy
 
         self.config, self.processes = config, processes
@@ -232,14 +232,16 @@ class Job:
                 folder,
                 "embeddings",
                 key,
-                lambda out: import_embeddings(
-                    ready,
-                    out,
-                    clone=folder.path("clone"),
-                    lang=self.config.target,
-                    dtype=config.dtype,
-                    hardware=self.hardware,
-                    policy=self.teacher.policy,
+                lambda out: to_plain(
+                    import_embeddings(
+                        ready,
+                        out,
+                        clone=folder.path("clone"),
+                        lang=self.config.target,
+                        dtype=config.dtype,
+                        hardware=self.hardware,
+                        policy=self.teacher.policy,
+                    )
                 ),
             )
         key = {
@@ -255,14 +257,16 @@ class Job:
             folder,
             "embeddings",
             key,
-            lambda out: embed(
-                self.teacher,
-                Corpus(folder.path("corpus")),
-                out,
-                target=self.config.target,
-                config=config,
-                hardware=self.hardware,
-                processes=self.processes,
+            lambda out: to_plain(
+                embed(
+                    self.teacher,
+                    Corpus(folder.path("corpus")),
+                    out,
+                    target=self.config.target,
+                    config=config,
+                    hardware=self.hardware,
+                    processes=self.processes,
+                )
             ),
             all_ranks=True,
         )
@@ -270,7 +274,7 @@ class Job:
     def distill(self, folder: RunDir) -> dict[str, Any]:
         """The student learns those vectors."""
         from hub_tools.training.distill import distill
-        from hub_tools.vectors.embed import Embeddings
+        from hub_tools.vectors.dataset import EmbeddingDataset
 
         options = dataclasses.asdict(self.config.distill)
         del options["tensorboard"]  # changes nothing in the student
@@ -288,7 +292,7 @@ class Job:
             lambda out: {
                 **distill(
                     folder.path("clone"),
-                    Embeddings(folder.path("embeddings")),
+                    EmbeddingDataset(folder.path("embeddings")),
                     out,
                     self.config.distill,
                     hardware=self.hardware,
@@ -320,15 +324,17 @@ class Job:
             folder,
             "evaluation",
             key,
-            lambda _: evaluate(
-                paths,
-                Corpus(folder.path("corpus")),
-                target=self.config.target,
-                sts=self.sts,
-                hardware=self.hardware,
-                training=training,
-                own_vectors=self.ready is None,
-                policy=self.teacher.policy,
+            lambda _: to_plain(
+                evaluate(
+                    paths,
+                    Corpus(folder.path("corpus")),
+                    target=self.config.target,
+                    sts=self.sts,
+                    hardware=self.hardware,
+                    training=training,
+                    own_vectors=self.ready is None,
+                    policy=self.teacher.policy,
+                )
             ),
         )
 

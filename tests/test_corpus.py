@@ -153,7 +153,7 @@ def test_sources_are_read_in_their_order_without_a_limit(tmp_path: Path, minilm_
 def test_the_usual_limit_of_a_dataset_leaves_room_for_the_next_source(
     tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_tools.corpus.build.HUB_LIMIT_MAIN", 100)
+    monkeypatch.setattr("hub_tools.corpus.build.HUB_LIMIT_MAIN", 160)
     (tmp_path / "set").mkdir()
     write(tmp_path / "set/rows.jsonl", SENTENCES[:200])
     monkeypatch.chdir(tmp_path)

@@ -104,10 +104,10 @@ def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunCo
 
 
 def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) -> None:
-    from hub_tools.vectors.embed import Embeddings
+    from hub_tools.vectors.dataset import EmbeddingDataset
 
     config, report = finished
-    embeddings = Embeddings(config.output / "embeddings")
+    embeddings = EmbeddingDataset(config.output / "embeddings")
     batch = next(embeddings.batches("train"))
     teacher = SentenceTransformer(config.teacher, device="cpu")
     found = teacher.encode(batch.texts[:50])
