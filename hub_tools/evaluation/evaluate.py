@@ -100,8 +100,8 @@ def _heldout_row(training: dict[str, Any], *, own_vectors: bool) -> EvaluationRo
 
 
 def _row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
-    rounded = {name: None if value is None else round(value, 4) for name, value in values.items()}
-    return EvaluationRow(task=task, split=split, metric=metric, n=n, **rounded)
+    teacher, clone, student = (None if (v := values[name]) is None else round(v, 4) for name in MODELS)
+    return EvaluationRow(task=task, split=split, metric=metric, n=n, teacher=teacher, clone=clone, student=student)
 
 
 def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> EvaluationRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,9 +65,13 @@ def sts_task(file: Path, name: str, split: str) -> Task:
         log.warning("%s: all scores are equal, so no correlation is defined", file)
 
     def measure(model: SentenceTransformer) -> dict[str, float | None]:
+        from scipy.stats import ConstantInputWarning
         from sentence_transformers.evaluation import EmbeddingSimilarityEvaluator
 
-        values = _run(EmbeddingSimilarityEvaluator(first, second, scores, main_similarity="cosine", **_QUIET), model)
+        evaluator = EmbeddingSimilarityEvaluator(first, second, scores, main_similarity="cosine", **_QUIET)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConstantInputWarning)  # None says it
+            values = _run(evaluator, model)
         return {name: _defined(values[f"{name}_cosine"]) for name in ("spearman", "pearson")}
 
     return Task(name=name, split=split, n=len(scores), measure=measure)

@@ -129,6 +129,6 @@ def describe(model: SentenceTransformer) -> ModelInfo:
         architecture=type(backbone(model)).__name__,
         params=sum(p.numel() for p in model.parameters()),
         vocab_size=token_rows(model).shape[0],
-        dim=int(model.get_embedding_dimension()),
+        dim=model.get_embedding_dimension() or 0,
         max_seq_length=longest_input(model),
     )

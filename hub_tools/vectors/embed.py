@@ -175,8 +175,8 @@ def _finish(
             "again where the shards are: only what is missing is computed."
         )
     tokenizer: Any = model.tokenizer
-    poolings = [module.pooling_mode for module in model if hasattr(module, "pooling_mode")]
-    modes = [mode if isinstance(mode, str) else ", ".join(mode) for mode in poolings]
+    modes: list[Any] = [module.pooling_mode for module in model if hasattr(module, "pooling_mode")]
+    poolings = [mode if isinstance(mode, str) else ", ".join(mode) for mode in modes]
     return write_manifest(
         files[0].parent,
         {
@@ -186,7 +186,7 @@ def _finish(
             "precision": hardware.precision,
             "max_seq_length": longest_input(model),
             "truncation_side": str(getattr(tokenizer, "truncation_side", "right")),
-            "pooling": next(iter(modes), None),
+            "pooling": next(iter(poolings), None),
             "prompts": prompts.texts,
             "default_prompt_name": prompts.default,
             "prompting": prompts.rule(),
