@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
 from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.clean import chunks, clean
@@ -260,7 +260,7 @@ def test_languages_are_balanced_around_the_chosen_ones() -> None:
 
 @pytest.mark.parametrize(("code", "hint"), [("tur", "tr"), ("turkish", "tr"), ("xx", "")])
 def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
-    with pytest.raises(UserError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
+    with pytest.raises(UsageError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
         check_language(code)
 
 
