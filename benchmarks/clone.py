@@ -23,7 +23,7 @@ from hub_tools.cloning.clone import clone
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -81,7 +81,7 @@ def make_student(tokenizer: Path, out: Path) -> None:
 
 def measure(work: Path) -> dict[str, Any]:
     """Clone once, in this process."""
-    write_json(work / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(work / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     started = time.monotonic()
     result = clone(

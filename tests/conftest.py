@@ -20,7 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.demo import demo_teacher
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import adapt_tokenizer
@@ -125,7 +125,7 @@ def small_teachers(
 @pytest.fixture(scope="session")
 def no_text(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("corpus")
-    write_json(folder / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(folder / "stats.json", {"languages": [], "missing": [], "text": {}})
     return Corpus(folder)
 
 
@@ -138,7 +138,7 @@ def small_clones(
 ) -> dict[str, tuple[Path, CloneResult]]:
     """Clones with the students' tokenizers, and what was counted."""
     from hub_tools.cloning.clone import clone
-    from hub_tools.models.teacher import find_teacher
+    from hub_tools.models.resolve import find_teacher
     from tests.architectures import ARCHITECTURES
 
     root = tmp_path_factory.mktemp("clones")

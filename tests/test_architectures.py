@@ -18,7 +18,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import is_static, load_model, longest_input
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer

@@ -17,7 +17,7 @@ from hub_tools.models.loading import load_model
 from hub_tools.training.batching import TokenizedTexts, epoch_batches
 from hub_tools.training.data import Examples
 from hub_tools.training.distill import _check_inputs, distill
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 
 def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:
@@ -64,7 +64,7 @@ def test_all_weights_but_the_rows_go_back_as_far_as_asked(
     run, cpu = finished[0].output, Hardware(device="cpu", precision="fp32")
     for blend in (0.0, 0.25, 1.0):
         config = replace(finished[0].distill, blend=blend)
-        vectors = Embeddings(run / "embeddings")
+        vectors = EmbeddingDataset(run / "embeddings")
         found = distill(run / "clone", vectors, tmp_path / str(blend), config, hardware=cpu, seed=1)
         assert found["cosine_after"] > found["cosine_before"]
     start = load_file(run / "clone" / "model.safetensors")
@@ -82,7 +82,7 @@ def test_a_student_that_reads_its_prompts_otherwise_is_not_trained_on_plain_ids(
     finished: tuple[RunConfig, dict[str, Any]],
 ) -> None:
     model = load_model(finished[0].output / "clone", device="cpu")
-    embeddings = Embeddings(finished[0].output / "embeddings")
+    embeddings = EmbeddingDataset(finished[0].output / "embeddings")
     prompts = {"prompts": {"query": "a long prompt: "}, "rows_by_prompt": {"query": 5, "none": 5}}
     embeddings.manifest |= prompts
     cpu = Hardware(device="cpu", precision="fp32")

@@ -30,8 +30,9 @@ from hub_tools.cloning.token_distillation import (
 from hub_tools.config import Init, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.tokenization.token_map import Match, TokenMap, map_tokens
 from hub_tools.tokenization.token_text import surface_of
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -213,7 +214,7 @@ def test_without_text_neighbours_are_plain_rows(ready: InitContext, no_text: Cor
 
 def test_without_parallel_text_rows_are_weighted_by_how_rare_pieces_are(ready: InitContext, tmp_path: Path) -> None:
     shutil.copytree(ready.corpus.path, tmp_path / "corpus")
-    write_json(tmp_path / "corpus" / "stats.json", {**ready.corpus.stats, "parallel": {}})
+    write_json(tmp_path / "corpus" / "stats.json", to_plain(replace(ready.corpus.result, parallel=None)))
     (tmp_path / "corpus" / "parallel.parquet").unlink()
     alone = replace(ready, corpus=Corpus(tmp_path / "corpus"))
     rows, counts = init_embeddings("align", alone)

@@ -22,9 +22,6 @@ from transformers import AutoTokenizer
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
-from hub_tools.core.hardware import Hardware
-from hub_tools.evaluation.evaluate import _search, _task_names
-from hub_tools.models.loading import load_model
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reporting.reproduce import reproduce
 
@@ -104,10 +101,10 @@ def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunCo
 
 
 def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) -> None:
-    from hub_tools.vectors.embed import Embeddings
+    from hub_tools.vectors.dataset import EmbeddingDataset
 
     config, report = finished
-    embeddings = Embeddings(config.output / "embeddings")
+    embeddings = EmbeddingDataset(config.output / "embeddings")
     batch = next(embeddings.batches("train"))
     teacher = SentenceTransformer(config.teacher, device="cpu")
     found = teacher.encode(batch.texts[:50])
@@ -207,28 +204,6 @@ def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object
     with pytest.raises(UserError, match="line 2: score 'high' is no number"):
         run(RunConfig.from_dict({**config_values, "evaluate": {"sts": [str(table)]}}))
     assert not (tmp_path / "run").exists()
-
-
-def test_each_sts_file_has_a_name_of_its_own() -> None:
-    names = ["stsb-tr-test.tsv.gz", "tr/test.tsv", "en/test.tsv", "sts.tr.dev.csv", "latest.tsv", "a/x.tsv", "b/x.tsv"]
-    assert _task_names([Path(name) for name in names]) == [
-        ("stsb-tr", "test"),
-        ("tr", "test"),
-        ("en", "test"),
-        ("sts.tr", "dev"),
-        ("latest", "as given"),
-        ("x", "as given"),
-        ("x (2)", "as given"),
-    ]
-
-
-def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
-    model = load_model(tiny_teacher, device="cpu")
-    model.prompts = {"query": "task: search | query: ", "document": "title: none | text: "}
-    found = _search(model, ["kedi"], ["köpek"], Hardware(device="cpu", precision="fp32"))
-    query, document = model.encode(["task: search | query: kedi", "title: none | text: köpek"])
-    assert found[0, 0] == pytest.approx(float(query @ document), abs=1e-5)
-    assert found[0, 0] != pytest.approx(float(np.prod(model.encode(["kedi", "köpek"]), axis=0).sum()), abs=1e-3)
 
 
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, LoadPolicy, load_model
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -42,7 +43,7 @@ def same(tmp_path: Path) -> Same:
     """Clone a teacher with its own tokenizer and compare the vectors."""
 
     def run(folder: Path, policy: LoadPolicy = SAFE) -> Path:
-        write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+        write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
         corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), policy=policy)
         spec = read_model_tokenizer(found.input_folder)
         use_tokenizer(spec, spec, tmp_path / "own", max_seq_length=found.max_seq_length, samples={})
@@ -54,6 +55,45 @@ def same(tmp_path: Path) -> Same:
         return tmp_path / "clone"
 
     return run
+
+
+@pytest.mark.parametrize("file", ["sentence_bert_config.json", "sentence_roberta_config.json"])
+@pytest.mark.parametrize("tokenizer", [24, 96, 4096, None])
+@pytest.mark.parametrize("own", [16, 48, 128, None])
+def test_the_longest_input_is_that_of_sentence_transformers(
+    teacher: Path, own: int | None, tokenizer: int | None, file: str
+) -> None:
+    (teacher / "sentence_bert_config.json").unlink()
+    write_json(teacher / file, {} if own is None else {"max_seq_length": own})
+    settings = json.loads((teacher / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    write_json(teacher / "tokenizer_config.json", settings | ({"model_max_length": tokenizer} if tokenizer else {}))
+    longest = SentenceTransformer(str(teacher), device="cpu").max_seq_length
+    assert find_teacher(str(teacher)).max_seq_length == longest
+
+
+def test_only_a_change_of_the_model_itself_changes_the_fingerprint(teacher: Path) -> None:
+    before = find_teacher(str(teacher)).fingerprint
+    shutil.copytree(teacher, teacher / "runs/x/student")
+    (teacher / "runs/x/corpus").mkdir()
+    (teacher / "runs/x/corpus/stats.json").write_text("{}")
+    assert find_teacher(str(teacher)).fingerprint == before
+    (teacher / "1_Pooling/config.json").write_text('{"pooling_mode": "cls"}')
+    assert find_teacher(str(teacher)).fingerprint != before
+
+
+def test_loading_a_model_changes_nothing_for_the_rest_of_the_process(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.utils import logging
+
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    load_model(teacher, device="cpu")
+    assert logging.get_verbosity() == logging.INFO and logging.is_progress_bar_enabled()
+    assert "TOKENIZERS_PARALLELISM" not in os.environ
+    logging.set_verbosity_warning()
 
 
 PLAIN = {"BertModel": ("bert", "mean"), "Qwen3ForCausalLM": ("qwen3", "lasttoken")}
@@ -307,7 +347,7 @@ def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path
     SentenceTransformer(modules=[first, modules.Pooling(32)], device="cpu").save(str(tmp_path / "teacher"))
     settings = {**minilm_files.settings, "pad_token": "[unused0]"}
     TokenizerSpec(spec=minilm_files.spec, settings=settings).write(tmp_path / "other")
-    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     with pytest.raises(UserError, match=r"counts positions from the id of its padding token, 0, .* is 1"):
         clone(
             find_teacher(str(tmp_path / "teacher")),
@@ -322,7 +362,7 @@ def test_rows_and_tokenizer_that_do_not_belong_together(teacher: Path, tmp_path:
     weights = load_file(teacher / "model.safetensors")
     name = next(name for name in weights if "word_embeddings" in name)
     save_file({**weights, name: weights[name][:100].clone()}, teacher / "model.safetensors", metadata={"format": "pt"})
-    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "parallel": {}, "text": {}})
+    write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     with pytest.raises(UserError, match="do not belong together"):
         clone(find_teacher(str(teacher)), teacher, Corpus(tmp_path / "corpus"), tmp_path / "out", init="mean")
 

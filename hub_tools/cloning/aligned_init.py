@@ -28,7 +28,8 @@ def mix_aligned(rows: Rows, context: InitContext) -> int:
     A new token that is too rare in the parallel text takes the mean of the student's own rows of its text,
     most of which are aligned: better than the teacher's pieces, which belong to another language.
     """
-    log.info("  aligning the words of %s sentence pairs", f"{context.corpus.stats['parallel'].get('train', 0):,}")
+    parallel = context.corpus.result.parallel
+    log.info("  aligning the words of %s sentence pairs", f"{parallel.train if parallel else 0:,}")
     pairs = token_pairs(context.teacher_spec.load(), context.student_spec.load(), context.corpus)
     alignment = align(pairs, len(context.teacher_rows), context.scratch)
     aligned, translations = aligned_rows(alignment, context.teacher_rows, context.new_ids)

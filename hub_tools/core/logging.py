@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,17 @@ def log_to(file: Path | None) -> Iterator[None]:
         log.setLevel(level)
         log.removeHandler(handler)
         handler.close()
+
+
+def quiet_libraries() -> None:
+    """Keep the bars and warnings of the libraries out of the messages, for the whole process."""
+    # Warnings about the fast tokenizer and forks would stand in every progress bar.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers.utils import logging as transformers_logging
+
+    quiet: Any = transformers_logging  # has no annotations
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
 
 
 def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:

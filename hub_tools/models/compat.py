@@ -9,10 +9,10 @@ from hub_tools.core.files import read_json, write_json
 
 # The names before sentence-transformers 6; both generations read them.
 _OLD_MODULE = "sentence_transformers.models."
-SETTINGS = "sentence_bert_config.json"
-# The same file, as earlier versions named it after the architecture.
-_OLD_SETTINGS = tuple(
-    f"sentence_{kind}_config.json" for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+# The same file, as earlier versions named it after the architecture, in the order in which they are looked for.
+SETTINGS_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 # In the order in which sentence-transformers joins them.
 _POOLING = {
@@ -86,7 +86,7 @@ def _old_pooling(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_settings(folder: Path, max_seq_length: int | None) -> None:
-    files = [folder / name for name in (SETTINGS, *_OLD_SETTINGS)]
+    files = [folder / name for name in SETTINGS_FILES]
     settings: dict[str, Any] | None = next((read_json(file) for file in files if file.exists()), None)
     if settings is None and max_seq_length is None:
         return

@@ -10,7 +10,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json
 from hub_tools.demo import PACKAGE, demo_teacher
 from hub_tools.models.loading import LoadPolicy
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport, read_report
 from hub_tools.reporting.space_settings import BUNDLED, SpaceSettings

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.training.batching import TokenizedTexts
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Examples:
 
 
 def load_examples(
-    embeddings: Embeddings, split: str, tokenizer_file: Path, max_tokens: int | None, *, every: int = 1
+    embeddings: EmbeddingDataset, split: str, tokenizer_file: Path, max_tokens: int | None, *, every: int = 1
 ) -> Examples:
     """Tokenize a split with the student's tokenizer.
 

@@ -19,7 +19,7 @@ from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, lo
 from hub_tools.training.data import load_examples
 from hub_tools.training.team import Team
 from hub_tools.training.trainer import Trainer
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,7 +31,7 @@ _HELDOUT_ROWS = 1000
 
 def distill(
     clone: Path,
-    embeddings: Embeddings,
+    embeddings: EmbeddingDataset,
     out: Path,
     config: DistillConfig,
     *,
@@ -74,7 +74,7 @@ def distill(
     return trainer.finish(clone, longest, policy=policy)
 
 
-def _check_inputs(model: SentenceTransformer, embeddings: Embeddings, hardware: Hardware) -> None:
+def _check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:
     """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with."""
     texts = embeddings.manifest["prompts"]
     encoder = Encoder(model, hardware)
