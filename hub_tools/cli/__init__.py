@@ -15,7 +15,9 @@ from hub_tools.cli.jobs import jobs
 from hub_tools.cli.publish import publish
 from hub_tools.cli.space import space
 from hub_tools.cli.stages import STAGES, demo, stage_command, work
+from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError, explain
+from hub_tools.core.logging import setup_logging
 from hub_tools.options import OPTIONS, click_options
 
 
@@ -49,6 +51,7 @@ for command in (*map(stage_command, STAGES), demo, fertility, export, publish, s
 def run() -> None:
     """Entry point of `hub-distill` and `hf-distill`: errors become one sentence and an exit code."""
     name = "hf distill" if Path(sys.argv[0]).name.startswith("hf-distill") else "hub-distill"
+    setup_logging(quiet=not is_main_process())
     try:
         main(prog_name=name, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

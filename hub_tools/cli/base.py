@@ -40,6 +40,15 @@ class GroupedGroup(click.Group, GroupedCommand):
         self.format_commands(ctx, formatter)
 
 
+def tune_process() -> None:
+    """Set what a program may set for the whole process: quiet libraries, and memory that is kept for the next step."""
+    from hub_tools.core.hardware import keep_freed_memory
+    from hub_tools.core.logging import quiet_libraries
+
+    quiet_libraries()
+    keep_freed_memory()
+
+
 def run_options() -> list[click.Option]:
     """Return the options of a run that are about this command, not about the result."""
     return [

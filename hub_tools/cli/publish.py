@@ -19,7 +19,6 @@ def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
     The dataset holds the texts of the run. Leave it out with --only model --only tokenizer where they are not
     yours to publish.
     """
-    from hub_tools.core.logging import start_logging
     from hub_tools.hub import publish as hub
 
     # An option that was not given stays as the run has it.
@@ -27,7 +26,6 @@ def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
     if dry_run:
         click.echo(hub.plan_push(run, changes))
         return
-    start_logging()
     if check:
         click.echo("\n".join(f"may be written: {repo_id}" for repo_id in hub.check(run, changes)))
         return

@@ -38,10 +38,12 @@ def open_space(folder: Path) -> None:
     It shows the models that space.json in the folder names, or without that file the demo's run, which is made first
     where it is not finished (some minutes).
     """
+    from hub_tools.core.logging import setup_logging
     from hub_tools.reporting.space_settings import SETTINGS_FILE
     from hub_tools.space.content import from_settings
     from hub_tools.space.serve import check_installed, serve
 
+    setup_logging()
     try:
         check_installed()
         if (folder / SETTINGS_FILE).exists():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tools.cli.base import GroupedCommand, configure, given_options, run_options
+from hub_tools.cli.base import GroupedCommand, configure, given_options, run_options, tune_process
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError
@@ -39,6 +39,7 @@ def work(given: Mapping[str, Any], last: str) -> None:
         HubToolsError: something that the user can change.
     """
     from hub_tools import pipeline
+    from hub_tools.stages.plan import plan
 
     if last != "publish" and "publish" in nest(given):
         raise UsageError(
@@ -47,8 +48,9 @@ def work(given: Mapping[str, Any], last: str) -> None:
     config = configure(given)
     if given.get("dry_run"):
         if is_main_process():
-            click.echo(pipeline.plan(config))
+            click.echo(plan(config))
         return
+    tune_process()
     print_end(pipeline.run(config, last=last, fresh=not given.get("resume", True)), config)
 
 
@@ -89,15 +91,17 @@ def demo(output: str, resume: bool, dry_run: bool, space: bool) -> None:
     from hub_tools import pipeline
     from hub_tools.cli.space import show
     from hub_tools.demo import demo_config
+    from hub_tools.stages.plan import plan
 
     config = demo_config(Path(output))
     if dry_run:
-        click.echo(pipeline.plan(config))
+        click.echo(plan(config))
         return
     if space:
         from hub_tools.space.serve import check_installed
 
         check_installed()
+    tune_process()
     print_end(pipeline.run(config, fresh=not resume), config)
     if space:
         show(config.output)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hub_tools.core.files import digest
-from hub_tools.corpus.sources import TEXT_COLUMNS
+from hub_tools.corpus.readers import TEXT_COLUMNS
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
 from hub_tools.space.sandbox import check_id, run_sandboxed
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from hub_tools.corpus.sources import TEXT_COLUMNS
+from hub_tools.corpus.readers import TEXT_COLUMNS
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
 
 SECONDS = 40

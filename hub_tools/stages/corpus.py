@@ -43,6 +43,7 @@ class CorpusStage(Stage[CorpusInputs]):
 
     def work(self, inputs: CorpusInputs, out: Path) -> CorpusResult:
         from hub_tools.corpus.build import build_corpus
+        from hub_tools.models.tokenizer import read_model_tokenizer
 
         return build_corpus(
             out,
@@ -51,6 +52,6 @@ class CorpusStage(Stage[CorpusInputs]):
             languages=inputs.languages,
             limit=inputs.limit,
             seed=inputs.seed,
-            tokenizer=inputs.teacher.tokenizer_spec().load(),
+            tokenizer=read_model_tokenizer(inputs.teacher.input_folder).load(),
             max_tokens=inputs.teacher.max_seq_length,
         )

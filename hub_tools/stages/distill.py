@@ -13,7 +13,7 @@ from hub_tools.models.loading import LoadPolicy
 from hub_tools.results import DistillResult
 from hub_tools.stages.base import Finished, Stage, neutral
 from hub_tools.stages.job import Job
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class DistillStage(Stage[DistillInputs]):
 
         return distill(
             inputs.clone.path,
-            Embeddings(inputs.embeddings.path),
+            EmbeddingDataset(inputs.embeddings.path),
             out,
             inputs.config,
             hardware=inputs.hardware,

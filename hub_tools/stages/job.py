@@ -11,15 +11,15 @@ from hub_tools.config import RunConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file
-from hub_tools.core.hardware import Hardware, choose_hardware
+from hub_tools.core.hardware import Hardware, choose_device, choose_hardware
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.models.loading import LoadPolicy
-from hub_tools.models.teacher import STATIC, Teacher, find_teacher, find_tokenizer
+from hub_tools.models.resolve import find_teacher, find_tokenizer
+from hub_tools.models.teacher import STATIC, Teacher
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 from hub_tools.vectors.imported import ImportedEmbeddings, find_embeddings
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class ReadyTokenizer:
     @property
     def identity(self) -> list[list[str]]:
         """Hashes of the tokenizer's own files; other files may lie beside them in the Hub's cache."""
-        files = (self.path / name for name in _TOKENIZER_FILES)
+        files = (self.path / name for name in TOKENIZER_FILES)
         return [[file.name, hash_file(file)] for file in files if file.exists()]
 
 
@@ -70,25 +70,31 @@ class Job:
 
 
 def prepare(
-    config: RunConfig, *, tokenizer_only: bool = False, fresh: bool = False, processes: Processes = ALONE
+    config: RunConfig,
+    *,
+    tokenizer_only: bool = False,
+    plan_only: bool = False,
+    fresh: bool = False,
+    processes: Processes = ALONE,
 ) -> Job:
     """Find everything that a configuration names.
 
     Args:
         config: the options.
-        tokenizer_only: whether the teacher's weights are not needed.
+        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
+        plan_only: fetch no weights and time nothing.
         fresh: choose the hardware again, whatever an earlier run chose.
         processes: those of the run.
 
     Raises:
         UserError: something does not exist, cannot be read or does not fit the rest.
     """
-    from hub_tools.evaluation.evaluate import read_sts
+    from hub_tools.evaluation.tasks import read_sts
 
     languages = balanced_languages(config.lang)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     specs = config.corpus.sources or (DEFAULT_SOURCE,)
-    teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only)
+    teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     sts = _files("--sts", config.evaluate.sts)
     for file in sts:
         read_sts(file.path)  # a table that cannot be read is refused now, not after the training
@@ -104,10 +110,18 @@ def prepare(
         sts=sts,
         ready_tokenizer=ReadyTokenizer(path=ready[0], revision=ready[1]) if ready else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
-        # What `auto` chooses is timed, and all processes must choose alike.
-        hardware=processes.run_on_main(lambda: remembered(config, record) or choose_hardware(*_asked(config))),
+        hardware=_plan_hardware(config) if plan_only else _find_hardware(config, record, processes),
         processes=processes,
     )
+
+
+def _plan_hardware(config: RunConfig) -> Hardware:
+    return Hardware(device=choose_device(config.device), precision=config.precision)
+
+
+def _find_hardware(config: RunConfig, record: RunRecord, processes: Processes) -> Hardware:
+    # What `auto` chooses is timed, and all processes must choose alike.
+    return processes.run_on_main(lambda: remembered(config, record) or choose_hardware(*_asked(config)))
 
 
 def remembered(config: RunConfig, record: RunRecord) -> Hardware | None:

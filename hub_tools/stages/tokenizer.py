@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.build import Corpus
@@ -12,6 +15,9 @@ from hub_tools.models.teacher import Teacher
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
+
+# Held-out pairs that the parity is measured on.
+_PAIRS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +48,19 @@ class TokenizerStage(Stage[TokenizerInputs]):
         )
 
     def work(self, inputs: TokenizerInputs, out: Path) -> TokenizerResult:
+        from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
         from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
 
-        corpus, limit = Corpus(inputs.corpus.path), inputs.teacher.max_seq_length
-        teacher = inputs.teacher.tokenizer_spec()
+        corpus, folder = Corpus(inputs.corpus.path), inputs.teacher.input_folder
+        teacher = read_model_tokenizer(folder)
+        shared: dict[str, Any] = {
+            "max_seq_length": inputs.teacher.max_seq_length,
+            "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
+            "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
+        }
         if inputs.ready is not None:
-            result = use_tokenizer(teacher, inputs.ready.path, corpus, out, max_seq_length=limit)
+            result = use_tokenizer(teacher, read_ready_tokenizer(inputs.ready.path, folder), out, **shared)
             return replace(result, revision=inputs.ready.revision)
-        return make_tokenizer(teacher, corpus, out, target=inputs.target, config=inputs.config, max_seq_length=limit)
+        languages = dict.fromkeys((*corpus.languages, *([inputs.target] if corpus.has_pairs else [])))
+        texts = {lang: partial(corpus.all_texts, lang, inputs.target) for lang in languages}
+        return make_tokenizer(teacher, texts, out, target=inputs.target, config=inputs.config, **shared)
