@@ -550,9 +550,16 @@ def test_all_ways_in_share_the_limits(service: Service) -> None:
     assert {groups.pop(name) for name in ("search_documents", "compare_sentences", "map_corpus")} == {"models"}
     assert limits_by_group["sandboxed"] == {4}
     assert limits_by_group["models"] == {8}
-    # What is left needs neither a model nor a process, and is limited too.
+    # The others need neither a model nor a process, and are limited too.
     assert set(groups) == {"read_results", "write_command"}
     assert not any(None in found for found in limits_by_group.values())
+
+
+def test_uploaded_files_are_deleted_after_an_hour(service: Service) -> None:
+    from hub_tools.space.app import build
+
+    page, _ = build(service)
+    assert page.delete_cache == (600, 3600)
 
 
 # -- results and the repo of a Space
