@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
-from hub_tools.config import DistillConfig, Init, RunConfig, build
+from hub_tools.config import DistillConfig, Init, RunConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
@@ -77,7 +77,7 @@ def prepare(data: Path, work: Path, lang: str, *, alone: bool = False) -> RunCon
     for own in (lang, "en"):
         (work / lang / "text").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
-    config = build(
+    config = RunConfig.from_dict(
         {
             "teacher": str(demo_teacher()),
             "lang": lang,

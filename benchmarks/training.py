@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.document import table, write_section
-from hub_tools.config import DistillConfig, build
+from hub_tools.config import DistillConfig, RunConfig
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import choose_hardware
 from hub_tools.demo import demo_teacher
@@ -64,8 +64,8 @@ def prepare(data: Path, work: Path, texts: int) -> None:
         "tokenizer": {"vocab_size": 16000},
         "embed": {"distill_limit": PAIRS // 150},
     }
-    run(build(options), last="clone")
-    run(build(options), last="embed")
+    run(RunConfig.from_dict(options), last="clone")
+    run(RunConfig.from_dict(options), last="embed")
     embeddings = Embeddings(work / "run" / "embeddings")
     chosen, vectors = sample(embeddings, texts + HELDOUT)
     for split, part in (("train", slice(texts)), ("validation", slice(texts, None))):

@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.config import STEP_TOKENS, RunConfig, config_values, to_toml
+from hub_tools.config import STEP_TOKENS, RunConfig
 from hub_tools.core.distributed import ALONE, Processes, init_processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.logging import close_logging, log, start_logging
+from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
@@ -60,7 +61,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> dic
         check_access(config.publish, chosen_ids(config))
     wanted = [stage for stage in STAGES if stage in (*_needs(config, last), last)]
     job = Job(config, tokenizer_only=last in ("corpus", "tokenizer"), fresh=fresh, processes=processes)
-    with RunDir(config.output, to_toml(config), fresh=fresh, processes=processes) as folder:
+    with RunDir(config.output, config.to_toml(), fresh=fresh, processes=processes) as folder:
         if processes.is_main:
             start_logging(folder.root / "log.txt")
             if {"embed", "distill"} & set(wanted):
@@ -329,7 +330,7 @@ class Job:
         from hub_tools.reporting.text import build_report, write_report
 
         report = build_report(
-            results, teacher=self.teacher, student=folder.path("student"), config=config_values(self.config)
+            results, teacher=self.teacher, student=folder.path("student"), config=to_plain(self.config)
         )
         write_report(folder.root, report, self.config.target)
         _copy_legal_files(self.teacher, folder.path("license"))

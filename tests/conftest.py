@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # A core for each worker: threads of torch that wait for their turn on a core keep it busy meanwhile.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from hub_tools.config import RunConfig, TokenizerConfig, build
+from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.sources import read_table, sample_file
@@ -177,7 +177,7 @@ def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     """A whole run and its report; leave its folder as it is."""
     from hub_tools.pipeline import run
 
-    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
+    config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
     return config, run(config)
 
 

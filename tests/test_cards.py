@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -252,25 +253,14 @@ def test_data_stays_data(report: dict[str, Any], what: str) -> None:
 def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
     import shlex
 
-    from hub_tools.cli import PLACES, _configure
+    from hub_tools.cli.base import configure
+    from hub_tools.options import click_options
 
     command, toml = reproduce(FullReport.from_dict(report))
     (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
-    words = shlex.split(command.replace("run.toml", str(tmp_path / "run.toml")))[1:]
-    options: dict[str, Any] = dict.fromkeys(PLACES)
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        key = name.removeprefix("--").replace("-", "_")
-        if key in ("corpus", "parallel", "sts"):
-            options[key] = (*(options[key] or ()), value)
-        elif key == "matryoshka":
-            options[key] = tuple(map(int, value.split(",")))
-        elif key == "config":
-            options["config_file"] = value
-        else:
-            options[key] = (
-                float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
-            )
-    config = _configure(options)
+    words = shlex.split(command.replace("--config run.toml", ""))[1:]
+    options = click.Command("hub-distill", params=[*click_options([])]).make_context("hub-distill", words).params
+    config = configure({**options, "config_file": str(tmp_path / "run.toml")})
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0
     assert config.distill.matryoshka == (384, 256)

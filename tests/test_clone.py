@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hub_tools.cloning.clone import clone, mean_rows
-from hub_tools.config import build
+from hub_tools.config import RunConfig
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
@@ -51,7 +51,7 @@ def test_the_same_tokenizer_gives_the_same_vectors(
 @pytest.fixture(scope="module")
 def cloned(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder with a finished clone."""
-    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("cloned") / "run"))
+    config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("cloned") / "run"))
     run(config, last="clone")
     return config.output
 

@@ -21,10 +21,9 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.config import EmbedConfig, RunConfig, to_toml
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoder, encode, length_batches, unit
@@ -195,7 +194,8 @@ def test_the_dataset_says_what_it_is(make: Make, tmp_path: Path) -> None:
     assert (manifest["max_seq_length"], manifest["truncation_side"]) == (64, "right")
     assert manifest["versions"]["torch"] and manifest["precision"] == "fp32"
     assert manifest["prompting"] is None and manifest["rows_by_prompt"] == {"none": found["rows"]}
-    assert manifest["sha256"] == {file.name: hash_file(file) for file in folder.glob("*.parquet")}
+    hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.parquet")}
+    assert manifest["sha256"] == hashes
     assert len(manifest["sha256"]) > 4
 
 
@@ -314,7 +314,7 @@ def run_alone(
         shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
         shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
         (root / "run.toml").write_text(
-            to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
+            finished[0].to_toml().replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
         small = "from hub_tools.vectors import embed\nembed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
         (root / "small.py").write_text(small, encoding="utf-8")

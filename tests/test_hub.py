@@ -136,7 +136,7 @@ def test_a_ready_tokenizer_is_published_without_the_teachers_license(values: dic
 
 def test_a_space_names_its_models_and_shows_no_path(run: Path, values: dict[str, Any]) -> None:
     files = contents(run, "model", "space")["space"].files
-    settings, report = (json.loads(bytes(files[name])) for name in ("space.json", "report.json"))  # type: ignore[arg-type]
+    settings, report = (json.loads(bytes(files[name])) for name in ("space.json", "report.json"))
     assert settings == {
         "student": "ada/embeddinggemma-300m-tr",
         "teacher": f"google/embeddinggemma-300m@{'c' * 40}",
@@ -179,6 +179,13 @@ def test_a_run_is_checked_by_its_record(run: Path, logged_in: FakeHub) -> None:
     assert hub_publish.check(run, {"only": ("model",)}) == ["ada/embeddinggemma-300m-tr"]
     with pytest.raises(UserError, match="is public, and --private was asked for"):
         hub_publish.check(run, {"only": ("model",), "private": True})
+
+
+def test_a_folder_that_is_no_run_is_not_published(tmp_path: Path) -> None:
+    for command in (hub_publish.publish, hub_publish.plan_push):
+        with pytest.raises(UserError, match="is no run folder"):
+            command(tmp_path / "none", ADA)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_run_that_is_not_finished_is_not_published(run: Path) -> None:

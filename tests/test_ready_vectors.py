@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from hub_tools.config import EmbedConfig, RunConfig, build
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.hub.repos import chosen_kinds
@@ -176,7 +176,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     shutil.copytree(finished[0].output, tmp_path / "run")
     theirs = write(tmp_path / "theirs", vectors)
     embed = {"use": str(theirs), "text_column": "sentence", "embedding_column": "vec"}
-    config = build({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
+    config = RunConfig.from_dict({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
     monkeypatch.setattr("hub_tools.vectors.embed.load_model", None)
     capsys.readouterr()
     report = run(config, last="distill")

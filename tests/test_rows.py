@@ -19,7 +19,7 @@ from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import mean_rows
 from hub_tools.cloning.safetensors_io import LazyEmbedding
 from hub_tools.cloning.token_distillation import _overlap
-from hub_tools.config import Init, build
+from hub_tools.config import Init, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
@@ -38,7 +38,7 @@ def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> InitC
     from hub_tools.models.loading import backbone, load_model
     from hub_tools.pipeline import run
 
-    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("rows") / "run"))
+    config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("rows") / "run"))
     run(config, last="tokenizer")
     theirs, ours = TokenizerSpec.read(tiny_teacher), TokenizerSpec.read(config.output / "tokenizer")
     rows = backbone(load_model(tiny_teacher, device="cpu")).get_input_embeddings().weight.detach().numpy()

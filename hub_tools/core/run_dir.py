@@ -58,6 +58,8 @@ class RunDir:
 
     def _open(self, config: str, *, fresh: bool) -> None:
         root = self.root
+        if root.exists() and not root.is_dir():
+            raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
         if root.is_dir() and any(root.iterdir()) and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)

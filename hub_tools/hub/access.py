@@ -83,11 +83,11 @@ def check_private(api: HfApi, repo: Repo, options: PublishConfig) -> None:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(part: str) -> Iterator[None]:
     """Turn what the Hub answers into an error with one clear message.
 
     Args:
-        what: what is being done to which part of the Hub, for the message.
+        part: of the Hub that is asked or written to, for the message.
 
     Raises:
         UserError: the Hub refused.
@@ -97,7 +97,7 @@ def explained(what: str) -> Iterator[None]:
     except (UserError, UsageError):
         raise
     except Exception as error:
-        message = explain_push(error, what)
+        message = explain_push(error, part)
         if message is None:
             raise
         raise UserError(message) from error

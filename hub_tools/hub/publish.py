@@ -19,7 +19,7 @@ from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.logging import log
 from hub_tools.core.plain import from_plain
 from hub_tools.core.run_dir import locked
-from hub_tools.core.run_record import RunRecord, read_record, write_record
+from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
 from hub_tools.hub.contents import collect, size_of
@@ -57,13 +57,14 @@ def publish(run: Path, given: Mapping[str, Any]) -> list[str]:
     from huggingface_hub import HfApi
 
     api = HfApi()
+    if not (run / RECORD).is_file():  # a lock would make the folder
+        raise UserError(f"{run} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
     with locked(run):
         report = _read(run, given)
         options, ids, kinds = report.config.publish, repo_ids(report.config), _kinds(report)
         check_access(options, {kind: ids[kind] for kind in kinds})
         if options.private:
-            record = read_record(run)
-            write_record(run, record.with_publish({"private": True}))
+            write_record(run, read_record(run).with_publish({"private": True}))
         repos = collect(run, report, kinds, names_of(ids, _linkable(api, ids, kinds)))
         for repo in repos:
             with explained(str(repo)):

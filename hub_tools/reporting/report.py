@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from hub_tools.config import RunConfig
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import check_finished
 from hub_tools.core.run_record import RECORD, RunRecord, StageRecord, read_record
@@ -33,12 +35,13 @@ _STAGES = {
     "student": "distill",
     "evaluation": "evaluate",
 }
-_SECTIONS = {
-    "corpus": CorpusResult,
-    "tokenizer": TokenizerResult,
-    "clone": CloneResult,
-    "embeddings": EmbeddingsResult,
-    "distill": DistillResult,
+# Folder of a stage -> the section of the report that it measures.
+_SECTIONS: dict[str, tuple[str, type]] = {
+    "corpus": ("corpus", CorpusResult),
+    "tokenizer": ("tokenizer", TokenizerResult),
+    "clone": ("clone", CloneResult),
+    "embeddings": ("embeddings", EmbeddingsResult),
+    "student": ("distill", DistillResult),
 }
 
 
@@ -126,35 +129,10 @@ class Report:
             run: the run folder.
 
         Raises:
-            ValueError: as `from_dict`.
+            UserError: the record is damaged.
         """
-        results = {_STAGES[folder]: dict(stage.result) for folder, stage in _in_order(record)}
-        evaluation = from_plain(EvaluationResult, results["evaluate"]) if "evaluate" in results else None
-        if "embed" in results:
-            results["embeddings"] = results["embed"]
-        clone = results.get("clone")
-        if clone is not None and "distill" in results:
-            clone["cosine_to_teacher"] = results["distill"]["cosine_before"]
-        sections: dict[str, Any] = {
-            name: from_plain(kind, results[name], name) for name, kind in _SECTIONS.items() if name in results
-        }
-        if evaluation is not None:
-            teacher, student = evaluation.models["teacher"], evaluation.models["student"]
-            info = record.stages["clone"].options["teacher_info"]
-            sections["teacher"] = TeacherInfo(
-                **_fields(teacher), id=info["name"], revision=info["revision"], license=info["license"]
-            )
-            folder = run / "student"
-            sections["student"] = StudentInfo(**_fields(student), id=str(folder), code=_code_files(folder))
-        kind = FullReport if len(sections) == len(_SECTIONS) + 2 else Report
-        return kind(
-            **sections,
-            evaluation=evaluation.evaluation if evaluation else [],
-            searches=evaluation.searches if evaluation else [],
-            config=run_config(record, run),
-            versions=(record.stages["student"].versions if "distill" in results else None) or versions(),
-            timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
-        )
+        with _damage_named(run):
+            return _from_record(record, run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,20 +148,6 @@ class FullReport(Report):
     distill: DistillResult
 
 
-def run_config(record: RunRecord, run: Path) -> RunConfig:
-    """Build the options that the finished stages of a run had; where stages share one, the later stage's counts.
-
-    Raises:
-        ValueError: the record names no teacher or language, or holds what is no option.
-    """
-    values: dict[str, Any] = {}
-    for _, stage in _in_order(record):
-        for key, value in stage.options.items():
-            if key != "teacher_info":
-                values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
-    return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
-
-
 def read_report(run: Path) -> FullReport:
     """Read what was done in a finished run.
 
@@ -192,24 +156,71 @@ def read_report(run: Path) -> FullReport:
     """
     record = read_record(run)
     check_finished(run)
-    try:
-        report = Report.from_record(record, run)
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{run / RECORD} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
-        ) from error
+    report = Report.from_record(record, run)
     if not isinstance(report, FullReport):
         raise UserError(f"{run} is not finished: {RECORD} does not name all stages. Run the job again.")
     return report
+
+
+def run_config(record: RunRecord, run: Path) -> RunConfig:
+    """Build the options that the finished stages of a run had; where stages share one, the later stage's counts.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    values: dict[str, Any] = {}
+    for _, stage in _in_order(record):
+        for key, value in stage.options.items():
+            if key != "teacher_info":
+                values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    with _damage_named(run):
+        return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
+
+
+@contextmanager
+def _damage_named(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, UsageError) as error:
+        raise UserError(
+            f"{run / RECORD} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
+        ) from error
+
+
+def _from_record(record: RunRecord, run: Path) -> Report:
+    stages = record.stages
+    sections: dict[str, Any] = {
+        name: from_plain(kind, stages[folder].result, name)
+        for folder, (name, kind) in _SECTIONS.items()
+        if folder in stages
+    }
+    if {"clone", "student"} <= stages.keys():
+        sections["clone"] = replace(sections["clone"], cosine_to_teacher=sections["distill"].cosine_before)
+    if "evaluation" in stages:
+        result = from_plain(EvaluationResult, stages["evaluation"].result, "evaluation")
+        sections |= {
+            "teacher": _teacher(result.models["teacher"], **stages["clone"].options["teacher_info"]),
+            "student": _student(result.models["student"], run / "student"),
+            "evaluation": result.evaluation,
+            "searches": result.searches,
+        }
+    kind = FullReport if stages.keys() == _STAGES.keys() else Report
+    return kind(
+        **sections,
+        config=run_config(record, run),
+        versions=stages["student"].versions if "student" in stages else versions(),
+        timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
+    )
 
 
 def _in_order(record: RunRecord) -> list[tuple[str, StageRecord]]:
     return [(folder, record.stages[folder]) for folder in _STAGES if folder in record.stages]
 
 
-def _fields(model: ModelInfo) -> dict[str, Any]:
-    return {field.name: getattr(model, field.name) for field in fields(ModelInfo)}
+def _teacher(model: ModelInfo, *, name: str, revision: str | None, license: dict[str, str] | None) -> TeacherInfo:  # noqa: A002
+    return TeacherInfo(**to_plain(model), id=name, revision=revision, license=license)
 
 
-def _code_files(model: Path) -> list[str]:
-    return sorted(file.relative_to(model).as_posix() for file in model.rglob("*.py"))
+def _student(model: ModelInfo, folder: Path) -> StudentInfo:
+    code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
+    return StudentInfo(**to_plain(model), id=str(folder), code=code)

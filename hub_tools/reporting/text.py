@@ -89,8 +89,8 @@ def _shorten(text: str, width: int = _SUMMARY_WIDTH) -> str:
 
 
 def _markdown(report: Report, figures: dict[str, str]) -> str:
-    what = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
-    parts = [f"# A {name_of(report.target)} {what}"]
+    kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
+    parts = [f"# A {name_of(report.target)} {kind}"]
     if isinstance(report, FullReport):
         decided = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
         parts += [markdown_table(_results(report)), decided]

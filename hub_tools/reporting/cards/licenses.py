@@ -22,31 +22,31 @@ _GEMMA_LICENSE = (
 _SOURCE_LICENSES = {"sample ({lang})": ["cc0-1.0"], WIKIPEDIA: ["cc-by-sa-3.0", "gfdl"]}
 
 
-def notice(report: FullReport, what: str) -> str | None:
+def notice(report: FullReport, kind: str) -> str | None:
     """Return the text of the NOTICE file of the model or tokenizer repo, where the teacher's license asks for one."""
     if (report.teacher.license or {}).get("license") != "gemma":
         return None
-    origin = f"{'the tokenizer of ' if what == 'tokenizer' else ''}{teacher_name(report)}"
-    return f"{_GEMMA_NOTICE}\n\nThis {what} is a modification of {origin}: {changed(report, what)}.\n"
+    origin = f"{'the tokenizer of ' if kind == 'tokenizer' else ''}{teacher_name(report)}"
+    return f"{_GEMMA_NOTICE}\n\nThis {kind} is a modification of {origin}: {changed(report, kind)}.\n"
 
 
-def model_license(report: FullReport, what: str) -> str:
+def model_license(report: FullReport, kind: str) -> str:
     """Name the license of the model or the tokenizer, made from the teacher's weights and vocabulary."""
     teacher_license = report.teacher.license or {}
     known = teacher_license.get("license")
     if not known:
         return (
             f"The card of {teacher_link(report)} names no license, so none is named here. Ask its authors before you "
-            f"use or pass on this one. What was changed: {changed(report, what)}."
+            f"use or pass on this one. What was changed: {changed(report, kind)}."
         )
     name = teacher_license.get("license_name") or known
     link = teacher_license.get("license_link")
     shown = f"[{escape(name)}]({link})" if _is_link(link) else inline_code(name)
     special = f"\n\n{_GEMMA_LICENSE}" if known == "gemma" else ""
-    origin = "its tokenizer" if what == "tokenizer" else "it"
+    origin = "its tokenizer" if kind == "tokenizer" else "it"
     return (
         f"That of the teacher, {teacher_link(report)}: {shown}. This is a modification of {origin}: "
-        f"{changed(report, what)}.{special}"
+        f"{changed(report, kind)}.{special}"
     )
 
 

@@ -47,7 +47,7 @@ def teacher_link(report: FullReport) -> str:
     return f"[{escape(name)}](https://huggingface.co/{name})"
 
 
-def links(names: Names, own: str) -> str:
+def links(names: Names, this_repo: str) -> str:
     """Return a list of the repos of the run but the one that the card belongs to."""
     places = [
         ("Model", "", names.model),
@@ -58,7 +58,7 @@ def links(names: Names, own: str) -> str:
     lines = [
         f"- {label}: [{escape(name)}](https://huggingface.co/{prefix}{name})"
         for label, prefix, name in places
-        if name and name != own
+        if name and name != this_repo
     ]
     return "\n".join(lines)
 
@@ -70,10 +70,10 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
 
 
-def changed(report: FullReport, what: str) -> str:
+def changed(report: FullReport, kind: str) -> str:
     """Say what became of the teacher in the model repo or the tokenizer repo, as licenses ask for."""
     tokenizer = report.tokenizer
-    if what == "tokenizer":
+    if kind == "tokenizer":
         return f"{tokenizer.kept:,} of its tokens were kept and {tokenizer.added:,} others put beside them"
     return (
         f"its tokenizer was replaced by one of {tokenizer.vocab_size:,} tokens, its token embeddings with it, and all "

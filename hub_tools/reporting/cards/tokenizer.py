@@ -54,14 +54,14 @@ def _summary(report: FullReport) -> str:
             f" {name_of(target)} text takes {tokens['student']:.2f} tokens a {unit} (the teacher's tokenizer: "
             f"{tokens['teacher']:.2f})."
         )
-    what = f"A {escape(tokenizer.family)} tokenizer of {tokenizer.vocab_size:,} tokens"
+    kind = f"A {escape(tokenizer.family)} tokenizer of {tokenizer.vocab_size:,} tokens"
     if ready := report.config.tokenizer.use:
         return (
-            f"{what}, that of {inline_code(redact_paths(ready))} as it is. The tokenizer of {teacher_link(report)} has "
+            f"{kind}, that of {inline_code(redact_paths(ready))} as it is. The tokenizer of {teacher_link(report)} has "
             f"{tokenizer.kept:,} of them too.{measured}"
         )
     return (
-        f"{what}, made from that of {teacher_link(report)}: {tokenizer.kept:,} tokens kept, {tokenizer.added:,} "
+        f"{kind}, made from that of {teacher_link(report)}: {tokenizer.kept:,} tokens kept, {tokenizer.added:,} "
         f"learned.{measured}"
     )
 
