@@ -275,7 +275,7 @@ def recall_of_bits(vectors: Any, best: Any) -> float:
         near = np.argsort(-(signs @ np.where(query > 0, 1.0, -1.0)), kind="stable")[:100]
         ranked = near[np.argsort(-(signs[near] @ query), kind="stable")[:10]]
         found += len(set(ranked.tolist()) & set(rows.tolist()))
-    return found / best.size - 0.02  # of equally near ones, another may come first
+    return float(found / best.size - 0.02)  # of equally near ones, another may come first
 
 
 def test_both_models_answer_a_search(service: Service) -> None:
@@ -545,7 +545,7 @@ def test_all_ways_in_share_the_limits(service: Service) -> None:
     for function in page.fns.values():
         limits_by_group.setdefault(function.concurrency_id, set()).add(function.concurrency_limit)
         if function.api_visibility == "public":
-            groups[function.api_name] = function.concurrency_id
+            groups[str(function.api_name)] = function.concurrency_id
     assert groups.pop("compare_tokenizers") == groups.pop("read_dataset") == "sandboxed"
     assert {groups.pop(name) for name in ("search_documents", "compare_sentences", "map_corpus")} == {"models"}
     assert limits_by_group["sandboxed"] == {4}
