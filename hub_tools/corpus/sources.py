@@ -28,7 +28,7 @@ _ENCODING = "utf-8-sig"
 # The csv module refuses cells over 131,072 characters by itself.
 _LONGEST_CELL = 2**31 - 1
 FORMATS = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
-TEXT_COLUMNS = ("text", "sentence", "content", "document", "passage")
+_TEXT_COLUMNS = ("text", "sentence", "content")
 
 Row = dict[str, Any]
 
@@ -218,7 +218,7 @@ def read_texts(path: Path, lang: str) -> Iterator[str]:
 
     Args:
         path: .txt (one text a line), .tsv, .csv, .jsonl or .parquet, plain or gzipped. A table needs a column
-            named as in TEXT_COLUMNS or by the language code, or only one column.
+            `text`, `sentence`, `content` or the language code, or only one column.
         lang: language code.
 
     Raises:
@@ -234,13 +234,13 @@ def read_texts(path: Path, lang: str) -> Iterator[str]:
 
 
 def _text_column(path: Path, row: Row, lang: str) -> str:
-    for name in (*TEXT_COLUMNS, lang):
+    for name in (*_TEXT_COLUMNS, lang):
         if name in row:
             return name
     if len(row) == 1:
         return next(iter(row))
     raise UserError(
-        f"{path} has the columns {', '.join(map(str, row))}; expected one named {', '.join(TEXT_COLUMNS)} or {lang}."
+        f"{path} has the columns {', '.join(map(str, row))}; expected one named {', '.join(_TEXT_COLUMNS)} or {lang}."
     )
 
 
