@@ -31,7 +31,7 @@ from hub_tools.config import EmbedConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.sources import read_texts
+from hub_tools.corpus.readers import read_texts
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import backbone, load_model, prepare_for_speed

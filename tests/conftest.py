@@ -20,7 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.demo import demo_teacher
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

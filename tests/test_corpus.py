@@ -13,7 +13,8 @@ import pytest
 from hub_tools.core.errors import UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
 from hub_tools.corpus.build import Corpus, build_corpus, chunks, clean
-from hub_tools.corpus.sources import find_sources, read_table, read_texts
+from hub_tools.corpus.readers import read_table, read_texts
+from hub_tools.corpus.sources import find_sources
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.pretokenization import model_only_tokenizer

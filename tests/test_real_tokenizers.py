@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

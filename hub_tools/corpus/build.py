@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import bar, log
-from hub_tools.corpus.sources import NoSuchTextError, Source, read_table
+from hub_tools.corpus.readers import read_table
+from hub_tools.corpus.sources import NoSuchTextError, Source
 
 # One text in 50 is set aside; never trained on, it measures how near the student came to the teacher.
 HELDOUT_ONE_IN = 50

@@ -21,7 +21,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import SAFE, LoadPolicy, describe, load_model
 from hub_tools.tokenization.metrics import sample_texts

@@ -23,7 +23,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
 

@@ -8,7 +8,7 @@ from typing import Any
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, WITHOUT_SPACES, name_of
-from hub_tools.corpus.sources import read_table, read_texts
+from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.models.teacher import find_tokenizer
 from hub_tools.tokenization.metrics import parity, side_by_side
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

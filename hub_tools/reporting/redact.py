@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from hub_tools.corpus.sources import FORMATS
+from hub_tools.corpus.readers import FORMATS
 from hub_tools.reporting.report import Report
 
 R = TypeVar("R", bound=Report)

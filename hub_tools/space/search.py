@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.space.documents import Documents
 from hub_tools.space.index import Precision
 from hub_tools.space.limits import Deadline

@@ -54,7 +54,7 @@ def read_documents(file: Path | None, lang: str) -> list[str]:
     Raises:
         UserError: there is no text, or more than the page can hold.
     """
-    from hub_tools.corpus.sources import read_texts
+    from hub_tools.corpus.readers import read_texts
 
     if file is None:
         return []

@@ -11,7 +11,7 @@ import gradio as gr
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.report import FullReport
 from hub_tools.space import html, limits, results
 from hub_tools.space.api import MODELS, SANDBOXED, log
