@@ -224,6 +224,10 @@ def test_files_in_other_encodings_are_read_and_files_that_are_no_text_are_refuse
         documents.from_file(tmp_path / "x.zip")
     (tmp_path / "x.csv").write_text("no;content\n1;bir, iki\n2;üç\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir, iki", "üç"]
+    (tmp_path / "x.csv").write_text("no,sentence\n1,bir\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir"]
+    (tmp_path / "x.csv").write_text("bir cümle\niki cümle\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir cümle", "iki cümle"]
     (tmp_path / "y.csv").write_text('a,"' + "x" * 200_000 + '"\n')
     with pytest.raises(RefusedError, match="too long"):
         documents.from_file(tmp_path / "y.csv")
