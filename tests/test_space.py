@@ -224,6 +224,10 @@ def test_files_in_other_encodings_are_read_and_files_that_are_no_text_are_refuse
         documents.from_file(tmp_path / "x.zip")
     (tmp_path / "x.csv").write_text("no;content\n1;bir, iki\n2;üç\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir, iki", "üç"]
+    (tmp_path / "x.csv").write_text("no,sentence\n1,bir\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir"]
+    (tmp_path / "x.csv").write_text("bir cümle\niki cümle\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir cümle", "iki cümle"]
     (tmp_path / "y.csv").write_text('a,"' + "x" * 200_000 + '"\n')
     with pytest.raises(RefusedError, match="too long"):
         documents.from_file(tmp_path / "y.csv")
@@ -275,7 +279,7 @@ def recall_of_bits(vectors: Any, best: Any) -> float:
         near = np.argsort(-(signs @ np.where(query > 0, 1.0, -1.0)), kind="stable")[:100]
         ranked = near[np.argsort(-(signs[near] @ query), kind="stable")[:10]]
         found += len(set(ranked.tolist()) & set(rows.tolist()))
-    return found / best.size - 0.02  # of equally near ones, another may come first
+    return float(found / best.size - 0.02)  # of equally near ones, another may come first
 
 
 def test_both_models_answer_a_search(service: Service) -> None:
@@ -545,14 +549,21 @@ def test_all_ways_in_share_the_limits(service: Service) -> None:
     for function in page.fns.values():
         limits_by_group.setdefault(function.concurrency_id, set()).add(function.concurrency_limit)
         if function.api_visibility == "public":
-            groups[function.api_name] = function.concurrency_id
+            groups[str(function.api_name)] = function.concurrency_id
     assert groups.pop("compare_tokenizers") == groups.pop("read_dataset") == "sandboxed"
     assert {groups.pop(name) for name in ("search_documents", "compare_sentences", "map_corpus")} == {"models"}
     assert limits_by_group["sandboxed"] == {4}
     assert limits_by_group["models"] == {8}
-    # What is left needs neither a model nor a process, and is limited too.
+    # The others need neither a model nor a process, and are limited too.
     assert set(groups) == {"read_results", "write_command"}
     assert not any(None in found for found in limits_by_group.values())
+
+
+def test_uploaded_files_are_deleted_after_an_hour(service: Service) -> None:
+    from hub_tools.space.app import build
+
+    page, _ = build(service)
+    assert page.delete_cache == (600, 3600)
 
 
 # -- results and the repo of a Space

@@ -22,6 +22,8 @@ TABS = ("tokens", "search", "similarity", "results")
 _QUEUE = 200
 # Of each function that needs neither the models nor a process of its own.
 _CALLS_AT_ONCE = 8
+# Seconds between two looks at uploaded files, and after which they are deleted.
+UPLOADS = (600, 3600)
 # Numbers that no vector has; anything above is no dimension.
 _LONGEST_VECTOR = 10_000
 # The address follows what is done; values that are too long, and documents, are left out.
@@ -52,7 +54,7 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
         return texts(f"ht_{key}")
 
     title = service.content.titles["student"]
-    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
+    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False, delete_cache=UPLOADS) as page:
         gr.Markdown(f"# {title}")
         gr.Markdown(label("intro"))
         with gr.Tabs(overflow_behavior="wrap") as tabs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hub_tools.core.files import digest
-from hub_tools.corpus.readers import TEXT_COLUMNS
+from hub_tools.corpus.readers import TEXT_COLUMNS, text_column
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
 from hub_tools.space.sandbox import check_id, run_sandboxed
 
@@ -126,8 +126,9 @@ def _text_cells(text: str) -> list[str]:
     if not rows:
         return []
     names = [name.strip().lower() for name in rows[0]]
-    if named := [names.index(name) for name in TEXT_COLUMNS if name in names]:
-        return [row[named[0]] for row in rows[1:] if len(row) > named[0]]
+    if (name := text_column(names)) in TEXT_COLUMNS:  # a single column may have any name, or none
+        column = names.index(name)
+        return [row[column] for row in rows[1:] if len(row) > column]
     letters = [sum(len(row[column]) for row in rows if len(row) > column) for column in range(len(names))]
     column = letters.index(max(letters))
     return [row[column] for row in rows if len(row) > column]

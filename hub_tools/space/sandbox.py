@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from hub_tools.corpus.readers import TEXT_COLUMNS
+from hub_tools.corpus.readers import text_column
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
 
 SECONDS = 40
@@ -131,7 +131,8 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
     try:
         rows = load_dataset(repo, config or None, split=split or "train", streaming=True, token=False)
         for row in islice(rows, DOCUMENTS):
-            text = str(row[column or _text_column(row)] or "")[:DOCUMENT]
+            column = column or text_column(row) or _first_text(row)
+            text = str(row[column] or "")[:DOCUMENT]
             total += len(text)
             if total > CORPUS:
                 break
@@ -143,9 +144,8 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
     return texts
 
 
-def _text_column(row: dict[str, Any]) -> str:
-    names = (*TEXT_COLUMNS, *(key for key, value in row.items() if isinstance(value, str)))
-    return next((name for name in names if name in row), "text")
+def _first_text(row: dict[str, Any]) -> str:
+    return next((name for name, value in row.items() if isinstance(value, str)), "text")
 
 
 def _pdf(file: str) -> list[str]:
