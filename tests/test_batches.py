@@ -6,16 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hub_tools.models.padding import join, pad, padded_lengths, padded_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from hub_tools.training.batching import (
-    TokenizedTexts,
-    epoch_batches,
-    join,
-    pad,
-    padded_lengths,
-    padded_tokens,
-    split_rows,
-)
+from hub_tools.training.batching import TokenizedTexts, epoch_batches, split_rows
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 

@@ -29,9 +29,9 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoder, encode, length_batches, unit
 from hub_tools.models.loading import load_model
+from hub_tools.models.padding import padded_lengths
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher, find_teacher
-from hub_tools.training.batching import padded_lengths
 from hub_tools.training.data import load_examples
 from hub_tools.vectors.embed import Embeddings, Row, Shard, embed, embed_shard, shards
 from tests.architectures import ARCHITECTURES, PROMPTS

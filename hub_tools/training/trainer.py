@@ -30,8 +30,9 @@ from hub_tools.models.loading import (
     save_model,
     token_rows,
 )
+from hub_tools.models.padding import join, pad, padded_tokens
 from hub_tools.training import checkpoint
-from hub_tools.training.batching import epoch_batches, join, pad, padded_tokens, split_rows
+from hub_tools.training.batching import epoch_batches, split_rows
 from hub_tools.training.losses import batch_loss, text_losses
 from hub_tools.training.team import Team
 
