@@ -14,6 +14,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.logging import close_logging, log, start_logging
+from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import CacheKey, RunDir
 from hub_tools.core.versions import versions
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
@@ -278,15 +279,17 @@ class Job:
             "student",
             key,
             lambda out: {
-                **distill(
-                    folder.path("clone"),
-                    Embeddings(folder.path("embeddings")),
-                    out,
-                    self.config.distill,
-                    hardware=self.hardware,
-                    seed=self.config.seed,
-                    policy=self.teacher.policy,
-                    processes=self.processes,
+                **to_plain(
+                    distill(
+                        folder.path("clone"),
+                        Embeddings(folder.path("embeddings")),
+                        out,
+                        self.config.distill,
+                        hardware=self.hardware,
+                        seed=self.config.seed,
+                        policy=self.teacher.policy,
+                        processes=self.processes,
+                    )
                 ),
                 # What trained it, whatever is installed when a report is written again.
                 "versions": versions(),
