@@ -1,6 +1,6 @@
 """A small training as a program, for tests that kill it or start several of it.
 
-python -m tests.training_job kill MODEL OUT MOMENT...     one child after the other, each killed at its moment
+python -m tests.training_job kill MODEL OUT MOMENT...     one in OUT/whole, and one in OUT/cut, killed at each moment
 accelerate launch ... tests/training_job.py train MODEL OUT OPTIONS...     OPTIONS: config as JSON, a training each
 """
 
@@ -104,20 +104,20 @@ def dying(model: Path, out: Path, moment: str) -> None:
 
 
 def kill(model: Path, out: Path, moments: list[str]) -> None:
-    """Start a child for each moment; forked, because imports take longer than training."""
+    """Start a child for a whole training and one for each moment; forked, because imports take longer than training."""
     for name in ("sentence_transformers.sentence_transformer.modules", "transformers.models.bert.modeling_bert"):
         importlib.import_module(name)
-    for moment in moments:
+    for folder, moment in [("whole", "never"), *(("cut", moment) for moment in moments)]:
         child = os.fork()
         if child == 0:
-            dying(model, out, moment)
+            dying(model, out / folder, moment)
             os._exit(0)
         sys.stdout.write(f"{moment} {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
 
 
 if __name__ == "__main__":
-    what, model, out, *rest = sys.argv[1:]
-    if what == "kill":
+    command, model, out, *rest = sys.argv[1:]
+    if command == "kill":
         kill(Path(model), Path(out), rest)
     else:
         for number, options in enumerate(rest):
