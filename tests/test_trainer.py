@@ -21,6 +21,7 @@ from hub_tools.training.trainer import check_training_options
 from tests.training_job import CONFIG, STEPS, finish, train, trainer
 
 ROOT = Path(__file__).parent.parent
+RELATIONAL: dict[str, Any] = {"loss": "relational", "matryoshka": (32, 8), "micro_batch_tokens": 64}
 Weights = dict[str, torch.Tensor]
 
 
@@ -234,18 +235,33 @@ def test_killed_at_any_moment_it_continues_to_the_same_bits(tiny_teacher: Path, 
     assert first == second
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_student_of_one(tiny_teacher: Path, tmp_path: Path, plain: Weights) -> None:
-    kinds: list[dict[str, Any]] = [{}, {"loss": "relational", "matryoshka": [32, 8], "micro_batch_tokens": 64}]
+@pytest.fixture(scope="module")
+def two_processes(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes that accelerate started wrote."""
+    out = tmp_path_factory.mktemp("two")
     run(
         *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
         *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
-        *("tests/training_job.py", "train", str(tiny_teacher), str(tmp_path / "two")),
-        *map(json.dumps, kinds),
+        *("tests/training_job.py", "train", str(tiny_teacher), str(out), "{}", json.dumps(RELATIONAL)),
     )
-    train(tiny_teacher, tmp_path / "alone", **{**kinds[1], "matryoshka": (32, 8)})
-    assert distance(plain, last_weights(tmp_path / "two" / "0")) < 2e-4
-    assert distance(last_weights(tmp_path / "alone"), last_weights(tmp_path / "two" / "1")) < 2e-4
+    return out
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_student_of_one(
+    tiny_teacher: Path, tmp_path: Path, plain: Weights, two_processes: Path
+) -> None:
+    assert distance(plain, last_weights(two_processes / "0")) < 2e-4
+    train(tiny_teacher, tmp_path, **RELATIONAL)
+    assert distance(last_weights(tmp_path), last_weights(two_processes / "1")) < 2e-4
+
+
+@pytest.mark.slow
+def test_processes_share_sums_and_what_the_main_one_found(two_processes: Path) -> None:
+    first, second = (json.loads((two_processes / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first["gradients"] == [[3.0, 3.0], [1.0, 1.0, 1.0]]
+    assert (first["any"], first["sum"], first["from main"]) == ([True, False], 0.5, "rank 0")
 
 
 @pytest.fixture

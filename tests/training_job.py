@@ -76,6 +76,25 @@ def finish(job: Trainer, model: Path) -> DistillResult:
     return save_student(job, model, longest_input(job.student.model))
 
 
+def share(out: Path) -> None:
+    """Write what this process got from the others."""
+    import torch
+
+    processes = init_processes("cpu")
+    first, second = (torch.nn.Parameter(torch.zeros(size)) for size in (2, 3))
+    first.grad = torch.full((2,), 1.0 + processes.rank)
+    if processes.is_main:
+        second.grad = torch.ones(3)  # the other process has none
+    processes.all_reduce_gradients([first, second])
+    shared = {
+        "gradients": [p.grad.tolist() for p in (first, second) if p.grad is not None],
+        "any": [processes.any_rank(processes.rank == rank) for rank in (1, 2)],
+        "sum": processes.all_reduce_scalar(0.25),
+        "from main": processes.run_on_main(lambda: f"rank {processes.rank}"),
+    }
+    (out / f"rank-{processes.rank}.json").write_text(json.dumps(shared), encoding="utf-8")
+
+
 def die(*_: object) -> None:
     """What a machine that loses its power does."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -122,3 +141,4 @@ if __name__ == "__main__":
     else:
         for number, options in enumerate(rest):
             train(Path(model), Path(out) / str(number), **json.loads(options))
+        share(Path(out))
