@@ -28,16 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.document import table, write_section
-from hub_tools.config import DistillConfig, build
+from hub_tools.config import DistillConfig, RunConfig
 from hub_tools.core.files import write_json
-from hub_tools.core.hardware import choose_hardware
+from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import backbone, load_model
 from hub_tools.pipeline import run
 from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.trainer import Trainer
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 WIDE_TOKENS = 2048
 OURS, WIDE = "hub-distill", f"hub-distill --batch-tokens {WIDE_TOKENS}"
@@ -62,16 +62,16 @@ def prepare(data: Path, work: Path, texts: int) -> None:
         "tokenizer": {"vocab_size": 16000},
         "embed": {"distill_limit": PAIRS // 150},
     }
-    run(build(options), last="clone")
-    run(build(options), last="embed")
-    embeddings = Embeddings(work / "run" / "embeddings")
+    run(RunConfig.from_dict(options), last="clone")
+    run(RunConfig.from_dict(options), last="embed")
+    embeddings = EmbeddingDataset(work / "run" / "embeddings")
     chosen, vectors = sample(embeddings, texts + HELDOUT)
     for split, part in (("train", slice(texts)), ("validation", slice(texts, None))):
         write_json(work / f"{split}.json", chosen[part])
         np.save(work / f"{split}.npy", vectors[part])
 
 
-def sample(embeddings: Embeddings, count: int) -> Texts:
+def sample(embeddings: EmbeddingDataset, count: int) -> Texts:
     """Texts drawn at random, of pairs the Turkish side, and their vectors."""
     texts: list[str] = []
     vectors = []
@@ -107,6 +107,8 @@ def our_trainer(work: Path, out: Path, device: str, batch_tokens: int | None = N
     model = load_model(clone, device=device)
     data = training_set(clone, read(work, "train"), model.max_seq_length or 512)
     hardware = choose_hardware(device, "auto")
+    if hardware.device == "cpu":
+        keep_freed_memory()
     config = DistillConfig(epochs=1, batch_tokens=batch_tokens)
     return Trainer(model, data, data, out, config, hardware=hardware, seed=1)
 

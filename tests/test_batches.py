@@ -15,7 +15,7 @@ from hub_tools.models.padding import join, pad, padded_lengths, padded_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.batching import epoch_batches, split_rows
 from hub_tools.training.data import TokenizedTexts, TrainingSet, load_training_set
-from hub_tools.vectors.embed import Batch
+from hub_tools.vectors.dataset import Batch
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
 

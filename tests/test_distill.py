@@ -17,13 +17,13 @@ from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import load_model
 from hub_tools.training.distill import check_inputs, distill, interpolate_weights
 from hub_tools.training.student import Student
-from hub_tools.vectors.embed import Embeddings, Row, Shard, write_manifest, write_shard
+from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, write_manifest, write_shard
 from tests.training_job import CPU
 
 CONFIG = DistillConfig(steps=4, batch_tokens=256, eval_steps=2, learning_rate=1e-2, weight_interpolation=0.25)
 
 
-def embeddings(folder: Path, *, heldout: int = 10) -> Embeddings:
+def embeddings(folder: Path, *, heldout: int = 10) -> EmbeddingDataset:
     """Vectors of 40 pairs and of some held-out ones."""
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -34,8 +34,11 @@ def embeddings(folder: Path, *, heldout: int = 10) -> Embeddings:
             write_shard(
                 Shard(folder / f"{split}-00000.parquet", split, rows), Encoded(vectors, np.ones(count)), "float16"
             )
-    write_manifest(folder, {"prompts": {}})
-    return Embeddings(folder)
+    unknown = dict.fromkeys(
+        ("teacher", "revision", "precision", "max_seq_length", "truncation_side", "pooling", "default_prompt_name")
+    )
+    write_manifest(folder, {**unknown, "prompts": {}, "prompting": None})
+    return EmbeddingDataset(folder)
 
 
 def test_the_student_is_nearer_to_the_teacher_and_its_backbone_as_near_the_clone_as_asked(

@@ -130,7 +130,7 @@ def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
         return adapt_normalizer(teacher, json.loads(teacher.__getstate__()), lang, TURKISH).notes
 
     (note,) = notes(charsmap("nmt_nfkc_cf"), "tr")
-    assert "Not mended" in note
+    assert "Not repaired" in note
     assert "(Precompiled) reads I as i" in note
     assert notes(charsmap("nmt_nfkc"), "tr") == ()
     stripping = normalizers.Sequence([normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")])

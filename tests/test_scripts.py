@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from tests.conftest import CANARY
 from tests.fake_hub import ID_TOKEN, FakeHub, User
 from tests.test_cli import finish, refused

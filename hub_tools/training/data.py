@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from hub_tools.vectors.embed import Embeddings
+    from hub_tools.vectors.dataset import EmbeddingDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class TrainingSet:
 
 
 def load_training_set(
-    embeddings: Embeddings, split: str, tokenizer_file: Path, max_tokens: int | None, *, every: int = 1
+    embeddings: EmbeddingDataset, split: str, tokenizer_file: Path, max_tokens: int | None, *, every: int = 1
 ) -> TrainingSet:
     """Tokenize a split with the student's tokenizer, and read its vectors.
 

@@ -22,7 +22,7 @@ from hub_tools.training import checkpoint
 from hub_tools.training.data import load_training_set
 from hub_tools.training.student import Student
 from hub_tools.training.trainer import Trainer
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,7 +34,7 @@ _HELDOUT_ROWS = 1000
 
 def distill(
     clone: Path,
-    embeddings: Embeddings,
+    embeddings: EmbeddingDataset,
     out: Path,
     config: DistillConfig,
     *,
@@ -128,7 +128,7 @@ def interpolate_weights(student: Student, start: SentenceTransformer, share: flo
                 parameter.lerp_(before, share)
 
 
-def check_inputs(model: SentenceTransformer, embeddings: Embeddings, hardware: Hardware) -> None:
+def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:
     """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with.
 
     Raises:
