@@ -23,9 +23,8 @@ from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenize
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.data import Examples
-from hub_tools.training.team import Team
+from hub_tools.training.data import TokenizedTexts, TrainingSet
+from hub_tools.training.distill import save_student
 from hub_tools.training.trainer import Trainer
 from tests.architectures import ARCHITECTURES, ROWLESS, SETTINGS
 
@@ -188,14 +187,15 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     count, before = len(TEXTS), vectors(folder)
     numbers = np.arange(count)
     wanted = np.roll(before, 1, axis=0).astype(np.float16)
-    data = Examples(
-        texts=builder.build(), label=numbers, vectors=wanted, source=-1 - 0 * numbers, is_target=numbers < 0
+    texts = builder.build()
+    data = TrainingSet(
+        texts=texts, target_index=numbers, targets=wanted, source=-1 - 0 * numbers, is_translation=numbers < 0
     )
     config = DistillConfig(steps=4, batch_tokens=512, learning_rate=1e-3)
-    trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1, team=Team("cpu"))
-    assert np.abs(trainer._forward(data, numbers, training=True).detach().numpy() - before).max() < 1e-4
+    trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)
+    assert np.abs(trainer.student(texts, numbers, training=True).detach().numpy() - before).max() < 1e-4
     trainer.train()
-    trainer.finish(folder, longest_input(model))
+    save_student(trainer, folder, longest_input(model))
     after = vectors(tmp_path)
     assert (after * wanted).sum() > (before * wanted).sum() + 0.01
-    assert np.abs(trainer._forward(data, numbers, training=False).detach().numpy() - after).max() < 1e-4
+    assert np.abs(trainer.student(texts, numbers, training=False).detach().numpy() - after).max() < 1e-4

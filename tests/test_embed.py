@@ -33,7 +33,7 @@ from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
-from hub_tools.training.data import load_examples
+from hub_tools.training.data import load_training_set
 from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, shards
 from hub_tools.vectors.embed import embed, embed_shard
 from tests.architectures import ARCHITECTURES, PROMPTS
@@ -285,12 +285,12 @@ def test_short_texts_are_queries_and_long_ones_documents(
         wanted = way([batch.texts[i] for i in chosen])
         assert least_cosine(batch.vectors[chosen].astype(np.float32), wanted) > 0.9999
     # The student reads each text behind the prompt of its vector.
-    examples = load_examples(EmbeddingDataset(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
+    training_set = load_training_set(EmbeddingDataset(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
     tokenizer = model.tokenizer
     for number in (0, 1, 400):
         prompt = batch.prompts[number // 2]
         text = (batch.texts if number % 2 == 0 else batch.translations)[number // 2]
-        assert examples.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
+        assert training_set.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
 
 
 def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:
