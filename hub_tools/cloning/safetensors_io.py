@@ -33,12 +33,10 @@ class TensorInfo:
 
     Attributes:
         file: the safetensors file.
-        dtype: as safetensors names it, e.g. F32 or BF16.
         shape: its shape.
     """
 
     file: Path
-    dtype: str
     shape: tuple[int, ...]
 
 
@@ -138,11 +136,8 @@ def _open(file: Path) -> Any:
 def _read_header(file: Path) -> dict[str, TensorInfo]:
     """Return the tensors of a file in the order of their bytes."""
     with _open(file) as opened:
-        slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
-    return {
-        name: TensorInfo(file=file, dtype=tensor.get_dtype(), shape=tuple(tensor.get_shape()))
-        for name, tensor in slices.items()
-    }
+        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.offset_keys()}
+    return {name: TensorInfo(file=file, shape=shape) for name, shape in shapes.items()}
 
 
 def _total_size(files: Iterable[Path]) -> int:
