@@ -61,6 +61,7 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     ready = read_ready_tokenizer(teacher.input_folder, teacher.input_folder)
     assert ready == spec
     used = use_tokenizer(spec, ready, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length, samples={})
+    (tmp_path / "clone" / ".scratch").mkdir(parents=True)  # a run that was killed left it
     result = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
     assert result.exact == used.vocab_size
     assert (result.composed, result.byte, result.fallback) == (0, 0, 0)

@@ -42,7 +42,7 @@ def test_every_weight_but_the_embeddings_is_kept(tiny_teacher: Path, cloned: Pat
     assert not (folder / "README.md").exists()
 
 
-def test_the_saved_tokenizer_reads_as_the_surgery_made_it(cloned: Path) -> None:
+def test_the_saved_tokenizer_reads_text_as_it_was_made_to(cloned: Path) -> None:
     plain = TokenizerSpec.read(cloned / "tokenizer").load()
     model = load_model(cloned / "clone", device="cpu")
     for text in ("IŞIK söndü, İstanbul'da çığ düştü.", "I am here.", "Über café"):

@@ -274,7 +274,9 @@ def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
 
 
 @pytest.mark.parametrize("factors", [False, True])
-def test_model2vec(factors: bool, minilm_files: TokenizerSpec, tmp_path: Path, same: Same) -> None:
+def test_a_model2vec_model_is_cloned_with_its_factors_folded_in(
+    factors: bool, minilm_files: TokenizerSpec, tmp_path: Path, same: Same
+) -> None:
     size = len(minilm_files.vocab)
     torch.manual_seed(0)
     weights = {"embeddings": torch.randn(size, 16)}
@@ -336,7 +338,9 @@ def test_a_second_vocabulary_is_refused(teacher: Path) -> None:
         find_teacher(str(teacher))
 
 
-def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
+def test_another_padding_id_is_refused_where_positions_depend_on_it(
+    tmp_path: Path, minilm_files: TokenizerSpec
+) -> None:
     from transformers import MPNetConfig, MPNetModel
 
     size = len(minilm_files.vocab)

@@ -1,11 +1,12 @@
 """The weights of a model as safetensors: read through a memory map, and copied as a stream with some replaced.
 
-Tensors that are only copied go from the map to the file, so a model of any size passes through.
+Nothing here holds more than one tensor that is only copied, so a model of any size passes through.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,12 +33,10 @@ class TensorInfo:
 
     Attributes:
         file: the safetensors file.
-        dtype: as safetensors names it, e.g. F32 or BF16.
         shape: its shape.
     """
 
     file: Path
-    dtype: str
     shape: tuple[int, ...]
 
 
@@ -137,11 +136,8 @@ def _open(file: Path) -> Any:
 def _read_header(file: Path) -> dict[str, TensorInfo]:
     """Return the tensors of a file in the order of their bytes."""
     with _open(file) as opened:
-        slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
-    return {
-        name: TensorInfo(file=file, dtype=tensor.get_dtype(), shape=tuple(tensor.get_shape()))
-        for name, tensor in slices.items()
-    }
+        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.offset_keys()}
+    return {name: TensorInfo(file=file, shape=shape) for name, shape in shapes.items()}
 
 
 def _total_size(files: Iterable[Path]) -> int:
@@ -157,23 +153,23 @@ def _rewrite(file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]],
     with _open(file) as opened:
         metadata = opened.metadata()
         header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+        kept = [name for name in opened.offset_keys() if name not in dropped]
         position = 0
-        kept = {name: opened.get_tensor(name) for name in opened.offset_keys() if name not in dropped}
-        for name, tensor in kept.items():
-            shape = replaced[name].shape if name in replaced else tensor.shape
-            size = replaced[name].size * tensor.element_size() if name in replaced else tensor.nbytes
-            dtype = opened.get_slice(name).get_dtype()
+        for name in kept:
+            tensor, dtype = opened.get_tensor(name), opened.get_slice(name).get_dtype()
+            shape = replaced[name].shape if name in replaced else tuple(tensor.shape)
+            size = math.prod(shape) * tensor.element_size()
             header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
             position += size
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
-        with out.open("wb") as target:
-            target.write(len(text).to_bytes(8, "little") + text)
-            for name, tensor in kept.items():
-                if name in replaced:
-                    target.writelines(_converted(replaced[name], tensor.dtype))
-                else:
-                    target.write(_bytes(tensor))
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
+    with out.open("wb") as target:
+        target.write(len(text).to_bytes(8, "little") + text)
+        for name in kept:
+            # Opened for each tensor: what was read stays in memory as long as the file is open.
+            with _open(file) as opened:
+                tensor = opened.get_tensor(name)
+            target.writelines(_converted(replaced[name], tensor.dtype) if name in replaced else [_bytes(tensor)])
 
 
 def _converted(values: NDArray[np.float32], dtype: torch.dtype) -> Iterator[memoryview]:

@@ -160,14 +160,14 @@ def adapt_tokenizer(
 def _check_supported(teacher: TokenizerSpec) -> None:
     if teacher.family not in ("WordPiece", "BPE", "Unigram"):
         raise UserError(
-            f"The teacher's tokenizer is a {teacher.family} model; tokenizer surgery handles BPE, Unigram and "
-            "WordPiece. Pass --tokenizer with a ready tokenizer to use this teacher."
+            f"The teacher's tokenizer is a {teacher.family} model; only BPE, Unigram and WordPiece can be adapted. "
+            "Pass --tokenizer with a ready tokenizer to use this teacher."
         )
     prefix = teacher.spec["model"].get("continuing_subword_prefix")
     if teacher.family == "WordPiece" and prefix != PREFIX:
         raise UserError(
-            f"The teacher's tokenizer is a WordPiece model that marks continued tokens with {prefix!r}; tokenizer "
-            f"surgery handles {PREFIX!r}. Pass another teacher, or --tokenizer with its own tokenizer."
+            f"The teacher's tokenizer is a WordPiece model that marks continued tokens with {prefix!r}; only "
+            f"{PREFIX!r} can be adapted. Pass another teacher, or --tokenizer with its own tokenizer."
         )
 
 

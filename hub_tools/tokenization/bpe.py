@@ -36,7 +36,7 @@ class Bpe:
         spec: the content of tokenizer.json.
 
     Raises:
-        UserError: the model has a feature that the surgery does not handle.
+        UserError: the model has a feature that is not supported.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -178,8 +178,8 @@ def _refuse_unknown_features(model: Mapping[str, Any]) -> None:
     for feature in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(feature):
             raise UserError(
-                f"The teacher's tokenizer is a BPE model with {feature}={model[feature]!r}, which tokenizer surgery "
-                "does not handle. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
+                f"The teacher's tokenizer is a BPE model with {feature}={model[feature]!r}, which cannot be "
+                "adapted. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
             )
 
 
