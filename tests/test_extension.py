@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CANARY
+from tests.commands import CANARY, finish, hub_distill, refused
 from tests.fake_hub import FakeHub
-from tests.test_cli import finish, hub_distill, refused
 
 ROOT = Path(__file__).parents[1]
 HF = [sys.executable, "-m", "huggingface_hub.cli.hf"]

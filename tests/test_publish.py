@@ -14,9 +14,8 @@ import pytest
 
 from hub_tools.config import RunConfig
 from hub_tools.hub.publish import REPOS
-from tests.conftest import CANARY
+from tests.commands import CANARY, finish, hub_distill, refused
 from tests.fake_hub import FakeHub, Fault, User
-from tests.test_cli import finish, hub_distill, refused
 
 IDS = [("model", "ada/tiny-tr"), ("model", "ada/tiny-tr-tokenizer"), ("dataset", "ada/tiny-tr-embeddings")]
 # The command, as often as `times` says, in one process; long waits are only noted down.

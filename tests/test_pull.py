@@ -16,9 +16,8 @@ from hub_tools.core.errors import UserError
 from hub_tools.corpus.sources import read_table, sample_file
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.teacher import find_teacher
-from tests.conftest import CANARY
+from tests.commands import CANARY, finish, hub_distill, refused
 from tests.fake_hub import FakeHub, Fault, User
-from tests.test_cli import finish, hub_distill, refused
 
 PLAN = ["--lang", "tr", "--corpus", "sample", "--dry-run"]
 

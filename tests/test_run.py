@@ -184,28 +184,28 @@ def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
     assert [name for name in first if first[name] != second.get(name)] == []
 
 
-def test_a_folder_with_other_files_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(job_options: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(config_values))
+        run(build(job_options))
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
-def test_a_project_with_a_config_of_its_own_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_a_project_with_a_config_of_its_own_is_refused(job_options: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "run" / "corpus").mkdir(parents=True)
     (tmp_path / "run" / "config.toml").write_text("[project]\n")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(config_values), fresh=True)
+        run(build(job_options), fresh=True)
     assert (tmp_path / "run" / "config.toml").read_text() == "[project]\n"
     assert (tmp_path / "run" / "corpus").is_dir()
 
 
-def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_an_sts_table_is_checked_before_any_work(job_options: dict[str, object], tmp_path: Path) -> None:
     table = tmp_path / "sts.tsv"
     table.write_text("sentence1\tsentence2\tscore\na\tb\thigh\n")
     with pytest.raises(UserError, match="line 2: score 'high' is no number"):
-        run(build({**config_values, "evaluate": {"sts": [str(table)]}}))
+        run(build({**job_options, "evaluate": {"sts": [str(table)]}}))
     assert not (tmp_path / "run").exists()
 
 
@@ -231,34 +231,34 @@ def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
     assert found[0, 0] != pytest.approx(float(np.prod(model.encode(["kedi", "köpek"]), axis=0).sum()), abs=1e-3)
 
 
-def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
+def test_a_folder_in_use_is_refused(job_options: dict[str, object]) -> None:
     from hub_tools.core.run_dir import RunDir
 
-    config = build(config_values)
+    config = build(job_options)
     with RunDir(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
         run(config)
 
 
-def test_the_plan_changes_nothing(config_values: dict[str, object], tmp_path: Path) -> None:
-    text = plan(build(config_values))
+def test_the_plan_changes_nothing(job_options: dict[str, object], tmp_path: Path) -> None:
+    text = plan(build(job_options))
     assert "4,096 tokens" in text
     assert "40 of 40 with text" in text
     assert not (tmp_path / "run").exists()
 
 
 def test_a_ready_tokenizer_can_be_used(
-    config_values: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
 ) -> None:
     ready = finished[0].output / "tokenizer"
-    report = run(build({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
+    report = run(build({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
 
 
 def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
-    config_values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    job_options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = build({**config_values, "device": "auto", "precision": "auto"})
+    config = build({**job_options, "device": "auto", "precision": "auto"})
     run(config, last="corpus")
     assert not (config.output / ".hardware.json").exists()
     run(config, last="embed")
@@ -274,9 +274,9 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     assert Job(config, fresh=True).hardware.device == "cpu"
 
 
-def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: dict[str, object]) -> None:
+def test_prompts_that_the_teachers_files_do_not_name_are_given(job_options: dict[str, object]) -> None:
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
-    config = build({**config_values, "embed": {"distill_limit": 20, **given}})
+    config = build({**job_options, "embed": {"distill_limit": 20, **given}})
     report = run(config)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
@@ -287,18 +287,18 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: di
 
 
 def test_licenses_of_another_teacher_do_not_stay(
-    config_values: dict[str, object], tiny_teacher: Path, tmp_path: Path
+    job_options: dict[str, object], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(build({**config_values, "teacher": str(with_license)}), last="corpus")
+    run(build({**job_options, "teacher": str(with_license)}), last="corpus")
     assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(build(config_values), last="corpus")
+    run(build(job_options), last="corpus")
     assert not (tmp_path / "run" / "license").exists()
 
 
-def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(build(config_values), last="corpus")
+def test_fresh_forgets_what_is_finished(job_options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    run(build(job_options), last="corpus")
     capsys.readouterr()
-    run(build(config_values), last="corpus", fresh=True)
+    run(build(job_options), last="corpus", fresh=True)
     assert "corpus ..." in capsys.readouterr().err

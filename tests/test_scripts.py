@@ -14,9 +14,8 @@ import pytest
 import yaml
 
 from hub_tools.corpus.sources import read_table, sample_file
-from tests.conftest import CANARY
+from tests.commands import CANARY, finish, refused
 from tests.fake_hub import ID_TOKEN, FakeHub, User
-from tests.test_cli import finish, refused
 
 ROOT = Path(__file__).parents[1]
 
