@@ -35,7 +35,8 @@ def environment(**env: str) -> Iterator[None]:
     HF_ENDPOINT cannot be changed this way, and HF_HUB_DISABLE_XET=0 needs a process of its own, because hf_xet reads
     its settings only once.
     """
-    assert "HF_ENDPOINT" not in env or env["HF_ENDPOINT"] == os.environ["HF_ENDPOINT"]
+    assert env.get("HF_ENDPOINT", os.environ["HF_ENDPOINT"]) == os.environ["HF_ENDPOINT"]
+    assert env.get("HF_HUB_DISABLE_XET") != "0"
     import datasets.config
     from huggingface_hub import constants
     from huggingface_hub.utils import _auth
