@@ -101,6 +101,7 @@ def clone(
         )
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     counts = {kind.name.lower(): token_map.count(kind) for kind in Match}
+    counts["fallback"] = counts.pop("unknown")
     if counts["fallback"]:
         log.warning("  the teacher reads %d of the new tokens as unknown", counts["fallback"])
     return {**counts, **made}
