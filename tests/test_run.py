@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,9 @@ from hub_tools.evaluation.evaluate import _search, _task_names
 from hub_tools.models.loading import load_model
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reporting.reproduce import reproduce
+from tests.commands import finish, hub_distill, succeeded
 
+ROOT = Path(__file__).parents[1]
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
 
 
@@ -161,25 +159,20 @@ def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str
     assert [name for name in first if first[name] != second[name]] == []
 
 
-@pytest.mark.slow
 def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
 ) -> None:
     config, _ = finished
     file = tmp_path / "run.toml"
     file.write_text(to_toml(build({**plain(config), "output": str(tmp_path / "run")})), encoding="utf-8")
-    command = [sys.executable, "-c", "from hub_tools.cli import run; run()", "distill", "--config", str(file)]
-    for moment in ("corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / moment).exists():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = ["distill", "--config", str(file)]
+    moments = [f"{stage}.partial" for stage in ("corpus", "tokenizer", "clone", "embeddings")]
+    moments.append("student.partial/checkpoint")
+    killed = [sys.executable, "-m", "tests.killed_run", str(tmp_path / "run"), *moments, "--", *command]
+    done = finish(killed, cwd=ROOT)
+    succeeded(done)
+    assert done.stdout.splitlines() == [f"{moment} -9" for moment in moments], done.stderr
+    succeeded(hub_distill(*command, cwd=tmp_path))
     first, second = result_of(config.output), result_of(tmp_path / "run")
     assert [name for name in first if first[name] != second.get(name)] == []
 

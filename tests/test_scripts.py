@@ -68,7 +68,9 @@ def dataset(folder: Path) -> Path:
     """Wikipedia in two languages, small."""
     configs = []
     for code in ("tr", "en"):
-        rows = "".join(json.dumps({"text": row[code]}) + "\n" for row in read_table(sample_file("tr-en.tsv")))
+        rows = "".join(
+            json.dumps({"text": row[code]}) + "\n" for row in list(read_table(sample_file("tr-en.tsv")))[::3]
+        )
         (folder / f"{code}.jsonl").write_text(rows, encoding="utf-8")
         configs.append({"config_name": f"20231101.{code}", "data_files": f"{code}.jsonl"})
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n", encoding="utf-8")
