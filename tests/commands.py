@@ -87,7 +87,7 @@ def hub_distill_process(*args: str, cwd: Path, **env: str) -> Result:
 def finish(command: list[str], *, cwd: Path, **env: str) -> Result:
     """Run any command in a process of its own."""
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=240, check=False
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=600, check=False
     )
     return _without_token(Result(done.returncode, done.stdout, done.stderr))
 

@@ -151,6 +151,7 @@ def plain(config: RunConfig) -> dict[str, Any]:
     return tomllib.loads(to_toml(config))
 
 
+@pytest.mark.slow  # the run that is killed in each stage has the same inputs
 def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
     run(build({**plain(config), "output": str(tmp_path / "again")}), last="distill")
@@ -174,7 +175,8 @@ def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
     assert done.stdout.splitlines() == [f"{moment} -9" for moment in moments], done.stderr
     succeeded(hub_distill(*command, cwd=tmp_path))
     first, second = result_of(config.output), result_of(tmp_path / "run")
-    assert [name for name in first if first[name] != second.get(name)] == []
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_a_folder_with_other_files_is_refused(job_options: dict[str, object], tmp_path: Path) -> None:
@@ -240,9 +242,10 @@ def test_the_plan_changes_nothing(job_options: dict[str, object], tmp_path: Path
 
 
 def test_a_ready_tokenizer_can_be_used(
-    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
 ) -> None:
     ready = finished[0].output / "tokenizer"
+    shutil.copytree(finished[0].output, tmp_path / "run")
     report = run(build({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
@@ -267,7 +270,10 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     assert Job(config, fresh=True).hardware.device == "cpu"
 
 
-def test_prompts_that_the_teachers_files_do_not_name_are_given(job_options: dict[str, object]) -> None:
+def test_prompts_that_the_teachers_files_do_not_name_are_given(
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0].output, tmp_path / "run")  # for its corpus and tokenizer
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
     config = build({**job_options, "embed": {"distill_limit": 20, **given}})
     report = run(config)
