@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from hub_tools.config import RunConfig, TokenizerConfig, build
 from hub_tools.core.files import write_json
@@ -192,7 +193,17 @@ def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     from hub_tools.pipeline import run
 
     config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
-    return config, run(config)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return config, run(config)
+    # One worker does the work, and the others use a copy of its folder again.
+    first = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{first}.lock"):
+        if first.exists():
+            shutil.copytree(first, config.output)
+            return config, run(config)
+        report = run(config)
+        shutil.copytree(config.output, first)
+        return config, report
 
 
 @pytest.fixture
