@@ -19,10 +19,10 @@ from scipy.stats import spearmanr
 from benchmarks.document import write_section
 from hub_tools.core.files import read_json
 from hub_tools.core.hardware import Hardware
-from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model, token_rows
-from hub_tools.vectors.embed import shards, vectors_of
+from hub_tools.vectors.dataset import shards, vectors_of
 
 CPU = Hardware(device="cpu", precision="fp32")
 SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)

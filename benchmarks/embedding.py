@@ -29,14 +29,15 @@ from benchmarks.document import write_section
 from benchmarks.training import product_rate
 from hub_tools.config import EmbedConfig
 from hub_tools.core.files import read_json, write_json
-from hub_tools.core.hardware import Hardware, choose_hardware
+from hub_tools.core.hardware import Hardware, choose_hardware, keep_freed_memory
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.sources import read_texts
+from hub_tools.corpus.readers import read_texts
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import backbone, load_model, prepare_for_speed
-from hub_tools.models.teacher import find_teacher
-from hub_tools.vectors.embed import SHARD_ROWS, embed
+from hub_tools.models.resolve import find_teacher
+from hub_tools.vectors.dataset import SHARD_ROWS
+from hub_tools.vectors.embed import embed
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,6 +74,8 @@ def one_pass(way: str, work: Path) -> None:
         hardware = choose_hardware("cpu", "auto")
         model = load_model(demo_teacher(), device=hardware.device)
         prepare_for_speed(model, hardware)
+        if hardware.device == "cpu":
+            keep_freed_memory()
         encoder = Encoder(model, hardware)
         encoder(texts[:_WARM_UP])
         started = time.perf_counter()
@@ -140,7 +143,8 @@ def make_corpus(texts: list[str], rows: int, out: Path) -> None:
         for start in range(0, rows, SHARD_ROWS):
             part = [f"{n} {texts[n % len(texts)]}" for n in range(start, min(rows, start + SHARD_ROWS))]
             file.write_table(pa.table([part, ["train"] * len(part)], schema=schema))
-    write_json(out / "stats.json", {"languages": ["en"], "parallel": {}, "text": {"en": {"train": rows}}})
+    text = {"en": {"sources": [], "train": rows}}
+    write_json(out / "stats.json", {"languages": ["en"], "missing": [], "text": text})
 
 
 def whole_stage(work: Path, rows: int) -> None:

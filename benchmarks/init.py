@@ -27,18 +27,20 @@ from scipy.stats import spearmanr
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
-from hub_tools.config import DistillConfig, Init, RunConfig, build
+from hub_tools.config import DistillConfig, Init, RunConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.demo import demo_teacher
-from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from hub_tools.pipeline import run
 from hub_tools.training.distill import distill
-from hub_tools.vectors.embed import Embeddings, heldout_pairs
+from hub_tools.vectors.bitext import heldout_pairs
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 LANGUAGES = {"tr": "Turkish", "fr": "French", "ru": "Russian", "ja": "Japanese"}
 INITS: tuple[Init, ...] = ("mean", "position", "length", "frequency", "focus", "align", "token_distillation")
@@ -77,7 +79,7 @@ def prepare(data: Path, work: Path, lang: str, *, alone: bool = False) -> RunCon
     for own in (lang, "en"):
         (work / lang / "text").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
-    config = build(
+    config = RunConfig.from_dict(
         {
             "teacher": str(demo_teacher()),
             "lang": lang,
@@ -133,17 +135,17 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
     """A clone with rows made in one way, before any training."""
     lang, corpus = config.target, Corpus(config.output / "corpus")
     started = time.monotonic()
-    counts = clone(
+    result = clone(
         find_teacher(config.teacher), config.output / "tokenizer", corpus, out / "clone", init=init, target=lang
     )
     seconds = time.monotonic() - started
     found = {
         "seconds": seconds,
-        **counts,
+        **to_plain(result),
         **cosines(out / "clone", pairs),
         "sts": spearman(out / "clone", data, lang),
         "english": spearman(out / "clone", data, "en"),
-        "pairs": corpus.stats["parallel"].get("train", 0),
+        "pairs": corpus.result.parallel.train if corpus.result.parallel else 0,
     }
     write_json(out / "before.json", found)
 
@@ -152,7 +154,7 @@ def train(config: RunConfig, data: Path, out: Path, pairs: dict[str, str]) -> No
     """The same clone after a short training, the same for all."""
     options = DistillConfig(steps=STEPS, batch_tokens=BATCH_TOKENS, learning_rate=RATE, eval_steps=STEPS)
     run(config, last="embed")  # found again by all but the first
-    embeddings = Embeddings(config.output / "embeddings")
+    embeddings = EmbeddingDataset(config.output / "embeddings")
     distill(out / "clone", embeddings, out / "student", options, hardware=CPU, seed=1)
     found = {
         **cosines(out / "student", pairs),

@@ -20,11 +20,12 @@ from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware
-from hub_tools.evaluation.evaluate import read_sts
+from hub_tools.core.plain import to_plain
+from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import load_model
 from hub_tools.training.distill import distill
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 SHORT = 64
 LANGUAGES = ("tr", "en")
@@ -62,9 +63,14 @@ def measure(args: argparse.Namespace, out: Path, options: dict[str, Any]) -> dic
     hardware = choose_hardware(args.device, "auto")
     config = DistillConfig(steps=args.steps, batch_tokens=args.batch_tokens, eval_steps=args.steps, **options)
     told = distill(
-        args.run / "clone", Embeddings(args.run / "embeddings"), out / "student", config, hardware=hardware, seed=1
+        args.run / "clone",
+        EmbeddingDataset(args.run / "embeddings"),
+        out / "student",
+        config,
+        hardware=hardware,
+        seed=1,
     )
-    return {**told, **similarities(out / "student", args.data, hardware.exact)}
+    return {**to_plain(told), **similarities(out / "student", args.data, hardware.exact)}
 
 
 def main() -> None:

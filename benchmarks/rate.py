@@ -17,8 +17,9 @@ from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import choose_hardware
+from hub_tools.core.plain import to_plain
 from hub_tools.training.distill import distill
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.vectors.dataset import EmbeddingDataset
 
 FACTORS = (0.5, 1.0, 2.0)
 BATCH_TOKENS = 1024
@@ -29,10 +30,10 @@ def train(run: Path, steps: int, rate: float | None, out: Path) -> dict[str, Any
     if not (out / "found.json").exists():
         config = DistillConfig(steps=steps, batch_tokens=BATCH_TOKENS, learning_rate=rate, eval_steps=steps)
         hardware = choose_hardware("cpu", "auto")
-        told = distill(run / "clone", Embeddings(run / "embeddings"), out, config, hardware=hardware, seed=1)
+        told = distill(run / "clone", EmbeddingDataset(run / "embeddings"), out, config, hardware=hardware, seed=1)
         # Of the weights as trained: how far they are blended with the clone's is another question.
         last = read_json(out / "training.json")["history"][-1]["cosine"]
-        write_json(out / "found.json", {**told, "cosine_trained": last})
+        write_json(out / "found.json", {**to_plain(told), "cosine_trained": last})
     found: dict[str, Any] = read_json(out / "found.json")
     return found
 
@@ -43,7 +44,7 @@ def compare(run: Path, steps: int, work: Path) -> list[str]:
     told = train(run, steps, None, place / "1.0")
     best = told["learning_rate"]
     found = [train(run, steps, best * factor, place / str(factor))["cosine_trained"] for factor in FACTORS]
-    texts = Embeddings(run / "embeddings").rows("train")
+    texts = EmbeddingDataset(run / "embeddings").rows("train")
     cells = [f"{texts:,}", str(steps), f"{told['cosine_before']:.4f}", f"{best:.2g}"]
     return [*cells, *(f"{cosine:.4f}" for cosine in found)]
 

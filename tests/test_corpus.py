@@ -10,19 +10,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
-from hub_tools.corpus.build import Corpus, build_corpus, chunks, clean
-from hub_tools.corpus.sources import find_sources, read_table, read_texts
+from hub_tools.corpus.build import Corpus, build_corpus
+from hub_tools.corpus.clean import chunks, clean
+from hub_tools.corpus.readers import read_table, read_texts
+from hub_tools.corpus.sources import find_sources
+from hub_tools.corpus.text_set import TextSet
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
 
 
 def build(
-    tmp_path: Path, files: TokenizerSpec, spec: str, parallel: list[Path] | None = None, limit: int | None = None
+    tmp_path: Path, files: TokenizerSpec, *specs: str, parallel: list[Path] | None = None, limit: int | None = None
 ) -> Corpus:
-    sources = find_sources(spec, ("tr", "en"), 1)
+    sources = [source for spec in specs for source in find_sources(spec, ("tr", "en"), 1)]
     build_corpus(
         tmp_path / "corpus",
         sources,
@@ -80,9 +83,9 @@ def test_a_long_parquet_file_is_read_in_the_memory_of_one_of_its_groups(tmp_path
 def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     raw = ["  Aynı\tcümle.  ", "Aynı cümle.", "", "Caf\u0065\u0301", *SENTENCES]
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", raw)))
-    stats = corpus.stats["text"]["tr"]
-    assert stats["read"] == 304
-    assert (stats["dropped_duplicate"], stats["dropped_empty"], stats["kept"]) == (1, 1, 302)
+    stats = corpus.result.text["tr"]
+    assert stats.read == 304
+    assert (stats.dropped_duplicate, stats.dropped_empty, stats.kept) == (1, 1, 302)
     train, heldout = list(corpus.texts("tr")), list(corpus.texts("tr", "heldout"))
     assert len(train) + len(heldout) == 302
     assert heldout
@@ -100,11 +103,11 @@ def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files:
     pairs = tmp_path / "pairs.tsv"
     rows = "".join(f"x\tSentence number {i}.\t{text}\n" for i, text in enumerate(SENTENCES))
     pairs.write_text("source\ten\ttr\n" + rows, encoding="utf-8")
-    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), parallel=[pairs])
     heldout = {pair.target for pair in corpus.pairs("heldout")}
     assert heldout
     assert not heldout & set(corpus.texts("tr"))
-    assert corpus.stats["text"]["tr"]["dropped_in_heldout_pairs"] == len(heldout)
+    assert corpus.result.text["tr"].dropped_in_heldout_pairs == len(heldout)
 
 
 def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
@@ -112,7 +115,7 @@ def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minil
     # Three sources share each target, and the targets are monolingual text too.
     rows = "".join(f"Source {i}.\t{SENTENCES[i // 3]}\n" for i in range(900))
     pairs.write_text("en\ttr\n" + rows, encoding="utf-8")
-    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), [pairs])
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)), parallel=[pairs])
     texts = {
         split: {text for pair in corpus.pairs(split) for text in (pair.source, pair.target)}
         | set(corpus.texts("tr", split))
@@ -120,12 +123,70 @@ def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minil
     }
     assert texts["heldout"]
     assert not texts["train"] & texts["heldout"]
-    assert corpus.stats["parallel"]["dropped_in_heldout_pairs"] > 0
+    assert corpus.result.parallel is not None and corpus.result.parallel.dropped_in_heldout_pairs > 0
 
 
 def test_the_limit_counts_kept_texts(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", ["", *SENTENCES])), limit=200)
-    assert corpus.stats["text"]["tr"]["kept"] == 200
+    assert corpus.result.text["tr"].kept == 200
+
+
+def test_sources_take_turns_under_a_limit_and_only_those_that_gave_text_are_named(
+    tmp_path: Path, minilm_files: TokenizerSpec
+) -> None:
+    names = ("first.txt", "second.jsonl", "same.txt")
+    texts = (SENTENCES[:200], SENTENCES[200:], SENTENCES[:200])
+    files = [str(write(tmp_path / name, own)) for name, own in zip(names, texts, strict=True)]
+    corpus = build(tmp_path, minilm_files, *files, limit=120)
+    kept = {*corpus.texts("tr"), *corpus.texts("tr", "heldout")}
+    assert kept == {*SENTENCES[:60], *SENTENCES[200:260]}
+    assert corpus.result.text["tr"].sources == files[:2]
+
+
+def test_sources_are_read_in_their_order_without_a_limit(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
+    files = [str(write(tmp_path / f"{n}.txt", SENTENCES[start::2])) for n, start in enumerate((0, 1))]
+    kept = list(build(tmp_path, minilm_files, *files).texts("tr"))
+    in_order = [text for start in (0, 1) for text in SENTENCES[start::2]]
+    assert kept == [text for text in in_order if text in set(kept)]
+
+
+def test_the_usual_limit_of_a_dataset_leaves_room_for_the_next_source(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.corpus.build.HUB_LIMIT_MAIN", 160)
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set/rows.jsonl", SENTENCES[:200])
+    monkeypatch.chdir(tmp_path)
+    corpus = build(tmp_path, minilm_files, "set:default", str(write(tmp_path / "more.txt", SENTENCES[200:])))
+    assert corpus.result.text["tr"].sources == ["set:default", str(tmp_path / "more.txt")]
+    assert sum(text in SENTENCES[200:] for text in corpus.texts("tr")) > 40
+
+
+def test_the_language_of_a_pair_is_said_only_where_the_columns_name_it(
+    tmp_path: Path, minilm_files: TokenizerSpec
+) -> None:
+    files = []
+    for name, header in (("coded.tsv", "en\ttr"), ("plain.tsv", "source\ttarget")):
+        rows = "".join(f"{name} {i}\t{text}\n" for i, text in enumerate(SENTENCES))
+        (tmp_path / name).write_text(f"{header}\n{rows}", encoding="utf-8")
+        files.append(tmp_path / name)
+    both = build(tmp_path / "both", minilm_files, "sample", parallel=files)
+    assert {(pair.origin, pair.lang) for pair in both.pairs()} == {("coded.tsv", "en"), ("plain.tsv", "und")}
+    assert both.result.parallel is not None and both.result.parallel.languages == ("en", "tr")
+    plain = build(tmp_path / "plain", minilm_files, "sample", parallel=files[1:])
+    assert plain.result.parallel is not None and plain.result.parallel.languages == ("tr",)
+
+
+def test_a_set_of_texts_forgets_and_invents_none() -> None:
+    texts = TextSet()
+    numbers = [*range(5000), *range(2500)]
+    new = 0
+    for number in numbers:
+        new += str(number) not in texts
+        texts.add(str(number))
+    assert new == 5000
+    assert all(str(number) in texts for number in range(5000))
+    assert not any(str(number) in texts for number in range(5000, 9000))
 
 
 def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerSpec) -> None:
@@ -187,7 +248,7 @@ def test_parallel_files_need_both_sides(tmp_path: Path, minilm_files: TokenizerS
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("en\tfr\nhello\tbonjour\n", encoding="utf-8")
     with pytest.raises(UserError, match="expected en and tr"):
-        build(tmp_path, minilm_files, "sample", [pairs])
+        build(tmp_path, minilm_files, "sample", parallel=[pairs])
 
 
 def test_languages_are_balanced_around_the_chosen_ones() -> None:
@@ -199,7 +260,7 @@ def test_languages_are_balanced_around_the_chosen_ones() -> None:
 
 @pytest.mark.parametrize(("code", "hint"), [("tur", "tr"), ("turkish", "tr"), ("xx", "")])
 def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
-    with pytest.raises(UserError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
+    with pytest.raises(UsageError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
         check_language(code)
 
 
@@ -213,7 +274,7 @@ def test_a_dataset_that_lacks_a_language_is_said_and_the_rest_is_read(
     rows = "".join(json.dumps({"text": text}) + "\n" for text in SENTENCES)
     (tmp_path / "set/tr.jsonl").write_text(rows, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    corpus = build(tmp_path, minilm_files, "set:{lang}", [])
+    corpus = build(tmp_path, minilm_files, "set:{lang}")
     assert corpus.languages == ("tr",)
     assert len(list(corpus.texts("tr"))) > 200
     assert "Dataset 'set' has no 'en' with split 'train'" in caplog.text

@@ -21,19 +21,21 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.config import EmbedConfig, RunConfig, to_toml
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoder, encode, length_batches, unit
 from hub_tools.models.loading import load_model
+from hub_tools.models.padding import padded_lengths
 from hub_tools.models.prompts import Prompts, choose_prompts
-from hub_tools.models.teacher import Teacher, find_teacher
-from hub_tools.training.batching import padded_lengths
-from hub_tools.training.data import load_examples
-from hub_tools.vectors.embed import Embeddings, Row, Shard, embed, embed_shard, shards
+from hub_tools.models.resolve import find_teacher
+from hub_tools.models.teacher import Teacher
+from hub_tools.results import EmbeddingsResult
+from hub_tools.training.data import load_training_set
+from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, shards
+from hub_tools.vectors.embed import embed, embed_shard
 from tests.architectures import ARCHITECTURES, PROMPTS
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -165,7 +167,7 @@ def teacher(tiny_teacher: Path) -> Teacher:
     return find_teacher(str(tiny_teacher))
 
 
-Make = Callable[..., tuple[Path, dict[str, Any]]]
+Make = Callable[..., tuple[Path, EmbeddingsResult]]
 
 
 @pytest.fixture
@@ -173,7 +175,7 @@ def make(corpus: Corpus, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.M
     """Embed a little of the sample in small shards."""
     monkeypatch.setattr("hub_tools.vectors.embed.SHARD_ROWS", 256)
 
-    def run(name: str = "embeddings", **options: Any) -> tuple[Path, dict[str, Any]]:
+    def run(name: str = "embeddings", **options: Any) -> tuple[Path, EmbeddingsResult]:
         config = EmbedConfig(**{"distill_limit": 10, **options})
         return tmp_path / name, embed(teacher, corpus, tmp_path / name, target="tr", config=config, hardware=CPU)
 
@@ -188,21 +190,23 @@ def test_the_dataset_says_what_it_is(make: Make, tmp_path: Path) -> None:
     features = dataset["train"].features
     assert (features["embedding"].length, features["embedding"].feature.dtype) == (32, "float32")
     assert features["tokens"].dtype == "int32" and row["tokens"] > 2
-    assert {split: len(rows) for split, rows in dataset.items()} == found["splits"]
+    assert {split: len(rows) for split, rows in dataset.items()} == found.splits
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["teacher"] == "teacher"  # the folder's name, not where it lies
     assert manifest["pooling"] == "mean" and manifest["normalized"] is True
     assert (manifest["max_seq_length"], manifest["truncation_side"]) == (64, "right")
     assert manifest["versions"]["torch"] and manifest["precision"] == "fp32"
-    assert manifest["prompting"] is None and manifest["rows_by_prompt"] == {"none": found["rows"]}
-    assert manifest["sha256"] == {file.name: hash_file(file) for file in folder.glob("*.parquet")}
+    assert manifest["prompting"] is None and manifest["rows_by_prompt"] == {"none": found.rows}
+    # Whole digests, which sha256sum checks.
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.parquet")}
+    assert manifest["sha256"] == digests
     assert len(manifest["sha256"]) > 4
 
 
 def test_half_precision_is_the_default_and_half_the_size(make: Make) -> None:
     (small, half), (large, whole) = make("half"), make("whole", dtype="float32")
-    assert (half["dtype"], whole["dtype"]) == ("float16", "float32")
-    a, b = (np.concatenate([b.vectors for b in Embeddings(f).batches("train")]) for f in (small, large))
+    assert (half.dtype, whole.dtype) == ("float16", "float32")
+    a, b = (np.concatenate([b.vectors for b in EmbeddingDataset(f).batches("train")]) for f in (small, large))
     assert a.dtype == np.float16
     assert least_cosine(a.astype(np.float32), b) > 0.99999
 
@@ -263,7 +267,7 @@ def test_short_texts_are_queries_and_long_ones_documents(
     config = EmbedConfig(distill_limit=30, query_share=1.0, document_share=0.25)
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", target="tr", config=config, hardware=CPU)
-    counts, rule = found["rows_by_prompt"], found["prompting"]
+    counts, rule = found.rows_by_prompt, found.prompting
     rows = [row for file in shards(tmp_path / "out") for row in pq.read_table(file).drop("embedding").to_pylist()]
     in_target = [row["translation"] or row["text"] for row in rows if row["translation"] or row["lang"] == "tr"]
     assert 0.45 < counts["query"] / len(in_target) < 0.6  # the shorter half, all of it
@@ -273,7 +277,7 @@ def test_short_texts_are_queries_and_long_ones_documents(
         is_short = target is not None and len(target) <= rule["longest_query_characters"]
         assert row["prompt_name"] in ({"query"} if is_short else {None, "document"} if target else {None})
     model = SentenceTransformer(str(with_prompts), device="cpu")
-    batch = next(Embeddings(tmp_path / "out").batches("train"))
+    batch = next(EmbeddingDataset(tmp_path / "out").batches("train"))
     assert set(batch.prompts) == {"", *PROMPTS.values()}
     ways = {"": model.encode, PROMPTS["query"]: model.encode_query, PROMPTS["document"]: model.encode_document}
     for prompt, way in ways.items():
@@ -281,12 +285,12 @@ def test_short_texts_are_queries_and_long_ones_documents(
         wanted = way([batch.texts[i] for i in chosen])
         assert least_cosine(batch.vectors[chosen].astype(np.float32), wanted) > 0.9999
     # The student reads each text behind the prompt of its vector.
-    examples = load_examples(Embeddings(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
+    training_set = load_training_set(EmbeddingDataset(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
     tokenizer = model.tokenizer
     for number in (0, 1, 400):
         prompt = batch.prompts[number // 2]
         text = (batch.texts if number % 2 == 0 else batch.translations)[number // 2]
-        assert examples.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
+        assert training_set.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
 
 
 def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:
@@ -314,7 +318,7 @@ def run_alone(
         shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
         shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
         (root / "run.toml").write_text(
-            to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
+            finished[0].to_toml().replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
         small = "from hub_tools.vectors import embed\nembed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
         (root / "small.py").write_text(small, encoding="utf-8")

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import RunConfig
-from hub_tools.hub.publish import REPOS
+from hub_tools.config import REPOS, RunConfig
 from tests.commands import CANARY, Result, environment, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub, Fault, User
 
@@ -333,7 +332,7 @@ def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Pa
     with environment(**online):
         shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
         student = shown.models["student"]
-        assert (list(shown.models), len(student.files.ids), student.title) == (["student"], 4096, "tiny-tr")
+        assert (list(shown.models), len(student.files.vocab), student.title) == (["student"], 4096, "tiny-tr")
         assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
         assert student.load().encode(["Merhaba"]).shape == (1, shown.report["student"]["dim"])
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hub_tools.core.errors import UserError
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.loading import LoadPolicy, load_model
-from hub_tools.models.teacher import find_teacher
+from hub_tools.models.resolve import find_teacher
 from tests.commands import CANARY, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub, Fault, User
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from hub_tools.config import EmbedConfig, RunConfig, build
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
-from hub_tools.hub.publish import chosen_repos
+from hub_tools.hub.repos import chosen_kinds
 from hub_tools.models.loading import SAFE
 from hub_tools.pipeline import run
-from hub_tools.vectors.embed import Embeddings
+from hub_tools.results import EmbeddingsResult
+from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.imported import find_embeddings, import_embeddings
 from tests.commands import hub_distill, refused
 from tests.fake_hub import FakeHub
@@ -43,14 +44,14 @@ def write(folder: Path, vectors: Any, *, text: str = "sentence", vector: str = "
     return folder
 
 
-def take(folder: Path, clone: Path, out: Path, **columns: str) -> dict[str, Any]:
+def take(folder: Path, clone: Path, out: Path, **columns: str) -> EmbeddingsResult:
     columns = {"text_column": "sentence", "embedding_column": "vec", **columns}
     ready = find_embeddings(EmbedConfig(use=str(folder), **columns))
     return import_embeddings(ready, out, clone=clone, lang="tr", dtype="float16", hardware=CPU, policy=SAFE)
 
 
 def rows_of(folder: Path) -> dict[str, np.ndarray]:
-    batches = [b for split in ("train", "validation") for b in Embeddings(folder).batches(split)]
+    batches = [b for split in ("train", "validation") for b in EmbeddingDataset(folder).batches(split)]
     return {text: vector for batch in batches for text, vector in zip(batch.texts, batch.vectors, strict=True)}
 
 
@@ -61,12 +62,12 @@ def test_a_foreign_dataset_is_taken_with_its_own_columns(
     theirs = write(tmp_path / "theirs", vectors)
     (theirs / "manifest.json").write_text('{"made": "by others"}')
     found = take(theirs, tiny_teacher, tmp_path / "out")
-    assert (found["rows"], found["dim"], found["dtype"], found["normalized"]) == (400, 32, "float16", True)
-    assert 0 < found["splits"]["validation"] < 30
-    assert found["taken_from"]["name"] == "theirs"
+    assert (found.rows, found.dim, found.dtype, found.normalized) == (400, 32, "float16", True)
+    assert 0 < found.splits["validation"] < 30
+    assert found.taken_from["name"] == "theirs"
     rows = rows_of(tmp_path / "out")
     assert np.allclose([rows[text] for text in TEXTS], vectors, atol=1e-3)
-    first = next(Embeddings(tmp_path / "out").batches("train"))
+    first = next(EmbeddingDataset(tmp_path / "out").batches("train"))
     assert (first.translations[0], first.sources[0], first.prompts[0]) == (None, "tr", "")
 
 
@@ -86,8 +87,8 @@ def test_columns_of_others_that_only_have_the_names_of_ours_are_not_taken(
     (theirs / ".git" / "index").write_text("changes all the time")
     assert find_embeddings(EmbedConfig(use=str(theirs))).identity == before
     found = take(theirs, tiny_teacher, tmp_path / "out")
-    assert (found["tokens"], found["rows_by_prompt"]) == (None, {"none": 400})
-    first = next(Embeddings(tmp_path / "out").batches("train"))
+    assert (found.tokens, found.rows_by_prompt) == (None, {"none": 400})
+    first = next(EmbeddingDataset(tmp_path / "out").batches("train"))
     assert (first.translations[0], first.sources[0]) == (None, "tr")
 
 
@@ -98,11 +99,11 @@ def test_folders_of_save_to_disk_and_texts_that_are_missing(
     own = datasets.Dataset.from_dict({"text": texts, "embedding": vectors.tolist(), "lang": ["en"] * 400})
     own.save_to_disk(tmp_path / "one")
     names = {"text_column": "text", "embedding_column": "embedding"}
-    assert take(tmp_path / "one", tiny_teacher, tmp_path / "a", **names)["rows"] == 398
+    assert take(tmp_path / "one", tiny_teacher, tmp_path / "a", **names).rows == 398
     split = datasets.DatasetDict({"train": own.select(range(300)), "validation": own.select(range(300, 400))})
     split.save_to_disk(tmp_path / "two")
     found = take(tmp_path / "two", tiny_teacher, tmp_path / "b", **names)
-    assert found["splits"] == {"train": 298, "validation": 100}
+    assert found.splits == {"train": 298, "validation": 100}
 
 
 def test_a_dataset_of_ours_comes_back_as_it_was(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
@@ -113,8 +114,8 @@ def test_a_dataset_of_ours_comes_back_as_it_was(finished: tuple[RunConfig, dict[
     before, after = (json.loads((folder / "manifest.json").read_text()) for folder in (ours, tmp_path / "out"))
     for key in ("teacher", "rows", "splits", "dim", "dtype", "tokens", "pooling", "prompts", "rows_by_prompt"):
         assert after[key] == before[key], key
-    assert found["taken_from"] == {"name": "copy", "revision": None}
-    (a,), (b,) = (list(Embeddings(folder).batches("validation")) for folder in (ours, tmp_path / "out"))
+    assert found.taken_from == {"name": "copy", "revision": None}
+    (a,), (b,) = (list(EmbeddingDataset(folder).batches("validation")) for folder in (ours, tmp_path / "out"))
     assert a[:4] == b[:4] and (a.vectors == b.vectors).all()
     (copy / "train-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"train-00000.parquet is not the file that manifest.json was written for"):
@@ -176,7 +177,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     shutil.copytree(finished[0].output, tmp_path / "run")
     theirs = write(tmp_path / "theirs", vectors)
     embed = {"use": str(theirs), "text_column": "sentence", "embedding_column": "vec"}
-    config = build({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
+    config = RunConfig.from_dict({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
     monkeypatch.setattr("hub_tools.vectors.embed.load_model", None)
     capsys.readouterr()
     report = run(config, last="distill")
@@ -185,7 +186,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     assert "embeddings: done again" in said
     assert report["embeddings"]["rows"] == 400
     assert report["distill"]["steps"] == 6
-    assert chosen_repos(config.publish, config.embed) == ("model", "tokenizer")
+    assert chosen_kinds(config.publish, own_vectors=config.embed.use is None) == ("model", "tokenizer")
     data = datasets.Dataset.from_dict({"sentence": TEXTS[:300], "vec": vectors[:300].tolist()})
     data.to_parquet(theirs / "data.parquet")
     assert run(config, last="embed")["embeddings"]["rows"] == 300

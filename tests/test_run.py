@@ -15,12 +15,9 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
-from hub_tools.config import RunConfig, build, to_toml
+from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
-from hub_tools.core.hardware import Hardware
-from hub_tools.evaluation.evaluate import _search, _task_names
-from hub_tools.models.loading import load_model
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reporting.reproduce import reproduce
 from tests.commands import finish, hub_distill, succeeded
@@ -102,10 +99,10 @@ def test_each_folder_loads_with_the_library_that_it_is_for(finished: tuple[RunCo
 
 
 def test_vectors_are_the_teachers(finished: tuple[RunConfig, dict[str, Any]]) -> None:
-    from hub_tools.vectors.embed import Embeddings
+    from hub_tools.vectors.dataset import EmbeddingDataset
 
     config, report = finished
-    embeddings = Embeddings(config.output / "embeddings")
+    embeddings = EmbeddingDataset(config.output / "embeddings")
     batch = next(embeddings.batches("train"))
     teacher = SentenceTransformer(config.teacher, device="cpu")
     found = teacher.encode(batch.texts[:50])
@@ -137,7 +134,7 @@ def test_changed_options_redo_what_depends_on_them(
     shutil.copytree(config.output, tmp_path / "run")
     values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
     capsys.readouterr()
-    run(build(values), last="distill")
+    run(RunConfig.from_dict(values), last="distill")
     said = capsys.readouterr().err
     assert "tokenizer: already done" in said
     assert "embeddings: already done" in said
@@ -148,13 +145,13 @@ def test_changed_options_redo_what_depends_on_them(
 def plain(config: RunConfig) -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads(to_toml(config))
+    return tomllib.loads(config.to_toml())
 
 
 @pytest.mark.slow  # the run that is killed in each stage has the same inputs
 def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
-    run(build({**plain(config), "output": str(tmp_path / "again")}), last="distill")
+    run(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "again")}), last="distill")
     first, second = result_of(config.output), result_of(tmp_path / "again")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
@@ -165,7 +162,7 @@ def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
 ) -> None:
     config, _ = finished
     file = tmp_path / "run.toml"
-    file.write_text(to_toml(build({**plain(config), "output": str(tmp_path / "run")})), encoding="utf-8")
+    file.write_text(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "run")}).to_toml(), encoding="utf-8")
     command = ["distill", "--config", str(file)]
     moments = [f"{stage}.partial" for stage in ("corpus", "tokenizer", "clone", "embeddings")]
     moments.append("student.partial/checkpoint")
@@ -183,7 +180,7 @@ def test_a_folder_with_other_files_is_refused(job_options: dict[str, object], tm
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(job_options))
+        run(RunConfig.from_dict(job_options))
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
@@ -191,7 +188,7 @@ def test_a_project_with_a_config_of_its_own_is_refused(job_options: dict[str, ob
     (tmp_path / "run" / "corpus").mkdir(parents=True)
     (tmp_path / "run" / "config.toml").write_text("[project]\n")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(job_options), fresh=True)
+        run(RunConfig.from_dict(job_options), fresh=True)
     assert (tmp_path / "run" / "config.toml").read_text() == "[project]\n"
     assert (tmp_path / "run" / "corpus").is_dir()
 
@@ -200,42 +197,20 @@ def test_an_sts_table_is_checked_before_any_work(job_options: dict[str, object],
     table = tmp_path / "sts.tsv"
     table.write_text("sentence1\tsentence2\tscore\na\tb\thigh\n")
     with pytest.raises(UserError, match="line 2: score 'high' is no number"):
-        run(build({**job_options, "evaluate": {"sts": [str(table)]}}))
+        run(RunConfig.from_dict({**job_options, "evaluate": {"sts": [str(table)]}}))
     assert not (tmp_path / "run").exists()
-
-
-def test_each_sts_file_has_a_name_of_its_own() -> None:
-    names = ["stsb-tr-test.tsv.gz", "tr/test.tsv", "en/test.tsv", "sts.tr.dev.csv", "latest.tsv", "a/x.tsv", "b/x.tsv"]
-    assert _task_names([Path(name) for name in names]) == [
-        ("stsb-tr", "test"),
-        ("tr", "test"),
-        ("en", "test"),
-        ("sts.tr", "dev"),
-        ("latest", "as given"),
-        ("x", "as given"),
-        ("x (2)", "as given"),
-    ]
-
-
-def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
-    model = load_model(tiny_teacher, device="cpu")
-    model.prompts = {"query": "task: search | query: ", "document": "title: none | text: "}
-    found = _search(model, ["kedi"], ["köpek"], Hardware(device="cpu", precision="fp32"))
-    query, document = model.encode(["task: search | query: kedi", "title: none | text: köpek"])
-    assert found[0, 0] == pytest.approx(float(query @ document), abs=1e-5)
-    assert found[0, 0] != pytest.approx(float(np.prod(model.encode(["kedi", "köpek"]), axis=0).sum()), abs=1e-3)
 
 
 def test_a_folder_in_use_is_refused(job_options: dict[str, object]) -> None:
     from hub_tools.core.run_dir import RunDir
 
-    config = build(job_options)
-    with RunDir(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
+    config = RunConfig.from_dict(job_options)
+    with RunDir(config.output, config.to_toml()), pytest.raises(UserError, match="in use by another run"):
         run(config)
 
 
 def test_the_plan_changes_nothing(job_options: dict[str, object], tmp_path: Path) -> None:
-    text = plan(build(job_options))
+    text = plan(RunConfig.from_dict(job_options))
     assert "4,096 tokens" in text
     assert "40 of 40 with text" in text
     assert not (tmp_path / "run").exists()
@@ -246,7 +221,7 @@ def test_a_ready_tokenizer_can_be_used(
 ) -> None:
     ready = finished[0].output / "tokenizer"
     shutil.copytree(finished[0].output, tmp_path / "run")
-    report = run(build({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
+    report = run(RunConfig.from_dict({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
 
@@ -254,7 +229,7 @@ def test_a_ready_tokenizer_can_be_used(
 def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     job_options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = build({**job_options, "device": "auto", "precision": "auto"})
+    config = RunConfig.from_dict({**job_options, "device": "auto", "precision": "auto"})
     run(config, last="corpus")
     assert not (config.output / ".hardware.json").exists()
     run(config, last="embed")
@@ -275,7 +250,7 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(
 ) -> None:
     shutil.copytree(finished[0].output, tmp_path / "run")  # for its corpus and tokenizer
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
-    config = build({**job_options, "embed": {"distill_limit": 20, **given}})
+    config = RunConfig.from_dict({**job_options, "embed": {"distill_limit": 20, **given}})
     report = run(config)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
@@ -290,14 +265,14 @@ def test_licenses_of_another_teacher_do_not_stay(
 ) -> None:
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(build({**job_options, "teacher": str(with_license)}), last="corpus")
+    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="corpus")
     assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(build(job_options), last="corpus")
+    run(RunConfig.from_dict(job_options), last="corpus")
     assert not (tmp_path / "run" / "license").exists()
 
 
 def test_fresh_forgets_what_is_finished(job_options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(build(job_options), last="corpus")
+    run(RunConfig.from_dict(job_options), last="corpus")
     capsys.readouterr()
-    run(build(job_options), last="corpus", fresh=True)
+    run(RunConfig.from_dict(job_options), last="corpus", fresh=True)
     assert "corpus ..." in capsys.readouterr().err

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 from hub_tools.core.languages import LANGUAGES
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 
 
 def test_parallel_text_is_large_enough_clean_and_without_repeats() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub_tools.corpus.sources import read_table, sample_file
+from hub_tools.corpus.readers import read_table, sample_file
 from tests.commands import CANARY, Result, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import ID_TOKEN, FakeHub, User
 

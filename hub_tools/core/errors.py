@@ -36,6 +36,9 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
         return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
+    if isinstance(error, FileNotFoundError):
+        # pyarrow names the file in its text alone.
+        return f"{error.filename}: there is no such file." if error.filename else f"{error.strerror or error}."
     if is_out_of_memory(error):
         return (
             "Out of memory. Close other programs, or go on where there is more of it: run the same command again, and "

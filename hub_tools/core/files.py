@@ -1,12 +1,15 @@
-"""Plain data and files: hashes, and files that are never seen half-written."""
+"""Plain data and files: hashes, readers, and files that are never seen half-written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
+
+from hub_tools.core.errors import UsageError
 
 
 def digest(value: Any) -> str:
@@ -16,9 +19,9 @@ def digest(value: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 16 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits as `sha256sum` prints them."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -38,9 +41,30 @@ def fsync_file(file: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that it is never seen half-written."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return JSON as `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file that the user named.
+
+    Raises:
+        UsageError: it is missing, cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"No configuration file {path}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"Could not read the configuration file {path}: {error.strerror}.") from error

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 
 def explain_hub(error: BaseException, what: str) -> str | None:
-    """The sentence for a failed Hub request.
+    """Return the sentence for a failed Hub request.
 
     Args:
         error: the exception of huggingface_hub, datasets or the HTTP client.
@@ -18,7 +18,7 @@ def explain_hub(error: BaseException, what: str) -> str | None:
     """
     # What the Hub answered says more than what the client made of it.
     for cause in sorted(_causes(error), key=lambda cause: getattr(cause, "response", None) is None):
-        message = _explain_hub_error(cause, what)
+        message = _explain_cause(cause, what)
         if message is not None:
             return message
     if _was_raised_in("xet_get", error):
@@ -41,12 +41,12 @@ def _was_raised_in(function: str, error: BaseException) -> bool:
 
 
 def explain_push(error: BaseException, what: str) -> str | None:
-    """The sentence for a failed write to the Hub; arguments as for `explain_hub`."""
+    """Return the sentence for a failed write to the Hub; arguments as for `explain_hub`."""
     from huggingface_hub import errors as hub
 
     causes = _causes(error)
     if any(isinstance(cause, hub.RepositoryNotFoundError) for cause in causes):
-        return f"The Hub shows your token no {what}: it is not there, or the token may not read it."
+        return f"The Hub shows your token no {what}: it does not exist, or the token may not read it."
     broken, moves_files = any(map(_is_broken_line, causes)), _was_raised_in("_upload_xet_files", error)
     if broken and not moves_files:
         return (
@@ -63,49 +63,40 @@ def explain_push(error: BaseException, what: str) -> str | None:
 
 
 def _is_broken_line(error: BaseException) -> bool:
-    # The HTTP library of huggingface_hub changed its name between versions; the name of its error did not.
-    is_transport = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
-    return is_transport or isinstance(error, ConnectionError)
+    return any(kind.__name__ in ("TransportError", "ConnectionError") for kind in type(error).__mro__)
 
 
-def _explain_hub_error(error: BaseException, what: str) -> str | None:
-    from huggingface_hub import errors as hub
-
-    sentences: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
-        # A gated repo is also a RepositoryNotFoundError: it has to come first.
-        (
-            hub.GatedRepoError,
-            f"No access to the gated {what}: open its page on the Hub, accept the terms, then log in with "
-            "`hf auth login` and run the same command again.",
-        ),
-        (
-            hub.RepositoryNotFoundError,
-            f"The Hub knows no {what}. Expected a Hub id such as google/embeddinggemma-300m or a folder; check the "
-            "spelling, or log in with `hf auth login` if it is private.",
-        ),
-        (hub.RevisionNotFoundError, f"No such revision of {what}. Expected a branch, tag or commit after the @."),
-        (
-            hub.HFValidationError,
-            f"Not a folder here and not a Hub id: {what}. Expected a folder, or an id like org/name.",
-        ),
-        (
-            (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError),
-            f"Could not reach the Hub for {what}, and it is not in the local cache. Check the network (and that "
-            "HF_HUB_OFFLINE is not set) and run the same command again, or give a local folder.",
-        ),
-        (
-            hub.LocalTokenNotFoundError,
-            f"Not logged in, and {what} needs it. Run `hf auth login` first, or set HF_TOKEN.",
-        ),
-        (hub.OIDCError, f"The Hub gave no short-lived token for {what}: {_first_line(error)}"),
-        (hub.HfHubHTTPError, _explain_status(error, what)),
-    ]
-    if _is_broken_line(error) and not isinstance(error, hub.OfflineModeIsEnabled):
-        error = ConnectionError()
-    return next((sentence for kind, sentence in sentences if isinstance(error, kind)), None)
+def _explain_cause(error: BaseException, what: str) -> str | None:
+    # The most specific class counts: a gated repo is also one that was not found, and that an error of HTTP.
+    for name in (kind.__name__ for kind in type(error).__mro__):
+        if name == "HfHubHTTPError":
+            return _explain_status(error, what)
+        if name in _SENTENCES:
+            return _SENTENCES[name].format(what=what, detail=_first_line(error))
+    return None
 
 
-# Status -> what happened and how to mend it; {what} is the repo, {detail} what the Hub said.
+_NO_HUB = (
+    "Could not reach the Hub for {what}, and it is not in the local cache. Check the network (and that HF_HUB_OFFLINE "
+    "is not set) and run the same command again, or give a local folder."
+)
+# Class of the exception -> what happened and what to do; {what} is the repo, {detail} the exception's first line. The
+# names are those of huggingface_hub, and of its HTTP library, which changed between versions.
+_SENTENCES = {
+    "GatedRepoError": "No access to the gated {what}: open its page on the Hub, accept the terms, then log in with "
+    "`hf auth login` and run the same command again.",
+    "RepositoryNotFoundError": "The Hub knows no {what}. Expected a Hub id such as google/embeddinggemma-300m or a "
+    "folder; check the spelling, or log in with `hf auth login` if it is private.",
+    "RevisionNotFoundError": "No such revision of {what}. Expected a branch, tag or commit after the @.",
+    "HFValidationError": "Not a folder here and not a Hub id: {what}. Expected a folder, or an id like org/name.",
+    "LocalEntryNotFoundError": _NO_HUB,
+    "OfflineModeIsEnabled": _NO_HUB,
+    "TransportError": _NO_HUB,
+    "ConnectionError": _NO_HUB,
+    "LocalTokenNotFoundError": "Not logged in, and {what} needs it. Run `hf auth login` first, or set HF_TOKEN.",
+    "OIDCError": "The Hub gave no short-lived token for {what}: {detail}",
+}
+# Status -> what happened and what to do; {what} is the repo, {detail} what the Hub said.
 _STATUS = {
     401: "The Hub does not accept your token for {what}. Log in again with `hf auth login`; HF_TOKEN, where it is set, "
     "comes first.",
@@ -117,13 +108,9 @@ _STATUS = {
     413: "{what} is too large for the Hub: {detail} Publish less at a time (--only), or lower --distill-limit.",
     429: "The Hub's rate limit is reached for {what}.{wait} Run the same command again then; nothing is lost.",
 }
-
-
 _SERVER_TROUBLE = (
     "The Hub is in trouble (status {status}) with {what}. Run the same command again later; nothing is lost."
 )
-
-
 _OTHER_STATUS = "The Hub refused {what} (status {status}): {detail} Nothing is lost."
 
 
@@ -146,7 +133,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Addresses of uploads carry a signature that is as good as a password; tokens start with hf_."""
+    """Return a text without tokens, and without the signatures of addresses, which are as good as passwords."""
     return re.sub(r"\bhf_[\w.-]+", "hf_***", re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text))
 
 

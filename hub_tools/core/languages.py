@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError
 
 # Chosen by the number of readers and speakers, and so that every large script is there; the
 # article counts of Wikipedia would favour languages whose articles were written by bots.
@@ -58,7 +58,7 @@ def check_language(code: str) -> str:
     """Return the code if it is known.
 
     Raises:
-        UserError: the code is unknown; the message names the nearest known codes.
+        UsageError: the code is unknown; the message names the nearest known codes.
     """
     known = LANGUAGES | MORE_LANGUAGES
     if code in known:
@@ -67,7 +67,7 @@ def check_language(code: str) -> str:
     names = difflib.get_close_matches(code.lower(), by_name, n=2, cutoff=0.6)
     near = [by_name[name] for name in names] or difflib.get_close_matches(code.lower(), known, n=3, cutoff=0.5)
     hint = " or ".join(f"{c} ({known[c]})" for c in near)
-    raise UserError(
+    raise UsageError(
         f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr"
         + (f"; did you mean {hint}?" if hint else ".")
     )

@@ -17,7 +17,7 @@ from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
 from hub_tools.models.loading import longest_input
-from hub_tools.training.batching import pad, padded_lengths
+from hub_tools.models.padding import pad, padded_lengths
 
 if TYPE_CHECKING:
     import torch

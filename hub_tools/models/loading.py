@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware, devices
 from hub_tools.models.compat import write_compat_configs
+from hub_tools.results import ModelInfo
 
 if TYPE_CHECKING:
     import torch
@@ -38,26 +36,20 @@ NO_LIMIT = 10**9
 
 
 def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> SentenceTransformer:
-    """Load a sentence-transformers model from a folder; it runs no code from there unless it is trusted.
+    """Load a sentence-transformers model in fp32 from a folder; it runs no code from there unless it is trusted.
 
     Raises:
-        UserError: the folder holds no model that sentence-transformers can load, or the device is not there.
+        UserError: the folder holds no model that sentence-transformers can load, or torch finds no such device.
     """
-    # Warnings about the fast tokenizer and forks would stand in every progress bar.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging as transformers_logging
 
     if not devices()[device.partition(":")[0]]:
         raise UserError(
             f"This run was begun on {device}, and torch finds no such device here. Go on where there is one, or give "
-            "--device cpu, which computes vectors and training anew."
+            "--device cpu, which computes vectors and training again."
         )
-    quiet: Any = transformers_logging  # has no annotations
-    quiet.set_verbosity_error()
-    quiet.disable_progress_bar()
     # Whatever the files hold, weights are fp32 here; and unpickling could run code.
     options: Any = {"dtype": torch.float32, "use_safetensors": None if policy.pickle else True}
     try:
@@ -73,19 +65,19 @@ def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> Sentenc
 
 
 def backbone(model: SentenceTransformer) -> Any:
-    """The transformers model inside, or the module itself where there is none (StaticEmbedding)."""
+    """Return the transformers model inside, or the module itself where there is none (StaticEmbedding)."""
     return getattr(model[0], "auto_model", model[0])
 
 
 def is_static(model: SentenceTransformer) -> bool:
-    """Whether a vector is the mean of its tokens' rows, without a transformer (StaticEmbedding)."""
+    """Return whether a vector is the mean of its tokens' rows, without a transformer (StaticEmbedding)."""
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     return isinstance(model[0], StaticEmbedding)
 
 
 def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
-    """The input embeddings, one row for each token, shape (V, hidden)."""
+    """Return the input embeddings, one row for each token, shape (V, hidden)."""
     inside = backbone(model)
     embedding = inside.get_input_embeddings() if hasattr(inside, "get_input_embeddings") else inside.embedding
     rows: torch.nn.Parameter = embedding.weight
@@ -93,7 +85,7 @@ def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
 
 
 def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int | None) -> None:
-    """Save a model with a tokenizer of ours, so that sentence-transformers 5 and 6 load the same.
+    """Save a model with another tokenizer, so that sentence-transformers 5 and 6 load the same.
 
     Args:
         model: what to save.
@@ -116,45 +108,27 @@ def put_tokenizer(folder: Path, out: Path) -> None:
 
 
 def prepare_for_speed(model: SentenceTransformer, hardware: Hardware) -> None:
-    """Choose the attention, and on CPUs the handling of memory, that is fastest where the model runs.
+    """Choose the attention that is fastest where the model runs.
 
     torch's fused attention for bf16 on CPUs is many times slower than two plain matrix products at the
     lengths of sentences (benchmarks/attention.py measures it); everywhere else the default is right.
     """
-    if hardware.device == "cpu":
-        keep_freed_memory()
     if hardware == Hardware(device="cpu", precision="bf16") and hasattr(backbone(model), "set_attn_implementation"):
         backbone(model).set_attn_implementation("eager")
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep the memory of freed tensors instead of giving it back at each step.
-
-    Otherwise every large tensor on the CPU is mapped and zeroed anew, a noticeable part of a training step.
-    Only glibc has these switches; elsewhere nothing happens.
-    """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        mmap_max, trim_threshold = -4, -1  # names of the switches in malloc.h
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
 def longest_input(model: SentenceTransformer) -> int | None:
-    """Longest input in tokens; None for a model without a limit (StaticEmbedding)."""
+    """Return the longest input in tokens; None for a model without a limit (StaticEmbedding)."""
     longest = model.max_seq_length
     return int(longest) if longest and longest < NO_LIMIT else None
 
 
-def describe(model: SentenceTransformer) -> dict[str, Any]:
-    """What the report says of a model."""
-    transformer = backbone(model)
-    return {
-        "architecture": type(transformer).__name__,
-        "params": sum(p.numel() for p in model.parameters()),
-        "vocab_size": token_rows(model).shape[0],
-        "dim": model.get_embedding_dimension(),
-        "max_seq_length": longest_input(model),
-    }
+def describe(model: SentenceTransformer) -> ModelInfo:
+    """Return what the report says of a model."""
+    return ModelInfo(
+        architecture=type(backbone(model)).__name__,
+        params=sum(p.numel() for p in model.parameters()),
+        vocab_size=token_rows(model).shape[0],
+        dim=model.get_embedding_dimension() or 0,
+        max_seq_length=longest_input(model),
+    )

@@ -1,0 +1,146 @@
+"""Which teachers are refused, and why: before their weights are fetched, as far as their settings say it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from hub_tools.core.errors import UserError
+from hub_tools.models.teacher import STATIC, Teacher, read_settings
+
+# Modules of sentence-transformers that have weights of their own.
+_WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
+_WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
+# Overflows in fp16 by construction: its activations exceed 65,504.
+_NO_FP16 = "gemma3"
+
+
+def check_settings(teacher: Teacher) -> None:
+    """Refuse what cannot be cloned, or runs code that nobody trusts.
+
+    Raises:
+        UserError: the files are not those of a sentence-transformers model with a fast tokenizer; more than one module
+            has a vocabulary, or the first has none that a tokenizer gives; the weights are in an arithmetic in which
+            the model overflows; or it needs code that is not trusted or not in its folder.
+    """
+    if teacher.default_pooling is None:
+        _check_file(teacher, "modules.json")
+    _check_vocabulary(teacher)
+    _check_arithmetic(teacher)
+    check_tokenizer(teacher)
+    _check_code(teacher)
+
+
+def check_tokenizer(teacher: Teacher) -> None:
+    """Refuse a model without a fast tokenizer.
+
+    Raises:
+        UserError: its first module has no tokenizer.json.
+    """
+    _check_file(teacher, (teacher.input_folder / "tokenizer.json").relative_to(teacher.path).as_posix())
+
+
+def check_weights(teacher: Teacher, files: Collection[str]) -> None:
+    """Refuse weights that could run code when they are loaded.
+
+    Args:
+        teacher: the model.
+        files: names of its files, from its folder.
+
+    Raises:
+        UserError: a module has no safetensors, and pickles are not trusted.
+    """
+    bare = modules_without_safetensors(teacher, files)
+    if bare and not teacher.policy.pickle:
+        raise UserError(
+            f"{teacher.name} has no safetensors weights in {', '.join(bare)}. Pickled weights (pytorch_model.bin) can "
+            "run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you trust it."
+        )
+
+
+def modules_without_safetensors(teacher: Teacher, files: Collection[str]) -> list[str]:
+    """Return the folders of the modules that need weights and have none as safetensors."""
+    covered = {PurePosixPath(file).parent for file in files if file.endswith(".safetensors")}
+    folders = [folder for kind, folder in teacher.modules if kind in _WITH_WEIGHTS]
+    return [folder or "." for folder in folders if PurePosixPath(folder) not in covered]
+
+
+def _check_file(teacher: Teacher, name: str) -> None:
+    if not (teacher.path / name).exists():
+        raise UserError(
+            f"{teacher.name} is no sentence-transformers model with a fast tokenizer: it has no {name}. Expected a "
+            "folder or Hub id that SentenceTransformer(...) loads, saved with its tokenizer.json."
+        )
+
+
+def _check_vocabulary(teacher: Teacher) -> None:
+    for kind, path in teacher.modules[1:]:
+        if kind in _WITH_VOCABULARY:
+            raise UserError(
+                f"{teacher.name} has a second vocabulary ({kind} in {path or 'its folder'}); one tokenizer cannot "
+                "stand for both. Expected one Transformer or StaticEmbedding, then modules without a vocabulary."
+            )
+    if teacher.input_type in ("Router", "Asym"):
+        structure = read_settings(teacher.input_folder / "router_config.json").get("structure", {})
+        raise UserError(
+            f"{teacher.name} is asymmetric: each of its routes ({', '.join(structure)}) has a model and a vocabulary "
+            "of its own. Save the module of one route as a SentenceTransformer and take that as --teacher."
+        )
+    if teacher.input_type not in ("Transformer", STATIC):
+        raise UserError(
+            f"{teacher.name} begins with a {teacher.input_type}. Expected a Transformer or a StaticEmbedding, which "
+            "read text through a fast tokenizer."
+        )
+
+
+def _check_arithmetic(teacher: Teacher) -> None:
+    settings = teacher.settings
+    is_fp16 = "float16" in (settings.get("dtype"), settings.get("torch_dtype"))
+    if is_fp16 and str(settings.get("model_type", "")).startswith(_NO_FP16):
+        raise UserError(
+            f"{teacher.name} is a Gemma3 stored in fp16: its activations exceed what fp16 can hold, so its vectors "
+            "become infinite. Take a revision in bf16 or fp32."
+        )
+
+
+def _check_code(teacher: Teacher) -> None:
+    code, other_repo = _code_needed(teacher), _code_repo(teacher)
+    if other_repo and (code or teacher.policy.code):
+        remedy = (
+            f"Save a copy of the model with the *.py files of {other_repo} in it and without that name before the '--'"
+            if code
+            else "Leave out --trust-remote-code: transformers knows this model itself"
+        )
+        raise UserError(f"{teacher.name} takes its Python code from another repo, {other_repo}. {remedy}.")
+    if code and not teacher.policy.code:
+        raise UserError(
+            f"{teacher.name} comes with Python code of its own ({code}). Read it, then give --trust-remote-code "
+            "to run it, or choose another teacher."
+        )
+
+
+def _code_repo(teacher: Teacher) -> str | None:
+    """Return another repo that code would come from: `org/repo--file.Class` where a class is named."""
+    maps = [settings.get("auto_map") for settings in (teacher.settings, teacher.tokenizer_settings)]
+    types = [module["type"] for module in teacher.modules_json]
+    match = re.search(r"([\w.-]+/[\w.-]+?)--", json.dumps([maps, types]))
+    return match[1] if match else None
+
+
+def _code_needed(teacher: Teacher) -> str | None:
+    """Return what asks for code that is not in the installed libraries, or None."""
+    types = [module["type"] for module in teacher.modules_json]
+    foreign = next((kind for kind in types if not kind.startswith("sentence_transformers.")), None)
+    if foreign is not None:
+        return f"modules.json: {foreign}"
+    configs = [read_settings(teacher.path / folder / "config.json") for _, folder in teacher.modules]
+    config = next((config for config in configs if config.get("auto_map")), None)
+    if config is None:
+        return None
+    from transformers import CONFIG_MAPPING
+
+    # A config may name code that newer versions of transformers no longer need: those load without it.
+    is_known = config.get("model_type") in CONFIG_MAPPING
+    return None if is_known else f"config.json: auto_map of {config.get('model_type')!r}"

@@ -1,0 +1,174 @@
+"""A teacher or a tokenizer by its name: a local folder, or files fetched from the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import digest, hash_file
+from hub_tools.core.hub_errors import explain_hub
+from hub_tools.core.logging import log
+from hub_tools.models.checks import check_settings, check_tokenizer, check_weights, modules_without_safetensors
+from hub_tools.models.loading import SAFE, LoadPolicy
+from hub_tools.models.teacher import LEGAL_FILES, Teacher, read_teacher
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
+
+# Only what sentence-transformers and the cards need: no copies of the weights in other formats.
+_SETTINGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
+_TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
+_WEIGHTS, _PICKLE, _CODE = ["*.safetensors"], ["*pytorch_model*.bin"], ["*.py"]
+# Consolidated files are the same weights once more, checkpoints are older ones.
+_NOT_WANTED = ["onnx/*", "openvino/*", "consolidated*.safetensors", "checkpoint-*/*"]
+
+
+def find_teacher(
+    name: str, *, policy: LoadPolicy = SAFE, tokenizer_only: bool = False, weights: bool = True
+) -> Teacher:
+    """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
+
+    Args:
+        name: a folder, a Hub id, or `id@revision`.
+        policy: what its files may do.
+        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
+        weights: whether to fetch the weights too; the teacher cannot be loaded without them.
+
+    Raises:
+        UserError: there is no such model, no access, no network, it is no sentence-transformers model
+            with a fast tokenizer, or it needs more trust than it was given.
+    """
+    path = Path(name).expanduser()
+    patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(_CODE if policy.code else [])]
+    teacher = _find_local(name, path, policy) if path.is_dir() else _find_on_hub(name, policy, patterns)
+    if tokenizer_only:
+        check_tokenizer(teacher)
+        return teacher
+    if teacher.default_pooling is not None:
+        log.warning(
+            "%s was not saved by sentence-transformers: its vectors are made by %s pooling, as SentenceTransformer "
+            "does then. A model that was never trained for sentences makes a poor teacher.",
+            teacher.name,
+            teacher.default_pooling["pooling_mode"],
+        )
+    check_settings(teacher)
+    # The weights come last: what is refused for its settings or its code costs nobody gigabytes.
+    if weights and teacher.revision:
+        _fetch_weights(teacher, patterns)
+    check_weights(teacher, model_files(teacher) if weights else weight_files(teacher))
+    return teacher
+
+
+def find_tokenizer(name: str) -> tuple[Path, str | None]:
+    """Return the folder of a ready tokenizer, local or fetched from the Hub (`id` or `id@revision`), and its commit.
+
+    Raises:
+        UserError: there is none, or the Hub refused.
+    """
+    path, commit = Path(name).expanduser(), None
+    if not path.is_dir():
+        path = fetch(name, "tokenizer", list(TOKENIZER_FILES))
+        commit = path.name
+    if not (path / "tokenizer.json").exists():
+        raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
+    return path, commit
+
+
+def fetch(name: str, role: str, patterns: list[str]) -> Path:
+    """Fetch files of a model from the Hub, or from the Hub's cache.
+
+    Args:
+        name: a Hub id, or `id@revision`.
+        role: what the user calls it.
+        patterns: of the files.
+
+    Returns:
+        The folder of the snapshot, named by its commit.
+
+    Raises:
+        UserError: the Hub refused, or cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = name.partition("@")
+    try:
+        return Path(
+            snapshot_download(repo, revision=revision or None, allow_patterns=patterns, ignore_patterns=_NOT_WANTED)
+        )
+    except Exception as error:
+        message = explain_hub(error, f"{role} {name!r}")
+        if message is None:
+            raise
+        raise UserError(message) from error
+
+
+def model_files(teacher: Teacher) -> dict[str, int]:
+    """Return the sizes in bytes of the files of a model on disk, by their names from its folder."""
+    return {
+        name: (teacher.path / name).stat().st_size
+        for name in (file.relative_to(teacher.path).as_posix() for file in teacher.path.rglob("*") if file.is_file())
+        if _is_part(teacher, name)
+    }
+
+
+def weight_files(teacher: Teacher) -> dict[str, int]:
+    """Return the sizes in bytes of the files with the weights, by their names from the model's folder.
+
+    Files that were not fetched are looked up on the Hub.
+
+    Raises:
+        UserError: the Hub refused, or cannot be reached.
+    """
+    files = model_files(teacher)
+    if teacher.revision and modules_without_safetensors(teacher, files):
+        files |= _files_on_hub(teacher)
+    bare = [PurePosixPath(folder) for folder in modules_without_safetensors(teacher, files)]
+    return {name: size for name, size in files.items() if _holds_weights(PurePosixPath(name), bare)}
+
+
+def _holds_weights(file: PurePosixPath, pickled: list[PurePosixPath]) -> bool:
+    if file.parent in pickled:
+        return file.match("*pytorch_model*.bin")
+    return file.match("*.safetensors") and not file.match("consolidated*.safetensors")
+
+
+def _is_part(teacher: Teacher, name: str) -> bool:
+    """Whether a file is in the model's own folder or in that of a module; other folders may lie beside these."""
+    file, root = PurePosixPath(name), PurePosixPath()
+    folders = (PurePosixPath(folder) for _, folder in teacher.modules)
+    return file.parent == root or any(folder != root and file.is_relative_to(folder) for folder in folders)
+
+
+def _find_local(name: str, path: Path, policy: LoadPolicy) -> Teacher:
+    teacher = read_teacher(name, path, revision=None, fingerprint="", policy=policy)
+    suffixes = {".json", ".safetensors", *([".bin"] if policy.pickle else []), *([".py"] if policy.code else [])}
+    files = sorted(path / file for file in model_files(teacher))
+    hashes = [[str(file.relative_to(path)), hash_file(file)] for file in files if file.suffix in suffixes]
+    return replace(teacher, fingerprint=digest(hashes))
+
+
+def _find_on_hub(name: str, policy: LoadPolicy, patterns: list[str]) -> Teacher:
+    repo, path = name.partition("@")[0], fetch(name, "teacher", patterns)
+    # The cache lays a snapshot in a folder named by its commit.
+    commit = path.name
+    return read_teacher(repo, path, revision=commit, fingerprint=f"{repo}@{commit}", policy=policy)
+
+
+def _fetch_weights(teacher: Teacher, patterns: list[str]) -> None:
+    commit = f"{teacher.name}@{teacher.revision}"
+    fetch(commit, "teacher", [*patterns, *_WEIGHTS])
+    if teacher.policy.pickle and modules_without_safetensors(teacher, model_files(teacher)):
+        fetch(commit, "teacher", [*patterns, *_WEIGHTS, *_PICKLE])
+
+
+def _files_on_hub(teacher: Teacher) -> dict[str, int]:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        entries = list(HfApi().list_repo_tree(teacher.name, recursive=True, revision=teacher.revision))
+    except Exception as error:
+        message = explain_hub(error, f"teacher {teacher.name!r}")
+        if message is None:
+            raise
+        raise UserError(message) from error
+    return {e.path: e.size for e in entries if isinstance(e, RepoFile) and _is_part(teacher, e.path)}

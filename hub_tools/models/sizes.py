@@ -1,0 +1,81 @@
+"""How large a teacher and its student are, found without loading or fetching weights."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.hub_errors import explain_hub
+from hub_tools.models.resolve import weight_files
+from hub_tools.models.teacher import STATIC, Teacher
+
+_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+# Tensors with the rows of a StaticEmbedding, as sentence-transformers and as model2vec store it.
+_STATIC_ROWS = ("embedding.weight", "embeddings")
+
+
+def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
+    """Return the bytes of the teacher's weights and those of a student with another vocabulary.
+
+    Each tensor of the first module with a row for each token gets other rows of the same dtype; everything else stays.
+    Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the student has
+    90 - 10,000 x 384 x 4 bytes = 75 MB.
+
+    Args:
+        teacher: its weights need not be on disk; their headers are then read from the Hub.
+        vocab_size: tokens of the student.
+
+    Raises:
+        UserError: the weights are damaged, or the Hub refused or cannot be reached.
+    """
+    files = weight_files(teacher)
+    folder = PurePosixPath(teacher.modules[0][1])
+    tensors: dict[str, Any] = {}
+    for name in files:
+        if PurePosixPath(name).parent == folder and name.endswith(".safetensors"):
+            tensors |= _read_header(teacher, name)
+    teacher_bytes = sum(files.values())
+    old_bytes, row_bytes = _vocabulary_bytes(teacher, tensors)
+    return teacher_bytes, teacher_bytes - old_bytes + vocab_size * row_bytes
+
+
+def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, int]:
+    """Return the bytes of the tensors that follow the vocabulary, and those of one token in the student."""
+    settings = teacher.settings.get("text_config") or teacher.settings
+    rows = int(settings.get("vocab_size") or 0)
+    if not tensors:  # pickled: nothing but the settings says it
+        row_bytes = teacher.hidden_size * _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)
+        return rows * row_bytes, row_bytes
+    if teacher.input_type == STATIC:
+        name = next((name for name in _STATIC_ROWS if name in tensors), None)
+        if name is None:
+            raise UserError(f"{teacher.name} has no {' or '.join(_STATIC_ROWS)} in its safetensors.")
+        # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
+        factors = [tensors[factor] for factor in ("mapping", "weights") if factor in tensors]
+        return sum(map(_bytes, (tensors[name], *factors))), _bytes(tensors[name]) // tensors[name].shape[0]
+    per_token = [tensor for tensor in tensors.values() if tensor.shape[:1] == [rows]]
+    return sum(map(_bytes, per_token)), sum(_bytes(tensor) // rows for tensor in per_token)
+
+
+def _bytes(tensor: Any) -> int:
+    start, end = tensor.data_offsets
+    return int(end - start)
+
+
+def _read_header(teacher: Teacher, name: str) -> dict[str, Any]:
+    """Return what the header of a safetensors file says of its tensors, from the disk or from the Hub."""
+    from huggingface_hub import parse_local_safetensors_file_metadata, parse_safetensors_file_metadata
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    try:
+        if (teacher.path / name).exists():
+            return parse_local_safetensors_file_metadata(teacher.path / name).tensors
+        return parse_safetensors_file_metadata(teacher.name, name, revision=teacher.revision).tensors
+    except SafetensorsParsingError as error:
+        raise UserError(f"{teacher.name}: {name} is damaged: expected safetensors. Fetch the model again.") from error
+    except Exception as error:
+        message = explain_hub(error, f"teacher {teacher.name!r}")
+        if message is None:
+            raise
+        raise UserError(message) from error

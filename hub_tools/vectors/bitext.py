@@ -1,0 +1,28 @@
+"""Whether a model finds the translations of held-out sentences: it knows the target language then."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hub_tools.core.hardware import Hardware
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.encoder import encode, unit
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_PAIRS = 1000
+
+
+def heldout_pairs(corpus: Corpus) -> dict[str, str]:
+    """Return up to a thousand held-out pairs, source -> target."""
+    return {pair.source: pair.target for pair in islice(corpus.pairs("heldout"), _PAIRS)}
+
+
+def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:
+    """Return the share of target sentences whose nearest source sentence is their own."""
+    source, target = (unit(encode(model, side, hardware)) for side in (list(pairs), list(pairs.values())))
+    return float(np.mean((target @ source.T).argmax(axis=1) == np.arange(len(source))))

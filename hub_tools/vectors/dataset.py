@@ -1,0 +1,187 @@
+"""The dataset of the teacher's vectors: its schema, its shards, its manifest, and how it is read.
+
+    embeddings/train-00000.parquet       columns as in `SCHEMA`; the vectors are fixed-size lists of float16 or float32
+    embeddings/validation-00000.parquet  the held-out part
+    embeddings/manifest.json             teacher, prompts, arithmetic, rows, versions and the SHA-256 of each shard
+
+`lang` is the language of `text`, `und` where nobody says it. `translation` is text in the target language that must get
+the same vector; it is null for monolingual rows. `source` is the parallel file of a pair, and the language of a
+monolingual text. `prompt_name` names the teacher's prompt that stood before the text; null is none. `tokens` is how
+many tokens the teacher read.
+
+A shard appears under its name when it is whole, so its existence is the marker that it is done.
+`datasets.load_dataset` reads the folder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import fsync_file, hash_file, read_json, write_json
+from hub_tools.core.plain import to_plain
+from hub_tools.core.versions import versions
+from hub_tools.models.encoder import Encoded
+from hub_tools.results import EmbeddingsResult
+
+MANIFEST = "manifest.json"
+TRAIN, VALIDATION = "train", "validation"
+# Rows of a shard; duplicates are found, and texts sorted by length, within one.
+SHARD_ROWS = 8192
+# How far from 1 a unit vector's length may be after rounding to float16.
+_UNIT = 0.01
+# Fields of the result that say nothing of the vectors; they are not in the manifest.
+_OF_THE_RUN = ("rows_per_second", "teacher_bitext_accuracy", "left_out")
+_TEXT_COLUMNS = ("text", "lang", "translation", "source", "prompt_name")
+SCHEMA = pa.schema([*((name, pa.string()) for name in _TEXT_COLUMNS), ("split", pa.string()), ("tokens", pa.int32())])
+
+
+class Row(NamedTuple):
+    """A text with a vector; the fields are columns of the dataset."""
+
+    text: str
+    lang: str
+    translation: str | None
+    source: str
+    prompt_name: str | None
+
+
+class Shard(NamedTuple):
+    """Rows that are written together, and the file they go to."""
+
+    file: Path
+    split: str
+    rows: list[Row]
+
+
+class Batch(NamedTuple):
+    """Rows of a shard: texts, translations, sources, the prompt text of each row, and vectors of shape (rows, dim)."""
+
+    texts: list[str]
+    translations: list[str | None]
+    sources: list[str]
+    prompts: list[str]
+    vectors: NDArray[Any]
+
+
+class EmbeddingDataset:
+    """A finished embed stage.
+
+    Args:
+        path: its folder.
+
+    Attributes:
+        manifest: what manifest.json holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = read_json(path / MANIFEST)
+
+    def rows(self, split: str) -> int:
+        """Return the number of rows of a split: train or validation."""
+        return sum(pq.read_metadata(file).num_rows for file in shards(self.path, split))
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """Yield the rows of a split, a shard at a time."""
+        prompts = self.manifest["prompts"]
+        for file in shards(self.path, split):
+            table = pq.read_table(file).combine_chunks()
+            texts, translations, sources, names = (
+                table[name].to_pylist() for name in ("text", "translation", "source", "prompt_name")
+            )
+            prompt_texts = [prompts.get(name) or "" for name in names]
+            yield Batch(texts, translations, sources, prompt_texts, vectors_of(table, "embedding"))
+
+
+def shards(folder: Path, split: str = "*") -> list[Path]:
+    """Return the files of a split, or of all."""
+    return sorted(folder.glob(f"{split}-*.parquet"))
+
+
+def vectors_of(table: pa.Table, column: str) -> NDArray[Any]:
+    """Return a column of fixed-size lists as an array, shape (rows, dim)."""
+    flat: NDArray[Any] = table[column].combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(table), -1)
+
+
+def are_unit(vectors: NDArray[Any]) -> bool:
+    """Return whether vectors have the length one; those of texts without a token that the model knows are null."""
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    return bool(np.all((np.abs(lengths - 1) < _UNIT) | (lengths == 0)) and lengths.any())
+
+
+def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
+    """Write a shard so that its file exists only when it is whole.
+
+    Args:
+        shard: the rows and the file.
+        encoded: vectors and numbers of tokens of the rows.
+        dtype: float16 or float32.
+
+    Raises:
+        UserError: a vector is not finite, or not in this dtype; the message names the text.
+    """
+    with np.errstate(over="ignore"):
+        stored = encoded.vectors.astype(dtype)
+    bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
+    if len(bad):
+        text = shard.rows[bad[0]].text[:200]
+        raise UserError(
+            f"The teacher's vector of this text is not finite in {dtype}: {text!r}. "
+            "Try --precision fp32 and --embedding-dtype float32."
+        )
+    columns = map(list, zip(*shard.rows, strict=True))
+    split, tokens = [shard.split] * len(shard.rows), pa.array(encoded.tokens, pa.int32(), mask=encoded.tokens < 0)
+    table = pa.table([*columns, split, tokens], schema=SCHEMA)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])
+    partial = shard.file.with_name(shard.file.name + ".tmp")
+    with partial.open("wb") as file:
+        pq.write_table(table.append_column("embedding", vectors), file)
+    fsync_file(partial)
+    partial.replace(shard.file)
+
+
+def write_manifest(out: Path, made: dict[str, Any]) -> EmbeddingsResult:
+    """Sum up the shards in a folder and write manifest.json.
+
+    Args:
+        out: the folder.
+        made: how the vectors were made: the fields of the result that shards do not tell.
+
+    Raises:
+        UserError: there is no shard of the train split.
+    """
+    if not shards(out, TRAIN):
+        raise UserError("There is nothing to train on: give --parallel text or a --distill-limit above 0.")
+    by_prompt: Counter[str | None] = Counter()
+    tokens = 0
+    for file in shards(out):
+        table = pq.read_table(file, columns=["prompt_name", "tokens"])
+        by_prompt.update(table["prompt_name"].to_pylist())
+        tokens += sum(filter(None, table["tokens"].to_pylist()))
+    first = vectors_of(pq.read_table(shards(out, TRAIN)[0], columns=["embedding"]), "embedding")
+    splits = {name: sum(pq.read_metadata(f).num_rows for f in shards(out, name)) for name in (TRAIN, VALIDATION)}
+    result = EmbeddingsResult(
+        **made,
+        rows=sum(splits.values()),
+        splits={name: rows for name, rows in splits.items() if rows},
+        dim=first.shape[1],
+        dtype=str(first.dtype),
+        normalized=are_unit(first),
+        bytes=sum(file.stat().st_size for file in shards(out)),
+        tokens=tokens or None,
+        rows_by_prompt={name or "none": rows for name, rows in sorted(by_prompt.items(), key=lambda i: i[0] or "")},
+    )
+    checksums = {file.name: hash_file(file) for file in shards(out)}
+    described = {key: value for key, value in to_plain(result).items() if key not in _OF_THE_RUN}
+    write_json(out / MANIFEST, {**described, "versions": versions(), "sha256": checksums})
+    return result
