@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
 from hub_tools.core.files import read_json, write_json
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.resolve import find_teacher
 from hub_tools.tokenization.bpe import Bpe
@@ -43,7 +44,7 @@ def make_teacher(tokenizer: Path, out: Path, dtype: str) -> None:
 
     files = TokenizerSpec.read(tokenizer)
     config = Gemma3TextConfig(
-        vocab_size=max(files.ids.values()) + 1,
+        vocab_size=max(files.vocab.values()) + 1,
         hidden_size=768,
         num_hidden_layers=24,
         num_attention_heads=3,
@@ -68,14 +69,14 @@ def make_student(tokenizer: Path, out: Path) -> None:
     """A tokenizer with the first of the teacher's tokens, and an eighth of new ones, each of two kept ones."""
     files = TokenizerSpec.read(tokenizer)
     family = Bpe(files.spec)
-    room = STUDENT - len(files.ids) + len(files.vocabulary)
-    kept = list(family.vocabulary)[: room - STUDENT // 8]
+    room = STUDENT - len(files.vocab) + len(files.model_vocab)
+    kept = list(family.vocab)[: room - STUDENT // 8]
     plain = [token for token in kept[-80_000:] if token.isalpha()]
     pairs = zip(plain, reversed(plain), strict=True)
     new = {left + right: Merge(left, right, 1, is_new=True) for left, right in pairs}
-    more = [merge for token, merge in new.items() if token not in family.vocabulary][: room - len(kept)]
+    more = [merge for token, merge in new.items() if token not in family.vocab][: room - len(kept)]
     model = family.build(kept, [], more)
-    files.with_model(model, files.spec["normalizer"], files.added, 2048).write(out)
+    files.with_model(model, files.spec["normalizer"], files.added_tokens, 2048).write(out)
 
 
 def measure(work: Path) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def measure(work: Path) -> dict[str, Any]:
     write_json(work / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     started = time.monotonic()
-    counts = clone(
+    result = clone(
         find_teacher(str(work / "teacher")), work / "student", Corpus(work / "corpus"), work / "clone", init="align"
     )
     seconds = time.monotonic() - started
@@ -96,7 +97,7 @@ def measure(work: Path) -> dict[str, Any]:
         "peak_gib": usage.ru_maxrss / 2**20,
         "before_gib": before,
         "size_gib": size,
-        **counts,
+        **to_plain(result),
     }
 
 

@@ -27,9 +27,10 @@ from scipy.stats import spearmanr
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from hub_tools.cloning.clone import clone
-from hub_tools.config import DistillConfig, Init, RunConfig, build
+from hub_tools.config import DistillConfig, Init, RunConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.demo import demo_teacher
 from hub_tools.evaluation.tasks import read_sts
@@ -78,7 +79,7 @@ def prepare(data: Path, work: Path, lang: str, *, alone: bool = False) -> RunCon
     for own in (lang, "en"):
         (work / lang / "text").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
-    config = build(
+    config = RunConfig.from_dict(
         {
             "teacher": str(demo_teacher()),
             "lang": lang,
@@ -134,13 +135,13 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
     """A clone with rows made in one way, before any training."""
     lang, corpus = config.target, Corpus(config.output / "corpus")
     started = time.monotonic()
-    counts = clone(
+    result = clone(
         find_teacher(config.teacher), config.output / "tokenizer", corpus, out / "clone", init=init, target=lang
     )
     seconds = time.monotonic() - started
     found = {
         "seconds": seconds,
-        **counts,
+        **to_plain(result),
         **cosines(out / "clone", pairs),
         "sts": spearman(out / "clone", data, lang),
         "english": spearman(out / "clone", data, "en"),

@@ -20,6 +20,7 @@ from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware
+from hub_tools.core.plain import to_plain
 from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import load_model
@@ -69,7 +70,7 @@ def measure(args: argparse.Namespace, out: Path, options: dict[str, Any]) -> dic
         hardware=hardware,
         seed=1,
     )
-    return {**told, **similarities(out / "student", args.data, hardware.exact)}
+    return {**to_plain(told), **similarities(out / "student", args.data, hardware.exact)}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import choose_hardware
+from hub_tools.core.plain import to_plain
 from hub_tools.training.distill import distill
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -32,7 +33,7 @@ def train(run: Path, steps: int, rate: float | None, out: Path) -> dict[str, Any
         told = distill(run / "clone", EmbeddingDataset(run / "embeddings"), out, config, hardware=hardware, seed=1)
         # Of the weights as trained: how far they are blended with the clone's is another question.
         last = read_json(out / "training.json")["history"][-1]["cosine"]
-        write_json(out / "found.json", {**told, "cosine_trained": last})
+        write_json(out / "found.json", {**to_plain(told), "cosine_trained": last})
     found: dict[str, Any] = read_json(out / "found.json")
     return found
 

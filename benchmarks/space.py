@@ -26,12 +26,12 @@ from benchmarks.document import write_section
 from hub_tools.models.encoder import unit
 from hub_tools.space.content import from_run
 from hub_tools.space.limits import Deadline
-from hub_tools.space.model import Vectors
-from hub_tools.space.search import sample_corpora
+from hub_tools.space.model import Model
+from hub_tools.space.search import sample_documents
 from hub_tools.space.service import Service
-from hub_tools.space.vector_cache import Corpus
 
 DOCUMENTS, PORT = 100_000, 7997
+SETTINGS = ("float32", "int8", "binary")
 _SERVER = """
 import sys
 from pathlib import Path
@@ -43,35 +43,31 @@ launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2]), documents), port=
 """
 
 
-def prepare(run: Path, work: Path) -> dict[str, Any]:
-    """Write the documents and put their vectors and indices into the cache; returns what was measured on the way."""
-    shown = from_run(run)
-    sentences = [text for corpus in sample_corpora().values() for text in corpus.texts]
+def prepare(run: Path, work: Path) -> None:
+    """Write the documents, and their vectors into the cache of the page that is measured."""
+    content = from_run(run)
+    sentences = [text for documents in sample_documents().values() for text in documents.texts]
     random = np.random.default_rng(0)
     pairs = random.integers(0, len(sentences), (DOCUMENTS, 2))
     texts = [f"{sentences[a]} {sentences[b]} ({number})" for number, (a, b) in enumerate(pairs)]
     (work / "documents.txt").write_text("\n".join(texts), encoding="utf-8")
-    service = Service(shown, work / "cache", texts)
-    corpus, base = service.corpora["documents"], Corpus(tuple(sentences))
-    found: dict[str, Any] = {}
-    for name, model in shown.models.items():
-        own = service.store.vectors(model, base, Deadline(3600))
-        noise = 0.3 * random.standard_normal((DOCUMENTS, own.shape[1])) / own.shape[1] ** 0.5
-        vectors = unit((own[pairs[:, 0]] + own[pairs[:, 1]] + noise).astype(np.float32))
-        service.store.put(model, corpus, vectors, 0.0)
-        start = time.perf_counter()
-        index = service.store.index(model, corpus, model.dimension, "float32", Deadline(3600))
-        seconds = time.perf_counter() - start
-        found[name] = {"index_seconds": seconds, "recall": _recall(index, vectors, own[:200])}
-    service.warm_up()
-    return found
+    service = Service(content, work / "cache", texts)
+    for model in content.models.values():
+        vectors = model.encode(sentences, "document", Deadline(3600))
+        noise = 0.3 * random.standard_normal((DOCUMENTS, vectors.shape[1])) / vectors.shape[1] ** 0.5
+        mixed = unit((vectors[pairs[:, 0]] + vectors[pairs[:, 1]] + noise).astype(np.float32))
+        service.cache.get(_Ready(model, mixed), service.corpora["documents"], Deadline())
 
 
-def _recall(index: Any, vectors: Vectors, queries: Vectors) -> float:
-    """Share of the exact ten best that the index finds."""
-    best = np.argpartition(-(queries @ vectors.T), 10, axis=1)[:, :10]
-    found = [{row for row, _ in index.search(query, 10)} for query in queries]
-    return float(np.mean([len(own & set(map(int, b))) / 10 for own, b in zip(found, best, strict=True)]))
+class _Ready(Model):
+    """A model that has encoded the documents already."""
+
+    def __init__(self, model: Model, vectors: Any) -> None:
+        super().__init__(model.name, model.title, model.folder, policy=model.policy, prompts=model.prompts)
+        self._vectors = vectors
+
+    def encode(self, *_: Any) -> Any:
+        return self._vectors
 
 
 def many(clients: int, rounds: int, call: Callable[[Any, int], Any]) -> dict[str, Any]:
@@ -106,16 +102,20 @@ def _percentiles(times: list[float]) -> dict[str, float]:
 
 def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
     """Open the page and ask it."""
-    questions = [text for text in sample_corpora()["sentences"].texts if text.endswith("?")]
+    questions = [text for text in sample_documents()["sentences"].texts if text.endswith("?")]
 
     def tokenize(client: Any, number: int) -> Any:
         return client.predict(questions[number % len(questions)], api_name="/compare_tokenizers")
 
-    def search(client: Any, number: int) -> Any:
-        query = questions[number % len(questions)]
-        return client.predict(query, corpus="documents", top=10, api_name="/search_documents")
+    def search(precision: str) -> Callable[[Any, int], Any]:
+        def call(client: Any, number: int) -> Any:
+            query = questions[number % len(questions)]
+            return client.predict(query, corpus="documents", precision=precision, top=10, api_name="/search_documents")
 
-    found: dict[str, Any] = {"prepared": prepare(run, work)}
+        return call
+
+    prepare(run, work)
+    found: dict[str, Any] = {}
     command = [sys.executable, "-c", _SERVER, str(run), str(work / "cache"), str(work / "documents.txt"), str(PORT)]
     start = time.perf_counter()
     log = work / "server.log"
@@ -129,13 +129,14 @@ def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
                     sys.exit(log.read_text())
                 time.sleep(0.1)
             found["opened"] = time.perf_counter() - start
-            many(1, 3, search)  # the models are loaded now
-            for name, call in (("tokenize", tokenize), ("search", search)):
+            calls = {"tokenize": tokenize, **{f"search {precision}": search(precision) for precision in SETTINGS}}
+            for name, call in calls.items():
+                many(1, 3, call)  # loads the models and makes the index
                 for number in (1, clients):
                     found[f"{name}_{number}"] = many(number, rounds * (5 if number == 1 else 1), call)
         finally:
             server.terminate()
-    for name in [key for key in found if key.startswith(("tokenize_", "search_"))]:
+    for name in [key for key in found if key.startswith(("tokenize", "search"))]:
         own = found[name].pop("answers")
         if name.startswith("search"):
             for part in ("encode", "search"):
@@ -150,7 +151,8 @@ def document(found: dict[str, Any], clients: int) -> None:
         "| what (p50 / p95 in ms) | clients | calls | failed | whole call | search alone | encoding of the query |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, title in (("tokenize", "a sentence by two tokenizers"), ("search", "100,000 documents, by two models")):
+    titles = {f"search {precision}": f"100,000 documents in {precision}, by two models" for precision in SETTINGS}
+    for name, title in {"tokenize": "a sentence by two tokenizers", **titles}.items():
         for number in (1, clients):
             own = found[f"{name}_{number}"]
             parts = [f"{own[p]['p50']:.1f} / {own[p]['p95']:.1f}" if p in own else "" for p in ("search", "encode")]
@@ -158,19 +160,15 @@ def document(found: dict[str, Any], clients: int) -> None:
             rows.append(
                 f"| {title} | {number} | {own['calls']} | {own['failed']} | {whole} | {parts[0]} | {parts[1]} |"
             )
-    prepared = found["prepared"]
-    recall = ", ".join(f"{name} {own['recall']:.1%}" for name, own in prepared.items())
-    seconds = ", ".join(f"{name} {own['index_seconds']:.0f} s" for name, own in prepared.items())
     body = [
         f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores.",
         "",
         *rows,
         "",
-        f"The page opened in {found['opened']:.1f} s. An index of 100,000 x {found['dimension']} vectors (IVF)",
-        f"was made in: {seconds}; of the exact ten best it finds: {recall}.",
-        "",
+        f"The page opened in {found['opened']:.1f} s. Vectors: 100,000 x {found['dimension']} a model, all compared.",
         "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise.",
-        "Search alone is the index; a whole call has the queue, two encodings, two searches and the way to it.",
+        "Search alone is one model's; a whole call has the queue, two encodings, two searches (four below float32,",
+        "for the share of results that are the same) and the way to it.",
         "",
     ]
     write_section("performance.md", "space", body)
@@ -184,10 +182,10 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
-    shutil.rmtree(args.work / "cache", ignore_errors=True)  # an index that is there already would take no time
+    shutil.rmtree(args.work / "cache", ignore_errors=True)  # vectors of another run
     args.work.mkdir(parents=True, exist_ok=True)
     found = measure(args.run, args.work, args.clients, args.rounds)
-    found["dimension"] = from_run(args.run).report["student"]["dim"]
+    found["dimension"] = from_run(args.run).report.student.dim
     (args.work / "space.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
     document(found, args.clients)
 

@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models, trainers
 
 from benchmarks import teachers
 from benchmarks.document import write_section
-from hub_tools.cloning.mean import mean_rows
+from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.demo import demo_teacher
 from hub_tools.tokenization.adapt import adapt_tokenizer
@@ -90,7 +90,7 @@ def operate(teacher: TokenizerSpec, size: int, data: Path) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     test = ntrex(data)
     words = sum(len(text.split()) for text in test[TARGET])
-    before, after = ({lang: tokens(files, own) for lang, own in test.items()} for files in (teacher, made.files))
+    before, after = ({lang: tokens(files, own) for lang, own in test.items()} for files in (teacher, made.student))
     others = {lang: after[lang] / before[lang] - 1 for lang in test if lang not in (TARGET, "en")}
     return {
         "teacher_size": len(teacher.load().get_vocab(with_added_tokens=True)),
@@ -102,7 +102,7 @@ def operate(teacher: TokenizerSpec, size: int, data: Path) -> dict[str, Any]:
         "others": statistics.mean(others.values()),
         "worst": sorted(others.items(), key=lambda item: -item[1])[:5],
         "languages": len(others),
-        "native": native(made.files, texts, test[TARGET]),
+        "native": native(made.student, texts, test[TARGET]),
         **{k: v for k, v in made.summary().items() if k not in ("new_characters", "normalizer_changes")},
     }
 
@@ -180,15 +180,15 @@ def unigram_teacher(data: Path, work: Path) -> TokenizerSpec:
 def map_rows(data: Path, work: Path) -> dict[str, Any]:
     """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
     teacher = gemma_teacher(data, work)
-    student = adapt_tokenizer(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072)).files
+    adapted = adapt_tokenizer(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072))
     rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
     started = time.monotonic()
-    found = map_tokens(teacher, student)
+    token_map = map_tokens(teacher, adapted.student)
     mapped = time.monotonic() - started
-    made = mean_rows(found, rows)
+    new_rows = subword_mean(token_map, rows)
     total = time.monotonic() - started
-    counts = {kind.name.lower(): found.count(kind) for kind in Match}
-    return {"seconds_map": mapped, "seconds_map_and_rows": total, "shape": list(made.shape), **counts}
+    counts = {kind.name.lower(): token_map.count(kind) for kind in Match}
+    return {"seconds_map": mapped, "seconds_map_and_rows": total, "shape": list(new_rows.shape), **counts}
 
 
 def identity(data: Path, work: Path) -> dict[str, int]:
@@ -206,7 +206,7 @@ def identity(data: Path, work: Path) -> dict[str, int]:
         size = len(teacher.load().get_vocab(with_added_tokens=True))
         config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
         own = {TARGET: partial(lines, data / "text/tr.txt.gz")}
-        same = adapt_tokenizer(teacher, own, target=TARGET, config=config).files
+        same = adapt_tokenizer(teacher, own, target=TARGET, config=config).student
         found[name] = different(teacher.load(), same.load(), texts_of(data).values())
     return found
 

@@ -28,16 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.document import table, write_section
-from hub_tools.config import DistillConfig, build
+from hub_tools.config import DistillConfig, RunConfig
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import backbone, load_model
 from hub_tools.pipeline import run
-from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.data import Examples
-from hub_tools.training.team import Team
+from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.trainer import Trainer
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -64,8 +62,8 @@ def prepare(data: Path, work: Path, texts: int) -> None:
         "tokenizer": {"vocab_size": 16000},
         "embed": {"distill_limit": PAIRS // 150},
     }
-    run(build(options), last="clone")
-    run(build(options), last="embed")
+    run(RunConfig.from_dict(options), last="clone")
+    run(RunConfig.from_dict(options), last="embed")
     embeddings = EmbeddingDataset(work / "run" / "embeddings")
     chosen, vectors = sample(embeddings, texts + HELDOUT)
     for split, part in (("train", slice(texts)), ("validation", slice(texts, None))):
@@ -89,13 +87,17 @@ def read(work: Path, split: str) -> Texts:
     return json.loads((work / f"{split}.json").read_text(encoding="utf-8")), np.load(work / f"{split}.npy")
 
 
-def examples(clone: Path, texts: Texts, longest: int) -> Examples:
+def training_set(clone: Path, texts: Texts, longest: int) -> TrainingSet:
     """Texts as the stage `distill` has them."""
     builder = TokenizedTexts.Builder(clone / "tokenizer.json", longest)
     builder.add(texts[0])
     numbers = np.arange(len(texts[0]))
-    return Examples(
-        texts=builder.build(), label=numbers, vectors=texts[1], source=-1 - 0 * numbers, is_target=numbers < 0
+    return TrainingSet(
+        texts=builder.build(),
+        target_index=numbers,
+        targets=texts[1],
+        source=-1 - 0 * numbers,
+        is_translation=numbers < 0,
     )
 
 
@@ -103,26 +105,26 @@ def our_trainer(work: Path, out: Path, device: str, batch_tokens: int | None = N
     """The stage `distill`, one pass, at its defaults but for the size of a step where one is given."""
     clone = work / "run" / "clone"
     model = load_model(clone, device=device)
-    data = examples(clone, read(work, "train"), model.max_seq_length or 512)
+    data = training_set(clone, read(work, "train"), model.max_seq_length or 512)
     hardware = choose_hardware(device, "auto")
     if hardware.device == "cpu":
         keep_freed_memory()
     config = DistillConfig(epochs=1, batch_tokens=batch_tokens)
-    return Trainer(model, data, data, out, config, hardware=hardware, seed=1, team=Team(device))
+    return Trainer(model, data, data, out, config, hardware=hardware, seed=1)
 
 
 def ours(work: Path, out: Path, device: str, batch_tokens: int | None = None) -> float:
     """Train, and return the seconds; tokenizing counts, as it does for the others."""
     started = time.perf_counter()
-    examples(work / "run" / "clone", read(work, "train"), 512)
+    training_set(work / "run" / "clone", read(work, "train"), 512)
     tokenizing = time.perf_counter() - started
     trainer = our_trainer(work, out, device, batch_tokens)
     started = time.perf_counter()
-    for batch in trainer._batches():
-        trainer._take_step(batch)
+    for batch in trainer.batches():
+        trainer.take_step(batch)
     seconds = time.perf_counter() - started
-    trainer.model.eval()
-    trainer.model.save_pretrained(str(out), create_model_card=False)
+    trainer.student.model.eval()
+    trainer.student.model.save_pretrained(str(out), create_model_card=False)
     return tokenizing + seconds
 
 
@@ -208,21 +210,21 @@ def profile(work: Path, device: str) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = our_trainer(work, Path(folder), device)
-        batches = trainer._epoch(0)[:4]
-        trainer._take_step(batches[0])
+        batches = trainer.epoch(0)[:4]
+        trainer.take_step(batches[0])
         activities = [torch.profiler.ProfilerActivity.CPU]
         if device == "cuda":
             activities.append(torch.profiler.ProfilerActivity.CUDA)
         with torch.profiler.profile(activities=activities) as found:
             for batch in batches[1:]:
-                trainer._take_step(batch)
+                trainer.take_step(batch)
         of = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
         times = {event.key: float(getattr(event, of)) for event in found.key_averages()}
         total = sum(times.values())
         largest = sorted(times.items(), key=lambda item: -item[1])[:8]
-        lengths = trainer.data.texts.lengths.astype(np.float64)
-        config = backbone(trainer.model).config
-        weights = sum(p.numel() for n, p in backbone(trainer.model).named_parameters() if "embeddings" not in n)
+        lengths = trainer.train_set.texts.lengths.astype(np.float64)
+        config = backbone(trainer.student.model).config
+        weights = sum(p.numel() for n, p in backbone(trainer.student.model).named_parameters() if "embeddings" not in n)
         attention = 12 * config.num_hidden_layers * config.hidden_size * float((lengths**2).sum())
         return {
             "products": sum(t for name, t in times.items() if any(part in name for part in PRODUCTS)) / total,

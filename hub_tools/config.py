@@ -1,231 +1,335 @@
-"""The options of a run: one frozen dataclass a stage, `RunConfig` for the whole, and how files become one."""
+"""The options of a run: one frozen dataclass a section, `RunConfig` for the whole.
+
+Each field says all about its option: default, help, bounds and command-line flag. The command line, the TOML file, the
+checks, the command that reproduces a run and docs/options.md are made from it (`hub_tools.options`).
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
-from hub_tools.core.errors import UsageError, UserError
+import tomli_w
+
+from hub_tools.core.errors import UsageError
+from hub_tools.core.fields import Section, about, option
+from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
+from hub_tools.core.plain import to_plain, without_none
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-# fp16 is understood only to be refused with the reason.
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16"]
 Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
-# What a run is published as; a Space comes on top.
-REPOS = ("model", "tokenizer", "dataset")
-# Tokens of a training step on each device where the options say nothing.
-STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
 Init = Literal["align", "mean", "position", "length", "frequency", "focus", "token_distillation"]
 VectorType = Literal["float16", "float32"]
+# What a run is published as; a Space comes on top.
+RepoName = Literal["model", "tokenizer", "dataset"]
+REPOS: tuple[RepoName, ...] = get_args(RepoName)
+# Tokens of a training step on each device where the options say nothing.
+STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
+# What stands for a value in help texts. These three name things that may lie on this machine.
+MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
-    """Where the text comes from.
+class CorpusConfig(Section):
+    """Where the text comes from."""
 
-    Attributes:
-        sources: text sources, see `hub_tools.corpus.build`; empty means Wikipedia from the Hub.
-        parallel: files of aligned sentences; the teacher reads the source side.
-        limit: at most this many texts per language and per parallel file.
-    """
-
-    sources: tuple[str, ...] = ()
-    parallel: tuple[str, ...] = ()
-    limit: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
-    """How the student's vocabulary is made.
-
-    Attributes:
-        vocab_size: tokens in the student's vocabulary; None means half of the teacher's.
-        use: a tokenizer (folder or Hub id) to take as it is instead of making one.
-        keep: how many of the teacher's tokens to keep; None leaves the balance to the text.
-        learn: how many tokens to learn; None leaves it to the text.
-        keep_normalizer: take the teacher's normalizer though it loses letters of the language.
-    """
-
-    vocab_size: int | None = None
-    use: str | None = None
-    keep: int | None = None
-    learn: int | None = None
-    keep_normalizer: bool = False
+    section: ClassVar[str] = "corpus"
+    sources: tuple[str, ...] = option(
+        (),
+        "--corpus",
+        "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[@revision][:config[:split[:column]]].",
+        metavar=SOURCE,
+        unset="Wikipedia from the Hub",
+    )
+    parallel: tuple[str, ...] = option(
+        (),
+        "--parallel",
+        "Aligned sentences (columns en and the target's code, or source and target); the teacher reads the source.",
+        metavar=FILE,
+    )
+    limit: int | None = option(
+        None, "--limit", "At most this many texts per language and parallel file, for a quick look.", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CloneConfig:
-    """How the new embedding rows start.
+class TokenizerConfig(Section):
+    """How the student's vocabulary is made."""
 
-    Attributes:
-        init: `align` mixes means of the teacher's rows of a token's pieces with rows found by word alignment; where
-            there is no parallel text it is `frequency`. That and the others: `hub_tools.cloning.init.init_embeddings`.
-    """
+    section: ClassVar[str] = "tokenizer"
+    vocab_size: int | None = option(
+        None, "--vocab-size", "Tokens of the student.", minimum=1, unset="half of the teacher's"
+    )
+    use: str | None = option(None, "--tokenizer", "Use this tokenizer as it is instead of making one.", metavar=MODEL)
+    keep: int | None = option(
+        None, "--keep", "Teacher tokens to keep.", minimum=1, unset="the balance that the text asks for"
+    )
+    learn: int | None = option(
+        None, "--learn", "Tokens to learn.", minimum=0, unset="the balance that the text asks for"
+    )
+    keep_normalizer: bool = option(
+        False, "--keep-normalizer", "Keep the teacher's normalizer even if it loses letters of the language."
+    )
 
-    init: Init = "align"
+    def _check(self) -> None:
+        size, keep, learn = self.vocab_size, self.keep, self.learn
+        if size is not None and keep is not None and learn is not None and keep + learn != size:
+            raise UsageError(
+                f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
+                "Leave one of the three out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedConfig:
-    """Which texts the teacher embeds, or which vectors are taken instead.
+class CloneConfig(Section):
+    """How the new embedding rows start."""
 
-    Attributes:
-        distill_limit: at most this many monolingual texts per language are embedded and trained on;
-            None means all of the corpus. Parallel pairs are always taken.
-        query_prompt: text before queries, for a teacher whose files name no prompts ("query: " of e5); the student
-            keeps it. None leaves what the teacher has.
-        document_prompt: likewise, before documents ("passage: " of e5).
-        query_share: where the teacher has prompts, the share of the target language's short texts (no longer than
-            the median) that are embedded as queries; the others are embedded as `encode` does.
-        document_share: likewise, the share of its long texts that are embedded as documents.
-        dtype: of the stored vectors.
-        use: a dataset with vectors (folder or Hub id) to take instead of computing them.
-        text_column: its column with the texts.
-        embedding_column: its column with the vectors.
-    """
+    section: ClassVar[str] = "clone"
+    # What each value does: hub_tools.cloning.init.
+    init: Init = option(
+        "align",
+        "--init",
+        "How new embedding rows start. align mixes means of the teacher's rows with rows found by word alignment; "
+        "without parallel text it is frequency.",
+    )
 
-    distill_limit: int | None = None
-    query_prompt: str | None = None
-    document_prompt: str | None = None
-    query_share: float = 0.5
-    document_share: float = 0.5
-    dtype: VectorType = "float16"
-    use: str | None = None
-    text_column: str = "text"
-    embedding_column: str = "embedding"
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Section):
+    """Which texts the teacher embeds, or which vectors are used instead."""
+
+    section: ClassVar[str] = "embed"
+    distill_limit: int | None = option(
+        None,
+        "--distill-limit",
+        "Monolingual texts per language to embed and train on. Parallel pairs are always used.",
+        minimum=0,
+        unset="all of the corpus",
+    )
+    query_prompt: str | None = option(
+        None,
+        "--query-prompt",
+        "Text before queries, for a teacher whose files name none; for e5 'query: '. The student keeps it.",
+        metavar="TEXT",
+        unset="what the teacher's files say",
+    )
+    document_prompt: str | None = option(
+        None,
+        "--document-prompt",
+        "Text before documents; for e5 'passage: '.",
+        metavar="TEXT",
+        unset="what the teacher's files say",
+    )
+    # Short: no longer than the median. The other texts are embedded as `encode` does it.
+    query_share: float = option(
+        0.5,
+        "--query-share",
+        "Share of the target's short texts that get the teacher's query prompt, if it has one.",
+        minimum=0,
+        maximum=1,
+    )
+    document_share: float = option(
+        0.5, "--document-share", "Share of its long texts that get the document prompt.", minimum=0, maximum=1
+    )
+    dtype: VectorType = option("float16", "--embedding-dtype", "Type of the stored vectors.")
+    use: str | None = option(
+        None, "--embeddings", "Use the vectors of this dataset instead of computing the teacher's.", metavar=MODEL
+    )
+    text_column: str = option("text", "--text-column", "Its column with the texts.", metavar="NAME")
+    embedding_column: str = option("embedding", "--embedding-column", "Its column with the vectors.", metavar="NAME")
 
     @property
     def prompts(self) -> dict[str, str]:
         """The prompts given here, by the names that sentence-transformers knows them by."""
-        given = {"query": self.query_prompt, "document": self.document_prompt}
-        return {name: prompt for name, prompt in given.items() if prompt is not None}
+        prompts = {"query": self.query_prompt, "document": self.document_prompt}
+        return {name: prompt for name, prompt in prompts.items() if prompt is not None}
+
+    def _check(self) -> None:
+        if self.use is None and (unused := self.changed("text_column", "embedding_column")):
+            raise UsageError(
+                f"{unused[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
+            )
+        if self.use is not None and (unused := self.changed("distill_limit", "query_share", "document_share")):
+            raise UsageError(f"--embeddings uses the whole dataset: {unused[0]} has no effect. Leave it out.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig:
-    """How the student is trained.
+class DistillConfig(Section):
+    """How the student is trained."""
 
-    Attributes:
-        steps: optimizer steps; None means `epochs` times through the data.
-        epochs: passes through the data when `steps` is None.
-        batch_tokens: tokens of a step, padding included; None means 8192, and 1024 on a CPU, where that is a fifth
-            slower and the student learns more from the same text.
-        learning_rate: peak learning rate of the token embeddings; None means 1e-3 for a hidden size of 384, and less
-            for wider models, in short trainings and for clones near the teacher (`trainer.default_rate`).
-        backbone_lr_scale: learning rate of all other weights, as a share of that. They know what to do already.
-        loss: 1 - cosine to the teacher's vector; `relational`, that and how differently the batch is arranged; or
-            `mse`, the mean squared difference.
-        similarity_weight: of the second part of the relational loss. It helped similarity tasks with 100,000
-            pairs and cost held-out cosine; with little text it does harm (docs/results.md).
-        matryoshka: lengths of leading parts of the vector; the loss is the mean over them and the whole.
-        embedding_only_steps: in so many steps at the start only the token embeddings learn.
-        embedding_lr: their peak learning rate in these steps; None means the same as afterwards.
-        language_sampling_alpha: a language of n monolingual texts weighs as n ** language_sampling_alpha.
-        parallel_sampling_alpha: a parallel file of n pairs weighs as n ** alpha: 1 takes files as they are, 0 all
-            alike. A small file from the field that the student is for should not drown in a large one.
-        source_fraction: share of the pairs whose source side is trained too, anew each epoch. The student begins with
-            nearly all that the teacher knows of it.
-        weight_interpolation: share of the clone's weights in the student's afterwards, token embeddings left out
-            (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). It keeps what the teacher
-            knew (figures: docs/results.md).
-        warmup_ratio: share of the steps with a rising learning rate.
-        schedule: how the learning rate falls to 0 after that.
-        max_grad_norm: largest gradient norm.
-        micro_batch_tokens: tokens in memory at once; a step of more is computed in parts. None means all of a step.
-        dropout: train with the dropout that the teacher's configuration names. The goal is exact: it only blurs it.
-        gradient_checkpointing: compute layers again in the backward pass instead of keeping what they computed.
-        compile: let torch.compile make kernels for the model; needs a C++ compiler.
-        tensorboard: write the course of the training into student/tensorboard.
-        eval_steps: steps between two looks at the held-out cosine, each followed by a checkpoint.
-    """
+    section: ClassVar[str] = "distill"
+    steps: int | None = option(None, "--steps", "Training steps.", minimum=1, unset="as --epochs says")
+    epochs: float = option(3.0, "--epochs", "Passes through the data, where --steps is not given.", above=0)
+    # Steps of 8,192 tokens are only a fifth faster on a CPU, and the student learns less from the same text.
+    batch_tokens: int | None = option(
+        None,
+        "--batch-tokens",
+        "Tokens of a step, padding included.",
+        minimum=1,
+        unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}",
+    )
+    learning_rate: float | None = option(
+        None,
+        "--learning-rate",
+        "Peak learning rate of the token embeddings.",
+        above=0,
+        unset="1e-3 at a hidden size of 384, less in wider models, short trainings and clones near the teacher",
+    )
+    # The other weights know what to do already.
+    backbone_lr_scale: float = option(
+        0.4, "--backbone-lr-scale", "Learning rate of all other weights, as a share of that.", above=0
+    )
+    loss: Loss = option(
+        "cosine",
+        "--loss",
+        "1 - cosine to the teacher's vector; relational also compares how a batch is arranged; mse is the mean "
+        "squared difference.",
+    )
+    # It helped similarity tasks with 100,000 pairs and cost held-out cosine; with little text it does harm.
+    similarity_weight: float = option(200.0, None, "Weight of the second part of the relational loss.", minimum=0)
+    matryoshka: tuple[int, ...] = option(
+        (),
+        "--matryoshka",
+        "Train leading parts of the vector too, e.g. 384,256,128: the loss is the mean over them and the whole.",
+        metavar="DIMS",
+        minimum=1,
+        commas=True,
+    )
+    embedding_only_steps: int = option(
+        0, "--embedding-only-steps", "Steps at the start in which only the token embeddings learn.", minimum=0
+    )
+    embedding_lr: float | None = option(
+        None,
+        "--embedding-lr",
+        "Peak learning rate of the token embeddings in these steps.",
+        above=0,
+        unset="that of --learning-rate",
+    )
+    language_sampling_alpha: float = option(
+        1.0,
+        "--language-sampling-alpha",
+        "A language of n monolingual texts weighs as n ** alpha: 1 as it is, 0 all languages alike.",
+        minimum=0,
+        maximum=1,
+    )
+    # A small file of the domain that the student is for should not drown in a large one.
+    parallel_sampling_alpha: float = option(
+        0.5, "--parallel-sampling-alpha", "The same for parallel files of n pairs.", minimum=0, maximum=1
+    )
+    # The student begins with nearly all that the teacher knows of the source language.
+    source_fraction: float = option(
+        0.5,
+        "--source-fraction",
+        "Share of the pairs whose source side is trained too, drawn again in each epoch.",
+        minimum=0,
+        maximum=1,
+    )
+    # Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". It keeps what the teacher knew: docs/results.md.
+    weight_interpolation: float = option(
+        0.5,
+        "--weight-interpolation",
+        "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out.",
+        minimum=0,
+        maximum=1,
+    )
+    warmup_ratio: float = option(
+        0.05, "--warmup-ratio", "Share of the steps with a rising learning rate.", minimum=0, below=1
+    )
+    schedule: Schedule = option("cosine", "--schedule", "How the learning rate falls to 0 after that.")
+    max_grad_norm: float = option(1.0, None, "Largest gradient norm; larger ones are scaled down.", above=0)
+    eval_steps: int = option(
+        50, "--eval-steps", "Steps between measurements of the held-out cosine, each with a checkpoint.", minimum=1
+    )
+    micro_batch_tokens: int | None = option(
+        None,
+        "--micro-batch-tokens",
+        "Tokens in memory at once; a larger step is computed in parts, with the same result.",
+        minimum=1,
+        unset="a whole step, less where memory does not suffice",
+        neutral=True,
+    )
+    # The targets are exact: dropout only blurs them.
+    dropout: bool = option(False, "--dropout", "Train with the dropout of the teacher's configuration.")
+    gradient_checkpointing: bool = option(
+        False,
+        "--gradient-checkpointing",
+        "Compute layers again in the backward pass instead of keeping their results: less memory, more time.",
+        neutral=True,
+    )
+    compile: bool = option(
+        False, "--compile", "Compile the model with torch.compile; needs a C++ compiler.", neutral=True
+    )
+    tensorboard: bool = option(
+        False, "--tensorboard", "Write student/tensorboard; needs the package tensorboard.", neutral=True
+    )
 
-    steps: int | None = None
-    epochs: float = 3.0
-    batch_tokens: int | None = None
-    learning_rate: float | None = None
-    backbone_lr_scale: float = 0.4
-    loss: Loss = "cosine"
-    similarity_weight: float = 200.0
-    matryoshka: tuple[int, ...] = ()
-    embedding_only_steps: int = 0
-    embedding_lr: float | None = None
-    language_sampling_alpha: float = 1.0
-    parallel_sampling_alpha: float = 0.5
-    source_fraction: float = 0.5
-    weight_interpolation: float = 0.5
-    warmup_ratio: float = 0.05
-    schedule: Schedule = "cosine"
-    max_grad_norm: float = 1.0
-    eval_steps: int = 50
-    micro_batch_tokens: int | None = None
-    dropout: bool = False
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    tensorboard: bool = False
+    def _check(self) -> None:
+        if self.steps is not None and self.embedding_only_steps >= self.steps:
+            raise UsageError(
+                f"--embedding-only-steps {self.embedding_only_steps} leaves none of the {self.steps} steps for all "
+                "other weights."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """What teacher, clone and student are measured on besides held-out text.
+class EvaluateConfig(Section):
+    """What teacher, clone and student are measured on besides held-out text."""
 
-    Attributes:
-        sts: TSV files with columns sentence1, sentence2, score.
-    """
-
-    sts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishConfig:
-    """Where the results go on the Hub.
-
-    Attributes:
-        namespace: user or organization to push to; None means that nothing is pushed.
-        private: make the repos private.
-        name: name of the model repo, from which the others are made; None means TEACHER-LANG.
-        only: which of model, tokenizer and dataset; empty means all three, and a collection of them.
-        space: publish a Space that shows the model, too.
-        tag: name for the published state of each repo, such as v1.0.
-    """
-
-    namespace: str | None = None
-    private: bool = False
-    name: str | None = None
-    only: tuple[str, ...] = ()
-    space: bool = False
-    tag: str | None = None
+    section: ClassVar[str] = "evaluate"
+    sts: tuple[str, ...] = option(
+        (), "--sts", "Similarity table to measure on (sentence1, sentence2, score).", metavar=FILE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """The whole job.
+class PublishConfig(Section):
+    """Where the results go on the Hub."""
 
-    Attributes:
-        teacher: Hub id (`org/name` or `org/name@revision`) or folder of a sentence-transformers model.
-        lang: language codes, the target first.
-        output: the run folder.
-        device: where the models run.
-        precision: arithmetic of teacher and training; weights are always kept in fp32.
-        seed: of every shuffle and split.
-        trust_remote_code: run Python code that comes with the teacher.
-        allow_pickle: load teacher weights that are no safetensors.
-    """
+    section: ClassVar[str] = "publish"
+    namespace: str | None = option(
+        None,
+        "--push-to-hub",
+        "Publish on the Hub as this user or organization.",
+        metavar="NAMESPACE",
+        unset="nothing is published",
+    )
+    private: bool = option(False, "--private", "Publish in private repos.")
+    name: str | None = option(
+        None, "--name", "Name of the model repo, and of the others after it.", metavar="NAME", unset="TEACHER-LANG"
+    )
+    only: tuple[RepoName, ...] = option(
+        (),
+        "--only",
+        "Publish this alone, with a token that may be scoped to it.",
+        unset="all three, and a collection of them",
+    )
+    space: bool = option(False, "--space", "Publish a Space that shows the model, too.")
+    tag: str | None = option(None, "--tag", "Tag the published state of each repo, e.g. v1.0.", metavar="TAG")
 
-    teacher: str
-    lang: tuple[str, ...]
-    output: Path
-    device: Device = "auto"
-    precision: Precision = "auto"
-    seed: int = 42
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Section):
+    """The whole job."""
+
+    teacher: str = field(
+        metadata=about("--teacher", "Sentence-embedding model: Hub id, id@revision or folder.", metavar=MODEL)
+    )
+    lang: tuple[str, ...] = field(
+        metadata=about("--lang", "Target language, e.g. tr; more languages after commas.", metavar="CODES", commas=True)
+    )
+    output: Path = option(cast("Path", None), "--output", "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
+    device: Device = option("auto", "--device", "Where the models run.")
+    # Weights are always kept in fp32.
+    precision: Precision = option("auto", "--precision", "Arithmetic of teacher and training.")
+    seed: int = option(42, "--seed", "Seed of every shuffle and split.", minimum=0)
+    trust_remote_code: bool = option(False, "--trust-remote-code", "Run Python code that comes with the teacher.")
+    allow_pickle: bool = option(False, "--allow-pickle", "Load teacher weights that are not safetensors.")
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
@@ -239,218 +343,46 @@ class RunConfig:
         """The language the student is made for."""
         return self.lang[0]
 
+    def __post_init__(self) -> None:
+        """Check the values; the defaults of some follow from others."""
+        if str(self.precision) == "fp16":
+            raise UsageError(
+                "--precision fp16: Gemma3 overflows in fp16 by construction, and training in pure fp16 ends in NaN. "
+                "Use bf16 or fp32, or auto, which takes what is fast here."
+            )
+        super().__post_init__()
 
-SECTIONS: dict[str, type] = {
-    "corpus": CorpusConfig,
-    "tokenizer": TokenizerConfig,
-    "clone": CloneConfig,
-    "embed": EmbedConfig,
-    "distill": DistillConfig,
-    "evaluate": EvaluateConfig,
-    "publish": PublishConfig,
-}
+    def _check(self) -> None:
+        for code in self.lang:
+            check_language(code)
+        if PurePath(self.teacher).name in ("", ".."):  # runs and repos are named after it
+            object.__setattr__(self, "teacher", str(Path(self.teacher).resolve()))
+        if self.output is None:
+            object.__setattr__(self, "output", Path("runs") / f"{short_name(self.teacher)}-{self.target}")
+
+    @classmethod
+    def from_toml(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:
+        """Read a configuration file.
+
+        Args:
+            path: the file.
+            changes: nested plain values that win over those of the file.
+
+        Raises:
+            UsageError: the file is missing or not TOML, or as `from_dict`.
+        """
+        values = read_toml(path)
+        for key, change in (changes or {}).items():
+            both = isinstance(change, Mapping) and isinstance(values.get(key), dict)
+            values[key] = {**values[key], **change} if both else change
+        return cls.from_dict(values)
+
+    def to_toml(self) -> str:
+        """Return the configuration as the text of a file that `from_toml` reads."""
+        return tomli_w.dumps(without_none(to_plain(self)))
 
 
 def short_name(teacher: str) -> str:
-    """What folders and repos of ours are named after: the last part of a Hub id, less its revision, or of a folder."""
+    """Return the last part of a Hub id, less its revision, or of a folder: run folders and repos are named after it."""
     hub_id = re.fullmatch(r"([\w.-]+/)?([\w.-]+)(@.+)?", teacher)
     return hub_id[2] if hub_id else PurePath(teacher).name
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file and check its keys.
-
-    Raises:
-        UsageError: the file is missing, is no TOML or has an unknown key.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"No configuration file {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no valid TOML: {error}") from error
-    except OSError as error:
-        raise UsageError(f"Could not read the configuration file {path}: {error.strerror}.") from error
-    _check_keys(values, RunConfig, str(path))
-    for name, section in SECTIONS.items():
-        if not isinstance(values.get(name, {}), dict):
-            raise UsageError(f"{name} in {path} is a value; expected a section [{name}].")
-        _check_keys(values.get(name, {}), section, f"{path} [{name}]")
-    return values
-
-
-def _check_keys(values: dict[str, Any], kind: type, where: str) -> None:
-    known = [f.name for f in dataclasses.fields(kind)]
-    for key in values:
-        if key not in known:
-            raise UsageError(f"Unknown key {key!r} in {where}; expected one of: {', '.join(known)}.")
-
-
-def build(values: dict[str, Any]) -> RunConfig:
-    """Make the configuration from nested plain values.
-
-    Args:
-        values: the keys of `RunConfig`; a section is a dictionary of its own.
-
-    Raises:
-        UsageError: a value is missing, has the wrong type or is out of range.
-    """
-    for name in ("teacher", "lang", "output"):
-        if not values.get(name):
-            raise UsageError(f"Missing --{name}" + (" (a Hub id or a folder)." if name == "teacher" else "."))
-    if not _fits(values["lang"], str | tuple[str, ...]) or not isinstance(values["output"], str | Path):
-        raise UsageError("lang and output are text (lang may be a list of codes).")
-    sections = {name: _section(kind, values.get(name, {}), f"{name}.") for name, kind in SECTIONS.items()}
-    lang = values["lang"]
-    codes = tuple(code.strip() for code in (lang.split(",") if isinstance(lang, str) else lang))
-    config: RunConfig = _section(RunConfig, {**values, **sections, "lang": codes, "output": Path(values["output"])}, "")
-    _check_ranges(config)
-    return config
-
-
-def _section(kind: type, values: dict[str, Any], prefix: str) -> Any:
-    hints = get_type_hints(kind)
-    for key, value in values.items():
-        if not _fits(value, hints[key]):
-            raise UsageError(f"{prefix}{key} = {value!r} has the wrong type; expected {_describe(hints[key])}.")
-    return kind(**{k: _coerce(v, hints[k]) for k, v in values.items()})
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in args
-    if origin is tuple:
-        return isinstance(value, list | tuple) and all(_fits(v, args[0]) for v in value)
-    if args:  # a union with None
-        return any(_fits(value, arg) for arg in args)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _coerce(value: Any, hint: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return float(value) if hint is float else value
-
-
-def _describe(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
-        hint, str(hint).replace("typing.", "")
-    )
-
-
-def _check_ranges(config: RunConfig) -> None:
-    if config.precision == "fp16":
-        raise UsageError(
-            "--precision fp16: Gemma3 overflows in fp16 by construction, and training in pure fp16 ends in NaN. "
-            "Use bf16 or fp32, or auto, which takes what is fast here."
-        )
-    for code in config.lang:
-        check_language(code)
-    if config.seed < 0:
-        raise UsageError(f"--seed = {config.seed}; expected 0 or more.")
-    positive = {
-        "--limit": config.corpus.limit,
-        "--vocab-size": config.tokenizer.vocab_size,
-        "--keep": config.tokenizer.keep,
-        "--learn": config.tokenizer.learn,
-        "--distill-limit": config.embed.distill_limit,
-        "--steps": config.distill.steps,
-        "--epochs": config.distill.epochs,
-        "--batch-tokens": config.distill.batch_tokens,
-        "--learning-rate": config.distill.learning_rate,
-        "distill.backbone_lr_scale": config.distill.backbone_lr_scale,
-        "--micro-batch-tokens": config.distill.micro_batch_tokens,
-        "--embedding-lr": config.distill.embedding_lr,
-        "--matryoshka": min(config.distill.matryoshka, default=None),
-        "distill.max_grad_norm": config.distill.max_grad_norm,
-        "distill.eval_steps": config.distill.eval_steps,
-    }
-    for name, value in positive.items():
-        if value is not None and not (0 if name in ("--distill-limit", "--learn") else 1e-12) <= value < math.inf:
-            raise UsageError(f"{name} = {value} is too small or not finite; expected a number above 0.")
-    for name, least in {
-        "--embedding-only-steps": config.distill.embedding_only_steps,
-        "distill.similarity_weight": config.distill.similarity_weight,
-    }.items():
-        if not 0 <= least < math.inf:
-            raise UsageError(f"{name} = {least}; expected 0 or more.")
-    size, keep, learn = config.tokenizer.vocab_size, config.tokenizer.keep, config.tokenizer.learn
-    if size is not None and keep is not None and learn is not None and keep + learn != size:
-        raise UsageError(
-            f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
-            "Leave one of the three out."
-        )
-    shares = {
-        "--query-share": config.embed.query_share,
-        "--document-share": config.embed.document_share,
-        "distill.parallel_sampling_alpha": config.distill.parallel_sampling_alpha,
-        "distill.language_sampling_alpha": config.distill.language_sampling_alpha,
-        "distill.source_fraction": config.distill.source_fraction,
-        "distill.weight_interpolation": config.distill.weight_interpolation,
-    }
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise UsageError(f"{name} = {share}; expected a number from 0 to 1.")
-    if not 0 <= config.distill.warmup_ratio < 1:
-        raise UsageError(
-            f"distill.warmup_ratio = {config.distill.warmup_ratio}; expected a share of the steps from 0 to below 1."
-        )
-    _check_ready_vectors(config.embed)
-    _check_places(config)
-
-
-def _check_places(config: RunConfig) -> None:
-    for what in config.publish.only:
-        if what not in REPOS:
-            raise UsageError(f"publish.only names {what!r}; expected some of {', '.join(REPOS)}.")
-    if config.output.exists() and not config.output.is_dir():
-        raise UserError(f"--output {config.output} is a file; expected a folder to write the run into.")
-
-
-def _check_ready_vectors(config: EmbedConfig) -> None:
-    """Refuse options that would say nothing."""
-    computing, taking = ("distill_limit", "query_share", "document_share"), ("text_column", "embedding_column")
-    idle = computing if config.use else taking
-    changed = [name for name in idle if getattr(config, name) != getattr(EmbedConfig(), name)]
-    given = ["--" + name.replace("_", "-") for name in changed]
-    if given and config.use:
-        raise UsageError(f"--embeddings takes all of the dataset as it is: {given[0]} has no effect. Leave it out.")
-    if given:
-        raise UsageError(f"{given[0]} names a column of the dataset of --embeddings. Give that too, or leave it out.")
-
-
-def config_values(config: RunConfig) -> dict[str, Any]:
-    """The configuration as plain nested values."""
-    return {**dataclasses.asdict(config), "output": str(config.output)}
-
-
-def to_toml(config: RunConfig) -> str:
-    """The configuration as a TOML file that `read_toml` accepts."""
-    values = config_values(config)
-    lines = [f"{k} = {_toml_value(v)}" for k, v in values.items() if k not in SECTIONS]
-    for name in SECTIONS:
-        lines += ["", f"[{name}]", *toml_lines(values[name])]
-    return "\n".join(lines) + "\n"
-
-
-def toml_lines(values: dict[str, Any]) -> list[str]:
-    """Plain values as lines of a TOML section; None is left out."""
-    return [f"{k} = {_toml_value(v)}" for k, v in values.items() if v is not None]
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-# Measures of a tokenizer on text, by name: tokens_per_word, characters_per_token, ...
-Figures = dict[str, float]
+# Measures of a tokenizer on text, by name: tokens_per_word, characters_per_token, ... Counts stay whole numbers.
+Figures = dict[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ def tokenizers_of(lines: list[str], wordpiece: TokenizerSpec, size: int = 3000) 
     """A small tokenizer of each kind, with the template and the special tokens of the real one."""
     gemma = teachers.gemma_shaped(lines, size)
     merges = [tuple(merge) for merge in gemma.spec["model"]["merges"]]
-    llama_vocab = {{"<bos>": "<s>", "<eos>": "</s>"}.get(t, t): n for t, n in gemma.vocabulary.items()}
+    llama_vocab = {{"<bos>": "<s>", "<eos>": "</s>"}.get(t, t): n for t, n in gemma.model_vocab.items()}
     llama = teachers.byte_fallback(llama_vocab, merges, prepend=True)
     byte_level = teachers.byte_level(lines, size)
     unigram = teachers.unigram(lines, size)
@@ -178,7 +178,7 @@ def _mpnet(files: TokenizerSpec) -> TokenizerSpec:
     """BERT's tokens behind the special tokens of MPNet, whose padding has the id 1."""
     from tokenizers import processors
 
-    kept = [token for token in files.vocabulary if token not in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")]
+    kept = [token for token in files.model_vocab if token not in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")]
     vocab = {token: number for number, token in enumerate(["<s>", "<pad>", "</s>", *kept, "<mask>"])}
     tokenizer = Tokenizer.from_str(json.dumps({**files.spec, "added_tokens": [], "post_processor": None}))
     tokenizer.model = models.WordPiece(vocab=vocab, unk_token="[UNK]")
@@ -213,7 +213,7 @@ def build_teacher(kind: Architecture, files: TokenizerSpec, root: Path) -> Path:
         settings = read_json(root / "teacher" / SETTINGS)
         write_json(root / "teacher" / SETTINGS, {**settings, "truncate_dim": kind.truncate_dim})
     if kind.rowless:
-        spec = {**files.spec, "added_tokens": [*files.spec["added_tokens"], _rowless(len(files.ids))]}
+        spec = {**files.spec, "added_tokens": [*files.spec["added_tokens"], _rowless(len(files.vocab))]}
         write_json(root / "teacher" / "tokenizer.json", spec)
     if kind.untied:  # as published checkpoints have it: the whole pre-training model
         (root / "teacher" / "model.safetensors").unlink()
@@ -227,7 +227,7 @@ def _rowless(number: int) -> dict[str, Any]:
 
 
 def _transformer(kind: Architecture, files: TokenizerSpec, root: Path) -> None:
-    ids = files.ids
+    ids = files.vocab
     named = {role: files.settings.get(f"{role}_token") for role in ROLES}
     special = {f"{role}_token_id": ids[token] for role, token in named.items() if token in ids}
     size = max(ids.values()) + 1
@@ -240,5 +240,5 @@ def _transformer(kind: Architecture, files: TokenizerSpec, root: Path) -> None:
 
 
 def _static(files: TokenizerSpec) -> Any:
-    rows = torch.randn(max(files.ids.values()) + 1, WIDTH)
+    rows = torch.randn(max(files.vocab.values()) + 1, WIDTH)
     return modules.StaticEmbedding(files.load(), embedding_weights=rows)

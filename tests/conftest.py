@@ -17,11 +17,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # A core for each worker: threads of torch that wait for their turn on a core keep it busy meanwhile.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from hub_tools.config import RunConfig, TokenizerConfig, build
+from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.demo import demo_teacher
+from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.fake_hub import FakeHub, User, serve
@@ -104,7 +105,7 @@ def small_students(
     return {
         name: adapt_tokenizer(
             files, readers, target="tr", config=TokenizerConfig(vocab_size=2300), max_seq_length=LONGEST
-        ).files
+        ).student
         for name, files in small_tokenizers.items()
     }
 
@@ -134,25 +135,25 @@ def small_clones(
     small_students: dict[str, TokenizerSpec],
     no_text: Corpus,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, tuple[Path, dict[str, Any]]]:
+) -> dict[str, tuple[Path, CloneResult]]:
     """Clones with the students' tokenizers, and what was counted."""
     from hub_tools.cloning.clone import clone
     from hub_tools.models.resolve import find_teacher
     from tests.architectures import ARCHITECTURES
 
     root = tmp_path_factory.mktemp("clones")
-    found = {}
+    clones = {}
     for name, kind in ARCHITECTURES.items():
         small_students[kind.tokenizer].write(root / name / "tokenizer")
-        counts = clone(
+        result = clone(
             find_teacher(str(small_teachers[name])),
             root / name / "tokenizer",
             no_text,
             root / name / "clone",
             init="align",
         )
-        found[name] = (root / name / "clone", counts)
-    return found
+        clones[name] = (root / name / "clone", result)
+    return clones
 
 
 def whole_job(teacher: Path, output: Path) -> dict[str, object]:
@@ -177,7 +178,7 @@ def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     """A whole run and its report; leave its folder as it is."""
     from hub_tools.pipeline import run
 
-    config = build(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
+    config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
     return config, run(config)
 
 

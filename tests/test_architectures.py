@@ -19,11 +19,12 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import is_static, load_model, longest_input
 from hub_tools.models.resolve import find_teacher
+from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
+from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from hub_tools.training.batching import TokenizedTexts
-from hub_tools.training.data import Examples
-from hub_tools.training.team import Team
+from hub_tools.training.data import TokenizedTexts, TrainingSet
+from hub_tools.training.distill import save_student
 from hub_tools.training.trainer import Trainer
 from tests.architectures import ARCHITECTURES, ROWLESS, SETTINGS
 
@@ -56,10 +57,15 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     name: str, small_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
 ) -> None:
     teacher = find_teacher(str(small_teachers[name]))
-    files = TokenizerSpec.read(teacher.input_folder)
-    use_tokenizer(files, teacher.input_folder, no_text, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length)
-    counts = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
-    assert (counts["composed"], counts["byte"], counts["fallback"]) == (0, 0, 0)
+    spec = read_model_tokenizer(teacher.input_folder)
+    ready = read_ready_tokenizer(teacher.input_folder, teacher.input_folder)
+    assert ready == spec
+    used = use_tokenizer(spec, ready, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length, samples={})
+    (tmp_path / "clone" / ".scratch").mkdir(parents=True)  # a run that was killed left it
+    result = clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "clone", init="align")
+    assert result.exact == used.vocab_size
+    assert (result.composed, result.byte, result.fallback) == (0, 0, 0)
+    assert not (tmp_path / "clone" / ".scratch").exists()
     theirs, ours = vectors(teacher.path), vectors(tmp_path / "clone")
     assert least_cosine(theirs, ours) >= 0.9999
     assert len(np.unique(theirs.round(3), axis=0)) >= 5  # a teacher whose vectors are all alike would prove nothing
@@ -69,9 +75,10 @@ def test_a_token_without_a_row_is_left_out(small_teachers: dict[str, Path]) -> N
     folder = find_teacher(str(small_teachers["gemma3"])).input_folder
     added = read_json(folder / "tokenizer.json")["added_tokens"]
     assert ROWLESS in [token["content"] for token in added]
-    files = TokenizerSpec.read(folder)
-    assert ROWLESS not in files.ids
-    assert len(files.ids) == read_json(folder / "config.json")["vocab_size"]
+    assert ROWLESS in TokenizerSpec.read(folder).vocab
+    vocab = read_model_tokenizer(folder).vocab
+    assert ROWLESS not in vocab
+    assert len(vocab) == read_json(folder / "config.json")["vocab_size"]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -88,7 +95,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_weight_but_the_rows_of_tokens_is_kept(
-    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, dict[str, Any]]]
+    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, CloneResult]]
 ) -> None:
     theirs, ours = hashes(small_teachers[name]), hashes(small_clones[name][0])
     changed = {key for key in theirs if theirs[key] != ours[key]}
@@ -101,13 +108,13 @@ def test_every_weight_but_the_rows_of_tokens_is_kept(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_counted_and_none_is_filled_silently(
-    name: str, small_clones: dict[str, tuple[Path, dict[str, Any]]], small_teachers: dict[str, Path]
+    name: str, small_clones: dict[str, tuple[Path, CloneResult]], small_teachers: dict[str, Path]
 ) -> None:
-    folder, counts = small_clones[name]
-    assert counts["exact"] > 1000 and counts["composed"] > 30 and counts["fallback"] == 0
-    assert counts["exact"] + counts["composed"] + counts["byte"] == 2300
+    folder, result = small_clones[name]
+    assert result.exact > 1000 and result.composed > 30 and result.fallback == 0
+    assert result.exact + result.composed + result.byte == 2300
     model = load_model(folder, device="cpu")
-    assert len(TokenizerSpec.read(folder).ids) == 2300
+    assert len(TokenizerSpec.read(folder).vocab) == 2300
     assert least_cosine(vectors(folder), vectors(folder)) > 0.99
     assert model.get_embedding_dimension() == load_model(small_teachers[name], device="cpu").get_embedding_dimension()
 
@@ -130,16 +137,16 @@ def test_with_a_tokenizer_of_another_family_special_tokens_keep_their_roles(
     roles |= {"sep": ("[SEP]", "<eos>"), "eos": ("[SEP]", "<eos>"), "mask": ("[MASK]", "<mask>")}
     keys = [key for key in old if key.removesuffix("_token_id") in roles and old[key] is not None]
     assert len(keys) >= 2
-    theirs = {number: token for token, number in TokenizerSpec.read(small_teachers[name]).ids.items()}
+    theirs = {number: token for token, number in TokenizerSpec.read(small_teachers[name]).vocab.items()}
     for key in keys:
-        wanted = next(token for token in roles[key.removesuffix("_token_id")] if token in tokenizer.ids)
-        assert new[key] == (tokenizer.ids[wanted] if old[key] in theirs else None), key
+        wanted = next(token for token in roles[key.removesuffix("_token_id")] if token in tokenizer.vocab)
+        assert new[key] == (tokenizer.vocab[wanted] if old[key] in theirs else None), key
     assert np.isfinite(vectors(tmp_path / "clone")).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_kept_and_ids_follow(
-    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, dict[str, Any]]]
+    name: str, small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, CloneResult]]
 ) -> None:
     theirs, ours = load_model(small_teachers[name], device="cpu"), load_model(small_clones[name][0], device="cpu")
     assert [type(m) for m in theirs] == [type(m) for m in ours]
@@ -161,7 +168,7 @@ def test_every_setting_is_kept_and_ids_follow(
     }
     assert new["vocab_size"] == 2300
     before, after = (
-        {n: t for t, n in TokenizerSpec.read(f).ids.items()} for f in (small_teachers[name], small_clones[name][0])
+        {n: t for t, n in TokenizerSpec.read(f).vocab.items()} for f in (small_teachers[name], small_clones[name][0])
     )
     assert ids
     for key in ids:
@@ -171,7 +178,7 @@ def test_every_setting_is_kept_and_ids_follow(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_reads_texts_as_encoding_does_and_moves_the_student(
-    name: str, small_clones: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
+    name: str, small_clones: dict[str, tuple[Path, CloneResult]], tmp_path: Path
 ) -> None:
     folder = small_clones[name][0]
     model = load_model(folder, device="cpu")
@@ -181,14 +188,15 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     count, before = len(TEXTS), vectors(folder)
     numbers = np.arange(count)
     wanted = np.roll(before, 1, axis=0).astype(np.float16)
-    data = Examples(
-        texts=builder.build(), label=numbers, vectors=wanted, source=-1 - 0 * numbers, is_target=numbers < 0
+    texts = builder.build()
+    data = TrainingSet(
+        texts=texts, target_index=numbers, targets=wanted, source=-1 - 0 * numbers, is_translation=numbers < 0
     )
     config = DistillConfig(steps=4, batch_tokens=512, learning_rate=1e-3)
-    trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1, team=Team("cpu"))
-    assert np.abs(trainer._forward(data, numbers, training=True).detach().numpy() - before).max() < 1e-4
+    trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)
+    assert np.abs(trainer.student(texts, numbers, training=True).detach().numpy() - before).max() < 1e-4
     trainer.train()
-    trainer.finish(folder, longest_input(model))
+    save_student(trainer, folder, longest_input(model))
     after = vectors(tmp_path)
     assert (after * wanted).sum() > (before * wanted).sum() + 0.01
-    assert np.abs(trainer._forward(data, numbers, training=False).detach().numpy() - after).max() < 1e-4
+    assert np.abs(trainer.student(texts, numbers, training=False).detach().numpy() - after).max() < 1e-4

@@ -35,14 +35,14 @@ def test_white_space_stays_though_the_corpus_has_none(
 ) -> None:
     gemma = teachers.gemma_shaped(pair_texts["en"], 2500) if family == "gemma" else None
     teacher = gemma or byte_level
-    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).files
+    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1400)).student
     code = "if a:\n\tb\n\n    c"
     assert made.load().encode("a\nb").tokens == teacher.load().encode("a\nb").tokens
     white = [t for t in teacher.load().encode(code).tokens if not t.strip("▁ĠĊĉ\n\t")]
     assert set(white) <= set(made.load().encode(code).tokens)
     assert len(white) >= 3
     if gemma:
-        assert {"\n", "\n" * 31, "\t\t", "▁" * 8, "<start_of_image>", "<end_of_image>"} <= made.ids.keys()
+        assert {"\n", "\n" * 31, "\t\t", "▁" * 8, "<start_of_image>", "<end_of_image>"} <= made.vocab.keys()
         assert "<0x0A>" not in made.load().encode("a\nb").tokens
 
 
@@ -54,9 +54,9 @@ def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
     made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=2000))
     assert made.summary()["added_reachable"] == made.summary()["added"] > 100
     # Without its merge a token still comes out of the word that it is, but of no other.
-    added = [token for token in made.files.vocabulary if token not in teacher.vocabulary]
-    model = {**made.files.spec["model"], "merges": made.files.spec["model"]["merges"][:-1]}
-    last = "".join(made.files.spec["model"]["merges"][-1])
+    added = [token for token in made.student.model_vocab if token not in teacher.model_vocab]
+    model = {**made.student.spec["model"], "merges": made.student.spec["model"]["merges"][:-1]}
+    last = "".join(made.student.spec["model"]["merges"][-1])
     assert set(added) - set(Bpe(spec).reachable(model, added)) == {last}
 
 
@@ -77,3 +77,29 @@ def test_no_learned_token_has_more_than_sixteen_characters(byte_level: Tokenizer
     letters = byte_alphabet("ж".encode())
     assert family.allowed(letters * 8, letters * 8)
     assert not family.allowed(letters * 9, letters * 8)
+
+
+def whole_word_model(tokens: str, merges: list[tuple[str, str]]) -> Bpe:
+    """A byte-level model of some tokens, whole words among them, that takes whole words without merges."""
+    vocab = {token: token_id for token_id, token in enumerate(tokens.split())}
+    model = {"type": "BPE", "vocab": vocab, "merges": [list(pair) for pair in merges], "ignore_merges": True}
+    return Bpe({"model": model, "pre_tokenizer": {"type": "ByteLevel"}})
+
+
+def test_what_costs_least_goes_first_where_a_token_becomes_many() -> None:
+    model = whole_word_model("a b c d e x y xy abcde", [("x", "y")])
+    assert model.removal_order({"xy": 6.0, "abcde": 5.0}, set()) == [("xy", 6.0), ("abcde", 20.0)]
+
+
+def test_costs_never_fall_though_a_part_costs_less_than_its_whole() -> None:
+    model = whole_word_model("a b c d ab abcd", [("a", "b")])
+    order = model.removal_order({"ab": 1.0, "abcd": 5.0, "c": 9.0}, set())
+    # Without abcd each of its 5 texts has 2 tokens more; ab, by now in 6, costs only 1 more in each.
+    assert order == [("abcd", 10.0), ("ab", 10.0)]
+
+
+def test_characters_spelled_in_bytes_go_by_their_frequency() -> None:
+    vocab = {token: token_id for token_id, token in enumerate([*(f"<0x{b:02X}>" for b in range(256)), *"xyあ", "xy"])}
+    model = {"type": "BPE", "vocab": vocab, "merges": [["x", "y"]], "byte_fallback": True}
+    order = Bpe({"model": model, "pre_tokenizer": None}).removal_order({"あ": 5.0, "xy": 6.0}, {"x", "y"})
+    assert order == [("あ", 5.0), ("xy", 6.0)]

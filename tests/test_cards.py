@@ -10,11 +10,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from hub_tools.reporting import cards
 from hub_tools.reporting.cards import Names
+from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 
 DATA = Path(__file__).parent / "data"
@@ -27,13 +29,25 @@ def report() -> dict[str, Any]:
     return dict(json.loads((DATA / "report.json").read_text(encoding="utf-8")))
 
 
+def card_of(what: str, report: dict[str, Any], names: Names = NAMES) -> str:
+    return CARDS[what](FullReport.from_dict(report), names)
+
+
+def command_of(report: dict[str, Any]) -> str:
+    return reproduce(FullReport.from_dict(report))[0]
+
+
+def notice_of(what: str, report: dict[str, Any]) -> str | None:
+    return cards.notice(FullReport.from_dict(report), what)
+
+
 def metadata(card: str) -> dict[str, Any]:
     return dict(yaml.safe_load(card.split("---\n")[1]))
 
 
 @pytest.mark.parametrize("what", CARDS)
 def test_cards_are_as_committed(report: dict[str, Any], what: str) -> None:
-    card = CARDS[what](report, NAMES)
+    card = card_of(what, report)
     file = DATA / "cards" / f"{what}.md"
     if os.environ.get("WRITE_CARDS"):
         file.write_text(card, encoding="utf-8")
@@ -43,14 +57,14 @@ def test_cards_are_as_committed(report: dict[str, Any], what: str) -> None:
 def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
     from huggingface_hub import DatasetCard, ModelCard
 
-    card = ModelCard(cards.model_card(report, NAMES))
+    card = ModelCard(card_of("model", report))
     assert card.data.license == "gemma"
     assert card.data.base_model == "google/embeddinggemma-300m"
     assert card.data.datasets == ["ada/gemma-tr-embeddings", "wikimedia/wikipedia"]
     results = {(r.dataset_name, r.metric_type): r.metric_value for r in card.data.eval_results or []}
     assert results["STS stsb-tr", "spearman"] == 0.7336
     assert len(results) == 6
-    dataset = DatasetCard(cards.dataset_card(report, NAMES))
+    dataset = DatasetCard(card_of("dataset", report))
     assert dataset.data.size_categories == ["1K<n<10K"]
     assert dataset.data.license is None  # news.txt.gz has a license that nobody named
 
@@ -58,23 +72,23 @@ def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize("what", CARDS)
 def test_python_in_cards_is_python(report: dict[str, Any], what: str) -> None:
     report["searches"][0]["query"] = 'a "quoted"\n```\nimport os # $id {{ x }}'
-    for snippet in re.findall(r"```python\n(.*?)\n```", CARDS[what](report, NAMES), re.DOTALL):
+    for snippet in re.findall(r"```python\n(.*?)\n```", card_of(what, report), re.DOTALL):
         compile(snippet, what, "exec")
 
 
 def test_the_gemma_terms_get_their_notice(report: dict[str, Any]) -> None:
     assert "This model is a modification of google/embeddinggemma-300m: its tokenizer" in (
-        cards.notice(report, "model") or ""
+        notice_of("model", report) or ""
     )
     # The tokenizer's repo has no weights, so nothing is said of them.
-    said = f"{cards.notice(report, 'tokenizer')}{cards.tokenizer_card(report, NAMES)}"
+    said = f"{notice_of('tokenizer', report)}{card_of('tokenizer', report)}"
     assert said.count("3,397 of its tokens were kept and 699 others put beside them") == 2
     assert "ai.google.dev/gemma/terms" in said
     assert "weights" not in said
-    assert "ai.google.dev/gemma/terms" in cards.model_card(report, NAMES)
+    assert "ai.google.dev/gemma/terms" in card_of("model", report)
     report["teacher"]["license"] = {"license": "other", "license_name": "own", "license_link": "javascript:alert(1)"}
-    assert cards.notice(report, "model") is None
-    card = cards.model_card(report, NAMES)
+    assert notice_of("model", report) is None
+    card = card_of("model", report)
     assert "gemma/terms" not in card
     assert "](javascript" not in card
     assert metadata(card)["license_name"] == "own"
@@ -82,7 +96,7 @@ def test_the_gemma_terms_get_their_notice(report: dict[str, Any]) -> None:
 
 def test_without_a_known_license_none_is_claimed(report: dict[str, Any]) -> None:
     report["teacher"]["license"] = None
-    card = cards.model_card(report, NAMES)
+    card = card_of("model", report)
     assert "license" not in metadata(card)
     assert "names no license" in card
 
@@ -91,85 +105,105 @@ def test_known_sources_give_the_dataset_their_license(report: dict[str, Any]) ->
     for own in report["corpus"]["text"].values():
         own["sources"] = [s for s in own["sources"] if s.startswith("wikimedia")]
     report["corpus"]["parallel"] = None
-    assert metadata(cards.dataset_card(report, NAMES))["license"] == ["cc-by-sa-3.0", "gfdl"]
+    assert metadata(card_of("dataset", report))["license"] == ["cc-by-sa-3.0", "gfdl"]
+
+
+def test_the_dataset_names_the_languages_of_its_pairs(report: dict[str, Any]) -> None:
+    report["corpus"]["text"] = {"tr": report["corpus"]["text"]["tr"]}
+    report["corpus"]["parallel"]["languages"] = ["de", "tr"]
+    assert metadata(card_of("dataset", report))["language"] == ["tr", "de"]
+    report["corpus"]["parallel"]["languages"] = []
+    assert metadata(card_of("dataset", report))["language"] == ["tr"]
+
+
+def test_a_run_without_held_out_text_claims_no_cosine(report: dict[str, Any]) -> None:
+    report["distill"] |= {"cosine_before": None, "cosine_after": None, "tokens_per_second": None}
+    report["clone"]["cosine_to_teacher"] = None
+    report["evaluation"][0] |= {"clone": None, "student": None, "n": None}
+    card = card_of("model", report)
+    assert "in 6 steps (12,240 tokens). No text was held out, so what that changed was not measured." in card
+    assert "| vector as the teacher's, cosine (heldout) | 1.000 |  |  |" in card
+    assert "| steps | 6 |" in card
+    assert "heldout_cosine.png" not in card
+    assert "held-out cosine" not in card
 
 
 def test_a_local_teacher_is_no_base_model_and_no_path_is_shown(report: dict[str, Any]) -> None:
     report["teacher"] |= {"id": "/home/ada/secret/teacher", "revision": None}
-    for make in CARDS.values():
-        card = make(report, NAMES)
+    for what in CARDS:
+        card = card_of(what, report)
         assert "/home/ada" not in card
         assert "base_model" not in metadata(card)
-    assert reproduce(report)[0].startswith("hub-distill --teacher PATH/teacher --lang tr")
+    assert command_of(report).startswith("hub-distill --teacher PATH/teacher --lang tr")
 
 
 def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
-    card = cards.model_card(report, Names(model="ada/gemma-tr"))
+    card = card_of("model", report, Names(model="ada/gemma-tr"))
     assert "gemma-tr-embeddings" not in card
     assert metadata(card)["datasets"] == ["wikimedia/wikipedia"]
 
 
 def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
-    assert "trust_remote_code" not in cards.model_card(report, NAMES)
+    assert "trust_remote_code" not in card_of("model", report)
     report["student"]["code"] = ["own.py"]
-    card = cards.model_card(report, NAMES)
+    card = card_of("model", report)
     assert 'SentenceTransformer("ada/gemma-tr", trust_remote_code=True)' in card
     assert "It runs Python code that came with the teacher: `own.py`." in card
 
 
 def test_a_student_without_a_longest_input_has_a_card(report: dict[str, Any]) -> None:
     report["student"]["max_seq_length"] = None
-    assert "it reads texts of any length." in cards.model_card(report, NAMES)
+    assert "it reads texts of any length." in card_of("model", report)
 
 
 def test_vectors_of_others_are_not_called_the_teachers(report: dict[str, Any]) -> None:
     report["embeddings"]["taken_from"] = {"name": "ada/vectors", "revision": "abc"}
     row = next(row for row in report["evaluation"] if row["metric"] == "cosine")
     row["teacher"] = None
-    card = cards.model_card(report, NAMES)
+    card = card_of("model", report)
     assert "Then the student learned the vectors of `ada/vectors` at `abc` in" in card
     assert f"|  | {row['clone']:.3f} |" in card
 
 
 def test_what_decided_is_said(report: dict[str, Any]) -> None:
     chose = "and the teacher's share of translations found, which chose the text to train on"
-    assert chose in cards.model_card(report, NAMES)
+    assert chose in card_of("model", report)
     report["embeddings"] |= {"teacher_bitext_accuracy": None, "left_out": []}
-    card = cards.model_card(report, NAMES)
+    card = card_of("model", report)
     assert chose not in card
     assert "but the held-out cosine, which chose the checkpoint." in card
 
 
 def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
-    assert "All models ran in fp32 with the same code, on cpu." in cards.model_card(report, NAMES)
+    assert "All models ran in fp32 with the same code, on cpu." in card_of("model", report)
     report["distill"] |= {"device": "cuda", "precision": "bf16"}
     said = "ran in fp32 with the same code, on cuda, but for the cosine to the teacher: in bf16."
-    assert said in cards.model_card(report, NAMES)
+    assert said in card_of("model", report)
 
 
 def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None:
     report["config"]["tokenizer"]["use"] = "org/theirs@v1"
     report["tokenizer"] |= {"added_reachable": None, "revision": "e" * 40}
-    assert f"--tokenizer org/theirs@{'e' * 40}" in reproduce(report)[0]
+    assert f"--tokenizer org/theirs@{'e' * 40}" in command_of(report)
     report["tokenizer"]["revision"] = None
     report["config"]["tokenizer"]["use"] = "/home/ada/theirs@home"
-    assert "--tokenizer PATH/theirs@home" in reproduce(report)[0]
+    assert "--tokenizer PATH/theirs@home" in command_of(report)
 
 
 def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:
     report["config"]["corpus"]["sources"] = []
-    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in reproduce(report)[0]
+    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in command_of(report)
     report["corpus"]["revisions"] = {"wikimedia/wikipedia": None}
-    assert "--corpus" not in reproduce(report)[0]
+    assert "--corpus" not in command_of(report)
     report["config"]["corpus"]["sources"] = ["a/b@v1:x", "sample"]
     report["corpus"]["revisions"] = {"a/b@v1": "d" * 40}
-    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in reproduce(report)[0]
+    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in command_of(report)
 
 
 def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> None:
     report["config"]["tokenizer"]["use"] = "/home/ada/theirs"
     report["tokenizer"]["added_reachable"] = None
-    card, model = cards.tokenizer_card(report, NAMES), cards.model_card(report, NAMES)
+    card, model = card_of("tokenizer", report), card_of("model", report)
     assert "that of `PATH/theirs` as it is" in card
     assert not {"license", "base_model"} & metadata(card).keys()
     assert "gemma/terms" not in card
@@ -201,7 +235,7 @@ def poisoned(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("what", CARDS)
 def test_data_stays_data(report: dict[str, Any], what: str) -> None:
-    clean, card = CARDS[what](report, NAMES), CARDS[what](poisoned(report), NAMES)
+    clean, card = card_of(what, report), card_of(what, poisoned(report))
     assert metadata(card).get("license") != "mit"
     outside = re.sub(r"(`{3,})\w*\n.*?\n\1\n", "", card.split("---\n", 2)[2], flags=re.DOTALL)
     inline = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", outside)
@@ -219,25 +253,14 @@ def test_data_stays_data(report: dict[str, Any], what: str) -> None:
 def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
     import shlex
 
-    from hub_tools.cli import PLACES, _configure
+    from hub_tools.cli.base import configure
+    from hub_tools.options import click_options
 
-    command, toml = reproduce(report)
+    command, toml = reproduce(FullReport.from_dict(report))
     (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
-    words = shlex.split(command.replace("run.toml", str(tmp_path / "run.toml")))[1:]
-    options: dict[str, Any] = dict.fromkeys(PLACES)
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        key = name.removeprefix("--").replace("-", "_")
-        if key in ("corpus", "parallel", "sts"):
-            options[key] = (*(options[key] or ()), value)
-        elif key == "matryoshka":
-            options[key] = tuple(map(int, value.split(",")))
-        elif key == "config":
-            options["config_file"] = value
-        else:
-            options[key] = (
-                float(value) if "." in value and key != "teacher" else int(value) if value.isdigit() else value
-            )
-    config = _configure(options)
+    words = shlex.split(command.replace("--config run.toml", ""))[1:]
+    options = click.Command("hub-distill", params=[*click_options([])]).make_context("hub-distill", words).params
+    config = configure({**options, "config_file": str(tmp_path / "run.toml")})
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0
     assert config.distill.matryoshka == (384, 256)
@@ -248,6 +271,6 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
 
 
 def test_a_shell_reads_the_command_as_it_was_meant(report: dict[str, Any]) -> None:
-    command, _ = reproduce(poisoned(report))
+    command = command_of(poisoned(report))
     said = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
     assert EVIL in said.stdout.split("\0")

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hub_tools.config import CorpusConfig, DistillConfig, RunConfig, build, read_toml, short_name, to_toml
-from hub_tools.core.errors import HubToolsError, UsageError
+from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig, short_name
+from hub_tools.core.errors import UsageError
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
 
@@ -21,52 +25,148 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         distill=DistillConfig(matryoshka=(384, 128), dropout=True),
     )
     file = tmp_path / "config.toml"
-    file.write_text(to_toml(config), encoding="utf-8")
-    assert build(read_toml(file)) == config
-    assert tomllib.loads(to_toml(config))["corpus"] == {"sources": ["ş\n"], "parallel": [], "limit": 3}
+    file.write_text(config.to_toml(), encoding="utf-8")
+    assert RunConfig.from_toml(file) == config
+    assert tomllib.loads(config.to_toml())["corpus"] == {"sources": ["ş\n"], "parallel": [], "limit": 3}
+
+
+@given(st.text(min_size=1))
+def test_any_text_comes_back_from_a_file(text: str) -> None:
+    config = RunConfig(teacher="org/model", lang=("tr",), embed=EmbedConfig(query_prompt=text))
+    assert tomllib.loads(config.to_toml())["embed"]["query_prompt"] == text
+
+
+def test_letters_that_are_not_printable_come_back_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    config = RunConfig.from_dict({**LEAST, "corpus": {"sources": ["\U000e0001\U0010ffff\x00\x7f\r\n"]}})
+    file.write_bytes(config.to_toml().encode())
+    assert RunConfig.from_toml(file) == config
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({**LEAST, "teacher": ""}, "Missing --teacher"),
-        ({**LEAST, "lang": "xx"}, "Unknown language code"),
-        ({**LEAST, "seed": "1"}, "seed = '1' has the wrong type; expected a whole number"),
-        ({**LEAST, "precision": "fp8"}, "expected one of auto, fp32, bf16"),
+        ({"teacher": "org/model"}, "Missing --lang"),
+        ({**LEAST, "lang": "xx"}, "Unknown language code 'xx'"),
+        ({**LEAST, "lang": "tr,,en"}, "Unknown language code ''"),
+        ({**LEAST, "teacher": 5}, "--teacher = 5; expected text"),
+        ({**LEAST, "lang": 5}, "--lang = 5; expected a list of texts"),
+        ({**LEAST, "lang": [1]}, "--lang[0] = 1; expected text"),
+        ({**LEAST, "output": 5}, "--output = 5; expected a path"),
+        ({**LEAST, "corpus": {"sources": ["\udcff.txt"]}}, "--corpus = '\\udcff.txt' is not valid Unicode"),
+        ({**LEAST, "seed": "1"}, "--seed = '1'; expected a whole number"),
+        ({**LEAST, "seed": -1}, "--seed = -1; expected a whole number, at least 0"),
+        ({**LEAST, "precision": "fp8"}, "--precision = 'fp8'; expected one of auto, fp32, bf16"),
         ({**LEAST, "precision": "fp16"}, "Gemma3 overflows in fp16 by construction"),
-        ({**LEAST, "distill": {"steps": True}}, "distill.steps = True has the wrong type"),
-        ({**LEAST, "distill": {"warmup_ratio": 1.5}}, "distill.warmup_ratio = 1.5"),
-        ({**LEAST, "publish": {"only": ["weights"]}}, "publish.only names 'weights'; expected some of model"),
-        ({**LEAST, "distill": {"loss": "l1"}}, "expected one of cosine, relational, mse"),
-        ({**LEAST, "distill": {"matryoshka": [128, "64"]}}, "distill.matryoshka = [128, '64'] has the wrong type"),
-        ({**LEAST, "distill": {"matryoshka": [128, 0]}}, "--matryoshka = 0 is too small"),
-        ({**LEAST, "distill": {"epochs": float("nan")}}, "--epochs = nan is too small or not finite"),
-        ({**LEAST, "distill": {"learning_rate": float("inf")}}, "--learning-rate = inf is too small or not finite"),
-        ({**LEAST, "distill": {"embedding_only_steps": -1}}, "--embedding-only-steps = -1; expected 0 or more"),
+        ({**LEAST, "corpus": 5}, "corpus = 5; expected a table"),
+        ({**LEAST, "corpus": {"sources": "sample"}}, "--corpus = 'sample'; expected a list of texts"),
+        ({**LEAST, "distill": {"steps": True}}, "--steps = True; expected a whole number"),
         (
-            {**LEAST, "distill": {"language_sampling_alpha": 2}},
-            "distill.language_sampling_alpha = 2.0; expected a number",
+            {**LEAST, "distill": {"warmup_ratio": 1.0}},
+            "--warmup-ratio = 1.0; expected a number, at least 0 and below",
         ),
-        ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1 is too small"),
-        ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number from 0 to 1"),
-        ({**LEAST, "embed": {"dtype": "int8"}}, "embed.dtype = 'int8' has the wrong type; expected one of float16"),
+        ({**LEAST, "publish": {"only": ["weights"]}}, "--only[0] = 'weights'; expected one of model, tokenizer"),
+        ({**LEAST, "distill": {"loss": "l1"}}, "--loss = 'l1'; expected one of cosine, relational, mse"),
+        ({**LEAST, "distill": {"similarity_weight": -1}}, "distill.similarity_weight = -1.0; expected a number"),
+        ({**LEAST, "distill": {"matryoshka": [128, "64"]}}, "--matryoshka[1] = '64'; expected a whole number"),
+        ({**LEAST, "distill": {"matryoshka": "many"}}, "--matryoshka[0] = 'many'; expected a whole number"),
+        (
+            {**LEAST, "distill": {"matryoshka": [128, 0]}},
+            "--matryoshka = 0; expected a list of whole numbers, at least 1",
+        ),
+        ({**LEAST, "distill": {"epochs": float("nan")}}, "--epochs = nan; expected a number, above 0"),
+        ({**LEAST, "distill": {"learning_rate": float("inf")}}, "--learning-rate = inf; expected a number, above 0"),
+        ({**LEAST, "distill": {"embedding_only_steps": -1}}, "--embedding-only-steps = -1; expected a whole number"),
+        (
+            {**LEAST, "distill": {"embedding_only_steps": 9, "steps": 9}},
+            "--embedding-only-steps 9 leaves none of the 9",
+        ),
+        ({**LEAST, "distill": {"language_sampling_alpha": 2}}, "--language-sampling-alpha = 2.0; expected a number"),
+        ({**LEAST, "tokenizer": {"vocab_size": -1}}, "--vocab-size = -1; expected a whole number, at least 1"),
+        ({**LEAST, "tokenizer": {"vocab_size": 9, "keep": 5, "learn": 5}}, "make 10 tokens, not the 9 of"),
+        ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number, at least 0 and at most"),
+        ({**LEAST, "embed": {"dtype": "int8"}}, "--embedding-dtype = 'int8'; expected one of float16"),
         ({**LEAST, "embed": {"use": "x", "distill_limit": 5}}, "--distill-limit has no effect"),
-        (
-            {**LEAST, "embed": {"text_column": "sentence"}},
-            "--text-column names a column of the dataset",
-        ),
+        ({**LEAST, "embed": {"text_column": "sentence"}}, "--text-column names a column of the dataset"),
     ],
 )
-def test_wrong_values_are_refused(values: dict[str, object], message: str) -> None:
-    with pytest.raises(HubToolsError, match=re.escape(message)):
-        build(values)
+def test_wrong_values_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        RunConfig.from_dict(values)
 
 
-def test_unknown_keys_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text("[distill]\nlearningrate = 1\n")
-    with pytest.raises(UsageError, match=r"Unknown key 'learningrate'.*learning_rate"):
-        read_toml(file)
+def test_a_configuration_made_in_python_is_checked_too() -> None:
+    for wrong in (
+        lambda: DistillConfig(steps=0),
+        lambda: TokenizerConfig(vocab_size=10, keep=5, learn=6),
+        lambda: EmbedConfig(embedding_column="vector"),
+        lambda: RunConfig(teacher="", lang=("tr",)),
+        lambda: RunConfig(teacher="org/model", lang=("xx",)),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_values_become_the_types_of_the_fields() -> None:
+    values: dict[str, Any] = {"lang": "tr, en", "output": "run", "distill": {"epochs": 2, "matryoshka": "384, 128"}}
+    config = RunConfig.from_dict({"teacher": "org/model", **values})
+    assert (config.lang, config.output) == (("tr", "en"), Path("run"))
+    assert (config.distill.epochs, config.distill.matryoshka) == (2.0, (384, 128))
+    assert isinstance(config.distill.epochs, float)
+    assert config == RunConfig.from_dict({"teacher": "org/model", **values, "lang": ["tr", "en"]})
+
+
+def test_the_run_folder_is_named_after_teacher_and_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RunConfig(teacher="org/model@v1", lang=("tr", "en")).output == Path("runs/model-tr")
+    (tmp_path / "teacher/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "teacher")
+    assert RunConfig(teacher=".", lang=("tr",)).output == Path("runs/teacher-tr")
+    monkeypatch.chdir(tmp_path / "teacher/inner")
+    assert RunConfig(teacher="..", lang=("tr",)).output == Path("runs/teacher-tr")
+
+
+def test_checks_do_not_look_at_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    values = {**LEAST, "teacher": str(tmp_path / "none"), "output": str(tmp_path / "file")}
+    assert RunConfig.from_dict({**values, "evaluate": {"sts": ["none.tsv"]}}).output == tmp_path / "file"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"teecher": "x"}, "Unknown key 'teecher' (did you mean 'teacher'?)"),
+        ({"corpus": {"sourcs": ["x"]}}, "Unknown key 'sourcs' in [corpus] (did you mean 'sources'?)"),
+        ({"distill": {"learningrate": 1}}, "Unknown key 'learningrate' in [distill] (did you mean 'learning_rate'?)"),
+        ({"clone": {"xyz": 1}}, "Unknown key 'xyz' in [clone] (expected one of: init)"),
+    ],
+)
+def test_unknown_keys_are_refused(values: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        RunConfig.from_dict({**LEAST, **values})
+
+
+def test_changes_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('teacher = "org/a"\nlang = "tr"\n[distill]\nsteps = 5\nepochs = 2\n')
+    config = RunConfig.from_toml(file, {"teacher": "org/b", "distill": {"steps": 7}, "clone": {"init": "mean"}})
+    assert (config.teacher, config.distill.steps, config.distill.epochs, config.clone.init) == ("org/b", 7, 2, "mean")
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("x = ")
+    for name, message in (
+        ("none.toml", "No configuration file"),
+        ("x.toml", "not valid TOML"),
+        (".", "Could not read"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            RunConfig.from_toml(tmp_path / name)
+
+
+def test_options_that_change_no_result_are_marked() -> None:
+    neutral = {item.name for item in fields(DistillConfig) if item.metadata.get("neutral")}
+    assert neutral == {"micro_batch_tokens", "gradient_checkpointing", "compile", "tensorboard"}
 
 
 @pytest.mark.parametrize(

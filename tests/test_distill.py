@@ -1,8 +1,9 @@
+"""The stage: what it reads, and what becomes the student."""
+
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,85 +11,81 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.config import RunConfig
+from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.hardware import Hardware
+from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import load_model
-from hub_tools.training.batching import TokenizedTexts, epoch_batches
-from hub_tools.training.data import Examples
-from hub_tools.training.distill import _check_inputs, distill
-from hub_tools.vectors.dataset import EmbeddingDataset
+from hub_tools.training.distill import check_inputs, distill, interpolate_weights
+from hub_tools.training.student import Student
+from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, write_manifest, write_shard
+from tests.training_job import CPU
+
+CONFIG = DistillConfig(steps=4, batch_tokens=256, eval_steps=2, learning_rate=1e-2, weight_interpolation=0.25)
 
 
-def test_small_parallel_files_are_taken_more_often_and_source_sides_less() -> None:
-    # 400 pairs of one file, 4 of another, 10 monolingual texts.
-    source = np.repeat([0, 0, 1, 1, -1], [400, 400, 4, 4, 10])
-    is_target = np.repeat([True, False, True, False, False], [400, 400, 4, 4, 10])
-    empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(len(source), np.int64), pad_id=0)
-    label, vectors = np.zeros(len(source), np.int64), np.empty((0, 0), np.float16)
-    examples = Examples(texts=empty, label=label, vectors=vectors, source=source, is_target=is_target)
-    times = examples.repeats(balance=0.5, source_fraction=0.25)
-    assert times[source == -1].tolist() == [1.0] * 10
-    assert set(times[(source == 0) & is_target]) == {1.0}
-    assert set(times[(source == 1) & is_target]) == {10.0}
-    assert set(times[(source == 1) & ~is_target]) == {2.5}
-    assert set(examples.repeats(balance=1, source_fraction=1)) == {1.0}
+def embeddings(folder: Path, *, heldout: int = 10) -> EmbeddingDataset:
+    """Vectors of 40 pairs and of some held-out ones."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for split, count in (("train", 40), ("validation", heldout)):
+        rows = [Row(f"text {number}", "en", f"metin {number}", "a.tsv", None) for number in range(count)]
+        vectors = random.normal(1, 0.1, size=(count, 32)).astype(np.float32)  # soon learned: all are alike
+        if rows:
+            write_shard(
+                Shard(folder / f"{split}-00000.parquet", split, rows), Encoded(vectors, np.ones(count)), "float16"
+            )
+    unknown = dict.fromkeys(
+        ("teacher", "revision", "precision", "max_seq_length", "truncation_side", "pooling", "default_prompt_name")
+    )
+    write_manifest(folder, {**unknown, "prompts": {}, "prompting": None})
+    return EmbeddingDataset(folder)
 
 
-def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:
-    repeats = np.repeat([0.0, 0.5, 1.0, 3.2], 1000)
-    found = np.bincount(np.concatenate(epoch_batches(np.full(4000, 8), 1024, 1, 0, repeats)), minlength=4000)
-    assert set(found[:1000]) == {0}
-    assert found[1000:2000].mean() == pytest.approx(0.5, abs=0.06)
-    assert set(found[2000:3000]) == {1}
-    assert set(found[3000:]) == {3, 4}
-    assert found[3000:].mean() == pytest.approx(3.2, abs=0.06)
-
-
-def test_languages_are_drawn_by_their_size_where_that_is_asked_for() -> None:
-    # 50 texts of one language, 10 of another, and 4 pairs that have nothing to do with them.
-    source = np.repeat([-1, -2, 0], [50, 10, 4])
-    empty = TokenizedTexts(ids=np.empty(0, np.int32), ends=np.zeros(64, np.int64), pad_id=0)
-    zeros = np.zeros(64, np.int64)
-    data = Examples(texts=empty, label=zeros, vectors=np.empty((0, 0), np.float16), source=source, is_target=zeros == 0)
-    assert set(data.repeats(0.5, 0.5)) == {1.0}
-    assert set(data.repeats(0.5, 0.5, 0.5)[50:60]) == {5**0.5}
-    assert set(data.repeats(0.5, 0.5, 0.0)[50:60]) == {5.0}
-    assert set(data.repeats(0.5, 0.5, 0.0)[:50]) == {1.0}
-    assert set(data.repeats(0.5, 0.5, 0.0)[60:]) == {1.0}
-
-
-def test_all_weights_but_the_rows_go_back_as_far_as_asked(
-    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
+def test_the_student_is_nearer_to_the_teacher_and_its_backbone_as_near_the_clone_as_asked(
+    tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    run, cpu = finished[0].output, Hardware(device="cpu", precision="fp32")
-    for blend in (0.0, 0.25, 1.0):
-        config = replace(finished[0].distill, blend=blend)
-        vectors = EmbeddingDataset(run / "embeddings")
-        found = distill(run / "clone", vectors, tmp_path / str(blend), config, hardware=cpu, seed=1)
-        assert found["cosine_after"] > found["cosine_before"]
-    start = load_file(run / "clone" / "model.safetensors")
-    own, some, back = (load_file(tmp_path / name / "model.safetensors") for name in ("0.0", "0.25", "1.0"))
-    for name, weights in own.items():
-        if "word_embeddings" in name:
-            assert torch.equal(some[name], weights) and not torch.equal(weights, start[name])
-        else:
-            assert torch.equal(back[name], start[name])
-            assert torch.allclose(some[name], weights.lerp(start[name], 0.25))
-    assert any(not torch.equal(own[name], start[name]) for name in own if "word_embeddings" not in name)
+    result = distill(tiny_teacher, embeddings(tmp_path / "data"), tmp_path / "out", CONFIG, hardware=CPU, seed=1)
+    assert result.cosine_before is not None and result.cosine_after is not None
+    assert result.cosine_after > result.cosine_before
+    assert (result.device, result.precision, result.steps, result.learning_rate) == ("cpu", "fp32", 4, 1e-2)
+    training = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert training["heldout_texts"] == 20
+    assert [entry["step"] for entry in training["history"]] == [0, 2, 4]
+    start, saved = (load_file(folder / "model.safetensors") for folder in (tiny_teacher, tmp_path / "out"))
+    best = load_file(tmp_path / "out" / "best" / "weights.safetensors")
+    for name, weight in saved.items():
+        trained = next(weight for key, weight in best.items() if key.endswith(name))
+        share = 0.0 if "word_embeddings" in name else 0.25
+        assert torch.equal(weight, trained.lerp(start[name], share)), name
+
+
+def test_without_heldout_text_the_training_says_that_nothing_was_measured(tiny_teacher: Path, tmp_path: Path) -> None:
+    data = embeddings(tmp_path / "data", heldout=0)
+    result = distill(tiny_teacher, data, tmp_path / "out", CONFIG, hardware=CPU, seed=1)
+    assert (result.cosine_before, result.cosine_after, result.best_step) == (None, None, 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_all_weights_but_the_token_embeddings_go_back_as_far_as_asked(share: float, tiny_teacher: Path) -> None:
+    start, model = (load_model(tiny_teacher, device="cpu") for _ in range(2))
+    student = Student(model, DistillConfig(), hardware=CPU, device=torch.device("cpu"))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(1)
+    interpolate_weights(student, start, share)
+    for (name, weight), before in zip(model.named_parameters(), start.parameters(), strict=True):
+        moved = 1.0 if "word_embeddings" in name else 1 - share
+        assert torch.allclose(weight, before + moved, atol=1e-6), name
 
 
 def test_a_student_that_reads_its_prompts_otherwise_is_not_trained_on_plain_ids(
-    finished: tuple[RunConfig, dict[str, Any]],
+    tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    model = load_model(finished[0].output / "clone", device="cpu")
-    embeddings = EmbeddingDataset(finished[0].output / "embeddings")
-    prompts = {"prompts": {"query": "a long prompt: "}, "rows_by_prompt": {"query": 5, "none": 5}}
-    embeddings.manifest |= prompts
-    cpu = Hardware(device="cpu", precision="fp32")
-    _check_inputs(model, embeddings, cpu)
+    model, data = load_model(tiny_teacher, device="cpu"), embeddings(tmp_path / "data")
+    data.manifest |= {"prompts": {"query": "a long prompt: "}, "rows_by_prompt": {"query": 5, "none": 5}}
+    check_inputs(model, data, CPU)
     model[1] = modules.Pooling(32, "mean", include_prompt=False)
     with pytest.raises(UserError, match=r"behind the prompt 'query' in a way of its own.*--query-share 0"):
-        _check_inputs(model, embeddings, cpu)
-    embeddings.manifest |= {"rows_by_prompt": {"none": 10}}
-    _check_inputs(model, embeddings, cpu)
+        check_inputs(model, data, CPU)
+    data.manifest |= {"rows_by_prompt": {"none": 10}}
+    check_inputs(model, data, CPU)

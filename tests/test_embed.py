@@ -21,7 +21,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
-from hub_tools.config import EmbedConfig, RunConfig, to_toml
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
@@ -33,7 +33,7 @@ from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
-from hub_tools.training.data import load_examples
+from hub_tools.training.data import load_training_set
 from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, shards
 from hub_tools.vectors.embed import embed, embed_shard
 from tests.architectures import ARCHITECTURES, PROMPTS
@@ -285,12 +285,12 @@ def test_short_texts_are_queries_and_long_ones_documents(
         wanted = way([batch.texts[i] for i in chosen])
         assert least_cosine(batch.vectors[chosen].astype(np.float32), wanted) > 0.9999
     # The student reads each text behind the prompt of its vector.
-    examples = load_examples(EmbeddingDataset(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
+    training_set = load_training_set(EmbeddingDataset(tmp_path / "out"), "train", with_prompts / "tokenizer.json", 64)
     tokenizer = model.tokenizer
     for number in (0, 1, 400):
         prompt = batch.prompts[number // 2]
         text = (batch.texts if number % 2 == 0 else batch.translations)[number // 2]
-        assert examples.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
+        assert training_set.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
 
 
 def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:
@@ -318,7 +318,7 @@ def run_alone(
         shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
         shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
         (root / "run.toml").write_text(
-            to_toml(finished[0]).replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
+            finished[0].to_toml().replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
         small = "from hub_tools.vectors import embed\nembed.SHARD_ROWS = 64\nfrom hub_tools.cli import run\nrun()\n"
         (root / "small.py").write_text(small, encoding="utf-8")

@@ -44,7 +44,7 @@ def test_hf_runs_the_extension(extension: dict[str, str], tiny_teacher: Path, tm
     assert done.returncode == 0, done.stderr
     assert f"teacher      {tiny_teacher}" in done.stdout
     refused(finish([*HF, "distill", "--lang", "tr"], cwd=tmp_path, **extension), "Missing --teacher", code=2)
-    refused(finish([*HF, "distill", "--teacher", "nowhere", "--lang", "xx"], cwd=tmp_path, **extension), "'xx'")
+    refused(finish([*HF, "distill", "--teacher", "nowhere", "--lang", "xx"], cwd=tmp_path, **extension), "'xx'", code=2)
 
 
 def test_hf_finds_what_it_needs_in_the_archive() -> None:

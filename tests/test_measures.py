@@ -18,7 +18,7 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def test_counts(tokenizer: Tokenizer) -> None:
+def test_tokens_words_and_characters_are_counted(tokenizer: Tokenizer) -> None:
     found = measure(tokenizer, ["ab abc", "d é"], "tr", "[UNK]")
     assert (found.tokens, found.words, found.characters, found.bytes) == (5, 4, 7, 8)
     assert (found.continued, found.unknown, found.used) == (1, 1, 4)
@@ -37,5 +37,5 @@ def test_renyi_efficiency_is_one_when_all_tokens_are_used_alike(tokenizer: Token
     assert measure(tokenizer, ["abc"], "tr", "[UNK]").renyi == pytest.approx(math.log(2) / math.log(4))
 
 
-def test_parity(tokenizer: Tokenizer) -> None:
+def test_parity_is_tokens_of_the_second_sides_over_those_of_the_first(tokenizer: Tokenizer) -> None:
     assert parity(tokenizer, [("ab", "abc"), ("d", "abc d")]) == 2.5

@@ -103,7 +103,7 @@ def test_letters_with_two_marks_are_kept(minilm_files: TokenizerSpec) -> None:
         normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]),
     ],
 )
-def test_normalizers_of_other_families_are_mended_too(teacher: normalizers.Normalizer) -> None:
+def test_normalizers_of_other_families_keep_the_letters_too(teacher: normalizers.Normalizer) -> None:
     spec = json.loads(teacher.__getstate__())
     change = adapt_normalizer(teacher, spec, "tr", TURKISH)
     assert normalize(change, "ÇĞÖŞÜ İstanbul café") == "çğöşü istanbul cafe"
@@ -130,7 +130,7 @@ def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
         return adapt_normalizer(teacher, json.loads(teacher.__getstate__()), lang, TURKISH).notes
 
     (note,) = notes(charsmap("nmt_nfkc_cf"), "tr")
-    assert "Not mended" in note
+    assert "Not repaired" in note
     assert "(Precompiled) reads I as i" in note
     assert notes(charsmap("nmt_nfkc"), "tr") == ()
     stripping = normalizers.Sequence([normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")])
@@ -140,7 +140,7 @@ def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
     assert notes(normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(" {2,}"), " ")]), "tr") == ()
 
 
-def test_lower_casing_alone_is_mended_for_turkish_only() -> None:
+def test_lower_casing_alone_is_changed_for_turkish_only() -> None:
     teacher = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     spec = json.loads(teacher.__getstate__())
     assert normalize(adapt_normalizer(teacher, spec, "tr", TURKISH), "IŞIK İYİ café") == "ışık iyi café"

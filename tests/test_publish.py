@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import RunConfig
-from hub_tools.hub.publish import REPOS
+from hub_tools.config import REPOS, RunConfig
 from tests.conftest import CANARY
 from tests.fake_hub import FakeHub, Fault, User
 from tests.test_cli import finish, hub_distill, refused
@@ -90,7 +89,7 @@ from hub_tools.space.content import from_settings
 
 shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
 student = shown.models["student"]
-print(list(shown.models), len(student.files.ids), student.title)
+print(list(shown.models), len(student.files.vocab), student.title)
 assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
 assert student.load().encode(["Merhaba"]).shape == (1, shown.report["student"]["dim"])
 """

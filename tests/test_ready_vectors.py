@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from hub_tools.config import EmbedConfig, RunConfig, build
+from hub_tools.config import EmbedConfig, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
-from hub_tools.hub.publish import chosen_repos
+from hub_tools.hub.repos import chosen_kinds
 from hub_tools.models.loading import SAFE
 from hub_tools.pipeline import run
 from hub_tools.results import EmbeddingsResult
@@ -177,7 +177,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     shutil.copytree(finished[0].output, tmp_path / "run")
     theirs = write(tmp_path / "theirs", vectors)
     embed = {"use": str(theirs), "text_column": "sentence", "embedding_column": "vec"}
-    config = build({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
+    config = RunConfig.from_dict({**plain(finished[0]), "output": str(tmp_path / "run"), "embed": embed})
     monkeypatch.setattr("hub_tools.vectors.embed.load_model", None)
     capsys.readouterr()
     report = run(config, last="distill")
@@ -186,7 +186,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     assert "embeddings: done again" in said
     assert report["embeddings"]["rows"] == 400
     assert report["distill"]["steps"] == 6
-    assert chosen_repos(config.publish, config.embed) == ("model", "tokenizer")
+    assert chosen_kinds(config.publish, own_vectors=config.embed.use is None) == ("model", "tokenizer")
     data = datasets.Dataset.from_dict({"sentence": TEXTS[:300], "vec": vectors[:300].tolist()})
     data.to_parquet(theirs / "data.parquet")
     assert run(config, last="embed")["embeddings"]["rows"] == 300

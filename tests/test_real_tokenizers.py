@@ -32,7 +32,7 @@ def readers(texts: dict[str, list[str]]) -> dict[str, object]:
 def test_the_own_vocabulary_gives_the_same_ids(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = adapt_tokenizer(teacher, readers(texts), target="tr", config=config).files
+    same = adapt_tokenizer(teacher, readers(texts), target="tr", config=config).student
     lines = [line for own in texts.values() for line in own]
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
@@ -43,12 +43,12 @@ def test_surgery_on_the_real_thing(teacher: TokenizerSpec, texts: dict[str, list
     summary = made.summary()
     assert summary["vocab_size"] == 24_000
     assert summary["added_reachable"] == summary["added"] > 0
-    assert summary["specials_kept"] == len(teacher.specials)
-    assert map_tokens(teacher, made.files).count(Match.UNKNOWN) == 0
+    assert summary["specials_kept"] == len(teacher.special_tokens)
+    assert map_tokens(teacher, made.student).count(Match.UNKNOWN) == 0
 
     def tokens(files: TokenizerSpec, lang: str) -> int:
         return sum(len(e.ids) for e in files.load().encode_batch_fast(texts[lang], add_special_tokens=False))
 
-    assert tokens(made.files, "tr") < tokens(teacher, "tr")
-    decoded = made.files.load().decode(made.files.load().encode(texts["ar"][0], add_special_tokens=False).ids)
+    assert tokens(made.student, "tr") < tokens(teacher, "tr")
+    decoded = made.student.load().decode(made.student.load().encode(texts["ar"][0], add_special_tokens=False).ids)
     assert decoded == texts["ar"][0]

@@ -19,7 +19,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
-from hub_tools.config import RunConfig, build, to_toml
+from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.pipeline import Job, plan, run
@@ -136,7 +136,7 @@ def test_changed_options_redo_what_depends_on_them(
     shutil.copytree(config.output, tmp_path / "run")
     values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
     capsys.readouterr()
-    run(build(values), last="distill")
+    run(RunConfig.from_dict(values), last="distill")
     said = capsys.readouterr().err
     assert "tokenizer: already done" in said
     assert "embeddings: already done" in said
@@ -147,12 +147,12 @@ def test_changed_options_redo_what_depends_on_them(
 def plain(config: RunConfig) -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads(to_toml(config))
+    return tomllib.loads(config.to_toml())
 
 
 def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
-    run(build({**plain(config), "output": str(tmp_path / "again")}), last="distill")
+    run(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "again")}), last="distill")
     first, second = result_of(config.output), result_of(tmp_path / "again")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
@@ -164,7 +164,7 @@ def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
 ) -> None:
     config, _ = finished
     file = tmp_path / "run.toml"
-    file.write_text(to_toml(build({**plain(config), "output": str(tmp_path / "run")})), encoding="utf-8")
+    file.write_text(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "run")}).to_toml(), encoding="utf-8")
     command = [sys.executable, "-c", "from hub_tools.cli import run; run()", "distill", "--config", str(file)]
     for moment in ("corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -185,7 +185,7 @@ def test_a_folder_with_other_files_is_refused(config_values: dict[str, object], 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(config_values))
+        run(RunConfig.from_dict(config_values))
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
@@ -193,7 +193,7 @@ def test_a_project_with_a_config_of_its_own_is_refused(config_values: dict[str, 
     (tmp_path / "run" / "corpus").mkdir(parents=True)
     (tmp_path / "run" / "config.toml").write_text("[project]\n")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(build(config_values), fresh=True)
+        run(RunConfig.from_dict(config_values), fresh=True)
     assert (tmp_path / "run" / "config.toml").read_text() == "[project]\n"
     assert (tmp_path / "run" / "corpus").is_dir()
 
@@ -202,20 +202,20 @@ def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object
     table = tmp_path / "sts.tsv"
     table.write_text("sentence1\tsentence2\tscore\na\tb\thigh\n")
     with pytest.raises(UserError, match="line 2: score 'high' is no number"):
-        run(build({**config_values, "evaluate": {"sts": [str(table)]}}))
+        run(RunConfig.from_dict({**config_values, "evaluate": {"sts": [str(table)]}}))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
     from hub_tools.core.run_dir import RunDir
 
-    config = build(config_values)
-    with RunDir(config.output, to_toml(config)), pytest.raises(UserError, match="in use by another run"):
+    config = RunConfig.from_dict(config_values)
+    with RunDir(config.output, config.to_toml()), pytest.raises(UserError, match="in use by another run"):
         run(config)
 
 
 def test_the_plan_changes_nothing(config_values: dict[str, object], tmp_path: Path) -> None:
-    text = plan(build(config_values))
+    text = plan(RunConfig.from_dict(config_values))
     assert "4,096 tokens" in text
     assert "40 of 40 with text" in text
     assert not (tmp_path / "run").exists()
@@ -225,7 +225,7 @@ def test_a_ready_tokenizer_can_be_used(
     config_values: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
 ) -> None:
     ready = finished[0].output / "tokenizer"
-    report = run(build({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
+    report = run(RunConfig.from_dict({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
 
@@ -233,7 +233,7 @@ def test_a_ready_tokenizer_can_be_used(
 def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     config_values: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = build({**config_values, "device": "auto", "precision": "auto"})
+    config = RunConfig.from_dict({**config_values, "device": "auto", "precision": "auto"})
     run(config, last="corpus")
     assert not (config.output / ".hardware.json").exists()
     run(config, last="embed")
@@ -251,7 +251,7 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
 
 def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: dict[str, object]) -> None:
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
-    config = build({**config_values, "embed": {"distill_limit": 20, **given}})
+    config = RunConfig.from_dict({**config_values, "embed": {"distill_limit": 20, **given}})
     report = run(config)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
@@ -266,14 +266,14 @@ def test_licenses_of_another_teacher_do_not_stay(
 ) -> None:
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(build({**config_values, "teacher": str(with_license)}), last="corpus")
+    run(RunConfig.from_dict({**config_values, "teacher": str(with_license)}), last="corpus")
     assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(build(config_values), last="corpus")
+    run(RunConfig.from_dict(config_values), last="corpus")
     assert not (tmp_path / "run" / "license").exists()
 
 
 def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(build(config_values), last="corpus")
+    run(RunConfig.from_dict(config_values), last="corpus")
     capsys.readouterr()
-    run(build(config_values), last="corpus", fresh=True)
+    run(RunConfig.from_dict(config_values), last="corpus", fresh=True)
     assert "corpus ..." in capsys.readouterr().err

@@ -1,14 +1,13 @@
-"""The Space without a page: tokens, documents, indices, texts, what its repo holds."""
+"""The Space without a browser: tokens, documents, indices, texts, limits, and the files of its repo."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import string
-import subprocess
-import sys
 import threading
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,17 @@ from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.hub.space_repo import APP, demo_files
 from hub_tools.models.encoder import unit
-from hub_tools.space import documents as reading
-from hub_tools.space import html as views
-from hub_tools.space import index, limits, results, search, similarity
-from hub_tools.space import sandbox as foreign
-from hub_tools.space import tokenize as tokens
-from hub_tools.space.content import Shown, _model, from_run
-from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, say
+from hub_tools.reporting.report import FullReport
+from hub_tools.space import documents, html, limits, results, sandbox, search, similarity, tokenize
+from hub_tools.space.content import SpaceContent, find_model, from_run
+from hub_tools.space.documents import Documents
+from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
+from hub_tools.space.index import PRECISIONS, Precision, build_index
 from hub_tools.space.limits import Deadline, RefusedError
+from hub_tools.space.model import Model
+from hub_tools.space.serve import check_installed
 from hub_tools.space.service import Service
-from hub_tools.space.vector_cache import Corpus
+from hub_tools.space.vector_cache import VectorCache
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.fake_hub import FakeHub
 from tests.test_cli import hub_distill, refused
@@ -40,14 +40,37 @@ ROOT = Path(__file__).parents[1]
 EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"
 
 
+OWNERS_TEXTS = ["one of the owner's", "another"]
+
+
 @pytest.fixture(scope="session")
-def shown(finished: tuple[RunConfig, dict[str, Any]]) -> Shown:
+def content(finished: tuple[RunConfig, Any]) -> SpaceContent:
     return from_run(finished[0].output)
 
 
 @pytest.fixture(scope="session")
-def service(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return Service(shown, tmp_path_factory.mktemp("cache"), ["one of the owner's", "another"])
+def service(content: SpaceContent, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    return Service(content, tmp_path_factory.mktemp("cache"), OWNERS_TEXTS)
+
+
+@pytest.fixture
+def student(content: SpaceContent) -> Model:
+    return content.models["student"]
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Each encoding of documents: name of the model, number of texts."""
+    calls = []
+    encode = Model.encode
+
+    def count(model: Model, texts: list[str], role: Any, deadline: Deadline) -> Any:
+        if role == "document":
+            calls.append((model.name, len(texts)))
+        return encode(model, texts, role, deadline)
+
+    monkeypatch.setattr(Model, "encode", count)
+    return calls
 
 
 # -- tokens
@@ -67,10 +90,10 @@ def service(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> Service:
     ],
 )
 def test_spaces_and_bytes_are_visible(token: str, byte_level: bool, expected: str) -> None:
-    assert tokens.visible(token, byte_level=byte_level) == expected
+    assert tokenize.visible(token, byte_level=byte_level) == expected
 
 
-def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerSpec) -> None:
+def test_tokens_of_two_tokenizers_are_counted_and_compared(service: Service, minilm_files: TokenizerSpec) -> None:
     text = "Kütüphane açık. Library!"
     found = service.compare(text, "teacher", "student")
     first, second = found["first"], found["second"]
@@ -78,7 +101,7 @@ def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerSp
     assert first["count"] > second["count"]
     assert found["ratio"] == round(second["count"] / first["count"], 4)
     assert second["per_word"] == round(second["count"] / 3, 4)
-    own, other = (set(service.shown.models[name].files.ids) for name in ("teacher", "student"))
+    own, other = (service.content.models[name].tokenizer.vocabulary for name in ("teacher", "student"))
     assert [t["shared"] for t in second["tokens"]] == [t["token"] in own for t in second["tokens"]]
     assert (found["both"], found["only_first"], found["only_second"]) == (
         len(own & other),
@@ -88,7 +111,7 @@ def test_two_tokenizers_side_by_side(service: Service, minilm_files: TokenizerSp
     assert all(text[t["start"] : t["end"]] for t in first["tokens"])
 
 
-def test_what_is_tokenized_has_limits(service: Service) -> None:
+def test_texts_that_are_empty_or_too_long_are_not_tokenized(service: Service) -> None:
     for text, key in ((" \n", "error_empty"), ("a" * (limits.TEXT + 1), "error_long")):
         with pytest.raises(RefusedError) as refusal:
             service.compare(text, "teacher", "student")
@@ -106,10 +129,10 @@ def test_what_is_tokenized_has_limits(service: Service) -> None:
 def test_ids_are_never_paths(repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(RefusedError, match="is no id of the Hub"):
-        foreign.check_id(repo)
+        sandbox.check_id(repo)
 
 
-def test_tokenizers_and_datasets_from_the_hub(
+def test_public_tokenizers_and_datasets_are_read_from_the_hub_and_private_ones_are_not(
     *,
     hub: FakeHub,
     online: dict[str, str],
@@ -135,6 +158,8 @@ def test_tokenizers_and_datasets_from_the_hub(
         with pytest.raises(RefusedError) as refusal:
             service.compare("a", repo, "student")
         assert refusal.value.key == key
+        assert repo in str(refusal.value)
+        assert str(service.content.models["student"].folder) not in str(refusal.value)
     # The owner's token is there, and visitors cannot use it.
     with pytest.raises(RefusedError, match="private and gated"):
         service.compare("a", "ada/secret", "student")
@@ -142,9 +167,9 @@ def test_tokenizers_and_datasets_from_the_hub(
     (tmp_path / "data").mkdir()
     (tmp_path / "data/train.csv").write_text("id,text\n1,bir metin\n2,iki metin\n")
     hub.add("dataset", "bob/texts", tmp_path / "data")
-    assert reading.from_hub("bob/texts") == ["bir metin", "iki metin"]
+    assert documents.from_hub("bob/texts") == ["bir metin", "iki metin"]
     with pytest.raises(RefusedError, match="no such column"):
-        reading.from_hub("bob/texts", column="nothing")
+        documents.from_hub("bob/texts", column="nothing")
 
 
 def pdf(stream: bytes) -> bytes:
@@ -172,137 +197,208 @@ def pdf(stream: bytes) -> bytes:
 def test_pdfs_are_read_and_bombs_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.pdf"
     file.write_bytes(pdf(zlib.compress(b"BT /F 9 Tf (Hello from a page.) Tj ET")))
-    assert reading.uploaded(file) == ["Hello from a page."]
-    monkeypatch.setattr(foreign, "SECONDS", 15)
+    assert documents.from_file(file) == ["Hello from a page."]
+    monkeypatch.setattr(sandbox, "SECONDS", 15)
     packer = zlib.compressobj(9)
-    bomb = b"".join(packer.compress(b" " * 2**24) for _ in range(256)) + packer.flush()
+    bomb = b"".join(packer.compress(b" " * 2**24) for _ in range(64)) + packer.flush()
     file.write_bytes(pdf(bomb))
     assert file.stat().st_size < limits.UPLOAD
     with pytest.raises(RefusedError):
-        reading.uploaded(file)
+        documents.from_file(file)
     file.write_bytes(b"%PDF-1.4 nothing")
     with pytest.raises(RefusedError, match="cannot be read"):
-        reading.uploaded(file)
+        documents.from_file(file)
 
 
-def test_files_in_odd_encodings(tmp_path: Path) -> None:
+def test_files_in_other_encodings_are_read_and_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     text = "Işık söndü.\nÇok güzel."
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1254"):
         file = tmp_path / f"{encoding}.txt"
         file.write_bytes(text.encode(encoding))
-        assert reading.uploaded(file) == text.split("\n")
+        assert documents.from_file(file) == text.split("\n")
     (tmp_path / "x.txt").write_bytes(b"PK\x03\x04\x00\x00")
     with pytest.raises(RefusedError, match="zero bytes"):
-        reading.uploaded(tmp_path / "x.txt")
+        documents.from_file(tmp_path / "x.txt")
     (tmp_path / "x.zip").write_bytes(b"PK")
     with pytest.raises(RefusedError, match="kinds"):
-        reading.uploaded(tmp_path / "x.zip")
+        documents.from_file(tmp_path / "x.zip")
     (tmp_path / "x.csv").write_text("no;content\n1;bir, iki\n2;üç\n")
-    assert reading.uploaded(tmp_path / "x.csv") == ["bir, iki", "üç"]
+    assert documents.from_file(tmp_path / "x.csv") == ["bir, iki", "üç"]
+    (tmp_path / "x.csv").write_text("no,sentence\n1,bir\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir"]
+    (tmp_path / "x.csv").write_text("bir cümle\niki cümle\n")
+    assert documents.from_file(tmp_path / "x.csv") == ["bir cümle", "iki cümle"]
     (tmp_path / "y.csv").write_text('a,"' + "x" * 200_000 + '"\n')
     with pytest.raises(RefusedError, match="too long"):
-        reading.uploaded(tmp_path / "y.csv")
+        documents.from_file(tmp_path / "y.csv")
 
 
 def test_pasted_text_is_bounded() -> None:
-    assert reading.pasted("a\n\n b  c \r\n\na\n") == ["a", "b c"]
-    many = reading.pasted("\n".join(f"text {i}" for i in range(5000)))
+    assert documents.from_paste("a\n\n b  c \r\n\na\n") == ["a", "b c"]
+    many = documents.from_paste("\n".join(f"text {i}" for i in range(5000)))
     assert len(many) == limits.DOCUMENTS
-    assert len(reading.pasted("x " * limits.CORPUS)[0]) <= limits.DOCUMENT
-    assert sum(map(len, reading.bounded([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
+    assert len(documents.from_paste("x " * limits.CORPUS)[0]) <= limits.DOCUMENT
+    assert sum(map(len, documents.limit_texts([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
     with pytest.raises(RefusedError):
-        reading.pasted("z" * (2 * limits.CORPUS + 1))
+        documents.from_paste("z" * (2 * limits.CORPUS + 1))
 
 
 # -- search
 
 
-@pytest.mark.parametrize("precision", index.PRECISIONS)
-@pytest.mark.parametrize("rows", [300, index.EXACT + 1000])
-def test_indices_find_what_is_near(tmp_path: Path, precision: index.Precision, rows: int) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("rows", [1, 300, 5000])
+@pytest.mark.parametrize("dimension", [64, 24])
+def test_indices_find_what_is_near(precision: Precision, rows: int, dimension: int) -> None:
     random = np.random.default_rng(0)
     middles = random.standard_normal((200, 64))
     vectors = unit((middles[np.arange(rows) % 200] + 0.5 * random.standard_normal((rows, 64))).astype(np.float32))
-    made = index.build(vectors, 64, precision, tmp_path / "x.faiss")
-    assert made.exact == (precision == "binary" or rows <= index.EXACT)
-    assert made.bytes == rows * {"float32": 256, "int8": 64, "binary": 8}[precision]
-    found = [made.search(vectors[i], 10) for i in range(20)]
-    assert [hits[0][0] for hits in found] == list(range(20))
-    best = np.argsort(-(vectors[:20] @ vectors.T), axis=1)[:, :10]
-    recall = np.mean([len({row for row, _ in hits} & set(b)) / 10 for hits, b in zip(found, best, strict=True)])
-    assert recall > {"float32": 0.95, "int8": 0.85, "binary": 0.9 * recall_of_bits(vectors, best)}[precision]
-    if precision == "float32":
-        assert found[0][0][1] == pytest.approx(1.0, abs=1e-5)
-    again = index.read(tmp_path / "x.faiss", precision)
-    assert again.search(vectors[3], 5) == made.search(vectors[3], 5)
+    short = unit(vectors[:, :dimension])
+    index = build_index(vectors, dimension, precision)
+    assert index.bytes == rows * {"float32": 4 * dimension, "int8": dimension, "binary": dimension // 8}[precision]
+    queries = range(min(rows, 20))
+    hits = [index.search(vectors[row], 10) for row in queries]
+    best = np.argsort(-(short[: len(hits)] @ short.T), axis=1)[:, :10]
+    recall = np.mean(
+        [len({row for row, _ in own} & set(rows)) / len(rows) for own, rows in zip(hits, best, strict=True)]
+    )
+    assert recall >= {"float32": 1, "int8": 0.9, "binary": recall_of_bits(short, best)}[precision]
+    if precision != "binary":
+        assert [own[0][0] for own in hits] == list(queries)
+        # A step of int8 is below 0.01 of a number.
+        close = 1e-5 if precision == "float32" else 2e-2
+        assert [own[0][1] for own in hits] == pytest.approx([1.0] * len(hits), abs=close)
+    assert all(own == sorted(own, key=lambda hit: -hit[1]) for own in hits)
 
 
 def recall_of_bits(vectors: Any, best: Any) -> float:
-    """What bits can find at most: the hundred nearest by differing bits, ranked by signs; without an index."""
+    """What bits can find: the hundred nearest by differing bits, ranked by the query's numbers against their signs."""
     signs = np.where(vectors > 0, 1.0, -1.0)
     found = 0
-    for query, wanted in zip(vectors[:20], best, strict=True):
+    for query, rows in zip(vectors, best, strict=False):
         near = np.argsort(-(signs @ np.where(query > 0, 1.0, -1.0)), kind="stable")[:100]
         ranked = near[np.argsort(-(signs[near] @ query), kind="stable")[:10]]
-        found += len(set(ranked.tolist()) & set(wanted.tolist()))
-    return found / (10 * len(best))
+        found += len(set(ranked.tolist()) & set(rows.tolist()))
+    return float(found / best.size - 0.02)  # of equally near ones, another may come first
 
 
-def test_a_search_by_both_models(service: Service) -> None:
+def test_both_models_answer_a_search(service: Service) -> None:
     passages = service.corpora["passages"]
-    found = service.search(passages.texts[7], passages, dimension=0, precision="float32", top=3)
-    assert found["documents"] == 120
-    for own in found["models"].values():
+    answers = service.search(passages.texts[7], passages, dimension=0, precision="float32", top=3)
+    assert answers["documents"] == 120
+    for own in answers["models"].values():
         assert own["hits"][0]["text"] == passages.texts[7]
         assert own["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
         assert own["agreement"] == 1
     small = service.search("arı", passages, dimension=20, precision="int8", top=3)["models"]["student"]
     assert small["dimension"] == 16
     assert small["index_bytes"] == 120 * 16
-    assert small["full_bytes"] == 120 * service.shown.models["student"].dimension * 4
+    assert small["full_bytes"] == 120 * service.content.models["student"].dimension * 4
     owners = service.search("another", service.corpus("documents", None), dimension=0, precision="float32", top=9)
-    assert len(owners["models"]["student"]["hits"]) == 2
-    quality = service.quality(8, "binary")
-    assert 0 <= quality["student"][0] <= 1
-    for query, precision in (("", "float32"), ("a" * 2000, "float32"), ("a", "float99")):
-        with pytest.raises(RefusedError):
-            service.search(query, passages, dimension=0, precision=precision, top=3)
+    assert [hit["text"] for hit in owners["models"]["student"]["hits"]] == ["another", "one of the owner's"]
+    assert 0 <= service.quality(8, "binary")["student"][0] <= 1
 
 
-def test_query_and_document_prompts(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = service.shown.models["student"]
-    monkeypatch.setattr(model.load(), "prompts", {"query": "zebra zebra zebra ", "document": "", "other": ""})
-    plain, asked, kept = (model.encode(["ev"], kind, Deadline()) for kind in ("text", "query", "document"))
+@pytest.mark.parametrize(("query", "precision"), [("", "float32"), ("a" * 2000, "float32"), ("a", "float99")])
+def test_a_search_without_a_query_or_with_an_unknown_precision_is_refused(
+    service: Service, query: str, precision: str
+) -> None:
+    with pytest.raises(RefusedError):
+        service.search(query, service.corpora["passages"], dimension=0, precision=precision, top=3)
+
+
+def test_queries_and_documents_get_their_prompts(student: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(student.load(), "prompts", {"query": "zebra zebra zebra ", "document": "", "other": ""})
+    plain, asked, kept = (student.encode(["ev"], role, Deadline()) for role in ("text", "query", "document"))
     assert np.allclose(plain, kept, atol=1e-5)
     assert not np.allclose(plain, asked, atol=1e-2)
 
 
-def test_vectors_are_kept_on_disk_and_texts_are_not(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = "the visitor's own words"
-    corpus = service.corpus("", [secret, "more of them"])
-    service.search("words", corpus, dimension=8, precision="binary", top=1)
-    content = b"".join(f.read_bytes() for f in service.store.folder.iterdir())
-    assert secret.encode() not in content
-    model = service.shown.models["student"]
-    before = service.store.vectors(model, corpus, Deadline())
-    monkeypatch.setattr(model, "encode", lambda *_: pytest.fail("encoded again"))
-    assert (service.store.vectors(model, Corpus(corpus.texts), Deadline()) == before).all()
+def test_nothing_of_a_visitor_is_written_to_disk(content: SpaceContent, tmp_path: Path) -> None:
+    service = Service(content, tmp_path / "cache")
+    service.search(
+        "words", service.corpus("", ["the visitor's own words", "more"]), dimension=8, precision="int8", top=1
+    )
+    service.search("arı", service.corpora["passages"], dimension=0, precision="float32", top=1)
+    service.map(service.corpus("", ["the visitor's own words", "more"]))
+    assert not (tmp_path / "cache").exists()
 
 
-def test_the_cache_has_a_bound(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hub_tools.space import vector_cache as store
+def test_owners_documents_are_encoded_once_and_kept_without_their_texts(
+    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    answers = []
+    for _ in range(2):  # two starts of the page
+        service = Service(content, tmp_path, OWNERS_TEXTS)
+        service.warm_up()
+        answers.append(service.search("x", service.corpora["documents"], dimension=0, precision="float32", top=2))
+    assert [call for call in encoded if call[1] == 2] == [("teacher", 2), ("student", 2)]
+    first, second = (answer["models"]["student"] for answer in answers)
+    assert (first["hits"], first["ms_per_1000_documents"]) == (second["hits"], second["ms_per_1000_documents"])
+    files = list(tmp_path.iterdir())
+    assert len(files) == 2
+    assert not any(OWNERS_TEXTS[0].encode() in file.read_bytes() for file in files)
 
-    monkeypatch.setattr(store, "_DISK", 2000)
-    small = store.Store(tmp_path)
-    for number in range(12):
-        vectors = np.ones((10, 16), dtype=np.float32)
-        small.put(service.shown.models["student"], Corpus((str(number),)), vectors, 1.0)
-    assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 4000
+
+def test_only_the_newest_vectors_of_the_owner_stay_on_disk(content: SpaceContent, tmp_path: Path) -> None:
+    services = [Service(content, tmp_path, [f"{number}", "x"]) for number in range(4)]
+    for service in services:
+        service.warm_up()
+    assert len(list(tmp_path.iterdir())) == 4
+    for service in services:  # the files of the first are gone, its page goes on
+        answers = service.search("x", service.corpora["documents"], dimension=8, precision="binary", top=1)
+        assert answers["documents"] == 2
 
 
-def test_long_work_ends(service: Service) -> None:
+def test_changed_models_do_not_get_the_vectors_of_others(
+    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    owners = Documents(("a", "b"), keep="disk")
+    for name, prompts in (("one", {}), ("same", {}), ("other", {"document": "passage: "})):
+        model = Model(name, name, content.models["student"].folder, prompts=prompts)
+        VectorCache(tmp_path).get(model, owners, Deadline())
+    assert encoded == [("one", 2), ("other", 2)]
+
+
+def test_vectors_of_visitors_beyond_the_bound_are_forgotten_and_searches_go_on(
+    content: SpaceContent, student: Model, encoded: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    cache = VectorCache(tmp_path, visits=3)
+    passages = search.sample_documents()["passages"]
+
+    def texts_found(texts: tuple[str, ...]) -> set[str]:
+        setting: dict[str, Any] = {"dimension": 16, "precision": "int8", "top": 9, "deadline": Deadline()}
+        search.search({"student": student}, cache, passages, "arı", **setting)
+        answers = search.search({"student": student}, cache, Documents(texts), "ev", **setting)
+        return {hit["text"] for hit in answers["models"]["student"]["hits"]}
+
+    visits = [tuple(f"{number} {word}" for word in ("ev", "araba")) for number in range(8)]
+    assert [texts_found(texts) for texts in visits] == [set(texts) for texts in visits]
+    assert texts_found(visits[-1]) == set(visits[-1])
+    assert len(encoded) == 1 + 8  # the passages once; the last visitor's are remembered
+    assert texts_found(visits[0]) == set(visits[0])
+    assert len(encoded) == 1 + 8 + 1
+
+
+def test_many_settings_of_one_corpus_all_answer(service: Service, student: Model) -> None:
+    for dimension in range(8, student.dimension + 8, 8):
+        for precision in PRECISIONS:
+            answers = service.search(
+                "arı", service.corpora["passages"], dimension=dimension, precision=precision, top=2
+            )
+            assert answers["models"]["student"]["dimension"] == dimension
+
+
+def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model, tmp_path: Path) -> None:
+    owners = Documents(("a", "b"), keep="disk")
+    with owners.encoding, pytest.raises(RefusedError, match="still being encoded"):
+        VectorCache(tmp_path).get(student, owners, Deadline(0.1))
+    assert VectorCache(tmp_path).get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
+
+
+def test_encoding_ends_at_the_deadline(student: Model) -> None:
     with pytest.raises(RefusedError, match="took longer than"):
-        service.shown.models["student"].encode(["a"] * 50, "text", Deadline(0))
+        student.encode(["a"] * 50, "text", Deadline(0))
 
 
 def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
@@ -312,12 +408,12 @@ def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
     def visit(number: int) -> None:
         # Two visitors each bring the same texts.
         texts = [f"{number // 2} {word}" for word in ("ev", "araba", "deniz", "kitap")]
-        found = service.search(texts[2], service.corpus("", texts), dimension=0, precision="float32", top=4)
-        if {hit["text"] for hit in found["models"]["student"]["hits"]} != set(texts):
-            wrong.append(found)
+        answers = service.search(texts[2], service.corpus("", texts), dimension=0, precision="float32", top=4)
+        if {hit["text"] for hit in answers["models"]["student"]["hits"]} != set(texts):
+            wrong.append(answers)
         answered.append(number)
 
-    threads = [threading.Thread(target=visit, args=(n,)) for n in range(12)]
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -329,7 +425,7 @@ def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
 # -- similarity and map
 
 
-def test_similarity_and_map(service: Service) -> None:
+def test_cosines_of_sentences_are_a_symmetric_table(service: Service) -> None:
     found = service.similarity(["ev", " ", "ev", "deniz"])
     table = np.array(found["models"]["teacher"])
     assert found["sentences"] == ["ev", "ev", "deniz"]
@@ -338,10 +434,14 @@ def test_similarity_and_map(service: Service) -> None:
     for sentences in (["one"], ["a"] * 13):
         with pytest.raises(RefusedError):
             service.similarity(sentences)
-    flat = service.map(service.corpora["sentences"])
-    assert len(flat["texts"]) <= 600
-    assert all(np.abs(own).max() <= 1.5 for own in flat["models"].values())
-    assert len(service.groups("languages", flat["rows"])) == len(flat["rows"])
+
+
+def test_a_map_shows_600_texts_of_a_larger_corpus(service: Service) -> None:
+    maps = service.map(service.corpora["sentences"])
+    assert 500 <= len(maps["texts"]) <= 600
+    assert all(points.shape == (len(maps["texts"]), 2) for points in maps["models"].values())
+    assert all(np.abs(points).max() <= 1.5 for points in maps["models"].values())
+    assert len(service.groups("languages", maps["rows"])) == len(maps["rows"])
 
 
 def test_maps_are_turned_towards_each_other() -> None:
@@ -355,7 +455,7 @@ def test_maps_are_turned_towards_each_other() -> None:
 # -- texts and HTML
 
 
-def test_both_languages_say_the_same() -> None:
+def test_both_languages_have_all_texts_with_the_same_values() -> None:
     def names(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
@@ -388,22 +488,23 @@ class Tags(HTMLParser):
 @pytest.mark.parametrize("lang", ["en", "tr"])
 def test_hostile_text_stays_text(service: Service, lang: str) -> None:
     titles = {"teacher": EVIL, "student": EVIL}
-    cut = service.compare(EVIL, "teacher", "student")
+    comparison = service.compare(EVIL, "teacher", "student")
     for side in ("first", "second"):
-        cut[side]["tokens"].append({**cut[side]["tokens"][0], "token": EVIL, "shown": EVIL, "shared": False})
-    found = service.search(EVIL, service.corpus("", [EVIL, "x"]), dimension=0, precision="float32", top=2)
-    flat = {"student": np.zeros((1, 2))}
+        tokens = comparison[side]["tokens"]
+        tokens.append({**tokens[0], "token": EVIL, "shown": EVIL, "shared": False})
+    answers = service.search(EVIL, service.corpus("", [EVIL, "x"]), dimension=0, precision="float32", top=2)
+    points = {"student": np.zeros((1, 2))}
     page = "".join(
         [
-            views.tokens(cut, (EVIL, EVIL), ids=True, window=256, lang=lang),
-            views.hits(found, titles, {"student": (0.5, 1.0)}, lang),
-            views.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
-            views.maps(flat, [EVIL], [EVIL], titles, lang),
-            views.scores([dict.fromkeys(("task", "teacher", "clone", "student"), EVIL)], [(EVIL, EVIL, EVIL)], lang),
-            views.pictures({EVIL: b""}, lang),
-            views.links({EVIL: EVIL}),
-            views.problem(EVIL),
-            views.languages([(EVIL, 1.0, 2.0)], lang),
+            html.tokens(comparison, (EVIL, EVIL), ids=True, window=256, lang=lang),
+            html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
+            html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
+            html.maps(points, [EVIL], [EVIL], titles, lang),
+            html.scores([dict.fromkeys(("task", "teacher", "clone", "student"), EVIL)], [(EVIL, EVIL, EVIL)], lang),
+            html.pictures({EVIL: b""}, lang),
+            html.links({EVIL: EVIL}),
+            html.problem(EVIL),
+            html.languages([(EVIL, 1.0, 2.0)], lang),
         ]
     )
     tags = Tags(page)
@@ -413,15 +514,56 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
 
 
 def test_numbers_are_written_as_the_language_does(service: Service) -> None:
-    rows = results.fertility_rows(service.shown.report)
+    rows = results.fertility_rows(service.content.report)
     assert len(rows) == 40
     assert rows[0][0] == "tr"
     before, after = rows[0][1:]
-    assert f"{before:.2f}".replace(".", ",") in views.languages(rows, "tr")
+    assert f"{before:.2f}".replace(".", ",") in html.languages(rows, "tr")
     percent = f"{abs(100 * (after / before - 1)):.0f}"
-    assert f"−%{percent}" in views.languages(rows, "tr")
-    assert f"−{percent} %" in views.languages(rows, "en")
-    assert views.languages([], "en") == ""
+    assert f"−%{percent}" in html.languages(rows, "tr")
+    assert f"−{percent} %" in html.languages(rows, "en")
+    assert html.languages([], "en") == ""
+
+
+def test_runs_of_languages_without_spaces_alone_have_a_chart() -> None:
+    chart = html.languages([("ja", 0.8, 0.4), ("zh", 0.9, 0.6)], "en")
+    assert "日本語" in chart
+    assert 'style="width:100.0%"' in chart
+
+
+def test_languages_without_spaces_do_not_set_the_scale_of_the_others() -> None:
+    chart = html.languages([("tr", 2.0, 1.0), ("ja", 8.0, 4.0)], "en")
+    assert chart.count('style="width:100.0%"') == 3
+    assert chart.count('style="width:50.0%"') == 1
+
+
+# -- limits of the calls
+
+
+def test_all_ways_in_share_the_limits(service: Service) -> None:
+    from hub_tools.space.app import build
+
+    page, _ = build(service)
+    limits_by_group: dict[str, set[object]] = {}
+    groups: dict[str, str] = {}
+    for function in page.fns.values():
+        limits_by_group.setdefault(function.concurrency_id, set()).add(function.concurrency_limit)
+        if function.api_visibility == "public":
+            groups[str(function.api_name)] = function.concurrency_id
+    assert groups.pop("compare_tokenizers") == groups.pop("read_dataset") == "sandboxed"
+    assert {groups.pop(name) for name in ("search_documents", "compare_sentences", "map_corpus")} == {"models"}
+    assert limits_by_group["sandboxed"] == {4}
+    assert limits_by_group["models"] == {8}
+    # The others need neither a model nor a process, and are limited too.
+    assert set(groups) == {"read_results", "write_command"}
+    assert not any(None in found for found in limits_by_group.values())
+
+
+def test_uploaded_files_are_deleted_after_an_hour(service: Service) -> None:
+    from hub_tools.space.app import build
+
+    page, _ = build(service)
+    assert page.delete_cache == (600, 3600)
 
 
 # -- results and the repo of a Space
@@ -439,25 +581,60 @@ def test_the_command_is_safe_to_paste() -> None:
             results.command(teacher, language, size)
 
 
-def test_what_is_shown_names_no_folder(shown: Shown, finished: tuple[RunConfig, dict[str, Any]]) -> None:
-    text = json.dumps(shown.report)
+def test_the_report_that_visitors_read_names_no_folder(content: SpaceContent, finished: tuple[RunConfig, Any]) -> None:
+    text = json.dumps(content.report.to_dict())
     assert str(finished[0].output.parent) not in text
     assert str(ROOT) not in text
-    assert set(shown.figures) == {"heldout_cosine", "tokens_per_word"}
-    assert shown.links["link_paper"].startswith("https://arxiv.org")
+    assert set(content.figures) == {"heldout_cosine", "tokens_per_word"}
+    assert content.links["link_paper"].startswith("https://arxiv.org")
 
 
-def test_models_may_do_in_a_space_what_they_might_in_the_run(tiny_teacher: Path, tmp_path: Path) -> None:
+def with_options(report: FullReport, *, allow_pickle: bool, query_prompt: str | None) -> FullReport:
+    embed = replace(report.config.embed, query_prompt=query_prompt)
+    return replace(report, config=replace(report.config, allow_pickle=allow_pickle, embed=embed))
+
+
+def test_models_may_do_in_a_space_what_they_might_in_the_run(
+    content: SpaceContent, tiny_teacher: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(tiny_teacher, tmp_path / "pickled"))
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    report = {"config": {"allow_pickle": True, "embed": {"query_prompt": "query: ", "document_prompt": None}}}
-    model = _model("teacher", "theirs", str(folder), report)
-    query, text = (model.encode(["Merhaba"], kind, Deadline(60)) for kind in ("query", "text"))
+    trusted = with_options(content.report, allow_pickle=True, query_prompt="query: ")
+    model = find_model("teacher", str(folder), trusted)
+    query, text = (model.encode(["Merhaba"], role, Deadline(60)) for role in ("query", "text"))
     assert query.shape == (1, 32) and not np.allclose(query, text)
     assert np.allclose(query, model.encode(["query: Merhaba"], "text", Deadline(60)), atol=1e-6)
     with pytest.raises(UserError, match="--allow-pickle"):
-        _model("teacher", "theirs", str(folder), {"config": {}})
+        find_model("teacher", str(folder), with_options(content.report, allow_pickle=False, query_prompt=None))
+
+
+def test_a_tokenizer_in_a_folder_of_its_model_is_compared_with_one_from_outside(
+    *,
+    content: SpaceContent,
+    hub: FakeHub,
+    online: dict[str, str],
+    tiny_teacher: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key, value in online.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "tokenizer").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(content.models["student"].tokenizer_folder / name, tmp_path / "tokenizer")
+    hub.add("model", "bob/tokenizer", tmp_path / "tokenizer")
+    folder = tmp_path / "teacher"
+    shutil.copytree(tiny_teacher, folder / "0_Transformer", ignore=shutil.ignore_patterns("modules.json", "1_*", "2_*"))
+    modules = json.loads((tiny_teacher / "modules.json").read_text())
+    for module in modules[1:]:
+        shutil.copytree(tiny_teacher / module["path"], folder / module["path"], dirs_exist_ok=True)
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    models = {**content.models, "teacher": find_model("teacher", str(folder), content.report)}
+    service = Service(replace(content, models=models), tmp_path / "cache")
+    expected = service.compare("Merhaba dünya", "teacher", "student")
+    assert service.compare("Merhaba dünya", "teacher", "bob/tokenizer") == expected
 
 
 def test_spaces_demo_is_what_the_code_makes() -> None:
@@ -476,16 +653,17 @@ def test_spaces_demo_is_what_the_code_makes() -> None:
         assert line in card
 
 
-def test_commands_that_cannot_work_say_so(tmp_path: Path, finished: tuple[RunConfig, dict[str, Any]]) -> None:
+def test_commands_that_cannot_work_say_so(tmp_path: Path, finished: tuple[RunConfig, Any]) -> None:
     refused(hub_distill("space", "nothing", cwd=tmp_path), "nothing is no run folder")
     (tmp_path / "empty.txt").write_text("\n\n")
     done = hub_distill("space", str(finished[0].output), "--documents", "empty.txt", cwd=tmp_path)
     refused(done, "empty.txt holds 0 texts")
-    code = "from hub_tools.space import serve\nserve._NEEDED = ('no_such_package',)\nserve.check_installed()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'hub-tools[space]'" in done.stderr
+    with pytest.raises(UserError, match=r"no_such_package.*pip install 'hub-tools\[space\]'"):
+        check_installed(("json", "no_such_package"))
 
 
-def test_say_fills_in() -> None:
-    assert say("tr", "loaded", number=3) == "3 belge hazır."
-    assert RefusedError("error_kind", kinds=".txt").say("tr").startswith("Beklenen")
+def test_refusals_are_in_the_language_of_the_page() -> None:
+    assert translate("tr", "loaded", number=3) == "3 belge hazır."
+    refusal = RefusedError("error_kind", kinds=".txt")
+    assert refusal.translate("tr").startswith("Beklenen")
+    assert str(refusal) == "Expected a file of these kinds: .txt."

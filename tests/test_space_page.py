@@ -21,9 +21,10 @@ _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(
     _CHROMIUM is None, reason="there is no chromium; on Debian: apt-get install chromium"
 )
-# The page in a process of its own, which says so when it asks any other machine for anything.
+# The page in a process of its own, which says so when it asks any other machine for anything, and how many processes
+# for data from outside run at once.
 _SERVER = """
-import socket, sys
+import socket, subprocess, sys, threading
 from pathlib import Path
 connect = socket.socket.connect
 def watched(self, address):
@@ -31,6 +32,17 @@ def watched(self, address):
         print("OUTGOING", address, flush=True)
     return connect(self, address)
 socket.socket.connect = watched
+run, running, lock = subprocess.run, [], threading.Lock()
+def counted(command, **options):
+    with lock:
+        running.append(command)
+        print("RUNNING", len(running), flush=True)
+    try:
+        return run(command, **options)
+    finally:
+        running.remove(command)
+from hub_tools.space import sandbox
+sandbox.subprocess.run = counted
 from hub_tools.space.app import launch
 from hub_tools.space.service import Service
 from hub_tools.space.content import from_run
@@ -44,7 +56,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(finished: tuple[RunConfig, dict[str, Any]], log: Path) -> Iterator[str]:
+def page(finished: tuple[RunConfig, Any], log: Path) -> Iterator[str]:
     """Address of a page that shows the finished run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -73,7 +85,7 @@ def client(page: str) -> Any:
     return Client(page, verbose=False)
 
 
-def test_the_api_is_what_is_documented(client: Any) -> None:
+def test_the_api_has_the_functions_that_are_documented(client: Any) -> None:
     found = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     names = {
         "compare_tokenizers",
@@ -89,7 +101,7 @@ def test_the_api_is_what_is_documented(client: Any) -> None:
     assert [name for name in names if f"`{name}`" not in document] == []
 
 
-def test_every_function_of_the_api(client: Any) -> None:
+def test_every_function_of_the_api_answers(client: Any) -> None:
     cut = client.predict("Kütüphane açık.", api_name="/compare_tokenizers")
     assert cut["first"]["count"] > cut["second"]["count"] > 0
     hits = client.predict("arı", documents=["arı balı", "tren"], top=1, precision="int8", api_name="/search_documents")
@@ -97,8 +109,8 @@ def test_every_function_of_the_api(client: Any) -> None:
     assert [len(own["hits"]) for own in hits["models"].values()] == [1, 1]
     table = client.predict(["ev", "ev"], api_name="/compare_sentences")
     assert table["models"]["student"][0][1] == pytest.approx(1, abs=1e-3)
-    flat = client.predict("passages", api_name="/map_corpus")
-    assert len(flat["texts"]) == len(flat["models"]["teacher"]) == 120
+    maps = client.predict("passages", api_name="/map_corpus")
+    assert len(maps["texts"]) == len(maps["models"]["teacher"]) == 120
     report = client.predict(api_name="/read_results")
     assert report["tokenizer"]["fertility"]["tr"]["student"] > 0
     command = client.predict("a/b", "tr", 9000, api_name="/write_command")
@@ -130,6 +142,29 @@ def test_functions_are_tools_of_mcp(page: str) -> None:
     assert "search_documents" in tools
     assert "Search documents by meaning" in tools["search_documents"]["description"]
     assert "up to 1,000 characters" in str(tools["search_documents"]["inputSchema"])
+
+
+def test_at_most_four_processes_read_from_outside_at_once(page: str, client: Any, log: Path) -> None:
+    from gradio_client import Client
+
+    clients = [client, *(Client(page, verbose=False) for _ in range(2))]
+    compared = [one.submit("a", "bob/none", api_name="/compare_tokenizers") for one in clients for _ in range(2)]
+    read = [one.submit("bob/none", api_name="/read_dataset") for one in clients for _ in range(2)]
+    for job in (*compared, *read):
+        with pytest.raises(Exception, match="shows no public"):
+            job.result(timeout=240)
+    counts = [int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("RUNNING")]
+    assert len(counts) >= len(compared) + len(read)
+    assert 2 <= max(counts) <= 4
+
+
+def test_no_call_passes_the_queue(page: str) -> None:
+    import httpx
+
+    for address in ("gradio_api/run/compare_tokenizers", "gradio_api/api/read_dataset"):
+        answer = httpx.post(page + address, json={"data": ["a", "bob/none", "student"]}, timeout=60)
+        assert answer.status_code == 404
+        assert "join the queue" in answer.text
 
 
 def test_files_of_the_machine_are_not_served(page: str) -> None:
@@ -173,7 +208,7 @@ def visit(browser: Any, address: str, **options: Any) -> Any:
 
 @needs_browser
 @pytest.mark.slow
-def test_every_tab_in_a_browser(browser: Any, page: str, log: Path) -> None:
+def test_every_tab_works_in_a_browser(browser: Any, page: str, log: Path) -> None:
     tab = visit(browser, page)
     shown = tab.inner_text("#ht-tokens-out")
     tab.fill("#ht-text textarea", "Yeni bir deneme metni")
@@ -214,7 +249,7 @@ def test_every_tab_in_a_browser(browser: Any, page: str, log: Path) -> None:
 
 @needs_browser
 @pytest.mark.slow
-def test_turkish_phone_dark_and_keyboard(browser: Any, page: str) -> None:
+def test_the_page_works_in_turkish_on_a_dark_phone_by_keyboard(browser: Any, page: str) -> None:
     phone = {"width": 390, "height": 844}
     tab = visit(browser, page, locale="tr-TR", viewport=phone, color_scheme="dark")
     assert tab.evaluate("document.documentElement.lang") == "tr"
@@ -237,7 +272,7 @@ def test_turkish_phone_dark_and_keyboard(browser: Any, page: str) -> None:
 
 @needs_browser
 @pytest.mark.slow
-def test_hostile_text_and_files_in_a_browser(browser: Any, page: str, tmp_path: Path) -> None:
+def test_hostile_text_and_files_run_nothing_in_a_browser(browser: Any, page: str, tmp_path: Path) -> None:
     evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
     tab = visit(browser, page)
     tab.fill("#ht-text textarea", evil)
@@ -255,7 +290,7 @@ def test_hostile_text_and_files_in_a_browser(browser: Any, page: str, tmp_path: 
     assert tab.outside == []
 
 
-def test_the_page_opens_from_the_command_line(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
+def test_the_page_opens_from_the_command_line(finished: tuple[RunConfig, Any], tmp_path: Path) -> None:
     code = (
         "import hub_tools.space.app as app; from hub_tools.cli import run\n"
         "app.launch = lambda service, **options: print(sorted(service.corpora), options)\nrun()"

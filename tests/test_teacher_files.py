@@ -23,6 +23,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher
+from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -44,8 +45,8 @@ def same(tmp_path: Path) -> Same:
     def run(folder: Path, policy: LoadPolicy = SAFE) -> Path:
         write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
         corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), policy=policy)
-        files = TokenizerSpec.read(found.input_folder)
-        use_tokenizer(files, found.input_folder, corpus, tmp_path / "own", max_seq_length=found.max_seq_length)
+        spec = read_model_tokenizer(found.input_folder)
+        use_tokenizer(spec, spec, tmp_path / "own", max_seq_length=found.max_seq_length, samples={})
         clone(found, tmp_path / "own", corpus, tmp_path / "clone", init="mean")
         theirs, ours = (load_model(f, device="cpu", policy=policy) for f in (folder, tmp_path / "clone"))
         assert ours.max_seq_length == theirs.max_seq_length
@@ -255,16 +256,16 @@ def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
     weights[name] = torch.cat([weights[name], torch.ones(padded - size, weights[name].shape[1])])
     save_file(weights, teacher / "model.safetensors", metadata={"format": "pt"})
 
-    kept = dict(list(minilm_files.vocabulary.items())[:5000])
+    kept = dict(list(minilm_files.model_vocab.items())[:5000])
     model = {**minilm_files.spec["model"], "vocab": kept}
-    files = minilm_files.with_model(model, minilm_files.spec["normalizer"], minilm_files.added, 64)
+    files = minilm_files.with_model(model, minilm_files.spec["normalizer"], minilm_files.added_tokens, 64)
     files.write(tmp_path / "tokenizer")
     policy = LoadPolicy(code=True)
     clone(
         find_teacher(str(teacher), policy=policy), tmp_path / "tokenizer", no_text, tmp_path / "clone", init="position"
     )
     rows = load_file(tmp_path / "clone" / "model.safetensors")[name]
-    assert len(files.ids) == 5000 and len(rows) == 5056 and not rows[5000:].any()
+    assert len(files.vocab) == 5000 and len(rows) == 5056 and not rows[5000:].any()
     assert torch.equal(rows[:5000], weights[name][:5000])
     ours = load_model(tmp_path / "clone", device="cpu", policy=policy)
     theirs = load_model(teacher, device="cpu", policy=policy)
@@ -273,8 +274,10 @@ def test_code_that_rounds_the_vocabulary_up_finds_as_many_rows(
 
 
 @pytest.mark.parametrize("factors", [False, True])
-def test_model2vec(factors: bool, minilm_files: TokenizerSpec, tmp_path: Path, same: Same) -> None:
-    size = len(minilm_files.ids)
+def test_a_model2vec_model_is_cloned_with_its_factors_folded_in(
+    factors: bool, minilm_files: TokenizerSpec, tmp_path: Path, same: Same
+) -> None:
+    size = len(minilm_files.vocab)
     torch.manual_seed(0)
     weights = {"embeddings": torch.randn(size, 16)}
     if factors:  # as model2vec stores a vocabulary that was clustered and weighted
@@ -335,10 +338,12 @@ def test_a_second_vocabulary_is_refused(teacher: Path) -> None:
         find_teacher(str(teacher))
 
 
-def test_another_padding_id_is_refused_where_positions_hang_on_it(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
+def test_another_padding_id_is_refused_where_positions_depend_on_it(
+    tmp_path: Path, minilm_files: TokenizerSpec
+) -> None:
     from transformers import MPNetConfig, MPNetModel
 
-    size = len(minilm_files.ids)
+    size = len(minilm_files.vocab)
     shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     MPNetModel(MPNetConfig(vocab_size=size, max_position_embeddings=66, **shape)).save_pretrained(tmp_path / "mpnet")
     minilm_files.write(tmp_path / "mpnet")
@@ -364,3 +369,33 @@ def test_rows_and_tokenizer_that_do_not_belong_together(teacher: Path, tmp_path:
     write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
     with pytest.raises(UserError, match="do not belong together"):
         clone(find_teacher(str(teacher)), teacher, Corpus(tmp_path / "corpus"), tmp_path / "out", init="mean")
+
+
+def lower_case(folder: Path) -> None:
+    """Let sentence-transformers lower-case a model's text, whose tokenizer does not."""
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    write_json(folder / "tokenizer.json", {**spec, "normalizer": {"type": "NFC"}})
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+    settings = json.loads((folder / "sentence_bert_config.json").read_text())
+    write_json(folder / "sentence_bert_config.json", {**settings, "do_lower_case": True})
+
+
+def test_lower_casing_moves_from_the_settings_into_the_tokenizer(teacher: Path, same: Same) -> None:
+    lower_case(teacher)
+    out = same(teacher)
+    # sentence-transformers 5 would lower-case before the tokenizer, by English rules: I of a Turkish word becomes i.
+    assert "do_lower_case" not in json.loads((out / "sentence_bert_config.json").read_text())
+    assert TokenizerSpec.read(out).load().encode("HOUSE").tokens == ["[CLS]", "house", "[SEP]"]
+
+
+def test_a_ready_tokenizer_is_read_as_it_is_whatever_lies_beside_it(teacher: Path, tiny_teacher: Path) -> None:
+    lower_case(teacher)
+    config = json.loads((teacher / "config.json").read_text())
+    write_json(teacher / "config.json", {**config, "vocab_size": 10})
+    assert read_ready_tokenizer(teacher, tiny_teacher) == TokenizerSpec.read(teacher)
+    assert TokenizerSpec.read(teacher).spec["normalizer"] == {"type": "NFC"}
+    # The teacher's own tokenizer is read as the teacher uses it, wherever it is.
+    own = read_ready_tokenizer(teacher, teacher)
+    assert own == read_model_tokenizer(teacher)
+    assert own.spec["normalizer"]["normalizers"] == [{"type": "Lowercase"}, {"type": "NFC"}]

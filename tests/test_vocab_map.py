@@ -25,7 +25,7 @@ def small(sample_pairs: list[dict[str, str]], minilm_files: TokenizerSpec) -> di
     return {
         "byte-level": teachers.byte_level(lines, 1200),
         "gemma": gemma,
-        "llama": teachers.byte_fallback(gemma.vocabulary, merges, prepend=True),
+        "llama": teachers.byte_fallback(gemma.model_vocab, merges, prepend=True),
         "unigram": teachers.unigram(lines, 1000),
         "wordpiece": minilm_files,
     }
@@ -33,31 +33,32 @@ def small(sample_pairs: list[dict[str, str]], minilm_files: TokenizerSpec) -> di
 
 def pieces_of(found: TokenMap, teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, list[str]]:
     """The teacher's tokens of each of the student's."""
-    names = {number: token for token, number in teacher.ids.items()}
+    names = {number: token for token, number in teacher.vocab.items()}
     ends = np.cumsum(found.lengths)
-    tokens = sorted(student.ids, key=student.ids.__getitem__)
+    tokens = sorted(student.vocab, key=student.vocab.__getitem__)
     rows = zip(tokens, (ends - found.lengths).tolist(), ends.tolist(), strict=True)
-    return {token: [names[i] for i in found.ids[start:end].tolist()] for token, start, end in rows}
+    return {token: [names[i] for i in found.token_ids[start:end].tolist()] for token, start, end in rows}
 
 
 @pytest.mark.parametrize(("ours", "theirs"), list(product(FAMILIES, FAMILIES)))
 def test_every_row_comes_from_the_same_text(ours: str, theirs: str, small: dict[str, TokenizerSpec]) -> None:
     student, teacher = small[ours], small[theirs]
     found = map_tokens(teacher, student)
-    read, special = TokenAlphabet.of(teacher), match_special_tokens(student, teacher)
+    alphabet, special = TokenAlphabet.of(teacher), match_special_tokens(student, teacher)
     backend = teacher.load()
     for (token, pieces), kind in zip(pieces_of(found, teacher, student).items(), found.kinds.tolist(), strict=True):
-        text, begins = TokenAlphabet.of(student).read(token)
+        text, begins = TokenAlphabet.of(student).decode(token)
         if kind == Match.UNKNOWN:  # only what the teacher cannot read
             ids = backend.encode(text.decode(errors="ignore"), add_special_tokens=False).ids
-            assert theirs not in READ_BYTES and (not ids or teacher.ids[teacher.unknown or ""] in ids), token
+            assert theirs not in READ_BYTES and (not ids or teacher.vocab[teacher.unk_token or ""] in ids), token
         elif kind == Match.EXACT and token not in special:
-            own, at_start = read.read(pieces[0])
+            own, at_start = alphabet.decode(pieces[0])
             assert own == text, (token, pieces)
             # Punctuation has a place of its own in words; it says nothing of spaces.
             assert at_start == begins or "wordpiece" in (ours, theirs) or ours == theirs, (token, pieces)
-        elif theirs in ("byte-level", "gemma") and token not in student.added:
-            joined = b"".join((b" " if read.read(p)[1] else b"") + read.read(p)[0] for p in pieces)
+        elif theirs in ("byte-level", "gemma") and token not in student.added_tokens:
+            decoded = [alphabet.decode(piece) for piece in pieces]
+            joined = b"".join((b" " if starts else b"") + part for part, starts in decoded)
             assert joined.removeprefix(b" ") == text, (token, pieces)
     if theirs in READ_BYTES:
         assert found.count(Match.UNKNOWN) == 0
@@ -81,7 +82,7 @@ def test_a_teacher_without_bytes_reads_a_part_as_the_characters_that_have_it(sma
 
 def test_a_space_before_a_part_of_a_character_is_not_unknown(small: dict[str, TokenizerSpec]) -> None:
     files, teacher = small["byte-level"], small["wordpiece"]
-    model = {**files.spec["model"], "vocab": {**files.vocabulary, "ĠÃ": max(files.ids.values()) + 1}}
+    model = {**files.spec["model"], "vocab": {**files.model_vocab, "ĠÃ": max(files.vocab.values()) + 1}}
     student = TokenizerSpec(spec={**files.spec, "model": model}, settings={})
     pieces = pieces_of(map_tokens(teacher, student), teacher, student)["ĠÃ"]
     assert pieces and all(surface_of(teacher, token)[0].encode().startswith(b"\xc3") for token in pieces)
@@ -116,7 +117,7 @@ def test_special_tokens_meet_by_their_roles(small: dict[str, TokenizerSpec]) -> 
 def test_a_token_that_ends_texts_and_fills_them_up_is_an_end(small: dict[str, TokenizerSpec]) -> None:
     template = {"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "<|endoftext|>"}}]}
     spec = {**small["byte-level"].spec, "post_processor": template}
-    assert "<|endoftext|>" in small["byte-level"].ids
+    assert "<|endoftext|>" in small["byte-level"].vocab
     qwen = TokenizerSpec(spec=spec, settings={"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"})
     assert match_special_tokens(qwen, small["wordpiece"])["<|endoftext|>"] == "[SEP]"
     assert token_for("pad_token_id", qwen) == "<|endoftext|>"

@@ -10,8 +10,8 @@ from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens, segmenter
 from hub_tools.tokenization.wordpiece_selection import (
-    Counts,
-    Plan,
+    SelectionInput,
+    VocabularyPlan,
     language_weights,
     reachable,
     select_wordpiece_vocabulary,
@@ -25,52 +25,56 @@ def texts(sample_pairs: list[dict[str, str]]) -> dict[str, list[str]]:
     return {lang: [pair[lang] for pair in sample_pairs] for lang in ("tr", "en")}
 
 
-def plan_for(files: TokenizerSpec, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None) -> Plan:
+def plan_for(
+    files: TokenizerSpec, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None
+) -> VocabularyPlan:
     tokenizer = files.load()
-    counts = Counts(
-        teacher=files.spec["model"]["vocab"],
-        unknown="[UNK]",
-        tables={lang: count_words(tokenizer, own) for lang, own in texts.items()},
+    selection = SelectionInput(
+        teacher_vocab=files.spec["model"]["vocab"],
+        unk_token="[UNK]",
+        word_counts={lang: count_words(tokenizer, own) for lang, own in texts.items()},
         target="tr",
     )
     specials = [token["content"] for token in files.spec["added_tokens"]]
     return select_wordpiece_vocabulary(
-        counts,
-        specials=specials,
+        selection,
+        special_tokens=specials,
         vocab_size=vocab_size,
         letters=("ş", "ğ"),
-        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(counts.tables["tr"].words)),
+        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(selection.word_counts["tr"].words)),
         exactly=exactly,
     )
 
 
 @pytest.fixture(scope="module")
-def plan(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> Plan:
+def plan(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> VocabularyPlan:
     return plan_for(minilm_files, texts, V)
 
 
-def vocabulary(plan: Plan) -> dict[str, int]:
+def vocabulary(plan: VocabularyPlan) -> dict[str, int]:
     return {token: index for index, token in enumerate(plan.tokens)}
 
 
-def test_exactly_as_many_tokens_as_asked_for(plan: Plan) -> None:
+def test_exactly_as_many_tokens_as_asked_for(plan: VocabularyPlan) -> None:
     assert len(plan.tokens) == len(set(plan.tokens)) == V
 
 
-def test_kept_tokens_are_the_teachers_and_specials_are_among_them(plan: Plan, minilm_files: TokenizerSpec) -> None:
+def test_kept_tokens_are_the_teachers_and_specials_are_among_them(
+    plan: VocabularyPlan, minilm_files: TokenizerSpec
+) -> None:
     theirs = minilm_files.spec["model"]["vocab"]
     assert all(token in theirs for token in plan.tokens[: plan.kept])
-    assert not any(token in theirs for token in plan.added)
+    assert not any(token in theirs for token in plan.tokens[plan.kept :])
     assert {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} <= set(plan.tokens)
 
 
-def test_every_single_character_of_the_teacher_stays(plan: Plan, minilm_files: TokenizerSpec) -> None:
+def test_every_single_character_of_the_teacher_stays(plan: VocabularyPlan, minilm_files: TokenizerSpec) -> None:
     single = {t for t in minilm_files.spec["model"]["vocab"] if len(t.removeprefix(PREFIX)) == 1}
     assert single <= set(plan.tokens)
     assert {"ş", "##ş", "ğ", "##ğ"} <= set(plan.tokens)
 
 
-def test_every_token_can_be_produced(plan: Plan) -> None:
+def test_every_token_can_be_produced(plan: VocabularyPlan) -> None:
     tokens = [t for t in plan.tokens if not t.startswith("[")]
     assert reachable(tokens, vocabulary(plan), "[UNK]") == set(tokens)
 
@@ -81,7 +85,7 @@ def test_an_unreachable_token_is_noticed() -> None:
     assert reachable(["##bc"], tokens, "[UNK]") == set()
 
 
-def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: Plan) -> None:
+def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: VocabularyPlan) -> None:
     tried = sorted(map(float, plan.objective))
     assert (tried[0], tried[-1]) == (0.0, 1.0)
     assert plan.split in tried
@@ -91,13 +95,14 @@ def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: Plan) -> None:
 
 def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     made = plan_for(minilm_files, texts, 5000, exactly=1000)
-    assert len(made.added) == 1000
-    assert reachable(made.added, vocabulary(made), "[UNK]") == set(made.added)
+    added = made.tokens[made.kept :]
+    assert len(added) == 1000
+    assert reachable(added, vocabulary(made), "[UNK]") == set(added)
     with pytest.raises(UserError, match=r"--learn 4000 is impossible here|supports only \d+ new tokens"):
         plan_for(minilm_files, texts, 7000, exactly=4000)
 
 
-def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_files: TokenizerSpec) -> None:
+def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: VocabularyPlan, minilm_files: TokenizerSpec) -> None:
     theirs = minilm_files.spec["model"]["vocab"]
     letters = sorted({c for t in theirs if not t.startswith("[") for c in t.removeprefix(PREFIX)})
     random = np.random.default_rng(0)
@@ -110,7 +115,7 @@ def test_no_text_becomes_unknown_that_the_teacher_could_read(plan: Plan, minilm_
 
 
 def test_learned_tokens_shorten_the_target(
-    plan: Plan, minilm_files: TokenizerSpec, texts: dict[str, list[str]]
+    plan: VocabularyPlan, minilm_files: TokenizerSpec, texts: dict[str, list[str]]
 ) -> None:
     table = count_words(minilm_files.load(), texts["tr"])
     before, after = (
@@ -134,7 +139,7 @@ def test_weights_sum_to_one_and_favour_the_target() -> None:
     assert language_weights(["en"], "en") == {"en": 1.0}
 
 
-def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerSpec) -> None:
+def test_the_map_composes_in_position(plan: VocabularyPlan, minilm_files: TokenizerSpec) -> None:
     student = TokenizerSpec(
         spec={
             **minilm_files.spec,
@@ -146,7 +151,7 @@ def test_the_map_composes_in_position(plan: Plan, minilm_files: TokenizerSpec) -
     found = map_tokens(minilm_files, student)
     teacher: Tokenizer = minilm_files.load()
     tokens = plan.tokens
-    rows = [found.ids[start : start + n].tolist() for start, n in zip(found.offsets, found.lengths, strict=True)]
+    rows = [found.token_ids[start : start + n].tolist() for start, n in zip(found.offsets, found.lengths, strict=True)]
     assert found.count(Match.EXACT) == plan.kept
     assert found.count(Match.UNKNOWN) == 0
     for token, ids in zip(tokens, rows, strict=True):

@@ -9,7 +9,8 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from benchmarks import teachers
-from hub_tools.tokenization.adapt import words
+from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.tokenization import pretokenization
 from hub_tools.tokenization.pretokenization import WordCounts, count_words
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -26,7 +27,7 @@ def tokenizers(minilm_files: TokenizerSpec) -> dict[str, Tokenizer]:
     return {
         "byte-level": teachers.byte_level(LINES, 400).load(),
         "gemma": gemma.load(),
-        "llama": teachers.byte_fallback(gemma.vocabulary, merges, prepend=True).load(),
+        "llama": teachers.byte_fallback(gemma.model_vocab, merges, prepend=True).load(),
         "unigram": unigram,
         "wordpiece": minilm_files.load(),
     }
@@ -63,8 +64,8 @@ def test_the_table_is_bounded_and_stays_a_fair_sample(monkeypatch: pytest.Monkey
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     texts = [f"sık clause{number:05}" for number in range(4000)]
     whole = count_words(tokenizer, texts)
-    monkeypatch.setattr(words, "_MOST_CHARACTERS", 5000)
-    monkeypatch.setattr(words, "_LOOK", 100)
+    monkeypatch.setattr(pretokenization, "_MOST_CHARACTERS", 5000)
+    monkeypatch.setattr(pretokenization, "_LOOK", 100)
     bounded = count_words(tokenizer, texts)
     assert sum(map(len, bounded.words)) <= 5000
     assert bounded.total == pytest.approx(whole.total, rel=0.02)
@@ -83,13 +84,14 @@ def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path)
     files.write(tmp_path)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     roles = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0)
-    config = ModernBertConfig(vocab_size=len(files.ids), **sizes, **roles)
+    config = ModernBertConfig(vocab_size=len(files.vocab), **sizes, **roles)
     ModernBertModel(config).save_pretrained(tmp_path)
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
-    read = TokenizerSpec.read(tmp_path)
+    read = read_model_tokenizer(tmp_path)
     theirs = Transformer.load(str(tmp_path)).tokenizer
     for text in (*LINES, "EV Var", "İSTANBUL"):
         assert read.load().encode(text).ids == theirs(text)["input_ids"]
     assert "ev" in count_words(read.load(), ["EV"]).words
     read.write(tmp_path)  # and is not twice
-    assert TokenizerSpec.read(tmp_path).spec["normalizer"] == read.spec["normalizer"]
+    assert read_model_tokenizer(tmp_path).spec["normalizer"] == read.spec["normalizer"]
+    assert TokenizerSpec.read(tmp_path) == read

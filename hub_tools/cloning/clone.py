@@ -7,8 +7,8 @@ tokenizer, and the ids and sizes that the configurations name are replaced.
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hub_tools.cloning.architecture import VocabTensors, locate_vocab_tensors, rows_built
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
-from hub_tools.cloning.mean import mean_rows
+from hub_tools.cloning.mean import subword_mean
 from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, SafetensorsFiles, unpickle
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
@@ -29,82 +29,99 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.compat import write_compat_configs
 from hub_tools.models.loading import put_tokenizer
 from hub_tools.models.teacher import POOLING, STATIC, Teacher
+from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.results import CloneResult
 from hub_tools.tokenization.special_tokens import token_for
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-# Files of the teacher's tokenizer; the student's take their place.
+# Files of the teacher's tokenizer, which the student's replace.
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
 _SETTINGS = "config_sentence_transformers.json"
 _IDS = ("_token_id", "_token_index", "_token_ids")
+_SCRATCH = ".scratch"
 
 
 def clone(
     teacher: Teacher,
-    tokenizer: Path,
+    tokenizer_folder: Path,
     corpus: Corpus,
     out: Path,
     *,
     init: Init,
     target: str = "",
     prompts: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, Any]:
+) -> CloneResult:
     """Give the teacher the student's tokenizer and save the result as a sentence-transformers model.
+
+    Temporary files are in the folder of the clone: the weights as safetensors where they are pickled, and those of the
+    word alignment, see `hub_tools.cloning.ibm_model1.align`.
 
     Args:
         teacher: the model to clone.
-        tokenizer: folder of the student's tokenizer.
-        corpus: gives the text that some ways of making rows need.
+        tokenizer_folder: folder of the student's tokenizer.
+        corpus: gives the text that some initialisations need.
         out: folder of the clone.
         init: how new rows are made, see `hub_tools.cloning.init`.
         target: the language the student is made for.
-        prompts: prompts that the clone shall have besides the teacher's.
-
-    Returns:
-        Counts of exact, composed, byte and fallback rows, and what the way of making rows counted.
+        prompts: prompts of the clone besides the teacher's.
 
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
     """
-    theirs, ours = TokenizerSpec.read(teacher.input_folder), TokenizerSpec.read(tokenizer)
-    token_map = map_tokens(theirs, ours)
-    with tempfile.TemporaryDirectory() as scratch:
-        checkpoint = _checkpoint(teacher, Path(scratch))
-        vocabulary = locate_vocab_tensors(teacher, checkpoint)
-        _check_padding(vocabulary, theirs, ours)
-        teacher_rows = _teacher_rows(checkpoint, vocabulary)
-        if max(theirs.ids.values()) >= len(teacher_rows):
-            raise UserError(
-                f"{teacher.name} has {len(teacher_rows):,} embedding rows, and its tokenizer ids up to "
-                f"{max(theirs.ids.values()):,}. Expected a row for each token: its files do not belong together."
-            )
-        given = InitContext(
+    teacher_spec = read_model_tokenizer(teacher.input_folder)
+    student_spec = TokenizerSpec.read(tokenizer_folder)
+    token_map = map_tokens(teacher_spec, student_spec)
+    with _scratch_folder(out) as scratch:
+        checkpoint = _checkpoint(teacher, scratch)
+        tensors = locate_vocab_tensors(teacher, checkpoint)
+        _check_padding(tensors, teacher_spec, student_spec)
+        teacher_rows = _teacher_rows(checkpoint, tensors)
+        _check_rows(teacher, teacher_spec, len(teacher_rows))
+        context = InitContext(
             teacher=teacher,
-            theirs=theirs,
-            ours=ours,
+            teacher_spec=teacher_spec,
+            student_spec=student_spec,
             token_map=token_map,
-            rows=teacher_rows,
+            teacher_rows=teacher_rows,
             corpus=corpus,
             target=target,
+            scratch=scratch,
         )
-        rows, made = init_embeddings(init, given)
+        rows, made = init_embeddings(init, context)
         _copy_files(teacher, out)
-        put_tokenizer(tokenizer, out)
-        _fit_tokenizer_settings(out, theirs, types=vocabulary.types)
-        _update_configs(out, theirs, ours)
+        put_tokenizer(tokenizer_folder, out)
+        _fit_tokenizer_settings(out, teacher_spec, has_token_types=tensors.has_token_types)
+        _update_configs(out, teacher_spec, student_spec)
         _add_prompts(out / _SETTINGS, prompts)
         size = max(len(rows), rows_built(teacher, out))
-        replaced = dict.fromkeys((vocabulary.rows, *vocabulary.same), _filled(rows, size))
-        more = {name: mean_rows(token_map, checkpoint.read_rows(name)) for name in vocabulary.more}
-        checkpoint.write(
-            out, replaced | {name: _filled(found, size) for name, found in more.items()}, dropped=vocabulary.factors
-        )
+        replaced = dict.fromkeys((tensors.embedding, *tensors.copies), _pad_rows(rows, size))
+        for name in tensors.others:
+            replaced[name] = _pad_rows(subword_mean(token_map, checkpoint.read_rows(name)), size)
+        checkpoint.write(out, replaced, dropped=tensors.factors)
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
-    counts = {kind.name.lower(): token_map.count(kind) for kind in Match}
-    counts["fallback"] = counts.pop("unknown")
-    if counts["fallback"]:
-        log.warning("  the teacher reads %d of the new tokens as unknown", counts["fallback"])
-    return {**counts, **made}
+    fallback = token_map.count(Match.UNKNOWN)
+    if fallback:
+        log.warning("  the teacher reads %d of the new tokens as unknown", fallback)
+    return CloneResult(
+        exact=token_map.count(Match.EXACT),
+        composed=token_map.count(Match.COMPOSED),
+        byte=token_map.count(Match.BYTE),
+        fallback=fallback,
+        **made,
+    )
+
+
+@contextmanager
+def _scratch_folder(out: Path) -> Iterator[Path]:
+    """Make a folder for temporary files that is gone afterwards, and empty if a killed run left it."""
+    scratch = out / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
@@ -115,31 +132,39 @@ def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
     return SafetensorsFiles(scratch)
 
 
-def _teacher_rows(checkpoint: SafetensorsFiles, vocabulary: VocabTensors) -> AnyRows:
-    rows: AnyRows = checkpoint.read_rows(vocabulary.rows)
+def _teacher_rows(checkpoint: SafetensorsFiles, tensors: VocabTensors) -> AnyRows:
+    rows: AnyRows = checkpoint.read_rows(tensors.embedding)
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
-    if "mapping" in vocabulary.factors:
+    if "mapping" in tensors.factors:
         rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
-    if "weights" in vocabulary.factors:
+    if "weights" in tensors.factors:
         rows = rows[:] * checkpoint.read_rows("weights")[:][:, None]
     return rows
 
 
-def _filled(rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Rows with null rows behind them, which no token has."""
+def _pad_rows(rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Append null rows, which no token has."""
     if len(rows) == size:
         return rows
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), np.float32)])
 
 
-def _check_padding(vocabulary: VocabTensors, theirs: TokenizerSpec, ours: TokenizerSpec) -> None:
-    if not vocabulary.padding:
-        return
-    old, new = theirs.padding_id, ours.padding_id
-    if old != new:
+def _check_padding(tensors: VocabTensors, teacher: TokenizerSpec, student: TokenizerSpec) -> None:
+    teacher_id, student_id = teacher.pad_token_id, student.pad_token_id
+    if tensors.counts_from_padding and teacher_id != student_id:
         raise UserError(
-            f"The teacher counts positions from the id of its padding token, {old}, and the tokenizer's is {new}: all "
-            f"positions would be wrong. Expected a tokenizer whose padding token has the id {old}."
+            f"The teacher counts positions from the id of its padding token, {teacher_id}, and the tokenizer's is "
+            f"{student_id}: all positions would be wrong. Expected a tokenizer whose padding token has the id "
+            f"{teacher_id}."
+        )
+
+
+def _check_rows(teacher: Teacher, teacher_spec: TokenizerSpec, rows: int) -> None:
+    highest = max(teacher_spec.vocab.values())
+    if highest >= rows:
+        raise UserError(
+            f"{teacher.name} has {rows:,} embedding rows, and its tokenizer ids up to {highest:,}. Expected a row for "
+            "each token: its files do not belong together."
         )
 
 
@@ -161,7 +186,7 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
     if (teacher.path / _SETTINGS).exists():
         shutil.copyfile(teacher.path / _SETTINGS, out / _SETTINGS)
     modules = teacher.module_list
-    modules[0]["path"] = ""  # where everybody looks for the tokenizer
+    modules[0]["path"] = ""  # where all libraries look for the tokenizer
     write_json(out / "modules.json", modules)
     if teacher.default_pooling:
         write_json(out / POOLING / "config.json", teacher.default_pooling)
@@ -169,25 +194,25 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
         shutil.copyfile(code, out / code.name)
 
 
-def _fit_tokenizer_settings(out: Path, theirs: TokenizerSpec, *, types: bool) -> None:
-    """Let any tokenizer pad where the teacher's pads, and give the model only inputs that it reads.
+def _fit_tokenizer_settings(out: Path, teacher: TokenizerSpec, *, has_token_types: bool) -> None:
+    """Let the tokenizer pad on the side where the teacher's does, and list only inputs that the model reads.
 
-    Pooling and positions may hang on the side. transformers 4.57 hands everything over that is listed as an input.
+    Pooling and positions may depend on the side. transformers 4.57 passes all that is listed as an input to the model.
     """
     file = out / "tokenizer_config.json"
     settings = read_json(file) if file.exists() else {}
-    settings["padding_side"] = theirs.settings.get("padding_side", "right")
-    if not types and "model_input_names" in settings:
+    settings["padding_side"] = teacher.settings.get("padding_side", "right")
+    if not has_token_types and "model_input_names" in settings:
         settings["model_input_names"] = [name for name in settings["model_input_names"] if name != "token_type_ids"]
     write_json(file, settings)
 
 
-def _update_configs(out: Path, theirs: TokenizerSpec, ours: TokenizerSpec) -> None:
-    """Sizes and ids of tokens in the configurations of the first module."""
-    names = {number: token for token, number in theirs.ids.items()}
+def _update_configs(out: Path, teacher: TokenizerSpec, student: TokenizerSpec) -> None:
+    """Update sizes and ids of tokens in the configurations of the first module."""
+    token_of = {token_id: token for token, token_id in teacher.vocab.items()}
     for name in ("config.json", "generation_config.json"):
         if (out / name).exists():
-            write_json(out / name, _renumbered(read_json(out / name), names, ours))
+            write_json(out / name, _renumbered(read_json(out / name), token_of, student))
 
 
 def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
@@ -198,31 +223,31 @@ def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
     write_json(file, settings)
 
 
-def _renumbered(config: dict[str, Any], names: Mapping[int, str], ours: TokenizerSpec) -> dict[str, Any]:
-    """A configuration whose ids of tokens, at any depth, mean the same tokens in another vocabulary.
+def _renumbered(config: dict[str, Any], token_of: Mapping[int, str], student: TokenizerSpec) -> dict[str, Any]:
+    """Return a configuration whose ids of tokens, at any depth, mean the same tokens in the student's vocabulary.
 
-    Where a special token has another name there, it is the one with the same role. An id whose token is not there
+    Where a special token has another name there, it is the one with the same role. An id whose token is missing
     becomes null: kept, it would name another token.
     """
-    ids = ours.ids
+    vocab = student.vocab
 
-    def follow(value: Any, key: str) -> Any:
+    def renumber(value: Any, key: str) -> Any:
         if isinstance(value, list):
-            found = (follow(one, key) for one in value)
-            return list(dict.fromkeys(number for number in found if number is not None))
+            ids = (renumber(item, key) for item in value)
+            return list(dict.fromkeys(token_id for token_id in ids if token_id is not None))
         if not isinstance(value, int) or isinstance(value, bool):
             return value
-        name = names.get(value)
-        if name is None:  # a default of the class, beyond the vocabulary
+        token = token_of.get(value)
+        if token is None:  # a default of the class, beyond the vocabulary
             return None
-        return ids.get(name if name in ids else token_for(key, ours) or "")
+        return vocab.get(token if token in vocab else token_for(key, student) or "")
 
-    found: dict[str, Any] = {}
+    renumbered: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found[key] = _renumbered(value, names, ours)
+            renumbered[key] = _renumbered(value, token_of, student)
         elif key.endswith(_IDS):
-            found[key] = follow(value, key)
+            renumbered[key] = renumber(value, key)
         else:
-            found[key] = len(ids) if key == "vocab_size" else value
-    return found
+            renumbered[key] = len(vocab) if key == "vocab_size" else value
+    return renumbered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +19,29 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class InitContext:
-    """What new rows are made from.
+    """What new embedding rows are made from.
 
     Attributes:
         teacher: the model.
-        theirs: its tokenizer.
-        ours: the student's tokenizer.
+        teacher_spec: its tokenizer.
+        student_spec: the student's tokenizer.
         token_map: student token -> teacher tokens, in position.
-        rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
+        teacher_rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
         corpus: text in the target language, and parallel text where there is some.
         target: the language of the student, one of the corpus.
+        scratch: folder for temporary files, see `ibm_model1.align`.
     """
 
     teacher: Teacher
-    theirs: TokenizerSpec
-    ours: TokenizerSpec
+    teacher_spec: TokenizerSpec
+    student_spec: TokenizerSpec
     token_map: TokenMap
-    rows: AnyRows
+    teacher_rows: AnyRows
     corpus: Corpus
     target: str
+    scratch: Path
 
     @property
-    def new(self) -> NDArray[np.int64]:
+    def new_ids(self) -> NDArray[np.int64]:
         """Student ids whose token the teacher does not have, ascending, int64."""
         return np.flatnonzero(self.token_map.kinds != Match.EXACT)

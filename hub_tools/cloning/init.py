@@ -1,6 +1,6 @@
-"""How the rows of new tokens are made: one module for each way, one function over all.
+"""How the embedding rows of new tokens are made: one module for each initialisation, one function over all.
 
-What every way shares: a token that the teacher has too keeps the teacher's row, bit for bit.
+In each of them a token that the teacher has too keeps the teacher's row, bit for bit.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from hub_tools.config import Init
 from hub_tools.core.logging import log
 
 
-def init_embeddings(init: Init, given: InitContext) -> tuple[Rows, dict[str, int]]:
-    """The student's rows.
+def init_embeddings(init: Init, context: InitContext) -> tuple[Rows, dict[str, int]]:
+    """Make the student's embedding rows.
 
     Args:
         init: `mean`: the mean of the teacher's rows of a token's text (arXiv 2605.29992); `position`: the same in the
@@ -19,40 +19,42 @@ def init_embeddings(init: Init, given: InitContext) -> tuple[Rows, dict[str, int
             rare they are; `align`: mixed with rows that word alignment finds in parallel text, without any the same as
             `frequency`; `focus`: mixed with the rows of tokens in similar contexts; `token_distillation`: fitted to the
             teacher's hidden states.
-        given: what they are made from.
+        context: what they are made from.
 
     Returns:
-        float32, shape (V, hidden), and how many rows were made so, under the name of the way (`aligned`, ...).
+        float32, shape (V, hidden), and the fields `aligned`, `focus` and `distilled` of `CloneResult`: how many rows
+        were made so.
     """
-    if init == "align" and not given.corpus.has_pairs:
+    if init == "align" and not context.corpus.has_pairs:
         init = "frequency"  # the best without pairs in all languages that were tried (docs/results.md)
-        if len(given.new):
+        if len(context.new_ids):
             log.info("  no parallel text: new rows are means of the teacher's rows of their pieces, rare ones first")
-    rows = _means(init, given)
+    rows = _mean_rows(init, context)
     if init == "align":
         from hub_tools.cloning.aligned_init import mix_aligned
 
-        return rows, {"aligned": mix_aligned(rows, given)}
-    if init == "focus" and len(given.new):
+        return rows, {"aligned": mix_aligned(rows, context)}
+    if init == "focus" and len(context.new_ids):
         from hub_tools.cloning.focus import mix_focus
 
-        return rows, {"aligned": 0, "focus": mix_focus(rows, given)}
-    if init == "token_distillation" and len(given.new):
+        return rows, {"focus": mix_focus(rows, context)}
+    if init == "token_distillation" and len(context.new_ids):
         from hub_tools.cloning.token_distillation import distill_tokens
 
-        return rows, {"aligned": 0, "distilled": distill_tokens(rows, given)}
-    return rows, {"aligned": 0}
+        return rows, {"distilled": distill_tokens(rows, context)}
+    return rows, {}
 
 
-def _means(init: Init, given: InitContext) -> Rows:
-    """Rows as means: what is asked for, and what all other ways begin with."""
+def _mean_rows(init: Init, context: InitContext) -> Rows:
+    """Return rows as means, of the kind that was asked for or that all other initialisations begin with."""
     from hub_tools.cloning import mean
 
-    found, weights = given.token_map, None
+    token_map, weights = context.token_map, None
     if init == "mean":
-        found = mean.surface_map(given.theirs, given.ours, found)
+        token_map = mean.map_bare_text(context.teacher_spec, context.student_spec, token_map)
     elif init == "length":
-        weights = mean.length_weights(given.theirs, found)
+        weights = mean.length_weights(context.teacher_spec, token_map)
     elif init == "frequency":
-        weights = mean.frequency_weights(given.theirs, found, given.corpus.all_texts(given.target, given.target))
-    return mean.mean_rows(found, given.rows, weights)
+        texts = context.corpus.all_texts(context.target, context.target)
+        weights = mean.frequency_weights(context.teacher_spec, token_map, texts)
+    return mean.subword_mean(token_map, context.teacher_rows, weights)

@@ -18,76 +18,88 @@ _BLOCK = 4096
 _SMOOTH = 1e-3
 
 
-def mean_rows(
+def subword_mean(
     token_map: TokenMap, teacher_rows: AnyRows, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
-    """Each student token's row as the mean of its teacher rows (mean composition, arXiv 2605.29992).
+    """Return each student token's row as the mean of its teacher rows (mean composition, arXiv 2605.29992).
 
     Args:
         token_map: student token -> teacher tokens.
         teacher_rows: float32, shape (teacher vocabulary, ...); a few are asked for at a time.
-        weights: how much each of the map's ids counts, above 0, shape of `token_map.ids`; None: all alike.
+        weights: how much each of the map's ids counts, above 0, shape of `token_map.token_ids`; None: all alike.
 
     Returns:
         float32, shape (V, ...); a token with one teacher token gets the teacher's row bit for bit.
     """
     rows = np.empty((len(token_map.lengths), *teacher_rows.shape[1:]), np.float32)
     # Most tokens have one teacher token: a plain copy. Only the others are summed.
-    first = token_map.ids[token_map.offsets]
+    first_ids = token_map.token_ids[token_map.offsets]
     for start in range(0, len(rows), _BLOCK):
-        rows[start : start + _BLOCK] = teacher_rows[first[start : start + _BLOCK]]
-    all_several = np.flatnonzero(token_map.lengths > 1)
-    for start in range(0, len(all_several), _BLOCK):
-        several = all_several[start : start + _BLOCK]
-        lengths = token_map.lengths[several]
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(token_map.offsets[several] - (ends - lengths), lengths)
-        found = teacher_rows[token_map.ids[places]]
+        rows[start : start + _BLOCK] = teacher_rows[first_ids[start : start + _BLOCK]]
+    composed = np.flatnonzero(token_map.lengths > 1)
+    for start in range(0, len(composed), _BLOCK):
+        block = composed[start : start + _BLOCK]
+        lengths = token_map.lengths[block]
+        places, begins = _places(token_map.offsets[block], lengths)
+        pieces = teacher_rows[token_map.token_ids[places]]
         totals = lengths.astype(np.float32)
-        each = (-1, *(1,) * (found.ndim - 1))
+        as_column = (-1, *(1,) * (pieces.ndim - 1))
         if weights is not None:
-            found *= weights[places].astype(np.float32).reshape(each)
-            totals = np.add.reduceat(weights[places], ends - lengths).astype(np.float32)
-        rows[several] = np.add.reduceat(found, ends - lengths, axis=0) / totals.reshape(each)
+            pieces *= weights[places].astype(np.float32).reshape(as_column)
+            totals = np.add.reduceat(weights[places], begins).astype(np.float32)
+        rows[block] = np.add.reduceat(pieces, begins, axis=0) / totals.reshape(as_column)
     return rows
 
 
-def surface_map(theirs: TokenizerSpec, ours: TokenizerSpec, token_map: TokenMap) -> TokenMap:
-    """A map in which new tokens are read as bare text, wherever in a word they stand.
+def _places(offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of some stretches of a flat list, and where each stretch begins among these places.
+
+    For example, stretches at the offsets 10 and 20 with the lengths 2 and 3 are the places 10 11 20 21 22; among these
+    they begin at 0 and 2.
+    """
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    return np.arange(ends[-1]) + np.repeat(offsets - begins, lengths), begins
+
+
+def map_bare_text(teacher: TokenizerSpec, student: TokenizerSpec, token_map: TokenMap) -> TokenMap:
+    """Return a map in which new tokens are read as bare text, wherever in a word they occur.
 
     Args:
-        theirs: the teacher's tokenizer.
-        ours: the student's tokenizer.
+        teacher: the teacher's tokenizer.
+        student: the student's tokenizer.
         token_map: the map in position; its exact tokens stay, and new ones whose text alone is nothing.
     """
-    tokens = sorted(ours.ids.items(), key=lambda item: item[1])
-    texts = [surface_of(ours, token)[0] for token, _ in tokens]
-    read = theirs.load().encode_batch_fast(texts, add_special_tokens=False)
-    unknown = theirs.ids.get(theirs.unknown or "", -1)
-    rows, starts = [], token_map.offsets
-    for number, encoded in enumerate(read):
-        own = token_map.ids[starts[number] : starts[number] + token_map.lengths[number]].tolist()
-        usable = encoded.ids and unknown not in encoded.ids and token_map.kinds[number] != Match.EXACT
-        rows.append(encoded.ids if usable else own)
+    vocab = student.vocab
+    texts = [surface_of(student, token)[0] for token in sorted(vocab, key=vocab.__getitem__)]
+    encodings = teacher.load().encode_batch_fast(texts, add_special_tokens=False)
+    unk_id = teacher.vocab.get(teacher.unk_token or "", -1)
+    rows, offsets = [], token_map.offsets
+    for student_id, encoding in enumerate(encodings):
+        start = offsets[student_id]
+        in_position = token_map.token_ids[start : start + token_map.lengths[student_id]].tolist()
+        is_new = token_map.kinds[student_id] != Match.EXACT
+        rows.append(encoding.ids if is_new and encoding.ids and unk_id not in encoding.ids else in_position)
     return flat_map(rows, token_map.kinds)
 
 
-def length_weights(theirs: TokenizerSpec, token_map: TokenMap) -> NDArray[np.float64]:
-    """The characters of each piece of the map, at least 1, shape of `token_map.ids`."""
-    lengths = np.ones(max(theirs.ids.values()) + 1)
-    for token, number in theirs.ids.items():
-        lengths[number] = max(1, len(surface_of(theirs, token)[0]))
-    found: NDArray[np.float64] = lengths[token_map.ids]
-    return found
+def length_weights(teacher: TokenizerSpec, token_map: TokenMap) -> NDArray[np.float64]:
+    """Return the characters of each piece of the map, at least 1, shape of `token_map.token_ids`."""
+    vocab = teacher.vocab
+    lengths = np.ones(max(vocab.values()) + 1)
+    for token, token_id in vocab.items():
+        lengths[token_id] = max(1, len(surface_of(teacher, token)[0]))
+    weights: NDArray[np.float64] = lengths[token_map.token_ids]
+    return weights
 
 
-def frequency_weights(theirs: TokenizerSpec, token_map: TokenMap, texts: Iterable[str]) -> NDArray[np.float64]:
-    """How rare each piece of the map is in texts, between 0 and 1, shape of `token_map.ids`."""
-    tokenizer, counts = theirs.load(), np.zeros(max(theirs.ids.values()) + 1)
+def frequency_weights(teacher: TokenizerSpec, token_map: TokenMap, texts: Iterable[str]) -> NDArray[np.float64]:
+    """Return how rare each piece of the map is in texts, between 0 and 1, shape of `token_map.token_ids`."""
+    tokenizer, counts = teacher.load(), np.zeros(max(teacher.vocab.values()) + 1)
     iterator = iter(texts)
     while batch := list(islice(iterator, _BLOCK)):
-        ids = [i for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False) for i in e.ids]
-        counts += np.bincount(ids, minlength=len(counts))
+        token_ids = [i for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False) for i in e.ids]
+        counts += np.bincount(token_ids, minlength=len(counts))
     share = counts / max(counts.sum(), 1)
-    found: NDArray[np.float64] = (_SMOOTH / (_SMOOTH + share))[token_map.ids]
-    return found
+    weights: NDArray[np.float64] = (_SMOOTH / (_SMOOTH + share))[token_map.token_ids]
+    return weights

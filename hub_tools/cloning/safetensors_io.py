@@ -1,17 +1,18 @@
 """The weights of a model as safetensors: read through a memory map, and copied as a stream with some replaced.
 
-Nothing here holds more than one block of a tensor that is only copied, so a model of any size passes through.
+Nothing here holds more than one tensor that is only copied, so a model of any size passes through.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-_BLOCK_BYTES = 1 << 24
 _BLOCK_ROWS = 8192
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +33,15 @@ class TensorInfo:
 
     Attributes:
         file: the safetensors file.
-        dtype: as safetensors names it, e.g. F32 or BF16.
         shape: its shape.
-        start: its first byte in the file.
-        end: the byte after its last.
     """
 
     file: Path
-    dtype: str
     shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 class LazyEmbedding:
-    """A tensor of any floating dtype that gives its rows as float32, as an array would; it is never held so as a whole.
+    """A tensor of any floating dtype whose rows are read as float32, as those of an array; only these are converted.
 
     Args:
         tensor: in a memory map.
@@ -69,7 +62,7 @@ class LazyEmbedding:
         return rows
 
 
-# What a teacher's rows may be for whoever only asks for some of them at a time.
+# Embedding rows that are read a few at a time.
 AnyRows = NDArray[np.float32] | LazyEmbedding
 
 
@@ -86,23 +79,16 @@ class SafetensorsFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = _files(folder)
-        self.tensors = {name: stored for file in self.files for name, stored in _read_header(file)[0].items()}
-
-    @property
-    def bytes(self) -> int:
-        """Size of all tensors."""
-        return sum(stored.end - stored.start for stored in self.tensors.values())
+        self.tensors = {name: info for file in self.files for name, info in _read_header(file).items()}
 
     def read(self, name: str) -> torch.Tensor:
-        """A tensor in its own dtype; memory is taken only for the parts that are looked at."""
-        from safetensors import safe_open
-
-        with safe_open(str(self.tensors[name].file), framework="pt") as file:
-            found: torch.Tensor = file.get_tensor(name)
-        return found
+        """Return a tensor in its own dtype; memory is taken only for the parts that are looked at."""
+        with _open(self.tensors[name].file) as file:
+            tensor: torch.Tensor = file.get_tensor(name)
+        return tensor
 
     def read_rows(self, name: str) -> LazyEmbedding:
-        """A tensor whose rows are read as they are asked for."""
+        """Return a tensor whose rows are read when they are asked for."""
         return LazyEmbedding(self.read(name))
 
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
@@ -114,15 +100,14 @@ class SafetensorsFiles:
             dropped: names of tensors that are left out.
         """
         for file in self.files:
-            if {*replaced, *dropped} & _read_header(file)[0].keys():
+            if {*replaced, *dropped} & _read_header(file).keys():
                 _rewrite(file, out / file.name, replaced, dropped)
             else:
                 shutil.copyfile(file, out / file.name)
         if (self.folder / INDEX).exists():
             index = read_json(self.folder / INDEX)
             index["weight_map"] = {k: v for k, v in index["weight_map"].items() if k not in dropped}
-            headers = [_read_header(out / file.name)[0] for file in self.files]
-            size = sum(tensor.end - tensor.start for header in headers for tensor in header.values())
+            size = _total_size(out / file.name for file in self.files)
             index["metadata"] = {**index.get("metadata", {}), "total_size": size}
             write_json(out / INDEX, index)
 
@@ -139,61 +124,66 @@ def _files(folder: Path) -> list[Path]:
     return [folder / WEIGHTS]
 
 
-def _read_header(file: Path) -> tuple[dict[str, TensorInfo], dict[str, Any]]:
-    """The tensors of a file in the order of their bytes, and its metadata."""
+def _open(file: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with file.open("rb") as source:
-            length = int.from_bytes(source.read(8), "little")
-            header = json.loads(source.read(length))
-    except (OSError, ValueError, MemoryError, OverflowError) as error:
+        return safe_open(str(file), framework="pt")
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{file} is damaged or missing: expected safetensors. Fetch the model again.") from error
-    metadata = header.pop("__metadata__", {})
-    ordered = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
-    found = {}
-    for name, entry in ordered:
-        start, end = (8 + length + offset for offset in entry["data_offsets"])
-        found[name] = TensorInfo(file=file, dtype=entry["dtype"], shape=tuple(entry["shape"]), start=start, end=end)
-    return found, metadata
+
+
+def _read_header(file: Path) -> dict[str, TensorInfo]:
+    """Return the tensors of a file in the order of their bytes."""
+    with _open(file) as opened:
+        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.offset_keys()}
+    return {name: TensorInfo(file=file, shape=shape) for name, shape in shapes.items()}
+
+
+def _total_size(files: Iterable[Path]) -> int:
+    """Return the bytes of all tensors of some files."""
+    size = 0
+    for file in files:
+        with _open(file) as opened:
+            size += sum(opened.get_tensor(name).nbytes for name in opened.offset_keys())
+    return size
 
 
 def _rewrite(file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str]) -> None:
-    stored, metadata = _read_header(file)
-    kept = {name: tensor for name, tensor in stored.items() if name not in dropped}
-    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
-    position = 0
-    for name, tensor in kept.items():
-        shape = replaced[name].shape if name in replaced else tensor.shape
-        size = replaced[name].size * _BYTES[tensor.dtype] if name in replaced else tensor.end - tensor.start
-        header[name] = {"dtype": tensor.dtype, "shape": list(shape), "data_offsets": [position, position + size]}
-        position += size
+    with _open(file) as opened:
+        metadata = opened.metadata()
+        header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+        kept = [name for name in opened.offset_keys() if name not in dropped]
+        position = 0
+        for name in kept:
+            tensor, dtype = opened.get_tensor(name), opened.get_slice(name).get_dtype()
+            shape = replaced[name].shape if name in replaced else tuple(tensor.shape)
+            size = math.prod(shape) * tensor.element_size()
+            header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
+            position += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
-    with file.open("rb") as source, out.open("wb") as target:
+    with out.open("wb") as target:
         target.write(len(text).to_bytes(8, "little") + text)
-        for name, tensor in kept.items():
-            if name in replaced:
-                target.writelines(_encoded(replaced[name], tensor.dtype))
-            else:
-                _copy(source, target, tensor)
+        for name in kept:
+            # Opened for each tensor: what was read stays in memory as long as the file is open.
+            with _open(file) as opened:
+                tensor = opened.get_tensor(name)
+            target.writelines(_converted(replaced[name], tensor.dtype) if name in replaced else [_bytes(tensor)])
 
 
-def _encoded(values: NDArray[np.float32], dtype: str) -> Iterable[memoryview]:
-    """The bytes of an array in a dtype of safetensors, block by block."""
+def _converted(values: NDArray[np.float32], dtype: torch.dtype) -> Iterator[memoryview]:
+    """Yield the bytes of an array in another dtype, block by block."""
     import torch
 
-    wanted = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[dtype]
     for start in range(0, len(values), _BLOCK_ROWS):
-        block = torch.from_numpy(np.ascontiguousarray(values[start : start + _BLOCK_ROWS])).to(wanted)
-        yield memoryview(block.view(torch.uint8).numpy().data).cast("B")
+        yield _bytes(torch.from_numpy(np.ascontiguousarray(values[start : start + _BLOCK_ROWS])).to(dtype))
 
 
-def _copy(source: BinaryIO, target: BinaryIO, tensor: TensorInfo) -> None:
-    source.seek(tensor.start)
-    left = tensor.end - tensor.start
-    while left:
-        block = source.read(min(left, _BLOCK_BYTES))
-        target.write(block)
-        left -= len(block)
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    import torch
+
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def unpickle(folder: Path, out: Path) -> None:

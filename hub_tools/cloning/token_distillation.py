@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar
 from hub_tools.models.loading import backbone, load_model
@@ -21,20 +22,18 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Encoding
 
-    from hub_tools.cloning.context import InitContext, Rows
-
 STEPS, BATCH_TEXTS, LONGEST = 150, 64, 64
 # Peak learning rate as a share of the usual length of the teacher's rows.
 _RATE = 0.02
 _TEXTS = 200_000
 
 
-def distill_tokens(rows: Rows, given: InitContext, steps: int = STEPS) -> int:
-    """Fit the new tokens' rows, in place; returns how many occurred in the text.
+def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
+    """Fit the new tokens' rows, in place; return how many occurred in the text.
 
     Args:
         rows: the student's rows so far, float32, shape (V, hidden).
-        given: what they were made from.
+        context: what they were made from.
         steps: optimizer steps of BATCH_TEXTS texts.
 
     Raises:
@@ -42,36 +41,35 @@ def distill_tokens(rows: Rows, given: InitContext, steps: int = STEPS) -> int:
     """
     import torch
 
-    if given.teacher.input_type == STATIC:
-        raise UserError("--init distill fits rows to hidden states, and static embeddings have none. Use --init mean.")
-    texts = list(islice(given.corpus.all_texts(given.target, given.target), _TEXTS))
+    if context.teacher.input_type == STATIC:
+        raise UserError(
+            "--init token_distillation fits rows to hidden states, and static embeddings have none. Use --init mean."
+        )
+    texts = list(islice(context.corpus.all_texts(context.target, context.target), _TEXTS))
     if not texts:
         return 0
-    teacher = backbone(load_model(given.teacher.path, device="cpu", policy=given.teacher.policy))
-    _check_inputs(teacher, rows.shape[1])
+    teacher = backbone(load_model(context.teacher.path, device="cpu", policy=context.teacher.policy))
+    check_takes_rows(teacher, rows.shape[1])
     teacher.requires_grad_(requires_grad=False)
-    theirs, ours = given.theirs.load(), given.ours.load()
-    for tokenizer in (theirs, ours):
+    teacher_tokenizer, student_tokenizer = context.teacher_spec.load(), context.student_spec.load()
+    for tokenizer in (teacher_tokenizer, student_tokenizer):
         tokenizer.enable_truncation(LONGEST)
     is_new = torch.zeros(len(rows), dtype=torch.bool)
-    is_new[torch.from_numpy(given.new)] = True
+    is_new[torch.from_numpy(context.new_ids)] = True
     table = torch.from_numpy(rows).clone().requires_grad_()
     # Only the rows of a batch's tokens have a gradient, so only they are moved.
-    peak = _RATE * float(np.linalg.norm(given.rows[:10_000], axis=1).mean()) / rows.shape[1] ** 0.5
+    peak = _RATE * float(np.linalg.norm(context.teacher_rows[:10_000], axis=1).mean()) / rows.shape[1] ** 0.5
     optimizer: Any = torch.optim.SparseAdam([table], lr=peak)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     random, seen = np.random.default_rng(0), torch.zeros(len(rows), dtype=torch.bool)
     with bar("fitting rows", steps, " steps") as progress:
         for _ in range(steps):
             batch = [texts[i] for i in random.integers(0, len(texts), BATCH_TEXTS)]
-            read, wanted = ours.encode_batch(batch), theirs.encode_batch(batch)
-            ids, mask = _padded(read)
-            goal, spans = _goal(teacher, read, wanted, ids.shape)
-            vectors = torch.nn.functional.embedding(ids, table, sparse=True)
-            found = _hidden(teacher, inputs_embeds=_scaled(teacher, vectors), attention_mask=mask)
-            loss: Any = ((found - goal)[spans] ** 2).mean()
+            by_student, by_teacher = student_tokenizer.encode_batch(batch), teacher_tokenizer.encode_batch(batch)
+            ids, mask = pad_encodings(by_student)
+            loss = distance(teacher, torch.nn.functional.embedding(ids, table, sparse=True), by_student, by_teacher)
             if not torch.isfinite(loss):
-                raise UserError("--init distill: the fit is not finite. Use --init align or mean.")
+                raise UserError("--init token_distillation: the fit is not finite. Use --init align or mean.")
             loss.backward()
             table.grad = _only(table.grad, is_new)
             optimizer.step()
@@ -80,93 +78,111 @@ def distill_tokens(rows: Rows, given: InitContext, steps: int = STEPS) -> int:
             seen[ids[mask.bool()]] = True
             progress.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
             progress.update()
-    rows[given.new] = table.detach().numpy()[given.new]
+    rows[context.new_ids] = table.detach().numpy()[context.new_ids]
     return int((seen & is_new).sum())
 
 
-def _check_inputs(teacher: Any, width: int) -> None:
-    """Refuse a model that reads ids alone: rows can only be fitted where they can be put in."""
+def check_takes_rows(teacher: Any, width: int) -> None:
+    """Refuse a model that reads ids alone: rows can only be fitted where they can be passed in.
+
+    Args:
+        teacher: a transformers model.
+        width: of a row.
+    """
     import torch
 
     row = torch.zeros(1, 1, width)
     try:
         with torch.no_grad():
-            _hidden(teacher, inputs_embeds=row, attention_mask=torch.ones(1, 1, dtype=torch.long))
+            hidden_states(teacher, inputs_embeds=row, attention_mask=torch.ones(1, 1, dtype=torch.long))
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"--init distill hands the model rows in the place of ids, and {type(teacher).__name__} takes no "
+            f"--init token_distillation passes the model rows instead of ids, and {type(teacher).__name__} takes no "
             "inputs_embeds. Use --init align or mean."
         ) from error
 
 
-def _only(gradient: Any, wanted: torch.Tensor) -> Any:
-    """A sparse gradient without the rows that shall not move."""
+def distance(teacher: Any, rows: torch.Tensor, by_student: list[Encoding], by_teacher: list[Encoding]) -> Any:
+    """Return the mean squared distance of hidden states, of the same texts read in the student's and its own tokens.
+
+    Args:
+        teacher: a transformers model.
+        rows: of the student's tokens, shape (texts, length, hidden).
+        by_student: the texts in the student's tokens.
+        by_teacher: the texts in the teacher's.
+    """
+    ids, mask = pad_encodings(by_student)
+    targets, has_target = _targets(teacher, by_student, by_teacher, ids.shape)
+    states = hidden_states(teacher, inputs_embeds=scale_rows(teacher, rows), attention_mask=mask)
+    return ((states - targets)[has_target] ** 2).mean()
+
+
+def _only(gradient: Any, is_new: torch.Tensor) -> Any:
+    """Return a sparse gradient without the rows that must not move."""
     import torch
 
     gradient = gradient.coalesce()
-    use = wanted[gradient.indices()[0]]
+    use = is_new[gradient.indices()[0]]
     return torch.sparse_coo_tensor(
         gradient.indices()[:, use], gradient.values()[use], gradient.shape, check_invariants=False
     )
 
 
-def _padded(read: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and attention mask, int64, shape (texts, longest)."""
+def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and attention mask, int64, shape (texts, longest)."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    longest = max(1, *(len(e.ids) for e in read))
-    ids, mask = torch.zeros(len(read), longest, dtype=torch.long), torch.zeros(len(read), longest, dtype=torch.long)
-    for row, encoded in enumerate(read):
-        ids[row, : len(encoded.ids)] = torch.tensor(encoded.ids)
-        mask[row, : len(encoded.ids)] = 1
-    return ids, mask
+    ids = [torch.tensor(encoding.ids, dtype=torch.long) for encoding in encodings]
+    return pad_sequence(ids, batch_first=True), pad_sequence(list(map(torch.ones_like, ids)), batch_first=True)
 
 
-def _goal(
-    teacher: Any, read: list[Encoding], wanted: list[Encoding], shape: tuple[int, ...]
+def _targets(
+    teacher: Any, by_student: list[Encoding], by_teacher: list[Encoding], shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the hidden states shall be: the mean of the teacher's over the pieces of each token's stretch of text.
+    """Compute the hidden states to reach: the means of the teacher's over the pieces of each token's stretch of text.
 
     Returns:
-        Goals, shape (texts, length, hidden), and where there is one, bool, shape (texts, length).
+        Targets, shape (texts, length, hidden), and where there is one, bool, shape (texts, length).
     """
     import torch
 
-    ids, mask = _padded(wanted)
+    ids, mask = pad_encodings(by_teacher)
     with torch.no_grad():
-        states = _hidden(teacher, input_ids=ids, attention_mask=mask)
-    goals, there = torch.zeros(*shape, states.shape[-1]), torch.zeros(shape, dtype=torch.bool)
-    for row, (ours, theirs) in enumerate(zip(read, wanted, strict=True)):
-        shares = torch.from_numpy(_overlap(ours, theirs))
-        goals[row, : len(ours.ids)] = shares @ states[row, : len(theirs.ids)]
-        there[row, : len(ours.ids)] = shares.sum(dim=1) > 0
-    return goals, there
+        states = hidden_states(teacher, input_ids=ids, attention_mask=mask)
+    targets, has_target = torch.zeros(*shape, states.shape[-1]), torch.zeros(shape, dtype=torch.bool)
+    for row, (student_text, teacher_text) in enumerate(zip(by_student, by_teacher, strict=True)):
+        shares = torch.from_numpy(overlap(student_text, teacher_text))
+        targets[row, : len(student_text.ids)] = shares @ states[row, : len(teacher_text.ids)]
+        has_target[row, : len(student_text.ids)] = shares.sum(dim=1) > 0
+    return targets, has_target
 
 
-def _overlap(ours: Encoding, theirs: Encoding) -> NDArray[np.float32]:
-    """How much each of their tokens belongs to each of ours, by characters; rows sum to 1.
+def overlap(student: Encoding, teacher: Encoding) -> NDArray[np.float32]:
+    """Return how much each of the teacher's tokens belongs to each of the student's, by characters; rows sum to 1.
 
-    float32, shape (ours, theirs). Special tokens of the template belong to the same number of special tokens of the
-    other side.
+    float32, shape (student tokens, teacher tokens). Special tokens of the template belong to the same number of
+    special tokens of the other side. For example, the student's `books` against the teacher's `boo` and `ks` has the
+    shares 0.6 and 0.4.
     """
-    a, b = (np.asarray(e.offsets, dtype=np.int64).reshape(-1, 2) for e in (ours, theirs))
+    a, b = (np.asarray(e.offsets, dtype=np.int64).reshape(-1, 2) for e in (student, teacher))
     common = np.minimum(a[:, None, 1], b[None, :, 1]) - np.maximum(a[:, None, 0], b[None, :, 0])
-    found = np.maximum(common, 0).astype(np.float32)
-    special = [np.flatnonzero(e.special_tokens_mask) for e in (ours, theirs)]
+    characters = np.maximum(common, 0).astype(np.float32)
+    special = [np.flatnonzero(encoding.special_tokens_mask) for encoding in (student, teacher)]
     if len(special[0]) == len(special[1]):
-        found[special[0], special[1]] = 1
-    totals = found.sum(axis=1, keepdims=True)
-    shares: NDArray[np.float32] = np.divide(found, totals, out=np.zeros_like(found), where=totals > 0)
+        characters[special[0], special[1]] = 1
+    totals = characters.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = np.divide(characters, totals, out=np.zeros_like(characters), where=totals > 0)
     return shares
 
 
-def _scaled(teacher: Any, vectors: torch.Tensor) -> torch.Tensor:
-    """Rows as the layers get them: some embeddings scale what they look up (Gemma by the root of the width)."""
+def scale_rows(teacher: Any, rows: torch.Tensor) -> torch.Tensor:
+    """Return rows as the layers get them: some embeddings scale what they look up (Gemma by the root of the width)."""
     scale = getattr(teacher.get_input_embeddings(), "scalar_embed_scale", None)
-    return vectors if scale is None else vectors * scale
+    return rows if scale is None else rows * scale
 
 
-def _hidden(teacher: Any, **inputs: torch.Tensor) -> torch.Tensor:
-    """The last hidden states, shape (texts, length, hidden)."""
+def hidden_states(teacher: Any, **inputs: torch.Tensor) -> torch.Tensor:
+    """Return the last hidden states, shape (texts, length, hidden)."""
     states: torch.Tensor = teacher(**inputs)[0]
     return states

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import Parameter
 
 # How long the others wait for what one process does alone: longer than any stage takes.
-_PATIENCE = timedelta(days=7)
-_MOMENT = 20.0
+_TIMEOUT = timedelta(days=7)
+# Seconds in which the main process can report its error before a launcher ends all processes.
+_EXIT_DELAY = 20.0
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """This process among those of the run.
+    """This process among those of the run. With a single process every method returns at once.
 
     Attributes:
-        rank: its number; 0 is the main process.
-        world_size: how many there are.
+        rank: number of this process; 0 is the main process.
+        world_size: number of processes.
     """
 
     rank: int = 0
@@ -31,23 +37,36 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes what is written once."""
+        """Whether this process writes what is written once."""
         return self.rank == 0
 
-    def run_on_main(self, work: Callable[[], T]) -> T:
-        """Let the main process do something that all need the result of, once all have come to this line.
+    def device(self, name: str) -> torch.device:
+        """Return the device of this process: of several on one machine, each has a GPU to itself.
 
         Args:
-            work: done in the main process alone; returns plain data.
+            name: cpu, cuda or mps.
+        """
+        import torch
+
+        if self.world_size == 1:
+            return torch.device(name)
+        device: torch.device = _accelerate_state().device
+        return device
+
+    def run_on_main(self, work: Callable[[], T]) -> T:
+        """Let the main process compute something that all processes need.
+
+        Args:
+            work: called in the main process alone, when all processes have reached this line; returns plain data.
 
         Returns:
-            What it returned, in every process. Where it fails, the error is the main process's, and the others exit.
+            What `work` returned, in every process. If it fails, the main process raises its error and all others exit.
         """
         if self.world_size == 1:
             return work()
-        from accelerate.utils import broadcast_object_list, wait_for_everyone
+        from accelerate.utils import broadcast_object_list
 
-        wait_for_everyone()  # the main process may sum up what the others are still writing
+        self.barrier()  # the main process may read what the others are still writing
         shared: list[Any] = [None, False]
         try:
             if self.is_main:
@@ -55,22 +74,62 @@ class Processes:
         finally:
             broadcast_object_list(shared)
         if not shared[1]:
-            time.sleep(_MOMENT)  # the main process shall say why before a launcher ends them all
+            time.sleep(_EXIT_DELAY)
             sys.exit(1)
         result: T = shared[0]
         return result
+
+    def barrier(self) -> None:
+        """Wait until all processes have reached this line."""
+        if self.world_size > 1:
+            _accelerate_state().wait_for_everyone()
+
+    def all_reduce(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by its sum over all processes, in place, and return it."""
+        if self.world_size > 1:
+            from torch import distributed
+
+            distributed.all_reduce(tensor)  # accelerate's `reduce` copies it, and gradients are as large as the model
+        return tensor
+
+    def all_reduce_scalar(self, value: float) -> float:
+        """Return the sum of a number over all processes, added in float64."""
+        if self.world_size == 1:
+            return value
+        import torch
+
+        return float(self.all_reduce(torch.tensor(value, dtype=torch.float64, device=_accelerate_state().device)))
+
+    def any_rank(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        return self.all_reduce_scalar(flag) > 0
+
+    def all_reduce_gradients(self, parameters: Iterable[Parameter]) -> None:
+        """Replace the gradients by their sums over all processes; a missing gradient counts as zero.
+
+        A gradient is missing where a process had none of the batch's texts, or where the model does not use a weight.
+        """
+        if self.world_size == 1:
+            return
+        import torch
+
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trainable]
+        flat = self.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
+        for parameter, total in zip(trainable, torch.split(flat, [p.numel() for p in trainable]), strict=True):
+            parameter.grad = total.view_as(parameter)
 
 
 ALONE = Processes()
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that speaks to the user, as the launcher's environment says."""
+    """Return whether this process speaks to the user, as the launcher's environment says."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def init_processes(device: str) -> Processes:
-    """Meet the other processes, if a launcher started several.
+    """Connect to the other processes if a launcher started several.
 
     Args:
         device: auto, cpu, cuda or mps, as the user chose it.
@@ -82,5 +141,12 @@ def init_processes(device: str) -> Processes:
 
     # accelerate joins processes on CPUs only when it is told that they are to be used.
     on_cpu = device == "cpu" or not torch.cuda.is_available()
-    state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
+    state = PartialState(cpu=on_cpu, timeout=_TIMEOUT)
     return Processes(rank=state.process_index, world_size=state.num_processes)
+
+
+def _accelerate_state() -> Any:
+    """Return what `init_processes` set up: accelerate keeps it for the whole process."""
+    from accelerate import PartialState
+
+    return PartialState()

@@ -1,12 +1,15 @@
-"""Plain data and files: hashes, and files that are never seen half-written."""
+"""Plain data and files: hashes, readers, and files that are never seen half-written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
+
+from hub_tools.core.errors import UsageError
 
 
 def digest(value: Any) -> str:
@@ -49,3 +52,19 @@ def json_text(value: Any) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file that the user named.
+
+    Raises:
+        UsageError: it is missing, cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"No configuration file {path}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"Could not read the configuration file {path}: {error.strerror}.") from error

@@ -24,23 +24,32 @@ class _BarSafeHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def start_logging(file: Path | None = None, *, quiet: bool = False) -> None:
-    """Send messages to stderr and, when given, append them with their time to a file; if quiet, errors alone."""
+def setup_logging(*, quiet: bool = False) -> None:
+    """Send messages to stderr; if quiet, errors alone. Only programs call this, never the library."""
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
-    close_logging()
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
     console = _BarSafeHandler()
     console.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(console)
-    if file is not None:
-        handler = logging.FileHandler(file, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
 
 
-def close_logging() -> None:
-    """Detach and close every handler, so that the log file can be moved."""
-    for handler in list(log.handlers):
+@contextmanager
+def log_to(file: Path | None) -> Iterator[None]:
+    """Append messages with their time to a file as well, for the length of a block; with None do nothing."""
+    if file is None:
+        yield
+        return
+    handler, level = logging.FileHandler(file, encoding="utf-8"), log.level
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    if level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
         log.removeHandler(handler)
         handler.close()
 

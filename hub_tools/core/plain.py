@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -20,6 +21,21 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return str(value) if isinstance(value, PurePath) else value
+
+
+def changed(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, as plain data."""
+    plain, default = to_plain(value), to_plain(type(value)())
+    return {name: item for name, item in plain.items() if item != default[name]}
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested plain values less those that are None, which TOML cannot hold."""
+    return {
+        key: without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def from_plain(kind: type[T], data: Any, where: str = "") -> T:
@@ -76,14 +92,27 @@ def _build_dataclass(kind: Any, data: Any, where: str) -> Any:
     _expect(isinstance(data, dict), kind, data, where)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
-    if unknown := data.keys() - fields.keys():
-        raise ValueError(f"{where or kind.__name__} has an unknown key {min(unknown)!r}")
+    check_keys(kind, data, where)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ValueError(f"{where or kind.__name__} has no {name}")
     prefix = f"{where}." if where else ""
     return kind(**{name: _build(hints[name], item, prefix + name) for name, item in data.items()})
+
+
+def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
+    """Make sure that all keys are names of a dataclass's fields.
+
+    Raises:
+        ValueError: one is not; the message names the nearest field.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+            raise ValueError(f"Unknown key {key!r}" + (f" in {where}" if where else "") + f" ({hint})")
 
 
 def _is_near(kind: Any, data: Any) -> bool:
@@ -111,5 +140,5 @@ def describe(kind: Any) -> str:
         return "a list of " + {str: "texts", int: "whole numbers"}.get(args[0], f"{describe(args[0])}")
     if origin is dict or origin is Mapping or dataclasses.is_dataclass(kind):
         return "a table"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))

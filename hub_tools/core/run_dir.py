@@ -1,8 +1,8 @@
-"""What lies where on disk, and which finished stages may be used again.
+"""What lies where in a run folder, and which finished stages may be used again.
 
-A stage works in `<stage>.partial/` and the folder is renamed to `<stage>/` when it is complete, so a stage
-folder is always whole. Its marker holds the *key*: everything the result depends on. A stage with another
-key is done again, and the log says what changed.
+A stage works in `<stage>.partial/` and the folder is renamed to `<stage>/` when it is complete, so a stage folder is
+always whole. Its marker, a `StageRecord`, holds the *key*: everything the result depends on. A stage with another key
+is done again, and the log says what changed. `run.json` sums the markers up.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +21,58 @@ from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_json, write_json, write_text
 from hub_tools.core.logging import log
+from hub_tools.core.plain import from_plain, to_plain
+from hub_tools.core.run_record import RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.versions import versions
 
-CacheKey = dict[str, Any]
-_FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
-# Stage, and a stage whose result it depends on.
-_RESTS_ON = (
-    ("evaluation", "student"),
-    ("student", "embeddings"),
-    ("student", "clone"),
-    ("clone", "tokenizer"),
-)
+FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
 _HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a stage is about to do.
+
+    Attributes:
+        folder: name of the stage's folder in the run.
+        parts: name -> plain data; together everything that the result depends on.
+        options: what was asked for, for the record.
+        work: fills the folder it is given and returns plain data; when the folder is not empty, an earlier call with
+            the same parts was cut off there.
+        all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
+        leftovers: patterns of files and folders that only a continued attempt needs; deleted when the stage is done.
+    """
+
+    folder: str
+    parts: dict[str, Any]
+    options: dict[str, Any]
+    work: Callable[[Path], dict[str, Any]]
+    all_ranks: bool = False
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Name of each part -> its hash."""
+        return {name: digest(value) for name, value in self.parts.items()}
+
+    @property
+    def key(self) -> str:
+        """Hash of all parts."""
+        return digest(self.inputs)
 
 
 class RunDir:
     """One run on disk. Use it as a context manager: it is locked while open.
 
     Args:
-        root: the folder; made if it is missing.
+        root: the folder; made if it does not exist.
         config: the text of config.toml.
         fresh: forget every finished stage first.
-        processes: those of the run; the main one has the lock and keeps the markers.
+        processes: those of the run; the main one has the lock and writes the markers.
 
     Raises:
-        UserError: the folder holds something else, or another run is using it.
+        UserError: the folder holds something else, its record is damaged, or another run is using it.
     """
 
     def __init__(self, root: Path, config: str, *, fresh: bool = False, processes: Processes = ALONE) -> None:
@@ -58,14 +86,20 @@ class RunDir:
 
     def _open(self, config: str, *, fresh: bool) -> None:
         root = self.root
+        if root.exists() and not root.is_dir():
+            raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
         if root.is_dir() and any(root.iterdir()) and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(root)
+        record = read_record(root)
         if fresh:
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 _remove(self.path(name))
                 _remove(root / f"{name}.partial")
+            # What was private stays private.
+            record = RunRecord(publish=record.publish)
+        write_record(root, record)
         write_text(root / _CONFIG, _HEADER + config)
 
     def __enter__(self) -> RunDir:
@@ -75,90 +109,101 @@ class RunDir:
         if self._lock is not None:
             self._lock.release()
 
-    def path(self, stage: str) -> Path:
-        """The folder of a finished stage."""
-        return self.root / stage
+    def path(self, folder: str) -> Path:
+        """Return the folder of a finished stage."""
+        return self.root / folder
 
-    def is_done(self, stage: str, key: CacheKey) -> bool:
-        """Whether the stage is finished for exactly this key."""
-        return self._read_marker(self.path(stage) / _DONE).get("key") == digest(key)
+    @property
+    def record(self) -> RunRecord:
+        """What was done so far."""
+        return read_record(self.root)
 
-    def run(
-        self, stage: str, key: CacheKey, work: Callable[[Path], dict[str, Any]], *, all_ranks: bool = False
-    ) -> dict[str, Any]:
-        """Do a stage, go on with a half-done one, or return what a finished one had returned.
+    def update_record(self, change: Callable[[RunRecord], RunRecord]) -> None:
+        """Change the record, in the main process."""
+        if self._processes.is_main:
+            write_record(self.root, change(self.record))
 
-        Args:
-            stage: the folder's name.
-            key: plain data, everything the result depends on.
-            work: fills the folder it is given and returns plain data; when the folder is not empty, an
-                earlier call with the same key was cut off there.
-            all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
-
-        Returns:
-            What `work` returned, with `seconds`, the time it took (attempts that were killed not counted).
-        """
+    def run(self, task: Task) -> StageRecord:
+        """Do a stage, continue one that was cut off, or return the record of a finished one."""
         run_on_main = self._processes.run_on_main
-        known, spent = run_on_main(lambda: self._begin(stage, key))
-        if known is not None:
-            return known
-        partial = self.root / f"{stage}.partial"
+        finished, spent = run_on_main(lambda: self._begin(task))
+        if finished is not None:
+            return finished
+        partial = self._partial(task)
         started = time.monotonic()
         seconds = spent
         try:
-            result = work(partial) if all_ranks else run_on_main(lambda: work(partial))
+            result = task.work(partial) if task.all_ranks else run_on_main(lambda: task.work(partial))
         finally:
             seconds += time.monotonic() - started
             if self._processes.is_main and partial.is_dir():
-                write_json(partial / _KEY, {"key": digest(key), "seconds": seconds})
-        return run_on_main(lambda: self._end(stage, key, {**result, "seconds": round(seconds, 2)}))
+                write_json(partial / _KEY, {"key": task.key, "seconds": seconds})
+        return run_on_main(lambda: self._end(task, result, round(seconds, 2)))
 
-    def _begin(self, stage: str, key: CacheKey) -> tuple[dict[str, Any] | None, float]:
-        """The result of a finished stage and 0, or None and the seconds that earlier attempts took."""
-        partial = self.root / f"{stage}.partial"
-        self._finish_rename(stage, partial, key)
-        if self.is_done(stage, key):
-            log.info("%s: already done", stage)
-            return dict(self._read_marker(self.path(stage) / _DONE)["result"]), 0.0
-        self._say_why(stage, key)
-        return None, self._prepare(partial, key)
+    def _partial(self, task: Task) -> Path:
+        return self.root / f"{task.folder}.partial"
 
-    def _end(self, stage: str, key: CacheKey, result: dict[str, Any]) -> dict[str, Any]:
-        partial = self.root / f"{stage}.partial"
-        write_json(partial / _DONE, {"key": digest(key), "parts": _parts(key), "result": result})
-        self._finish_rename(stage, partial, key)
-        log.info("%s: done in %.1f s", stage, result["seconds"])
-        return result
+    def _begin(self, task: Task) -> tuple[StageRecord | None, float]:
+        """The record of a finished stage and 0, or None and the seconds that earlier attempts took."""
+        self._finish_rename(task)
+        record = _read_marker(self.path(task.folder))
+        if record is not None and record.key == task.key:
+            log.info("%s: already done", task.folder)
+            self._write_down(task, record)
+            return record, 0.0
+        self._say_why(task, record)
+        return None, self._prepare(task)
 
-    def _prepare(self, partial: Path, key: CacheKey) -> float:
-        marker = self._read_marker(partial / _KEY)
-        if marker.get("key") == digest(key):
-            log.info("%s: going on where an earlier run stopped", partial.stem)
-        else:
-            _remove(partial)
-            write_json(partial / _KEY, {"key": digest(key), "seconds": 0.0})
-        return float(marker.get("seconds", 0.0)) if marker.get("key") == digest(key) else 0.0
+    def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
+        record = StageRecord(
+            key=task.key,
+            inputs=task.inputs,
+            options=to_plain(task.options),
+            result=to_plain(result),
+            seconds=seconds,
+            versions=versions(),
+        )
+        write_json(self._partial(task) / _DONE, to_plain(record))
+        self._finish_rename(task)
+        self._write_down(task, record)
+        log.info("%s: done in %.1f s", task.folder, seconds)
+        return record
 
-    def _finish_rename(self, stage: str, partial: Path, key: CacheKey) -> None:
-        if self._read_marker(partial / _DONE).get("key") != digest(key):
+    def _write_down(self, task: Task, record: StageRecord) -> None:
+        """Bring run.json up to date with a finished stage, and delete what only an unfinished one needs."""
+        for pattern in task.leftovers:
+            for path in self.path(task.folder).glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+        self.update_record(lambda run: replace(run, stages={**run.stages, task.folder: record}))
+
+    def _prepare(self, task: Task) -> float:
+        partial = self._partial(task)
+        marker = read_json(partial / _KEY) if (partial / _KEY).exists() else {}
+        if marker.get("key") == task.key:
+            log.info("%s: continuing where an earlier run stopped", task.folder)
+            return float(marker.get("seconds", 0.0))
+        _remove(partial)
+        write_json(partial / _KEY, {"key": task.key, "seconds": 0.0})
+        return 0.0
+
+    def _finish_rename(self, task: Task) -> None:
+        partial = self._partial(task)
+        record = _read_marker(partial)
+        if record is None or record.key != task.key:
             return
         (partial / _KEY).unlink(missing_ok=True)
         # The old stage goes only now that the new one is whole.
-        _remove(self.path(stage))
-        partial.replace(self.path(stage))
-
-    def _say_why(self, stage: str, key: CacheKey) -> None:
-        old = self._read_marker(self.path(stage) / _DONE).get("parts")
-        if old is None:
-            log.info("%s ...", stage)
-            return
-        new = _parts(key)
-        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-        log.info("%s: done again, because it depends on what changed: %s", stage, ", ".join(changed))
+        _remove(self.path(task.folder))
+        partial.replace(self.path(task.folder))
 
     @staticmethod
-    def _read_marker(path: Path) -> dict[str, Any]:
-        return dict(read_json(path)) if path.exists() else {}
+    def _say_why(task: Task, old: StageRecord | None) -> None:
+        if old is None:
+            log.info("%s ...", task.folder)
+            return
+        new = task.inputs
+        changed = [name for name in {**old.inputs, **new} if old.inputs.get(name) != new.get(name)]
+        log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
 
 
 @contextmanager
@@ -186,26 +231,41 @@ def _lock(root: Path) -> FileLock:
     return lock
 
 
-def check_finished(root: Path) -> None:
-    """Make sure that every stage of a run is done and that each belongs to the others.
+def check_finished(root: Path) -> RunRecord:
+    """Return the record of a run in which every stage is done and belongs to the others.
 
     Raises:
-        UserError: a stage is missing, or one was done again after another that rests on it.
+        UserError: the folder is no run, a stage is missing, or stages were made from different things.
     """
-    markers = {}
-    for stage in _FOLDERS:
-        file = root / stage / _DONE
-        if not file.exists():
-            raise UserError(f"{root} is not finished: {stage} is missing. Run: hub-distill --config {root / _CONFIG}")
-        markers[stage] = read_json(file)
-    for stage, earlier in _RESTS_ON:
-        if markers[stage]["parts"].get(earlier) != digest(markers[earlier]["key"]):
-            raise UserError(
-                f"{stage} in {root} was made with another {earlier} than the one that lies there. "
-                f"Run: hub-distill --config {root / _CONFIG}"
-            )
-    if not (root / "report.json").exists():
-        raise UserError(f"{root} has no report.json. Run: hub-distill --config {root / _CONFIG}")
+    if not (root / _CONFIG).is_file():
+        raise UserError(f"{root} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
+    again = f"Run: hub-distill --config {root / _CONFIG}"
+    stages = read_record(root).stages
+    for folder in FOLDERS:
+        marker = _read_marker(root / folder)
+        if marker is None or folder not in stages:
+            raise UserError(f"{root} is not finished: {folder} is missing. {again}")
+        if marker.key != stages[folder].key:
+            raise UserError(f"{folder} in {root} is not the one that run.json describes. {again}")
+    teacher = stages["clone"].inputs["teacher"]
+    for folder, record in stages.items():
+        for name, used in record.inputs.items():
+            if (name in stages and used != digest(stages[name].key)) or (name == "teacher" and used != teacher):
+                raise UserError(
+                    f"{folder} in {root} was made with another {name} than the one that the run has now. {again}"
+                )
+    return read_record(root)
+
+
+def _read_marker(folder: Path) -> StageRecord | None:
+    """The marker of a finished stage; one that cannot be read counts as none, and the stage is done again."""
+    if not (folder / _DONE).exists():
+        return None
+    try:
+        return from_plain(StageRecord, read_json(folder / _DONE))
+    except ValueError:
+        log.warning("%s is damaged; the stage is done again", folder / _DONE)
+        return None
 
 
 def _is_run(root: Path) -> bool:
@@ -220,7 +280,3 @@ def _remove(folder: Path) -> None:
     for marker in (_DONE, _KEY):
         (folder / marker).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _parts(key: CacheKey) -> dict[str, str]:
-    return {name: digest(value) for name, value in key.items()}

@@ -5,6 +5,7 @@ The stages write it; publishing, cards and the page read it, and never the optio
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class StageRecord:
         options: what was asked for, as plain data: teacher, lang, seed and sections of the configuration.
         result: what the stage measured, a section of the report.
         seconds: the time it took, attempts that were killed not counted.
+        versions: of Python and the libraries that did it.
     """
 
     key: str
@@ -33,6 +35,7 @@ class StageRecord:
     options: dict[str, Any]
     result: dict[str, Any]
     seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +45,16 @@ class RunRecord:
     Attributes:
         stages: folder of each finished stage -> its record.
         publish: the [publish] options that were given so far. What was private once stays private.
+        hardware: device and precision that `auto` chose when vectors were first computed, and what was asked for.
     """
 
     stages: dict[str, StageRecord] = field(default_factory=dict)
     publish: dict[str, Any] = field(default_factory=dict)
+    hardware: dict[str, Any] | None = None
+
+    def only(self, folders: Collection[str]) -> RunRecord:
+        """Return the record of these stages alone."""
+        return replace(self, stages={name: stage for name, stage in self.stages.items() if name in folders})
 
     def with_publish(self, given: dict[str, Any]) -> RunRecord:
         """Return the record with other [publish] options; `private` never falls."""
@@ -66,7 +75,7 @@ def read_record(root: Path) -> RunRecord:
         return from_plain(RunRecord, read_json(file))
     except ValueError as error:
         raise UserError(
-            f"{file} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
+            f"{file} is damaged ({error}). Restore it, or choose another --output: it also says what is private."
         ) from error
 
 

@@ -8,10 +8,11 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from hub_tools.config import RunConfig
+from hub_tools.config import FILE, MODEL, RunConfig
 from hub_tools.core.errors import UsageError, UserError
-from hub_tools.hub.publish import repo_ids
-from hub_tools.reporting.reproduce import is_path
+from hub_tools.hub.repos import repo_ids
+from hub_tools.options import OPTIONS, Option
+from hub_tools.reporting.redact import is_path
 
 
 def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | None) -> list[str]:
@@ -44,17 +45,21 @@ def check_remote(config: RunConfig) -> None:
     if config.publish.namespace is None:
         raise UsageError("A job's machine is gone when it ends: give --push-to-hub NAMESPACE, where its results go.")
     repo_ids(config)
-    models = (config.teacher, config.tokenizer.use, config.embed.use)
-    folders = [name for name in models if name and Path(name).expanduser().exists()]
-    files = [name for name in config.corpus.sources if is_path(name)]
-    files += [*config.corpus.parallel, *config.evaluate.sts]
-    # Single files are sent along by `hf`; it knows nothing of folders and patterns.
-    here = [*folders, *(name for name in files if not Path(name).is_file())]
+    values = [(option, option.of(config)) for option in OPTIONS if option.may_be_local]
+    names = [(option, name) for option, value in values for name in (value if option.is_repeatable else [value])]
+    here = [name for option, name in names if name and _stays_here(option, name)]
     if here:
         raise UserError(
             f"{here[0]} is on this machine, and a job on the Hub cannot see it. Give single files, or a model or "
             "dataset of the Hub, or run the job here."
         )
+
+
+def _stays_here(option: Option, name: str) -> bool:
+    """Whether a value names something that only this machine has: `hf` sends along single files alone."""
+    if option.metavar == MODEL:
+        return Path(name).expanduser().exists()
+    return (option.metavar == FILE or is_path(name)) and not Path(name).is_file()
 
 
 def run_hf(command: list[str]) -> None:

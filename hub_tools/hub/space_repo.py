@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from hub_tools.core.files import json_text
 from hub_tools.core.languages import name_of
+from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.demo import PACKAGE
 from hub_tools.reporting.cards import Names, teacher_name
-from hub_tools.reporting.markdown import fill, text, yaml
-from hub_tools.reporting.text import Report
-from hub_tools.space.content import BUNDLED, SETTINGS
-from hub_tools.space.results import public_report
+from hub_tools.reporting.markdown import escape, render, yaml
+from hub_tools.reporting.redact import redact_report
+from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.space_settings import BUNDLED, SETTINGS_FILE, SpaceSettings
 
 GRADIO = "6.31.0"
 _PYTHON = "3.12"
@@ -21,10 +22,10 @@ APP = '''"""A page that shows what tokenizer surgery did; all of it is in the pa
 
 from pathlib import Path
 
-from hub_tools.space.serve import main
+from hub_tools.cli.space import open_space
 
 if __name__ == "__main__":
-    main(Path(__file__).parent)
+    open_space(Path(__file__).parent)
 '''
 # Measured together; the Hub installs gradio by the README's sdk_version.
 _PINNED = (
@@ -32,58 +33,49 @@ _PINNED = (
     "torch==2.13.0",
     "transformers==5.23.0",
     "sentence-transformers==6.2.0",
-    "faiss-cpu==1.15.1",
     "pypdf==7.1.0",
 )
 
 
 def demo_files() -> dict[str, bytes]:
-    """The Space of the project itself, spaces/demo: it makes the sample's student when it first starts."""
+    """Return the Space of the project itself, spaces/demo: it makes the sample's student when it first starts."""
     about = (
-        "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample "
-        "when the Space "
-        "first starts, which takes some minutes. The sample is far too small for a model that is good for anything: "
-        "this shows the tool working."
+        "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample when the "
+        "Space first starts, which takes some minutes. The sample is far too small for a model that is good for "
+        "anything: this shows the tool working."
     )
     metadata = {**_metadata("Tokenizer surgery", []), "startup_duration_timeout": "1h"}
     return _plain(metadata, "Tokenizer surgery", about)
 
 
-def run_files(run: Path, report: Report, names: Names) -> dict[str, Path | bytes]:
-    """The Space of a published run.
+def run_files(report: FullReport, names: Names) -> dict[str, bytes]:
+    """Return the Space of a published run, without its figures.
 
     Args:
-        run: the run folder.
-        report: its report.json.
+        report: what the run made and measured.
         names: the repos; `model` is needed.
     """
-    target = report["config"]["lang"][0]
-    teacher = _teacher(report)
-    settings = {"teacher": teacher, "student": names.model, "tokenizer": names.tokenizer, "dataset": names.dataset}
-    models = [str(names.model), *([teacher.partition("@")[0]] if teacher and teacher != BUNDLED else [])]
-    title = f"A {name_of(target)} student of {teacher_name(report)}"
+    teacher, model = _teacher(report), str(names.model)
+    settings = SpaceSettings(student=model, teacher=teacher, tokenizer=names.tokenizer, dataset=names.dataset)
+    models = [model, *([report.teacher.id] if report.teacher.revision else [])]
+    title = f"A {name_of(report.target)} student of {teacher_name(report)}"
     about = (
-        f"[{text(names.model)}](https://huggingface.co/{names.model}) beside its teacher: how they cut text, "
-        f"what they find, "
+        f"[{escape(model)}](https://huggingface.co/{model}) beside its teacher: how they cut text, what they find, "
         "what they hold for similar, and what was measured."
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
     metadata = _metadata(title, models, [names.dataset] if names.dataset else [])
-    figures: dict[str, Path | bytes] = {
-        f"figures/{file.name}": file for file in sorted((run / "figures").glob("*.png"))
-    }
     return {
         **_plain(metadata, title, about),
-        **figures,
-        SETTINGS: _json(settings),
-        "report.json": _json(public_report(report)),
+        SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),
+        "report.json": json_text(redact_report(report).to_dict()).encode("utf-8"),
     }
 
 
 def _plain(metadata: dict[str, Any], title: str, about: str) -> dict[str, bytes]:
     version = versions()["hub-tools"]
-    readme = fill("space.md", metadata=yaml(metadata), title=text(title), about=about)
+    readme = render("space.md", metadata=yaml(metadata), title=escape(title), about=about)
     requirements = "\n".join((*_PINNED, f"hub-tools[demo,space]=={version}")) + "\n"
     files = {"README.md": readme, "app.py": APP, "requirements.txt": requirements}
     return {name: content.encode("utf-8") for name, content in files.items()}
@@ -107,19 +99,14 @@ def _metadata(title: str, models: list[str], datasets: list[str] | None = None) 
     }
 
 
-def _teacher(report: Report) -> str | None:
-    """How a Space finds the teacher; None where it lies on somebody's machine alone."""
-    teacher = report["teacher"]
-    if teacher["revision"]:
-        return f"{teacher['id']}@{teacher['revision']}"
-    return BUNDLED if Path(teacher["id"]).parent.name == PACKAGE else None
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+def _teacher(report: FullReport) -> str | None:
+    """Return how a Space finds the teacher; None for a folder of somebody's machine."""
+    if report.teacher.revision:
+        return report.teacher.spec
+    return BUNDLED if Path(report.teacher.id).parent.name == PACKAGE else None
 
 
 if __name__ == "__main__":
-    # Brings spaces/demo of a clone up to date.
+    # Brings spaces/demo up to date.
     for name, content in demo_files().items():
         (Path("spaces/demo") / name).write_bytes(content)

@@ -34,7 +34,10 @@ _DENSE_DEFAULTS = {"module_input_name": "sentence_embedding", "module_output_nam
 
 
 def write_compat_configs(folder: Path, *, max_seq_length: int | None) -> None:
-    """Rewrite the configurations of a saved sentence-transformers model, without changing what they say.
+    """Rewrite the configurations of a saved student, without changing what they say.
+
+    A true `do_lower_case` is dropped: the student's tokenizer.json lower-cases by itself, and sentence-transformers 5
+    would do so before it, by the rules of English.
 
     Args:
         folder: of the model, its first module in the folder itself.
@@ -43,10 +46,9 @@ def write_compat_configs(folder: Path, *, max_seq_length: int | None) -> None:
     modules = read_json(folder / "modules.json")
     for module in modules:
         module["type"] = _old_name(module["type"])
-        _make_module_portable(folder / module["path"], module["type"])
+        _rewrite_module(folder / module["path"], module["type"])
     write_json(folder / "modules.json", modules)
-    if max_seq_length is not None:
-        _write_settings(folder, max_seq_length)
+    _write_settings(folder, max_seq_length)
     if (folder / "config.json").exists():
         write_json(folder / "config.json", with_old_rotary_keys(read_json(folder / "config.json")))
 
@@ -55,14 +57,14 @@ def _old_name(kind: str) -> str:
     return _OLD_MODULE + kind.rpartition(".")[2] if kind.startswith("sentence_transformers.") else kind
 
 
-def _make_module_portable(folder: Path, kind: str) -> None:
+def _rewrite_module(folder: Path, kind: str) -> None:
     router = folder / "router_config.json"
     if router.exists():
         config = read_json(router)
-        config["types"] = {name: _old_name(own) for name, own in config["types"].items()}
+        config["types"] = {name: _old_name(route_kind) for name, route_kind in config["types"].items()}
         write_json(router, config)
-        for name, own in config["types"].items():
-            _make_module_portable(folder / name, own)
+        for name, route_kind in config["types"].items():
+            _rewrite_module(folder / name, route_kind)
     file = folder / "config.json"
     if kind == f"{_OLD_MODULE}Pooling" and file.exists():
         write_json(file, _old_pooling(read_json(file)))
@@ -71,7 +73,7 @@ def _make_module_portable(folder: Path, kind: str) -> None:
 
 
 def _old_pooling(config: dict[str, Any]) -> dict[str, Any]:
-    """Pooling as sentence-transformers 5 writes it, where it can be said so."""
+    """Return pooling as sentence-transformers 5 writes it, where 5 has a name for it."""
     if "pooling_mode" not in config:
         return config
     mode = config["pooling_mode"]
@@ -83,13 +85,16 @@ def _old_pooling(config: dict[str, Any]) -> dict[str, Any]:
     return {"word_embedding_dimension": width, **switches, "include_prompt": config.get("include_prompt", True)}
 
 
-def _write_settings(folder: Path, max_seq_length: int) -> None:
+def _write_settings(folder: Path, max_seq_length: int | None) -> None:
     files = [folder / name for name in SETTINGS_FILES]
-    kept: dict[str, Any] = next((read_json(file) for file in files if file.exists()), {})
+    settings: dict[str, Any] | None = next((read_json(file) for file in files if file.exists()), None)
+    if settings is None and max_seq_length is None:
+        return
     for file in files[1:]:
         file.unlink(missing_ok=True)
     # sentence-transformers 6 keeps the length only with the tokenizer, 5 only here.
-    write_json(files[0], {**_without(kept, _NEW_DEFAULTS), "max_seq_length": max_seq_length})
+    length = {} if max_seq_length is None else {"max_seq_length": max_seq_length}
+    write_json(files[0], {**_without(settings or {}, {**_NEW_DEFAULTS, "do_lower_case": True}), **length})
 
 
 def _without(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -97,9 +102,9 @@ def _without(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
 
 
 def with_old_rotary_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """A transformers config in which the bases of rotary positions stand under the old names too.
+    """Return a transformers config that has the bases of rotary positions under the old names too.
 
-    transformers 5 writes `rope_parameters`, which 4.57 passes over: it would silently use the architecture's default.
+    transformers 5 writes `rope_parameters`, which 4.57 ignores: it would silently use the architecture's default.
     """
     rotary = config.get("rope_parameters")
     if not isinstance(rotary, dict):

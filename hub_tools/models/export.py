@@ -72,7 +72,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
     Raises:
         UserError: there is no such model, a library is missing, `out` is not empty, or the vectors are not the same.
     """
-    folder = find_model(source).absolute()  # the name of `.` is that of the folder
+    folder = find_model(source).resolve()  # "." has no name to call the export after
     _check_libraries(kind)
     out = out or folder.with_name(f"{folder.name}-{kind}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -12,6 +12,7 @@ from hub_tools.core.logging import log
 from hub_tools.models.checks import check_settings, check_tokenizer, check_weights, modules_without_safetensors
 from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.models.teacher import LEGAL_FILES, Teacher, read_teacher
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 _SETTINGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
@@ -65,7 +66,7 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
     """
     path, commit = Path(name).expanduser(), None
     if not path.is_dir():
-        path = fetch(name, "tokenizer", ["tokenizer*.json", "special_tokens_map.json"])
+        path = fetch(name, "tokenizer", list(TOKENIZER_FILES))
         commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")

@@ -66,6 +66,11 @@ class Teacher:
     legal_files: tuple[Path, ...]
 
     @property
+    def identity(self) -> str:
+        """What stands for the model in a key."""
+        return self.fingerprint
+
+    @property
     def module_list(self) -> list[dict[str, Any]]:
         """Copies of the entries of modules.json, to change."""
         return [dict(module) for module in self.modules_json]

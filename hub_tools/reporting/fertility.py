@@ -1,15 +1,18 @@
-"""`hub-distill fertility`: tokenizers side by side on the same text."""
+"""Tokenizers side by side on the same text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, WITHOUT_SPACES, name_of
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.models.resolve import find_tokenizer
+from hub_tools.results import Figures
 from hub_tools.tokenization.metrics import parity, side_by_side
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -25,9 +28,55 @@ _COLUMNS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenizerComparison:
+    """Tokenizers measured on the same text; as text, a table for people.
+
+    Attributes:
+        vocabulary: tokenizer -> its number of tokens.
+        text: language -> tokenizer -> figures.
+        parity: language -> tokenizer -> tokens for one English token of the same text.
+    """
+
+    vocabulary: dict[str, int]
+    text: dict[str, dict[str, Figures]]
+    parity: dict[str, dict[str, float]]
+
+    def __str__(self) -> str:
+        lines = []
+        for lang, by_tokenizer in self.text.items():
+            unit = " (per character)" if lang in WITHOUT_SPACES else ""
+            lines += [f"{name_of(lang)}{unit}", _row("tokenizer", ["vocabulary", *(t for t, _ in _COLUMNS.values())])]
+            for name, figures in by_tokenizer.items():
+                cells = [format(figures[key], shape) for key, (_, shape) in _COLUMNS.items()]
+                lines.append(_row(name, [f"{self.vocabulary[name]:,}", *cells]))
+            lines.append("")
+        if self.parity:
+            lines += [
+                "Parity: tokens for one English token of the same text",
+                _row("language", [_short(name, 11) for name in self.vocabulary]),
+            ]
+            for lang, ratios in self.parity.items():
+                lines.append(_row(name_of(lang), [f"{ratios[name]:.2f}" for name in self.vocabulary]))
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """Return a page with the table and the figure that `write` puts beside it."""
+        return f"# Tokenizers side by side\n\n```\n{self}\n```\n\n![Tokens per word](tokens_per_word.png)\n"
+
+    def write(self, out: Path, lang: str) -> None:
+        """Write fertility.json, fertility.md and a figure with the bars of one language first."""
+        from hub_tools.reporting.figures import draw_fertility
+
+        write_json(out / "fertility.json", to_plain(self))
+        fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in self.text.items()}
+        draw_fertility(fertility, lang, out / "tokens_per_word.png")
+        write_text(out / "fertility.md", self.markdown())
+
+
 def compare(
-    names: tuple[str, ...], text: str, lang: str, *, parallel: Path | None = None, out: Path | None = None
-) -> str:
+    names: Sequence[str], text: str, lang: str, *, parallel: Path | None = None, out: Path | None = None
+) -> TokenizerComparison:
     """Compare tokenizers on text, and optionally on aligned text.
 
     Args:
@@ -37,22 +86,18 @@ def compare(
         parallel: a table with one column a language; parity is the tokens of each over those of English.
         out: folder for fertility.json, fertility.md and a figure.
 
-    Returns:
-        A table for people.
-
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.
     """
     tokenizers = {name: TokenizerSpec.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
-    found: dict[str, Any] = {
-        "vocabulary": {n: len(f.ids) for n, f in tokenizers.items()},
-        "text": side_by_side(tokenizers, _texts(text, lang)),
-        "parity": _parity(tokenizers, parallel) if parallel else {},
-    }
-    lines = _lines(found)
+    comparison = TokenizerComparison(
+        vocabulary={name: len(tokenizer.vocab) for name, tokenizer in tokenizers.items()},
+        text=side_by_side(tokenizers, _texts(text, lang)),
+        parity=_parity(tokenizers, parallel) if parallel else {},
+    )
     if out is not None:
-        _write(out, found, lang, lines)
-    return "\n".join(lines)
+        comparison.write(out, lang)
+    return comparison
 
 
 def _texts(text: str, lang: str) -> dict[str, list[str]]:
@@ -74,31 +119,12 @@ def _parity(tokenizers: dict[str, TokenizerSpec], file: Path) -> dict[str, dict[
             f"--parallel {file} has no column en with rows; expected one column a language, English among them."
         )
     languages = [c for c in rows[0] if c in {**LANGUAGES, **MORE_LANGUAGES} and c != "en"]
-    found = {}
+    loaded = {name: tokenizer.load() for name, tokenizer in tokenizers.items()}
+    ratios = {}
     for lang in languages:
-        both = [(row["en"], row[lang]) for row in rows if row.get("en") and row.get(lang)]
-        found[lang] = {name: round(parity(files.load(), both), 4) for name, files in tokenizers.items()}
-    return found
-
-
-def _lines(found: dict[str, Any]) -> list[str]:
-    titles = [title for title, _ in _COLUMNS.values()]
-    lines = []
-    for lang, own in found["text"].items():
-        unit = " (per character)" if lang in WITHOUT_SPACES else ""
-        lines += [f"{name_of(lang)}{unit}", _row("tokenizer", ["vocabulary", *titles])]
-        for name, figures in own.items():
-            cells = [format(figures[key], shape) for key, (_, shape) in _COLUMNS.items()]
-            lines.append(_row(name, [f"{found['vocabulary'][name]:,}", *cells]))
-        lines.append("")
-    if found["parity"]:
-        names = list(found["vocabulary"])
-        lines += [
-            "Parity: tokens for one English token of the same text",
-            _row("language", [_short(n, 11) for n in names]),
-        ]
-        lines += [_row(name_of(lang), [f"{own[n]:.2f}" for n in names]) for lang, own in found["parity"].items()]
-    return lines
+        pairs = [(row["en"], row[lang]) for row in rows if row.get("en") and row.get(lang)]
+        ratios[lang] = {name: round(parity(tokenizer, pairs), 4) for name, tokenizer in loaded.items()}
+    return ratios
 
 
 def _row(name: str, cells: list[str]) -> str:
@@ -107,13 +133,3 @@ def _row(name: str, cells: list[str]) -> str:
 
 def _short(name: str, width: int) -> str:
     return name if len(name) <= width else "…" + name[1 - width :]
-
-
-def _write(out: Path, found: dict[str, Any], lang: str, lines: list[str]) -> None:
-    from hub_tools.reporting.text import draw_fertility
-
-    write_json(out / "fertility.json", found)
-    fertility = {code: {n: f["tokens_per_word"] for n, f in own.items()} for code, own in found["text"].items()}
-    draw_fertility(fertility, lang, out / "tokens_per_word.png")
-    body = ["# Tokenizers side by side", "", "```", *lines, "```", "", "![Tokens per word](tokens_per_word.png)"]
-    write_text(out / "fertility.md", "\n".join(body) + "\n")

@@ -9,21 +9,21 @@ from importlib import resources
 from typing import Any
 
 
-def fill(template: str, **values: str) -> str:
-    """A template of hub_tools/templates with its values; what a value holds is never read as a template."""
+def render(template: str, **values: str) -> str:
+    """Return a template of hub_tools/templates with its values; what a value holds is never read as a template."""
     source = (resources.files("hub_tools") / "templates" / template).read_text(encoding="utf-8")
     filled = string.Template(source).substitute(values)
     return re.sub(r"\n{3,}", "\n\n", filled)
 
 
-def text(value: object) -> str:
-    """A value inside Markdown text or a table cell: one line, without markup."""
+def escape(value: object) -> str:
+    """Return a value for Markdown text or a table cell: one line, without markup."""
     line = " ".join(str(value).split())
     return re.sub(r"([\\`*_\[\]<>|#$])", r"\\\1", line)
 
 
-def code(value: object) -> str:
-    """A value as code inside a table cell or a line."""
+def inline_code(value: object) -> str:
+    """Return a value as code inside a table cell or a line."""
     # A bar ends the cell, even in code, unless it is escaped.
     line = " ".join(str(value).replace("|", "\\|").split())
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
@@ -32,18 +32,18 @@ def code(value: object) -> str:
 
 
 def block(content: str, language: str) -> str:
-    """A fenced block that its content cannot leave."""
+    """Return a fenced block that its content cannot leave."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", content)), default=0))
     return f"{fence}{language}\n{content}\n{fence}"
 
 
 def literal(value: str) -> str:
-    """A Python string literal (JSON's are)."""
+    """Return a Python string literal (JSON's are)."""
     return json.dumps(value, ensure_ascii=False).replace("```", "`\\u0060`")
 
 
 def yaml(values: dict[str, Any]) -> str:
-    """Metadata as the Hub reads it; a line break in a text could otherwise end it early."""
+    """Return metadata as the Hub reads it; a line break in a text could otherwise end it early."""
     from huggingface_hub import CardData
 
     return CardData(**_on_one_line(values)).to_yaml()
@@ -51,7 +51,7 @@ def yaml(values: dict[str, Any]) -> str:
 
 def _on_one_line(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _on_one_line(own) for key, own in value.items()}
+        return {key: _on_one_line(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_on_one_line(own) for own in value]
+        return [_on_one_line(item) for item in value]
     return " ".join(value.split()) if isinstance(value, str) else value

@@ -2,98 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
-from pathlib import PurePath
 from typing import Any
 
-from hub_tools.config import RunConfig, config_values, toml_lines
-from hub_tools.corpus.readers import FORMATS
+import tomli_w
+
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.sources import DEFAULT_SOURCE
-from hub_tools.reporting.text import Report
+from hub_tools.options import OPTIONS, Option
+from hub_tools.reporting.redact import redact_paths
+from hub_tools.reporting.report import Report
 
 
 def reproduce(report: Report) -> tuple[str, str]:
-    """The command that does the run again, and the file it needs for settings without an option (or "").
+    """Return the command that does the run again, and the file it needs for settings without a flag (or "").
 
-    Folders of the machine are written as PATH: a card tells nobody how a home directory is called.
+    Datasets and models of the Hub are named with the commits that the run used. Folders of the machine are written as
+    PATH: a card tells nobody how a home directory is called.
     """
-    from hub_tools.cli import PLACES
-
-    config, defaults = report["config"], _defaults(report["config"])
-    pinned = {"corpus": _pinned, "tokenizer": _pinned_tokenizer}
-    words = ["hub-distill", "--teacher", _teacher_spec(report), "--lang", ",".join(config["lang"])]
-    for option, (section, key) in PLACES.items():
-        if section != "publish" and key not in ("teacher", "lang", "output"):
-            value, default = (place if section is None else place[section] for place in (config, defaults))
-            given = pinned[option](report) if option in pinned else value.get(key)
-            words += _option(option, given, default[key])
-    toml = "\n".join(_settings_without_option(config, defaults, set(PLACES.values())))
-    words += ["--config", "run.toml"] if toml else []
-    return shlex.join(words), toml
+    words, settings = ["hub-distill"], dict[str, dict[str, Any]]()
+    for option in OPTIONS:
+        value = _pinned(report, option)
+        if value == option.default or option.section == "publish" or option.name == "output":
+            continue
+        if option.flag is None:
+            settings.setdefault(option.section, {})[option.key] = to_plain(value)
+        else:
+            words += map(redact_paths, option.words(value)) if option.may_be_local else option.words(value)
+    words += ["--config", "run.toml"] if settings else []
+    return shlex.join(words), tomli_w.dumps(settings).rstrip()
 
 
-def _settings_without_option(
-    config: dict[str, Any], defaults: dict[str, Any], places: set[tuple[str | None, str]]
-) -> list[str]:
-    lines = []
-    for section, values in config.items():
-        if isinstance(values, dict) and section != "publish":
-            rest = {k: v for k, v in values.items() if (section, k) not in places and v != defaults[section].get(k)}
-            lines += [f"[{section}]", *toml_lines(rest)] if rest else []
-    return lines
+def _pinned(report: Report, option: Option) -> Any:
+    """Return the value of an option; what is on the Hub is named with its commit."""
+    value = option.of(report.config)
+    if option.name == "teacher" and report.teacher:
+        return _with_commit(report.teacher.id, report.teacher.revision)
+    if option.name == "tokenizer" and report.tokenizer:
+        return _with_commit(value, report.tokenizer.revision)
+    if option.name == "embeddings" and report.embeddings and report.embeddings.taken_from:
+        return _with_commit(value, report.embeddings.taken_from["revision"])
+    if option.name == "corpus" and report.corpus:
+        commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
+        return tuple(_pin(spec, commits) for spec in value or ([DEFAULT_SOURCE] if commits else []))
+    return value
 
 
-def _option(option: str, value: Any, default: Any) -> list[str]:
-    name = "--" + option.replace("_", "-")
-    if value == default or value is None:
-        return []
-    if value is True:
-        return [name]
-    values = value if isinstance(value, list | tuple) else [value]
-    if all(isinstance(one, int) for one in values):  # numbers stand in one option
-        values = [",".join(map(str, values))]
-    return [word for one in values for word in (name, public(str(one)))]
-
-
-def _pinned(report: Report) -> list[str]:
-    """The text sources with the commits that the datasets of the Hub were at."""
-    commits = {name: commit for name, commit in report["corpus"].get("revisions", {}).items() if commit}
-    specs = report["config"]["corpus"]["sources"] or ([DEFAULT_SOURCE] if commits else [])
-    return [_pin(spec, commits) for spec in specs]
-
-
-def _pinned_tokenizer(report: Report) -> str | None:
-    name, commit = report["config"]["tokenizer"]["use"], report["tokenizer"].get("revision")
-    return f"{name.partition('@')[0]}@{commit}" if commit else name
+def _with_commit(name: str | None, commit: str | None) -> str | None:
+    return f"{name.partition('@')[0]}@{commit}" if name and commit else name
 
 
 def _pin(spec: str, commits: dict[str, str]) -> str:
     dataset, colon, rest = spec.partition(":")
-    if dataset not in commits:
-        return spec
-    return f"{dataset.partition('@')[0]}@{commits[dataset]}{colon}{rest}"
-
-
-def _teacher_spec(report: Report) -> str:
-    teacher = report["teacher"]
-    return f"{teacher['id']}@{teacher['revision']}" if teacher["revision"] else public(str(teacher["id"]))
-
-
-def _defaults(config: dict[str, Any]) -> dict[str, Any]:
-    plain = RunConfig(teacher=config["teacher"], lang=tuple(config["lang"]), output=config["output"])
-    values: dict[str, Any] = json.loads(json.dumps(config_values(plain)))
-    return values
-
-
-def is_path(value: str) -> bool:
-    """Whether a text source is a file rather than a Hub dataset."""
-    return value.startswith(("/", "~", ".")) or PurePath(value).suffix in (*FORMATS, ".gz")
-
-
-def public(value: str) -> str:
-    """A path without the folders of the machine; anything else as it is."""
-    if value.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", value):
-        return "PATH/" + re.split(r"[/\\]", value.rstrip("/"))[-1]
-    return value
+    return f"{_with_commit(dataset, commits.get(dataset))}{colon}{rest}"

@@ -14,9 +14,9 @@ import gradio as gr
 from gradio.events import api
 
 from hub_tools.core.errors import UserError
-from hub_tools.space import documents as reading
 from hub_tools.space import results
-from hub_tools.space.i18n import say
+from hub_tools.space.documents import from_hub
+from hub_tools.space.i18n import translate
 from hub_tools.space.service import Service
 
 P = ParamSpec("P")
@@ -24,8 +24,14 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def told(function: Callable[P, T]) -> Callable[P, T]:
-    """Let callers read why something was refused; a defect is noted down here and not shown."""
+# Calls that run the models, from the page, the API and MCP together.
+MODELS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 8}
+# Calls that may start a process for data from outside, likewise; each may take 4 GiB of memory.
+SANDBOXED: dict[str, Any] = {"concurrency_id": "sandboxed", "concurrency_limit": 4}
+
+
+def api_errors(function: Callable[P, T]) -> Callable[P, T]:
+    """Let callers read why something was refused; a defect is logged here and not shown."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -35,22 +41,22 @@ def told(function: Callable[P, T]) -> Callable[P, T]:
             raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
             log.exception("A call of %s failed.", function.__name__)
-            raise gr.Error(say("en", "error_defect"), print_exception=False) from error
+            raise gr.Error(translate("en", "error_defect"), print_exception=False) from error
 
     return wrapped
 
 
 def add_api(service: Service) -> None:
     """Add the functions to the page that is being built."""
-    for function in functions(service):
-        api(told(function), api_name=function.__name__, concurrency_limit=None)
+    for function, limit in functions(service):
+        api(api_errors(function), api_name=function.__name__, **limit)
 
 
-def functions(service: Service) -> list[Callable[..., Any]]:
-    """The functions, each with the types and the text that callers see."""
+def functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+    """Return the functions, each with the types and the text that callers see, and how many calls run at once."""
 
     def compare_tokenizers(text: str, first: str = "teacher", second: str = "student") -> dict[str, Any]:
-        """Cut a text by two tokenizers and say which tokens are new, kept or gone.
+        """Tokenize a text by two tokenizers and say which tokens are new, kept or gone.
 
         Args:
             text: up to 10,000 characters.
@@ -87,7 +93,7 @@ def functions(service: Service) -> list[Callable[..., Any]]:
         return service.search(query, chosen, dimension=dimension, precision=precision, top=top)
 
     def compare_sentences(sentences: list[str]) -> dict[str, Any]:
-        """Cosine of every pair of sentences, by the teacher and by the student.
+        """Return the cosine of every pair of sentences, by the teacher and by the student.
 
         Args:
             sentences: 2 to 12, in any languages.
@@ -107,9 +113,9 @@ def functions(service: Service) -> list[Callable[..., Any]]:
         Returns:
             up to 600 texts, and for each model a pair of numbers from -1 to 1 for each text.
         """
-        found = service.map(service.corpus(corpus, documents))
-        models = {name: [[round(float(x), 4) for x in row] for row in flat] for name, flat in found["models"].items()}
-        return {"texts": found["texts"], "models": models}
+        maps = service.map(service.corpus(corpus, documents))
+        models = {name: points.round(4).tolist() for name, points in maps["models"].items()}
+        return {"texts": maps["texts"], "models": models}
 
     def read_dataset(dataset: str, config: str = "", split: str = "train", column: str = "") -> list[str]:
         """Read the first texts of a public dataset on the Hub, to search in them.
@@ -123,15 +129,15 @@ def functions(service: Service) -> list[Callable[..., Any]]:
         Returns:
             up to 1,000 texts.
         """
-        return reading.from_hub(dataset, config, split, column)
+        return from_hub(dataset, config, split, column)
 
     def read_results() -> dict[str, Any]:
-        """Everything that the run behind this page measured: report.json, without folders of the machine.
+        """Return everything that the run behind this page measured: report.json, without folders of the machine.
 
         Returns:
             teacher, student, corpus, tokenizer, clone, embeddings, distill, evaluation, versions and timings.
         """
-        return service.shown.report
+        return service.content.report.to_dict()
 
     def write_command(teacher: str, language: str, vocabulary: int = 32000) -> str:
         """Write the command that makes a student of a teacher for a language.
@@ -147,11 +153,11 @@ def functions(service: Service) -> list[Callable[..., Any]]:
         return results.command(teacher, language, int(vocabulary))
 
     return [
-        compare_tokenizers,
-        search_documents,
-        compare_sentences,
-        map_corpus,
-        read_dataset,
-        read_results,
-        write_command,
+        (compare_tokenizers, SANDBOXED),
+        (search_documents, MODELS),
+        (compare_sentences, MODELS),
+        (map_corpus, MODELS),
+        (read_dataset, SANDBOXED),
+        (read_results, {}),
+        (write_command, {}),
     ]

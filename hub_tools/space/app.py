@@ -1,4 +1,4 @@
-"""The page. What it does is in service.py, what it shows in tabs.py and views.py, what it says in texts.py."""
+"""The page. Its functions are in service.py, its components in tabs.py and html.py, its texts in i18n.py."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import gradio as gr
 from hub_tools.core.languages import name_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
-from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, say
+from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
 from hub_tools.space.service import Service
 from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
 
 TABS = ("tokens", "search", "similarity", "results")
-# Calls that wait before a visitor is told to come back.
+# Calls that wait before a visitor is asked to come back.
 _QUEUE = 200
+# Of each function that needs neither the models nor a process of its own.
 _CALLS_AT_ONCE = 8
+# Seconds between two looks at uploaded files, and after which they are deleted.
+UPLOADS = (600, 3600)
 # Numbers that no vector has; anything above is no dimension.
 _LONGEST_VECTOR = 10_000
 # The address follows what is done; values that are too long, and documents, are left out.
@@ -44,14 +47,14 @@ document.documentElement.lang = (navigator.language || "en").toLowerCase().start
 
 
 def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
-    """The page with its tabs and its API, and its texts."""
+    """Build the page with its tabs and its API, and its texts."""
     texts = gr.I18n(**{lang: _labels(lang, service) for lang in LANGUAGES})
 
     def label(key: str) -> Any:
         return texts(f"ht_{key}")
 
-    title = service.shown.titles["student"]
-    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
+    title = service.content.titles["student"]
+    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False, delete_cache=UPLOADS) as page:
         gr.Markdown(f"# {title}")
         gr.Markdown(label("intro"))
         with gr.Tabs(overflow_behavior="wrap") as tabs:
@@ -76,8 +79,8 @@ def _tab(name: str, label: Callable[[str], Any]) -> gr.Tab:
 
 
 def _labels(lang: str, service: Service) -> dict[str, str]:
-    """The texts that stand on the page before anything is done; the browser chooses the language."""
-    target = service.shown.target
+    """Return the texts of the page before anything is done; the browser chooses the language."""
+    target = service.content.target
     values = {
         "language": AUTONYMS.get(target, target) if lang == "tr" else name_of(target),
         "longest": f"{limits.TEXT:,}",
@@ -86,26 +89,26 @@ def _labels(lang: str, service: Service) -> dict[str, str]:
         "megabytes": limits.UPLOAD // 1_000_000,
         "most": limits.SENTENCES,
     }
-    found = {}
+    labels = {}
     for key in TEXTS:
         try:
-            found[f"ht_{key}"] = say(lang, key, **values)
+            labels[f"ht_{key}"] = translate(lang, key, **values)
         except KeyError:  # names what is only known when something was done
             continue
-    return found
+    return labels
 
 
 def _restorer(service: Service) -> Callable[[gr.Request], list[Any]]:
-    """What puts the state that is in the address back into the page."""
+    """Return a function that puts the state in the address back into the page."""
     longest = {"text": limits.TEXT, "q": limits.QUERY, "sentences": limits.SENTENCES * limits.SENTENCE}
 
     def restore(request: gr.Request) -> list[Any]:
-        asked: Mapping[str, str] = dict(request.query_params)
-        tab = asked.get("tab")
-        texts = ("text", "first", "second", "q", "corpus", "dim", "precision", "top", "sentences")
+        state: Mapping[str, str] = dict(request.query_params)
+        tab = state.get("tab")
+        keys = ("text", "first", "second", "q", "corpus", "dim", "precision", "top", "sentences")
         updates: list[Any] = [gr.update(selected=tab) if tab in TABS else gr.update()]
-        for key in texts:
-            value = _checked(key, asked.get(key), longest.get(key, 100), service)
+        for key in keys:
+            value = _checked(key, state.get(key), longest.get(key, 100), service)
             updates.append(gr.update() if value is None else gr.update(value=value))
         return updates
 
@@ -113,7 +116,7 @@ def _restorer(service: Service) -> Callable[[gr.Request], list[Any]]:
 
 
 def _checked(key: str, value: str | None, longest: int, service: Service) -> Any:
-    """A value of the address, or None if it makes no sense."""
+    """Return a value of the address, or None if it makes no sense."""
     if value is None or len(value) > longest:
         return None
     if key in ("dim", "top"):
@@ -123,7 +126,7 @@ def _checked(key: str, value: str | None, longest: int, service: Service) -> Any
 
 
 def _theme() -> gr.themes.Base:
-    """Fonts of the system, and colours that can be read by everyone."""
+    """Return a theme with fonts of the system, and colours that can be read by everyone."""
     fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", font=fonts, font_mono=("ui-monospace", "Menlo", "Consolas", "monospace")
@@ -145,7 +148,7 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
     """Open the page.
 
     Args:
-        service: what it does.
+        service: the functions.
         host: address to listen on; by default only this machine (or what GRADIO_SERVER_NAME says).
         port: by default the first free one from 7860.
         wait: stay until it is stopped.
@@ -155,7 +158,8 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     page, texts = build(service)
-    page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE)
+    # Not open: a plain HTTP call would pass the queue, and with it all limits.
+    page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE, api_open=False)
     style = (resources.files("hub_tools") / "space" / "style.css").read_text(encoding="utf-8")
     _, address, _ = page.launch(
         server_name=host,

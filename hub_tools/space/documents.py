@@ -1,77 +1,102 @@
-"""A visitor's own documents: pasted, from a file, or from a dataset on the Hub."""
+"""Documents to search: the Space's own, or a visitor's: pasted, from a file, or from a dataset on the Hub."""
 
 from __future__ import annotations
 
 import csv
 import io
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
+from hub_tools.core.files import digest
+from hub_tools.corpus.readers import TEXT_COLUMNS, text_column
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
-from hub_tools.space.sandbox import ask, check_id
+from hub_tools.space.sandbox import check_id, run_sandboxed
 
 FILE_TYPES = (".txt", ".csv", ".pdf")
 _CELL = 131_072  # characters; Python's own limit, which other libraries raise for all
-_TEXT_COLUMNS = ("text", "sentence", "content", "document", "passage")
 
 
-def bounded(texts: list[str]) -> list[str]:
-    """Texts within the limits: folded white space, none empty, none twice, at most so many, each cut to its length.
+@dataclass(frozen=True)
+class Documents:
+    """Documents that can be searched.
+
+    Attributes:
+        texts: the documents, none empty.
+        keep: where their vectors stay: for a visit, in memory, or on disk between starts too.
+        encoding: held while they are encoded.
+    """
+
+    texts: tuple[str, ...]
+    keep: Literal["visit", "memory", "disk"] = "visit"
+    encoding: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the texts."""
+        return digest(self.texts)
+
+
+def limit_texts(texts: list[str]) -> list[str]:
+    """Return texts within the limits: white space folded, none empty, none twice, at most so many, each cut.
 
     Raises:
         RefusedError: nothing is left.
     """
-    found: dict[str, None] = {}
+    kept: dict[str, None] = {}
     total = 0
     for text in texts:
         # Only what can be kept is folded: a pasted giant costs no more than its first part.
         short = " ".join(text[: 2 * DOCUMENT].split())[:DOCUMENT].encode("utf-8", "replace").decode("utf-8")
         total += len(short)
-        if total > CORPUS or len(found) >= DOCUMENTS:
+        if total > CORPUS or len(kept) >= DOCUMENTS:
             break
         if short:
-            found[short] = None
-    if not found:
+            kept[short] = None
+    if not kept:
         raise RefusedError("error_empty")
-    return list(found)
+    return list(kept)
 
 
-def pasted(text: str) -> list[str]:
-    """One document a line, or a paragraph where empty lines stand between them."""
+def from_paste(text: str) -> list[str]:
+    """Split pasted text: one document a line, or a paragraph where empty lines stand between them."""
     if len(text) > 2 * CORPUS:
         raise RefusedError("error_long", characters=f"{len(text):,}", longest=f"{2 * CORPUS:,}")
     normal = text.replace("\r\n", "\n").replace("\r", "\n")
-    return bounded(normal.split("\n\n" if "\n\n" in normal.strip() else "\n"))
+    return limit_texts(normal.split("\n\n" if "\n\n" in normal.strip() else "\n"))
 
 
-def uploaded(file: Path) -> list[str]:
-    """The documents of an uploaded file: .txt, .csv or .pdf; nothing is unpacked.
+def from_file(file: Path) -> list[str]:
+    """Return the documents of an uploaded file: .txt, .csv or .pdf; nothing is unpacked.
 
     Raises:
         RefusedError: another kind, too large, or nothing readable in it.
     """
-    kind = file.suffix.lower()
-    if kind not in FILE_TYPES:
+    ending = file.suffix.lower()
+    if ending not in FILE_TYPES:
         raise RefusedError("error_kind", kinds=", ".join(FILE_TYPES))
     if file.stat().st_size > UPLOAD:
         raise RefusedError("error_large", bytes=f"{UPLOAD:,}")
-    if kind == ".pdf":
-        return bounded(ask("pdf", file=str(file)))
+    if ending == ".pdf":
+        return limit_texts(run_sandboxed("pdf", file=str(file)))
     text = decode(file.read_bytes())
-    return bounded(_cells(text)) if kind == ".csv" else pasted(text)
+    return limit_texts(_text_cells(text)) if ending == ".csv" else from_paste(text)
 
 
 def from_hub(repo: str, config: str = "", split: str = "", column: str = "") -> list[str]:
-    """The first texts of a public dataset on the Hub.
+    """Return the first texts of a public dataset on the Hub.
 
     Raises:
         RefusedError: no such id, nothing public there, or it holds no text.
     """
-    found = ask("dataset", repo=check_id(repo), config=config[:200], split=split[:200], column=column[:200])
-    return bounded([str(text) for text in found])
+    texts = run_sandboxed("dataset", repo=check_id(repo), config=config[:200], split=split[:200], column=column[:200])
+    return limit_texts([str(text) for text in texts])
 
 
 def decode(content: bytes) -> str:
-    """Text in UTF-8, in UTF-16 with its mark, or in Windows' Turkish and Western alphabet.
+    """Return text in UTF-8, in UTF-16 with its mark, or in Windows' Turkish and Western alphabet.
 
     Raises:
         RefusedError: it holds zero bytes, so it is no text.
@@ -86,8 +111,8 @@ def decode(content: bytes) -> str:
         return content.decode("cp1254", "replace")
 
 
-def _cells(text: str) -> list[str]:
-    """The column that holds text: one with a known name, else the one with the most letters."""
+def _text_cells(text: str) -> list[str]:
+    """Return the column that holds text: one with a known name, else the one with the most letters."""
     try:
         dialect: type[csv.Dialect] = csv.Sniffer().sniff(text[:4096], delimiters=",;\t|")
     except csv.Error:
@@ -101,10 +126,9 @@ def _cells(text: str) -> list[str]:
     if not rows:
         return []
     names = [name.strip().lower() for name in rows[0]]
-    for name in _TEXT_COLUMNS:
-        if name in names:
-            place = names.index(name)
-            return [row[place] for row in rows[1:] if len(row) > place]
-    widths = [sum(len(row[i]) for row in rows if len(row) > i) for i in range(len(names))]
-    place = widths.index(max(widths))
-    return [row[place] for row in rows if len(row) > place]
+    if (name := text_column(names)) in TEXT_COLUMNS:  # a single column may have any name, or none
+        column = names.index(name)
+        return [row[column] for row in rows[1:] if len(row) > column]
+    letters = [sum(len(row[column]) for row in rows if len(row) > column) for column in range(len(names))]
+    column = letters.index(max(letters))
+    return [row[column] for row in rows if len(row) > column]

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from hub_tools.core.languages import WITHOUT_SPACES
-from hub_tools.space.i18n import AUTONYMS, TEXTS, say
+from hub_tools.space.i18n import AUTONYMS, TEXTS, translate
 
 _TOKENS = 2_000  # shown; all are counted
 _MAP_COLORS = 8
@@ -16,13 +16,13 @@ _DARK = 0.55  # strength of a colour on which white letters are easier to read
 
 
 def _number(value: float, lang: str, shape: str = ",") -> str:
-    """A number as the language writes it."""
+    """Write a number as the language does."""
     text = format(value, shape)
     return text.translate(str.maketrans(",.", ".,")) if lang == "tr" else text
 
 
 def _change(ratio: float, lang: str) -> str:
-    """How much more or less, as a share: −40 %."""
+    """Write how much more or less, as a share: −40 %."""
     percent = f"{abs(100 * (ratio - 1)):.0f}"
     sign = "±" if percent == "0" else "−" if ratio < 1 else "+"
     return f"{sign}%{percent}" if lang == "tr" else f"{sign}{percent} %"
@@ -31,42 +31,44 @@ def _change(ratio: float, lang: str) -> str:
 # -- tokens
 
 
-def tokens(found: dict[str, Any], titles: Sequence[str], *, ids: bool, window: int, lang: str) -> str:
-    """Two tokenizers side by side.
+def tokens(comparison: dict[str, Any], titles: Sequence[str], *, ids: bool, window: int, lang: str) -> str:
+    """Show a text by two tokenizers side by side.
 
     Args:
-        found: what `tokens.compare` returned.
+        comparison: from `tokenize.compare`.
         titles: names of the two.
         ids: show the number of every token.
         window: tokens that a model reads at once.
         lang: language of the page.
     """
     sides = (("first", titles[0], "gone"), ("second", titles[1], "new"))
-    panels = "".join(_panel(found[side], title, kind, ids=ids, lang=lang) for side, title, kind in sides)
+    panels = "".join(_panel(comparison[side], title, kind, ids=ids, lang=lang) for side, title, kind in sides)
     return (
-        f'<p class="ht-lead" role="status">{_verdict(found, titles, window, lang)}</p>'
+        f'<p class="ht-lead" role="status">{_verdict(comparison, titles, window, lang)}</p>'
         f'<div class="ht-two">{panels}</div>'
-        f'<p class="ht-legend">{_meaning("new", lang)} {_meaning("gone", lang)} {escape(say(lang, "signs"))}</p>'
-        f'<p class="ht-legend">{escape(_vocabularies(found, lang))}</p>'
+        f'<p class="ht-legend">{_meaning("new", lang)} {_meaning("gone", lang)} {escape(translate(lang, "signs"))}</p>'
+        f'<p class="ht-legend">{escape(_vocabularies(comparison, lang))}</p>'
     )
 
 
 def _meaning(kind: str, lang: str) -> str:
-    return f'<span class="ht-t {kind}">{escape(say(lang, kind))}</span> {escape(say(lang, f"{kind}_means"))}'
+    return (
+        f'<span class="ht-t {kind}">{escape(translate(lang, kind))}</span> {escape(translate(lang, f"{kind}_means"))}'
+    )
 
 
-def _vocabularies(found: dict[str, Any], lang: str) -> str:
-    counts = {key: _number(found[key], lang) for key in ("both", "only_first", "only_second")}
-    return say(lang, "vocabularies", **counts)
+def _vocabularies(comparison: dict[str, Any], lang: str) -> str:
+    counts = {key: _number(comparison[key], lang) for key in ("both", "only_first", "only_second")}
+    return translate(lang, "vocabularies", **counts)
 
 
-def _verdict(found: dict[str, Any], titles: Sequence[str], window: int, lang: str) -> str:
-    first, second = found["first"], found["second"]
-    ratio = found["ratio"]
+def _verdict(comparison: dict[str, Any], titles: Sequence[str], window: int, lang: str) -> str:
+    first, second = comparison["first"], comparison["second"]
+    ratio = comparison["ratio"]
     if not first["count"] or not second["count"]:
-        return escape(say(lang, "no_tokens"))
+        return escape(translate(lang, "no_tokens"))
     key = "verdict_same" if first["count"] == second["count"] else "verdict_less" if ratio < 1 else "verdict_more"
-    said = say(
+    verdict = translate(
         lang,
         key,
         first=titles[0],
@@ -79,24 +81,26 @@ def _verdict(found: dict[str, Any], titles: Sequence[str], window: int, lang: st
         words_b=_number(window / max(second["per_word"], 1e-9), lang, ",.0f"),
         work=_number(100 * ratio, lang, ".0f"),
     )
-    return escape(said)
+    return escape(verdict)
 
 
-def _panel(cut: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) -> str:
-    shown = cut["tokens"][:_TOKENS]
+def _panel(side: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) -> str:
+    shown = side["tokens"][:_TOKENS]
     items = "".join(_token(token, place, kind, ids=ids, lang=lang) for place, token in enumerate(shown))
-    rest = len(cut["tokens"]) - len(shown)
-    more = f'<p class="ht-note">{escape(say(lang, "more_tokens", number=_number(rest, lang)))}</p>' if rest else ""
-    marked = sum(not token["shared"] for token in cut["tokens"])
+    rest = len(side["tokens"]) - len(shown)
+    more = (
+        f'<p class="ht-note">{escape(translate(lang, "more_tokens", number=_number(rest, lang)))}</p>' if rest else ""
+    )
+    marked = sum(not token["shared"] for token in side["tokens"])
     facts = [
-        (say(lang, "tokens"), _number(cut["count"], lang)),
-        (say(lang, "per_word"), _number(cut["per_word"], lang, ".2f")),
-        (say(lang, "per_character"), _number(cut["per_character"], lang, ".2f")),
-        (say(lang, kind), _number(marked, lang)),
-        (say(lang, "vocabulary"), _number(cut["vocabulary"], lang)),
+        (translate(lang, "tokens"), _number(side["count"], lang)),
+        (translate(lang, "per_word"), _number(side["per_word"], lang, ".2f")),
+        (translate(lang, "per_character"), _number(side["per_character"], lang, ".2f")),
+        (translate(lang, kind), _number(marked, lang)),
+        (translate(lang, "vocabulary"), _number(side["vocabulary"], lang)),
     ]
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    label = escape(say(lang, "tokens_of", name=title), quote=True)
+    label = escape(translate(lang, "tokens_of", name=title), quote=True)
     return (
         f'<section class="ht-panel"><h3>{escape(title)}</h3><dl class="ht-facts">{rows}</dl>'
         f'<ol class="ht-tokens" aria-label="{label}">{items}</ol>{more}</section>'
@@ -105,18 +109,25 @@ def _panel(cut: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) 
 
 def _token(token: dict[str, Any], place: int, kind: str, *, ids: bool, lang: str) -> str:
     classes = f"ht-t c{place % 5}" + ("" if token["shared"] else f" {kind}") + (" unknown" if token["unknown"] else "")
-    status = say(lang, "kept" if token["shared"] else kind)
+    status = translate(lang, "kept" if token["shared"] else kind)
     title = escape(f"{token['token']} · id {token['id']} · {status}", quote=True)
     number = f"<small>{token['id']}</small>" if ids else ""
     return f'<li class="{classes}" title="{title}">{escape(token["shown"])}{number}</li>'
 
 
 def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
-    """Tokens per word of teacher and student in every language of a run, as a table with bars."""
+    """Show tokens per word of teacher and student in every language of a run, as a table with bars.
+
+    Args:
+        rows: language, tokens per word of the teacher, of the student.
+        lang: language of the page.
+    """
     if not rows:
         return ""
-    longest = max(max(before, after) for code, before, after in rows if code not in WITHOUT_SPACES or len(rows) == 1)
-    heads = (say(lang, "language"), say(lang, "teacher"), say(lang, "student"), say(lang, "change"))
+    # Languages without spaces have tokens per character, which are far less than tokens per word.
+    scaled = [row for row in rows if row[0] not in WITHOUT_SPACES] or rows
+    longest = max(max(before, after) for _, before, after in scaled)
+    heads = [translate(lang, key) for key in ("language", "teacher", "student", "change")]
     body = ""
     for code, before, after in rows:
         name = escape(AUTONYMS.get(code, code)) + ("*" if code in WITHOUT_SPACES else "")
@@ -124,11 +135,11 @@ def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
         body += _bar(before, longest, "a", lang) + _bar(after, longest, "b", lang)
         good = "good" if after < before else ""
         body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
-    caption = say(lang, "languages_caption", number=len(rows))
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    caption = translate(lang, "languages_caption", number=len(rows))
     return _scroll(
         _table("ht-bars", caption, head, body),
-        say(lang, "languages_title"),
+        translate(lang, "languages_title"),
     )
 
 
@@ -141,44 +152,45 @@ def _bar(value: float, longest: float, side: str, lang: str) -> str:
 # -- search
 
 
-def hits(found: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple[float, float]], lang: str) -> str:
-    """The answers of teacher and student next to each other.
+def hits(answers: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple[float, float]], lang: str) -> str:
+    """Show the answers of teacher and student next to each other.
 
     Args:
-        found: what `search.search` returned.
+        answers: from `search.search`.
         titles: name -> what to call the model.
         quality: name -> share of the sample's questions answered at this setting and with everything; may be empty.
         lang: language of the page.
     """
-    panels = "".join(_answers(titles[name], own, quality.get(name), lang) for name, own in found["models"].items())
-    lead = escape(say(lang, "searched", number=_number(found["documents"], lang)))
+    panels = "".join(
+        _answer_panel(titles[name], answer, quality.get(name), lang) for name, answer in answers["models"].items()
+    )
+    lead = escape(translate(lang, "searched", number=_number(answers["documents"], lang)))
     return f'<p class="ht-lead" role="status">{lead}</p><div class="ht-two">{panels}</div>'
 
 
-def _answers(title: str, own: dict[str, Any], quality: tuple[float, float] | None, lang: str) -> str:
-    score = escape(say(lang, "score"), quote=True)
+def _answer_panel(title: str, answer: dict[str, Any], quality: tuple[float, float] | None, lang: str) -> str:
+    score = escape(translate(lang, "score"), quote=True)
     items = "".join(
         f'<li><span class="ht-score" title="{score}">{_number(hit["score"], lang, ".3f")}</span>'
         f"<span>{escape(hit['text'])}</span></li>"
-        for hit in own["hits"]
+        for hit in answer["hits"]
     )
-    share = _number(100 * own["index_bytes"] / max(own["full_bytes"], 1), lang, ".0f")
+    share = _number(100 * answer["index_bytes"] / max(answer["full_bytes"], 1), lang, ".0f")
     facts = [
         (
-            say(lang, "time_query"),
-            f"{_number(own['encode_ms'], lang, '.0f')} + {_number(own['search_ms'], lang, '.1f')} ms",
+            translate(lang, "time_query"),
+            f"{_number(answer['encode_ms'], lang, '.0f')} + {_number(answer['search_ms'], lang, '.1f')} ms",
         ),
-        (say(lang, "time_documents"), f"{_number(own['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
+        (translate(lang, "time_documents"), f"{_number(answer['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
         (
-            say(lang, "memory"),
-            f"{_size(own['index_bytes'], lang)} ({share} %)",
+            translate(lang, "memory"),
+            f"{_size(answer['index_bytes'], lang)} ({share} %)",
         ),
-        (say(lang, "agreement"), f"{_number(100 * own['agreement'], lang, '.0f')} %"),
-        (say(lang, "index"), say(lang, "exact" if own["exact"] else "approximate")),
+        (translate(lang, "agreement"), f"{_number(100 * answer['agreement'], lang, '.0f')} %"),
     ]
     if quality:
         shown = f"{_number(100 * quality[0], lang, '.0f')} % ({_number(100 * quality[1], lang, '.0f')} %)"
-        facts.append((say(lang, "quality"), shown))
+        facts.append((translate(lang, "quality"), shown))
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return (
         f'<section class="ht-panel"><h3>{escape(title)}</h3><ol class="ht-hits">{items}</ol>'
@@ -196,11 +208,13 @@ def _size(number: int, lang: str) -> str:
 # -- similarity
 
 
-def heat_maps(sentences: Sequence[str], found: dict[str, list[list[float]]], titles: dict[str, str], lang: str) -> str:
-    """The cosines of all pairs, a table a model, darker where they are higher."""
+def heat_maps(
+    sentences: Sequence[str], cosines: dict[str, list[list[float]]], titles: dict[str, str], lang: str
+) -> str:
+    """Show the cosines of all pairs, a table a model, darker where they are higher."""
     legend = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     panels = "".join(
-        _section(titles[name], _heat_map(sentences, rows, titles[name], lang)) for name, rows in found.items()
+        _section(titles[name], _heat_map(sentences, rows, titles[name], lang)) for name, rows in cosines.items()
     )
     return f'<ol class="ht-sentences">{legend}</ol><div class="ht-two">{panels}</div>'
 
@@ -212,7 +226,7 @@ def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lan
         cells = "".join(_heat_cell(value, lang) for value in row)
         name = escape(sentences[number], quote=True)
         body += f'<tr><th scope="row" title="{name}">{number + 1}</th>{cells}</tr>'
-    caption = say(lang, "heat_caption", name=title)
+    caption = translate(lang, "heat_caption", name=title)
     table = _table("ht-heat", caption, "<td></td>" + head, body)
     return _scroll(table, title)
 
@@ -224,19 +238,19 @@ def _heat_cell(value: float, lang: str) -> str:
 
 
 def maps(points: dict[str, Any], texts: Sequence[str], groups: Sequence[str], titles: dict[str, str], lang: str) -> str:
-    """A corpus in two dimensions, one picture a model.
+    """Draw a corpus in two dimensions, one picture a model.
 
     Args:
         points: name -> array of shape (texts, 2) in -1..1.
         texts: the documents.
-        groups: what each belongs to; gives the colour.
+        groups: the group of each text; gives the colour.
         titles: name -> what to call the model.
         lang: language of the page.
     """
     panels = "".join(
         _section(titles[name], _map(flat, texts, groups, titles[name], lang)) for name, flat in points.items()
     )
-    return f'<div class="ht-two">{panels}</div><p class="ht-legend">{escape(say(lang, "map_means"))}</p>'
+    return f'<div class="ht-two">{panels}</div><p class="ht-legend">{escape(translate(lang, "map_means"))}</p>'
 
 
 def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lang: str) -> str:
@@ -246,7 +260,7 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
         f"<title>{escape(f'{text[:200]} · {group}' if group else text[:200])}</title></circle>"
         for (x, y), text, group in zip(flat, texts, groups, strict=True)
     )
-    label = escape(say(lang, "map_label", name=title, number=len(texts)), quote=True)
+    label = escape(translate(lang, "map_label", name=title, number=len(texts)), quote=True)
     return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
 
 
@@ -254,15 +268,15 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
 
 
 def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]], lang: str) -> str:
-    """The table of a run: sizes, then measurements of teacher, clone and student."""
-    heads = ("", say(lang, "teacher"), say(lang, "clone"), say(lang, "student"))
+    """Show the table of a run: sizes, then measurements of teacher, clone and student."""
+    heads = ("", translate(lang, "teacher"), translate(lang, "clone"), translate(lang, "student"))
     head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
     body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
-    caption = say(lang, "scores_caption")
+    caption = translate(lang, "scores_caption")
     return _scroll(
         _table("ht-scores", caption, head, body),
-        say(lang, "scores_title"),
+        translate(lang, "scores_title"),
     )
 
 
@@ -276,7 +290,7 @@ def _local(value: str, lang: str) -> str:
 
 
 def pictures(figures: dict[str, bytes], lang: str) -> str:
-    """The figures of a run, inside the page."""
+    """Show the figures of a run, inside the page."""
     shown = ""
     for name, content in figures.items():
         label = escape(_figure_name(name, lang), quote=True)
@@ -289,26 +303,26 @@ def pictures(figures: dict[str, bytes], lang: str) -> str:
 
 def _figure_name(name: str, lang: str) -> str:
     key = f"figure_{name}"
-    return say(lang, key) if key in TEXTS else name.replace("_", " ")
+    return translate(lang, key) if key in TEXTS else name.replace("_", " ")
 
 
-def links(found: dict[str, str]) -> str:
-    """Links that leave the page."""
+def links(addresses: dict[str, str]) -> str:
+    """Show links that leave the page."""
     items = "".join(
         f'<li>{escape(name)}: <a href="{escape(address, quote=True)}" target="_blank" rel="noopener noreferrer">'
         f"{escape(address.removeprefix('https://'))}</a></li>"
-        for name, address in found.items()
+        for name, address in addresses.items()
     )
     return f'<ul class="ht-links">{items}</ul>'
 
 
 def note(message: str) -> str:
-    """What was done, said aloud by a screen reader."""
+    """Show what was done, and let screen readers say it."""
     return f'<p class="ht-note" role="status">{escape(message)}</p>'
 
 
 def problem(message: str) -> str:
-    """What went wrong, said aloud by a screen reader."""
+    """Show what went wrong, and let screen readers say it."""
     return f'<p class="ht-problem" role="alert">{escape(message)}</p>'
 
 
@@ -324,5 +338,5 @@ def _table(kind: str, caption: str, head: str, body: str) -> str:
 
 
 def _scroll(table: str, label: str) -> str:
-    """A wide table scrolls in its own frame, also with the keyboard."""
+    """Let a wide table scroll in its own frame, also with the keyboard."""
     return f'<div class="ht-scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}">{table}</div>'

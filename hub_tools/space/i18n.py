@@ -1,4 +1,4 @@
-"""What the page says, in English and Turkish."""
+"""The texts of the page, in English and Turkish."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "own_info": (
         "At most {documents} documents of {characters} characters; files up to {megabytes} MB. They stay with "
         "this visit: only "
-        "their vectors are kept for a while, under a hash.",
+        "their vectors stay in memory for a while.",
         "En çok {documents} belge, her biri {characters} karakter; dosyalar {megabytes} MB'a kadar. Bu "
         "ziyarette kalırlar: "
-        "yalnızca vektörleri, bir özet değeriyle, bir süre saklanır.",
+        "yalnızca vektörleri bir süre bellekte tutulur.",
     ),
     "paste": ("Paste: a document a line, or a paragraph", "Yapıştırın: satır ya da paragraf başına bir belge"),
     "file": ("File (.txt, .csv, .pdf with text)", "Dosya (.txt, .csv, metinli .pdf)"),
@@ -129,9 +129,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "memory": ("memory of the vectors", "vektörlerin belleği"),
     "agreement": ("same results as full vectors", "tam vektörlerle aynı sonuç"),
     "quality": ("sample questions answered in the first 5 (full)", "ilk 5'te yanıtlanan örnek sorular (tam)"),
-    "index": ("index", "dizin"),
-    "exact": ("exact", "kesin"),
-    "approximate": ("approximate (IVF)", "yaklaşık (IVF)"),
     "sentences": ("Sentences, one a line", "Cümleler, her satıra bir tane"),
     "sentences_info": ("2 to {most}, in any languages.", "2 ile {most} arası, istediğiniz dillerde."),
     "measure": ("Compare meanings", "Anlamları karşılaştır"),
@@ -198,11 +195,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Too many others are asking. Try again in a minute.",
         "Çok istek var. Bir dakika sonra yeniden deneyin.",
     ),
+    "error_encoding": (
+        "These documents are still being encoded. Try again in a few minutes.",
+        "Bu belgeler hâlâ kodlanıyor. Birkaç dakika sonra yeniden deneyin.",
+    ),
     "error_id": (
         "{id} is no id of the Hub. Expected one such as google-bert/bert-base-uncased.",
         "{id} bir Hub kimliği değil. Beklenen, google-bert/bert-base-uncased gibi bir kimlik.",
     ),
-    "error_foreign": (
+    "error_sandbox": (
         "It could not be read within the limits of time and memory.",
         "Zaman ve bellek sınırları içinde okunamadı.",
     ),
@@ -255,8 +256,8 @@ AUTONYMS: dict[str, str] = {
 }  # fmt: skip
 
 
-def say(lang: str, key: str, **values: object) -> str:
-    """A text of the page.
+def translate(lang: str, key: str, **values: object) -> str:
+    """Return a text of the page.
 
     Args:
         lang: en or tr.
@@ -267,7 +268,7 @@ def say(lang: str, key: str, **values: object) -> str:
 
 
 def page_language(accepted: str) -> str:
-    """The language of the page for a browser.
+    """Return the language of the page for a browser.
 
     Args:
         accepted: its Accept-Language header, such as `tr-TR,tr;q=0.9,en;q=0.8`; the first one decides.

@@ -1,26 +1,23 @@
-"""The nearest vectors: exact for small corpora, clusters (IVF) above; float32, int8 or one bit a number. By faiss."""
+"""Vectors as they are stored (float32, int8 or one bit a number) and the nearest of them, by looking at every one."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hub_tools.models.encoder import unit
 from hub_tools.space.model import Vectors
 
 Precision = Literal["float32", "int8", "binary"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-# Bits are compared exactly at any size: a million are read in the time of 30,000 vectors.
-EXACT = 50_000
-# Share of the clusters that a query looks into; benchmarks/space.py measures what it finds.
-_PROBED = 8
+# Rows that are converted at a time: few enough to stay in the processor's cache.
+_ROWS = 1024
+# Of binary vectors, how many times the results are ranked again by the query's own numbers.
 _RESCORED = 10
-# Ending of files that are being written.
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,105 +26,95 @@ class Index:
 
     Attributes:
         precision: how they are stored.
-        rows: how many.
         dimension: numbers of a vector.
-        faiss: what faiss made of them.
+        stored: shape (rows, dimension), float32 or int8; for binary (rows, dimension / 8), uint8, eight numbers a byte.
+        lengths: what float32 rows are divided by, shape (rows,): the first numbers of a unit vector are shorter than 1.
+        ranges: least and greatest value of each number, shape (2, dimension), between which int8 has 256 steps.
     """
 
     precision: Precision
-    rows: int
     dimension: int
-    faiss: Any
-
-    @property
-    def exact(self) -> bool:
-        """Whether every vector is looked at."""
-        return self.precision == "binary" or self.rows <= EXACT
+    stored: NDArray[Any]
+    lengths: Vectors
+    ranges: Vectors
 
     @property
     def bytes(self) -> int:
         """Memory of the vectors."""
-        bits = {"float32": 32, "int8": 8, "binary": 1}[self.precision]
-        return self.rows * self.dimension * bits // 8
+        return len(self.stored) * self.dimension * {"float32": 32, "int8": 8, "binary": 1}[self.precision] // 8
 
     def search(self, query: Vectors, top: int) -> list[tuple[int, float]]:
-        """The nearest rows with their cosines (of what is stored), best first.
+        """Return the nearest rows with their cosines (of what is stored), best first.
 
         Args:
             query: a unit vector, shape (dim,), with at least as many numbers as the index.
             top: how many.
         """
-        wanted = unit(query[None, : self.dimension])
-        top = min(top, self.rows)
+        query = unit(query[None, : self.dimension])[0]
+        top = min(top, len(self.stored))
         if self.precision == "binary":
-            return self._search_bits(wanted, top)
-        scores, rows = self.faiss.search(wanted, top)
-        return [(int(row), float(score)) for row, score in zip(rows[0], scores[0], strict=True) if row >= 0]
+            return self._search_bits(query, top)
+        cosines = self._int8_cosines(query) if self.precision == "int8" else self.stored @ query / self.lengths
+        return [(int(row), float(cosines[row])) for row in _largest(cosines, top)]
 
-    def _search_bits(self, wanted: Vectors, top: int) -> list[tuple[int, float]]:
+    def _int8_cosines(self, query: Vectors) -> Vectors:
+        """Cosines with the middle of each stored step, shape (rows,).
+
+        A number v stands for start + (v + 128.5) * step. So query . row is (query * step) . v plus a constant:
+        with a query of 0.5, start -1 and step 0.01, a stored 27 gives 0.5 * 0.01 * 27 + 0.5 * (-1 + 1.285) = 0.2775.
+        """
+        start, step = self.ranges[0], (self.ranges[1] - self.ranges[0]) / 255
+        constant = query @ (start + np.float32(128.5) * step)
+        parts = [chunk.astype(np.float32) @ (query * step) for chunk in _chunks(self.stored)]
+        return np.asarray(np.concatenate(parts) + constant, dtype=np.float32)
+
+    def _search_bits(self, query: Vectors, top: int) -> list[tuple[int, float]]:
         """By differing bits first; the best are ranked by the query's numbers against their signs."""
-        _, rows = self.faiss.search(np.packbits(wanted > 0, axis=1), min(top * _RESCORED, self.rows))
-        found = [int(row) for row in rows[0]]
-        bits = np.stack([self.faiss.reconstruct(row) for row in found])
-        signs = np.unpackbits(bits, axis=1, count=self.dimension).astype(np.float32) * 2 - 1
-        scores = signs @ wanted[0] / np.sqrt(self.dimension)
-        return [(found[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")[:top]]
+        differing = np.bitwise_count(self.stored ^ np.packbits(query > 0)).sum(axis=1, dtype=np.int32)
+        near = _largest(-differing, min(top * _RESCORED, len(self.stored)))
+        signs = np.unpackbits(self.stored[near], axis=1, count=self.dimension).astype(np.float32) * 2 - 1
+        cosines = signs @ query / np.sqrt(self.dimension)
+        return [(int(near[place]), float(cosines[place])) for place in _largest(cosines, top)]
 
 
-def own_partial(file: Path) -> Path:
-    """Where this visitor's thread writes a file before it gets its name: another may be writing the same."""
-    return file.with_name(f"{file.name}.{threading.get_ident()}{PARTIAL}")
+def build_index(vectors: Vectors, dimension: int, precision: Precision) -> Index:
+    """Store the first numbers of vectors so that they can be searched.
 
-
-def build(vectors: Vectors, dimension: int, precision: Precision, file: Path) -> Index:
-    """Make an index of the first numbers of vectors and keep it in a file.
+    float32 refers to `vectors` and copies nothing.
 
     Args:
-        vectors: unit vectors, shape (rows, dim).
-        dimension: how many numbers of each are kept (Matryoshka); a multiple of 8.
+        vectors: unit vectors, shape (rows, dim), at least one.
+        dimension: how many numbers of each are used (Matryoshka); a multiple of 8.
         precision: how they are stored.
-        file: where; written whole or not at all.
     """
-    faiss = _faiss()
-    short = unit(np.asarray(vectors[:, :dimension], dtype=np.float32))
-    if precision == "binary":
-        made = faiss.IndexBinaryFlat(dimension)
-        made.add(np.packbits(short > 0, axis=1))
+    short = vectors[:, :dimension]
+    lengths = np.ones(len(short), dtype=np.float32)
+    ranges = np.zeros((2, dimension), dtype=np.float32)
+    if precision == "float32":
+        stored = short
+        lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", short, short)), 1e-12)
+    elif precision == "binary":
+        stored = _quantize(short, "ubinary", ranges)
     else:
-        made = faiss.index_factory(dimension, _recipe(len(short), precision), faiss.METRIC_INNER_PRODUCT)
-        if hasattr(made, "cp"):
-            made.cp.min_points_per_centroid, made.cp.max_points_per_centroid = 1, 64
-        made.train(short)
-        made.add(short)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = own_partial(file)
-    (faiss.write_index_binary if precision == "binary" else faiss.write_index)(made, str(partial))
-    partial.replace(file)
-    return read(file, precision)
+        bounds = [(chunk.min(axis=0), chunk.max(axis=0)) for chunk in map(unit, _chunks(short))]
+        ranges = np.stack([np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)])
+        stored = _quantize(short, "int8", ranges)
+    return Index(precision=precision, dimension=dimension, stored=stored, lengths=lengths, ranges=ranges)
 
 
-def read(file: Path, precision: Precision) -> Index:
-    """An index from its file, mapped into memory where faiss can."""
-    faiss = _faiss()
-    found = faiss.read_index_binary(str(file)) if precision == "binary" else _read_mapped(faiss, file)
-    if hasattr(found, "nprobe") and precision != "binary":
-        found.nprobe = max(1, found.nlist // _PROBED)
-    return Index(precision=precision, rows=int(found.ntotal), dimension=int(found.d), faiss=found)
+def _quantize(vectors: Vectors, precision: Literal["int8", "ubinary"], ranges: Vectors) -> NDArray[Any]:
+    from sentence_transformers import quantize_embeddings
+
+    parts = [quantize_embeddings(unit(chunk), precision, ranges=ranges) for chunk in _chunks(vectors)]
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _read_mapped(faiss: Any, file: Path) -> Any:
-    return faiss.read_index(str(file), faiss.IO_FLAG_MMAP)
+def _chunks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
-def _recipe(rows: int, precision: Precision) -> str:
-    """In faiss' own words."""
-    stored = {"float32": "Flat", "int8": "SQ8"}[precision]
-    return stored if rows <= EXACT else f"IVF{max(1, int(2 * rows**0.5))},{stored}"
-
-
-def _faiss() -> Any:
-    import faiss
-
-    # Searches run side by side in the page's threads; each with threads of its own would only disturb the others.
-    faiss.omp_set_num_threads(1)
-    return faiss
+def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Places of the largest values, in order; the first of equal ones comes first."""
+    places = np.argpartition(-values, count - 1)[:count]
+    ordered: NDArray[np.intp] = places[np.lexsort((places, -values[places]))]
+    return ordered

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from hub_tools.core.errors import UserError
-from hub_tools.space.i18n import say
+from hub_tools.space.i18n import translate
 
 TEXT = 10_000  # characters of a text to tokenize
 QUERY = 1_000  # characters of a query
@@ -20,25 +20,25 @@ TOP = 20  # results
 
 
 class RefusedError(UserError):
-    """What a visitor asked for cannot be done; said in the language of the page.
+    """A visitor's request cannot be served; the message is in the language of the page.
 
     Args:
-        key: a key of `texts.TEXTS`.
+        key: a key of `i18n.TEXTS`.
         values: what its text names.
     """
 
     def __init__(self, key: str, **values: object) -> None:
-        super().__init__(say("en", key, **values))
+        super().__init__(translate("en", key, **values))
         self.key = key
         self.values = values
 
-    def say(self, lang: str) -> str:
-        """The sentence in a language of the page."""
-        return say(lang, self.key, **self.values)
+    def translate(self, lang: str) -> str:
+        """Return the message in a language of the page."""
+        return translate(lang, self.key, **self.values)
 
 
 class Deadline:
-    """The end of a call: long work asks it between its parts.
+    """The end of a call; long work checks it between its parts.
 
     Args:
         seconds: from now.
@@ -49,7 +49,7 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that are left.
+        """Return the seconds that are left.
 
         Raises:
             RefusedError: there are none.
@@ -61,10 +61,10 @@ class Deadline:
 
 
 def check_text(text: str, longest: int) -> str:
-    """A text that is not empty and not too long, without lone surrogates.
+    """Return a text without lone surrogates.
 
     Raises:
-        RefusedError: it is.
+        RefusedError: it is empty or too long.
     """
     if not text.strip():
         raise RefusedError("error_empty")

@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
 from hub_tools.models.loading import SAFE, LoadPolicy
+from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.space.limits import Deadline, RefusedError
-from hub_tools.space.tokenize import Cutter
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.space.tokenize import TokenizerView
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Vectors = NDArray[np.float32]
-Kind = Literal["query", "document", "text"]
-# Few texts at a time: a long corpus lets the short queries of others in between.
+TextRole = Literal["query", "document", "text"]
+# Few texts at a time: long documents let the short queries of others in between.
 _BATCH = 16
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
 _ENCODING = threading.Lock()
 _LOADING = threading.Lock()
+# Endings of the files that decide a model's vectors.
+_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".py")
 
 
 class Model:
@@ -37,8 +39,8 @@ class Model:
     Args:
         name: teacher or student.
         title: what visitors read, without folders of the machine.
-        path: the folder.
-        tokenizer: the folder with its tokenizer, where that is another.
+        folder: where it lies.
+        tokenizer_folder: where its tokenizer lies, if that is another folder.
         policy: what its files may do.
         prompts: those that it is asked with besides its own.
     """
@@ -47,40 +49,35 @@ class Model:
         self,
         name: str,
         title: str,
-        path: Path,
+        folder: Path,
         *,
-        tokenizer: Path | None = None,
+        tokenizer_folder: Path | None = None,
         policy: LoadPolicy = SAFE,
         prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.title = title
-        self.path = path
-        self.tokenizer = tokenizer or path
+        self.folder = folder
+        self.tokenizer_folder = tokenizer_folder or folder
         self.policy, self.prompts = policy, prompts
 
     @cached_property
-    def files(self) -> TokenizerSpec:
-        """The tokenizer as data."""
-        return TokenizerSpec.read(self.tokenizer)
-
-    @cached_property
-    def cutter(self) -> Cutter:
-        """The tokenizer, ready to cut texts."""
-        return Cutter(self.files)
+    def tokenizer(self) -> TokenizerView:
+        """Its tokenizer."""
+        return TokenizerView(read_model_tokenizer(self.tokenizer_folder))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever the files do."""
-        files = sorted(f for f in self.path.rglob("*") if f.suffix in (".json", ".safetensors"))
-        return digest([[[str(f.relative_to(self.path)), hash_file(f)] for f in files], dict(self.prompts)])
+        """A hash that changes whenever the model's vectors may."""
+        files = sorted(file for file in self.folder.rglob("*") if file.suffix in _MODEL_FILES)
+        hashes = [[str(file.relative_to(self.folder)), hash_file(file)] for file in files]
+        return digest([hashes, dict(self.prompts)])
 
     @cached_property
-    def weights(self) -> SentenceTransformer:
-        """The model, on the CPU."""
+    def _weights(self) -> SentenceTransformer:
         from hub_tools.models.loading import load_model
 
-        model = load_model(self.path, device="cpu", policy=self.policy)
+        model = load_model(self.folder, device="cpu", policy=self.policy)
         model.prompts.update(self.prompts)
         return model
 
@@ -90,37 +87,37 @@ class Model:
         return int(self.load().get_embedding_dimension() or 0)
 
     def load(self) -> SentenceTransformer:
-        """The model; loaded once, even if several visitors come first."""
+        """Return the model, on the CPU; loaded once, even if several visitors come first."""
         with _LOADING:
-            return self.weights
+            return self._weights
 
-    def encode(self, texts: list[str], kind: Kind, deadline: Deadline) -> Vectors:
-        """Unit vectors of texts, shape (texts, dim).
+    def encode(self, texts: list[str], role: TextRole, deadline: Deadline) -> Vectors:
+        """Return unit vectors of texts, shape (texts, dim).
 
         Args:
             texts: at least one.
-            kind: whose prompt is put before them; `text` takes the model's default.
+            role: whose prompt is put before them; `text` takes the model's default.
             deadline: when to give up.
 
         Raises:
             RefusedError: the time is over.
         """
         model = self.load()
-        by_kind: dict[str, Any] = {
+        functions: dict[str, Any] = {
             "query": model.encode_query,
             "document": model.encode_document,
             "text": model.encode,
         }
-        encode = by_kind[kind]
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        encode = functions[role]
+        by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
+        for start in range(0, len(by_length), _BATCH):
+            rows = by_length[start : start + _BATCH]
             if not _ENCODING.acquire(timeout=deadline.left()):
                 deadline.left()
                 raise RefusedError("error_busy")
             try:
-                vectors[chosen] = encode([texts[i] for i in chosen], batch_size=_BATCH, show_progress_bar=False)
+                vectors[rows] = encode([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
             finally:
                 _ENCODING.release()
         return unit(vectors)

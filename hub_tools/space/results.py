@@ -1,54 +1,39 @@
-"""What a run measured, and the command that makes a student of one's own."""
+"""What a run measured, and the command that makes a student of a teacher."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from typing import Any
 
 from hub_tools.core.languages import check_language, language_order
 from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.reproduce import public
-from hub_tools.reporting.text import Report, figure_text
+from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.tables import score_text
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.sandbox import check_id
 
 _SMALLEST, _LARGEST = 300, 1_000_000
 
 
-def public_report(report: Report) -> Report:
-    """A report without the folders of the machine that made it."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(own) for key, own in value.items()}
-        if isinstance(value, list):
-            return [clean(own) for own in value]
-        return public(value) if isinstance(value, str) else value
-
-    cleaned: Report = clean(report)
-    return cleaned
-
-
-def score_rows(report: Report) -> list[dict[str, str]]:
-    """One row a measurement: `task` (with metric, split and n) and what teacher, clone and student reach."""
+def score_rows(report: FullReport) -> list[dict[str, str]]:
+    """Return a row for each measurement: `task` (with metric, split and n), `teacher`, `clone` and `student`."""
     rows = []
-    for row in report["evaluation"]:
-        counted = f", n={row['n']:,}" if row["n"] else ""
-        values = {name: figure_text(row["metric"], row[name]) for name in MODELS}
-        rows.append({"task": f"{row['task']}, {row['metric']} ({row['split']}{counted})", **values})
+    for row in report.evaluation:
+        count = f", n={row.n:,}" if row.n else ""
+        scores = {name: score_text(row.metric, getattr(row, name)) for name in MODELS}
+        rows.append({"task": f"{row.task}, {row.metric} ({row.split}{count})", **scores})
     return rows
 
 
-def fertility_rows(report: Report) -> list[tuple[str, float, float]]:
-    """(language, tokens per word of the teacher, of the student), the target first."""
-    fertility = report["tokenizer"]["fertility"]
-    order = language_order(fertility, report["config"]["lang"][0])
+def fertility_rows(report: FullReport) -> list[tuple[str, float, float]]:
+    """Return (language, tokens per word of the teacher, of the student), the target first."""
+    fertility = report.tokenizer.fertility
+    order = language_order(fertility, report.target)
     return [(lang, fertility[lang]["teacher"], fertility[lang]["student"]) for lang in order]
 
 
 def command(teacher: str, language: str, vocabulary: int) -> str:
-    """The command that makes a student, safe to paste into a shell.
+    """Return the command that makes a student, safe to paste into a shell.
 
     Raises:
         RefusedError: the teacher is no Hub id, or the vocabulary has an impossible size.
@@ -60,6 +45,6 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
         raise RefusedError("error_id", id=teacher[:100])
     if not _SMALLEST <= vocabulary <= _LARGEST:
         raise RefusedError("error_vocabulary", smallest=_SMALLEST, largest=f"{_LARGEST:,}")
-    chosen = f"{repo}@{revision}" if revision else repo
-    words = ["hub-distill", "--teacher", chosen, "--lang", check_language(language), "--vocab-size", str(vocabulary)]
+    spec = f"{repo}@{revision}" if revision else repo
+    words = ["hub-distill", "--teacher", spec, "--lang", check_language(language), "--vocab-size", str(vocabulary)]
     return shlex.join(words)

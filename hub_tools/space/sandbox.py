@@ -1,4 +1,4 @@
-"""What comes from outside is read in a process of its own: bounded in time and memory, and without tokens of the Hub.
+"""Data from outside is read in a process of its own: bounded in time and memory, and without tokens of the Hub.
 
     python -m hub_tools.space.sandbox compare|dataset|pdf ARGUMENTS_AS_JSON
 
@@ -15,8 +15,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
+from hub_tools.corpus.readers import text_column
 from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
 
 SECONDS = 40
@@ -30,10 +31,10 @@ _KEPT = re.compile(r"PATH|LANG|LC_\w+|HOME|TMPDIR|SYSTEMROOT|SSL_\w+|\w+_PROXY|\
 
 
 def check_id(repo: str) -> str:
-    """An id of the Hub, which is never a path of this machine.
+    """Return an id of the Hub, which is never a path of this machine.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: it is not an id.
     """
     repo = repo.strip()
     if not _ID.fullmatch(repo) or Path(repo).exists():
@@ -41,15 +42,17 @@ def check_id(repo: str) -> str:
     return repo
 
 
-def ask(what: str, **arguments: Any) -> Any:
-    """Let a process read something.
+def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) -> Any:
+    """Run a function of this module in a process of its own and return its result.
+
+    Callers limit how many run at once: see `api.SANDBOXED`.
 
     Args:
-        what: a function of this module, without its `_`.
-        arguments: what it takes, plain data.
+        task: the function, without its `_`.
+        arguments: its arguments, plain data.
 
     Raises:
-        RefusedError: it could not, with the reason.
+        RefusedError: it could not be done, with the reason.
     """
     environment = {k: v for k, v in os.environ.items() if _KEPT.fullmatch(k)} | {
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
@@ -57,35 +60,40 @@ def ask(what: str, **arguments: Any) -> Any:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_XET": "1",
     }
-    command = [sys.executable, "-m", "hub_tools.space.sandbox", what]
-    given = json.dumps(arguments).encode()
+    command = [sys.executable, "-m", "hub_tools.space.sandbox", task]
+    request = json.dumps(arguments).encode()
     try:
         done = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
-            command, input=given, env=environment, capture_output=True, timeout=SECONDS, check=False
+            command, input=request, env=environment, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise RefusedError("error_time", seconds=SECONDS) from error
     if done.returncode != 0 or len(done.stdout) > _ANSWER:
-        raise RefusedError("error_foreign")
+        raise RefusedError("error_sandbox")
     answer = json.loads(done.stdout)
     if "refused" in answer:
         key, values = answer["refused"]
         raise RefusedError(key, **values)
-    return answer["found"]
+    return answer["result"]
 
 
 def _compare(text: str, first: str, second: str) -> Any:
-    """`tokens.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
-    from hub_tools.space.tokenize import Cutter, compare
+    """Return `tokenize.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
+    from hub_tools.models.tokenizer import read_model_tokenizer
+    from hub_tools.space.tokenize import TokenizerView, compare
     from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    folders = [_fetch(name.removeprefix("hub:")) if name.startswith("hub:") else Path(name) for name in (first, second)]
+    fetched = {name: _fetch(name.removeprefix("hub:")) for name in (first, second) if name.startswith("hub:")}
     try:
-        cutters = [Cutter(TokenizerSpec.read(folder)) for folder in folders]
-        return compare(text, cutters[0], cutters[1])
+        views = [
+            TokenizerView(TokenizerSpec.read(fetched[name]) if name in fetched else read_model_tokenizer(Path(name)))
+            for name in (first, second)
+        ]
+        return compare(text, views[0], views[1])
     except Exception as error:
         # The library raises bare exceptions for what it cannot read.
-        raise RefusedError("error_tokenizer", id=" ".join((first, second)).replace("hub:", "")) from error
+        ids = [name.removeprefix("hub:") for name in (first, second) if name.startswith("hub:")]
+        raise RefusedError("error_tokenizer", id=", ".join(ids)) from error
 
 
 def _fetch(repo: str) -> Path:
@@ -112,7 +120,7 @@ def _refuse_size() -> NoReturn:
 
 
 def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
-    """The first texts of a dataset on the Hub."""
+    """Return the first texts of a dataset on the Hub."""
     from itertools import islice
 
     from datasets import load_dataset
@@ -123,7 +131,8 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
     try:
         rows = load_dataset(repo, config or None, split=split or "train", streaming=True, token=False)
         for row in islice(rows, DOCUMENTS):
-            text = str(row[column or _text_column(row)] or "")[:DOCUMENT]
+            column = column or text_column(row) or _first_text(row)
+            text = str(row[column] or "")[:DOCUMENT]
             total += len(text)
             if total > CORPUS:
                 break
@@ -135,13 +144,12 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
     return texts
 
 
-def _text_column(row: dict[str, Any]) -> str:
-    names = ("text", "sentence", "content", "document", "passage", *(k for k, v in row.items() if isinstance(v, str)))
-    return next((name for name in names if name in row), "text")
+def _first_text(row: dict[str, Any]) -> str:
+    return next((name for name, value in row.items() if isinstance(value, str)), "text")
 
 
 def _pdf(file: str) -> list[str]:
-    """The paragraphs of a PDF's text."""
+    """Return the paragraphs of a PDF's text."""
     from pypdf import PdfReader
 
     texts: list[str] = []
@@ -176,7 +184,7 @@ def main() -> None:
     # Libraries print to stdout too; the answer is the only thing that may stand there.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
-        answer = {"found": functions[sys.argv[1]](**arguments)}
+        answer = {"result": functions[sys.argv[1]](**arguments)}
     except RefusedError as refusal:
         answer = {"refused": [refusal.key, {k: str(v) for k, v in refusal.values.items()}]}
     json.dump(answer, out)

@@ -6,133 +6,138 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from hub_tools.space import search as searching
-from hub_tools.space import similarity
-from hub_tools.space import tokenize as tokens
-from hub_tools.space.content import Shown
-from hub_tools.space.documents import bounded
+from hub_tools.space import search, similarity, tokenize
+from hub_tools.space.content import SpaceContent
+from hub_tools.space.documents import Documents, limit_texts
 from hub_tools.space.index import PRECISIONS, Precision
 from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text
-from hub_tools.space.sandbox import ask, check_id
-from hub_tools.space.vector_cache import Corpus, Store
+from hub_tools.space.sandbox import check_id, run_sandboxed
+from hub_tools.space.vector_cache import VectorCache
 
 _MAPPED = 600  # texts
+_DAY = 86_400.0  # seconds; 200,000 documents need an hour or two
 
 
 class Service:
     """The functions of a Space.
 
     Args:
-        shown: the models.
-        cache: folder for vectors and indices.
+        content: the models and the report.
+        cache: folder for the vectors of the owner's documents.
         documents: texts of the owner, one more corpus to search.
     """
 
-    def __init__(self, shown: Shown, cache: Path, documents: Sequence[str] = ()) -> None:
-        self.shown = shown
-        self.store = Store(cache)
-        self.corpora = searching.sample_corpora()
+    def __init__(self, content: SpaceContent, cache: Path, documents: Sequence[str] = ()) -> None:
+        self.content = content
+        self.cache = VectorCache(cache)
+        self.corpora = search.sample_documents()
         if documents:
-            self.corpora["documents"] = Corpus(tuple(documents))
-        self._quality = searching.Quality(self.store, self.corpora["passages"])
+            self.corpora["documents"] = Documents(tuple(documents), keep="disk")
+        self._questions = search.SampleQuestions(self.cache, self.corpora["passages"])
 
     def warm_up(self) -> None:
-        """Load the models and encode the passages, so that the first visitor does not wait."""
-        for model in self.shown.models.values():
-            self.store.index(model, self.corpora["passages"], model.dimension, "float32", Deadline(600))
+        """Load the models, and encode the passages and the owner's documents, so that no visitor has to wait."""
+        for name in ("passages", "documents"):
+            if name in self.corpora:
+                for model in self.content.models.values():
+                    self.cache.get(model, self.corpora[name], Deadline(_DAY))
 
     def compare(self, text: str, first: str, second: str) -> dict[str, Any]:
-        """Cut a text by two tokenizers; each is teacher, student or an id of the Hub.
+        """Tokenize a text by two tokenizers; each is teacher, student or an id of the Hub.
 
         Raises:
             RefusedError: the text or an id cannot be used.
         """
         text = check_text(text, TEXT)
-        models = self.shown.models
+        models = self.content.models
         if first in models and second in models:
-            return tokens.compare(text, models[first].cutter, models[second].cutter)
-        folders = [str(models[n].path) if n in models else f"hub:{check_id(n)}" for n in (first, second)]
-        found: dict[str, Any] = ask("compare", text=text, first=folders[0], second=folders[1])
-        return found
+            return tokenize.compare(text, models[first].tokenizer, models[second].tokenizer)
+        sides = [
+            str(models[name].tokenizer_folder) if name in models else f"hub:{check_id(name)}"
+            for name in (first, second)
+        ]
+        comparison: dict[str, Any] = run_sandboxed("compare", text=text, first=sides[0], second=sides[1])
+        return comparison
 
-    def corpus(self, name: str, own: Sequence[str] | None) -> Corpus:
-        """Documents by name, or a visitor's own.
+    def corpus(self, name: str, texts: Sequence[str] | None) -> Documents:
+        """Return the documents of a name, or a visitor's texts.
 
         Raises:
             RefusedError: there is no such corpus, or no text in it.
         """
-        if own:
-            return Corpus(tuple(bounded(list(own))))
+        if texts:
+            return Documents(tuple(limit_texts(list(texts))))
         if name not in self.corpora:
             raise RefusedError("error_choice", value=name[:50], choices=", ".join(self.corpora))
         return self.corpora[name]
 
-    def search(self, query: str, corpus: Corpus, *, dimension: int, precision: str, top: int) -> dict[str, Any]:
+    def search(self, query: str, documents: Documents, *, dimension: int, precision: str, top: int) -> dict[str, Any]:
         """Ask teacher and student the same query; see `search.search`.
 
         Raises:
             RefusedError: the query is empty or too long, there is no such precision, or the time is over.
         """
         query = check_text(query, QUERY)
-        return searching.search(
-            self.shown.models,
-            self.store,
-            corpus,
+        return search.search(
+            self.content.models,
+            self.cache,
+            documents,
             query,
             dimension=int(dimension),
-            precision=_precision(precision),
+            precision=_check_precision(precision),
             top=max(1, min(int(top), TOP)),
             deadline=Deadline(),
         )
 
     def quality(self, dimension: int, precision: str) -> dict[str, tuple[float, float]]:
-        """Share of the sample's questions answered in the first five: at this setting, and with full vectors."""
-        deadline, chosen = Deadline(), _precision(precision)
+        """Return the share of the sample's questions answered in the first five, by model.
+
+        Returns:
+            name -> (at this setting, with all numbers in float32).
+        """
+        deadline, checked = Deadline(), _check_precision(precision)
         return {
             name: (
-                self._quality.recall(model, int(dimension), chosen, deadline),
-                self._quality.recall(model, 0, "float32", deadline),
+                self._questions.recall(model, int(dimension), checked, deadline),
+                self._questions.recall(model, 0, "float32", deadline),
             )
-            for name, model in self.shown.models.items()
+            for name, model in self.content.models.items()
         }
 
     def similarity(self, sentences: list[str]) -> dict[str, Any]:
-        """Cosines of all pairs of sentences, by every model.
+        """Return the cosines of all pairs of sentences, by every model.
 
         Raises:
             RefusedError: too few or too many sentences, or the time is over.
         """
         kept, deadline = similarity.check_sentences(sentences), Deadline()
-        models = self.shown.models
-        return {
-            "sentences": kept,
-            "models": {name: similarity.cosines(m, kept, deadline) for name, m in models.items()},
-        }
+        cosines = {name: similarity.cosines(m, kept, deadline) for name, m in self.content.models.items()}
+        return {"sentences": kept, "models": cosines}
 
-    def map(self, corpus: Corpus) -> dict[str, Any]:
-        """Up to 600 texts of a corpus in two dimensions, by every model, turned so that the maps are alike.
+    def map(self, documents: Documents) -> dict[str, Any]:
+        """Put up to 600 documents on a map with two dimensions, by every model, turned so that the maps are alike.
 
         Returns:
-            `texts` and `models`: name -> array of shape (texts, 2).
+            `rows` and `texts` of the documents, and `models`: name -> array of shape (texts, 2).
         """
         deadline = Deadline()
-        step = -(-len(corpus.texts) // _MAPPED)
-        rows = range(0, len(corpus.texts), step)
-        flat: dict[str, Any] = {}
-        for name, model in self.shown.models.items():
-            found = similarity.project(self.store.vectors(model, corpus, deadline)[::step])
-            flat[name] = similarity.turn_towards(found, next(iter(flat.values()))) if flat else found
-        return {"rows": list(rows), "texts": [corpus.texts[i] for i in rows], "models": flat}
+        step = -(-len(documents.texts) // _MAPPED)
+        rows = range(0, len(documents.texts), step)
+        maps: dict[str, Any] = {}
+        for name, model in self.content.models.items():
+            points = similarity.project(self.cache.get(model, documents, deadline).vectors[::step])
+            maps[name] = similarity.turn_towards(points, next(iter(maps.values()))) if maps else points
+        return {"rows": list(rows), "texts": [documents.texts[row] for row in rows], "models": maps}
 
     def groups(self, name: str, rows: Sequence[int]) -> list[str]:
-        """What the texts of a bundled corpus belong to: topic or language."""
+        """Return what the texts of a bundled corpus belong to: topic or language."""
         if name == "passages":
             return [f"{row // 5 + 1}" for row in rows]
-        labels = {"sentences": ("tr", "en"), "languages": searching.sample_languages()}.get(name, ("",))
+        labels = {"sentences": ("tr", "en"), "languages": search.sample_languages()}.get(name, ("",))
         return [labels[row % len(labels)] for row in rows]
 
 
-def _precision(name: str) -> Precision:
+def _check_precision(name: str) -> Precision:
     if not _is_precision(name):
         raise RefusedError("error_choice", value=str(name)[:50], choices=", ".join(PRECISIONS))
     return name

@@ -1,8 +1,8 @@
-"""The four tabs: components, and what happens when they are used; each returns what an address restores."""
+"""The four tabs: components and their events; each function returns the components that an address restores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,14 @@ import gradio as gr
 from hub_tools.core.errors import UserError
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.space import documents as reading
-from hub_tools.space import html as views
-from hub_tools.space import limits, results
-from hub_tools.space.api import log
-from hub_tools.space.i18n import AUTONYMS, page_language, say
+from hub_tools.reporting.report import FullReport
+from hub_tools.space import html, limits, results
+from hub_tools.space.api import MODELS, SANDBOXED, log
+from hub_tools.space.documents import FILE_TYPES, Documents, from_file, from_hub, from_paste
+from hub_tools.space.i18n import AUTONYMS, page_language, translate
 from hub_tools.space.index import PRECISIONS
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
-from hub_tools.space.vector_cache import Corpus
 
 Label = Callable[[str], Any]
 _EXAMPLE_QUERIES = 8
@@ -34,39 +33,39 @@ _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def lang_of(request: gr.Request | None) -> str:
-    """The language of the page for a browser."""
+    """Return the language of the page for a browser."""
     return page_language(request.headers.get("accept-language", "")) if request else "en"
 
 
-def shown(function: Callable[..., str]) -> Callable[..., str]:
-    """Say on the page why something was refused; a defect is noted down here and not shown."""
+def html_errors(function: Callable[..., str]) -> Callable[..., str]:
+    """Show on the page why something was refused; a defect is logged here and not shown."""
 
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> str:
-        request = next((a for a in (*args, *kwargs.values()) if isinstance(a, gr.Request)), None)
+        request = next((value for value in (*args, *kwargs.values()) if isinstance(value, gr.Request)), None)
         try:
             return function(*args, **kwargs)
         except RefusedError as refusal:
-            return views.problem(refusal.say(lang_of(request)))
+            return html.problem(refusal.translate(lang_of(request)))
         except UserError as error:
-            return views.problem(str(error))
+            return html.problem(str(error))
         except Exception:
             log.exception("%s failed.", function.__name__)
-            return views.problem(say(lang_of(request), "error_defect"))
+            return html.problem(translate(lang_of(request), "error_defect"))
 
     return wrapped
 
 
 def remember(*names: str) -> str:
-    """Script that puts the inputs of an event into the address and hands them on."""
-    given = ", ".join(names)
+    """Return a script that puts the inputs of an event into the address (but for `_names`) and hands them on."""
+    inputs = ", ".join(names)
     kept = ", ".join(name for name in names if not name.startswith("_"))
-    return f"({given}) => {{ window.htState({{{kept}}}); return [{given}]; }}"
+    return f"({inputs}) => {{ window.htState({{{kept}}}); return [{inputs}]; }}"
 
 
 def _titles(service: Service, lang: str) -> dict[str, str]:
-    """Model -> its name with its part: teacher or student."""
-    return {name: f"{title} · {say(lang, name)}" for name, title in service.shown.titles.items()}
+    """Return model -> its name with its role: teacher or student."""
+    return {name: f"{title} · {translate(lang, name)}" for name, title in service.content.titles.items()}
 
 
 # -- tokenizers
@@ -75,7 +74,7 @@ def _titles(service: Service, lang: str) -> dict[str, str]:
 def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
     """Two tokenizers side by side, and the chart of all languages."""
     examples = _examples(service)
-    default = "teacher" if "teacher" in service.shown.models else "student"
+    default = "teacher" if "teacher" in service.content.models else "student"
     with gr.Row(equal_height=True):
         text = gr.Textbox(
             value=next(iter(examples.values())),
@@ -99,56 +98,47 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
     out = gr.HTML(elem_id="ht-tokens-out")
     chart = gr.HTML(elem_id="ht-languages")
 
-    @shown
-    def cut(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
+    @html_errors
+    def compare(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
         return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
 
-    @shown
-    def cut_live(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
+    @html_errors
+    def compare_live(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
         if not text.strip():
             return ""
-        if not {first, second} <= set(service.shown.models):  # a process for each letter would be too much
-            return views.problem(say(lang_of(request), "press_compare"))
+        if not {first, second} <= set(service.content.models):  # a process for each letter typed would be too much
+            return html.problem(translate(lang_of(request), "press_compare"))
         return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
 
     def pick(code: str | None) -> str:
         return examples.get(code or "", next(iter(examples.values())))
 
     def draw(request: gr.Request) -> str:
-        return views.languages(results.fertility_rows(service.shown.report), lang_of(request))
+        return html.languages(results.fertility_rows(service.content.report), lang_of(request))
 
     inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
     live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
-    gr.on([text.change, ids.change], cut_live, inputs, out, js=js, **live)
-    page.load(cut_live, inputs, out, **live)
-    gr.on(
-        [go.click, first.submit, second.submit],
-        cut,
-        inputs,
-        out,
-        js=js,
-        concurrency_id="foreign",
-        concurrency_limit=4,
-        **_PRIVATE,
-    )
+    gr.on([text.change, ids.change], compare_live, inputs, out, js=js, **live)
+    page.load(compare_live, inputs, out, **live)
+    gr.on([go.click, first.submit, second.submit], compare, inputs, out, js=js, **SANDBOXED, **_PRIVATE)
     example.input(pick, example, text, **_PRIVATE)
     page.load(draw, None, chart, **_PRIVATE)
     return [text, first, second]
 
 
 def _examples(service: Service) -> dict[str, str]:
-    """One sentence in each language of the sample, the target first."""
+    """Return a sentence in each language of the sample, the target first."""
     row = next(iter(read_table(sample_file("languages.tsv"))))
-    target = service.shown.target
+    target = service.content.target
     return dict(sorted(row.items(), key=lambda item: item[0] != target))
 
 
 def _show_tokens(service: Service, text: str, first: str, second: str, *, ids: bool, lang: str) -> str:
     names = [name.strip() or "student" for name in (first, second)]
-    found = service.compare(text, *names)
+    comparison = service.compare(text, *names)
     titles = [_titles(service, lang).get(name, name) for name in names]
-    window = (service.shown.report.get("student") or {}).get("max_seq_length") or 512
-    return views.tokens(found, titles, ids=ids, window=window, lang=lang)
+    window = service.content.report.student.max_seq_length or 512
+    return html.tokens(comparison, titles, ids=ids, window=window, lang=lang)
 
 
 # -- search
@@ -156,20 +146,20 @@ def _show_tokens(service: Service, text: str, first: str, second: str, *, ids: b
 
 def search_tab(service: Service, label: Label) -> list[Any]:
     """The same query answered by teacher and student."""
-    dimension = max(m["dim"] for m in (service.shown.report["teacher"], service.shown.report["student"]) if m)
+    dimension = max(service.content.report.teacher.dim, service.content.report.student.dim)
     questions = [row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))][:_EXAMPLE_QUERIES]
     names = [*service.corpora, _OWN]
     corpus = gr.Radio(
         [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus"
     )
-    own = gr.State([])
+    own_texts = gr.State([])
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
         paste = gr.Textbox(
             label=label("paste"), lines=4, max_lines=10, max_length=2 * limits.CORPUS, elem_id="ht-paste"
         )
         with gr.Row():
-            file = gr.File(label=label("file"), file_types=list(reading.FILE_TYPES), height=120, elem_id="ht-file")
+            file = gr.File(label=label("file"), file_types=list(FILE_TYPES), height=120, elem_id="ht-file")
             dataset = gr.Textbox(label=label("dataset"), max_length=300, max_lines=1, elem_id="ht-dataset")
         load = gr.Button(label("load"), elem_id="ht-load")
         ready = gr.HTML(elem_id="ht-ready")
@@ -196,26 +186,26 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     go = gr.Button(label("search"), variant="primary", elem_id="ht-search")
     out = gr.HTML(elem_id="ht-search-out")
 
-    @shown
-    def ask(query: str, corpus: str, dim: int, precision: str, top: int, own: list[str], request: gr.Request) -> str:
+    @html_errors
+    def search(query: str, corpus: str, dim: int, precision: str, top: int, own: list[str], request: gr.Request) -> str:
         lang = lang_of(request)
         if corpus == _OWN and not own:
             raise RefusedError("error_no_documents")
-        chosen = Corpus(tuple(own)) if corpus == _OWN else service.corpus(corpus, None)
-        found = service.search(query, chosen, dimension=dim, precision=precision, top=top)
+        documents = Documents(tuple(own)) if corpus == _OWN else service.corpus(corpus, None)
+        answers = service.search(query, documents, dimension=dim, precision=precision, top=top)
         quality = service.quality(dim, precision) if corpus == "passages" else {}
-        return views.hits(found, _titles(service, lang), quality, lang)
+        return html.hits(answers, _titles(service, lang), quality, lang)
 
-    def take(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[list[str], str]:
+    def load_own(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[list[str], str]:
         texts: list[str] = []
 
-        @shown
-        def told(_: gr.Request) -> str:
+        @html_errors
+        def read(_: gr.Request) -> str:
             texts.extend(_own_documents(paste, file, dataset))
-            return views.note(say(lang_of(request), "loaded", number=len(texts)))
+            return html.note(translate(lang_of(request), "loaded", number=len(texts)))
 
-        said = told(request)
-        return texts, said
+        message = read(request)
+        return texts, message
 
     def show_own(corpus: str) -> Any:
         return gr.update(visible=corpus == _OWN)
@@ -223,23 +213,23 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     def pick(question: str | None) -> str:
         return question or questions[0]
 
-    inputs = [query, corpus, dim, precision, top, own]
+    inputs = [query, corpus, dim, precision, top, own_texts]
     js = remember("q", "corpus", "dim", "precision", "top", "_own")
-    gr.on([go.click, query.submit], ask, inputs, out, js=js, concurrency_id="search", concurrency_limit=8, **_PRIVATE)
-    load.click(take, [paste, file, dataset], [own, ready], concurrency_id="foreign", **_PRIVATE)
+    gr.on([go.click, query.submit], search, inputs, out, js=js, **MODELS, **_PRIVATE)
+    load.click(load_own, [paste, file, dataset], [own_texts, ready], **SANDBOXED, **_PRIVATE)
     corpus.change(show_own, corpus, group, **_PRIVATE)
     example.input(pick, example, query, **_PRIVATE)
     return [query, corpus, dim, precision, top]
 
 
 def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
-    """The first of these that is given: a file, a dataset, pasted text."""
+    """Return the documents of the first of these that is given: a file, a dataset, pasted text."""
     if file:
-        return reading.uploaded(Path(file))
+        return from_file(Path(file))
     if dataset.strip():
         repo, config, split, column = (*dataset.strip().split(":"), "", "", "")[:4]
-        return reading.from_hub(repo, config, split, column)
-    return reading.pasted(paste)
+        return from_hub(repo, config, split, column)
+    return from_paste(paste)
 
 
 # -- similarity
@@ -266,21 +256,21 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
     draw = gr.Button(label("draw"), elem_id="ht-draw")
     picture = gr.HTML(elem_id="ht-map-out")
 
-    @shown
+    @html_errors
     def measure(sentences: str, request: gr.Request) -> str:
         lang = lang_of(request)
-        found = service.similarity(sentences.splitlines())
-        return views.heat_maps(found["sentences"], found["models"], _titles(service, lang), lang)
+        table = service.similarity(sentences.splitlines())
+        return html.heat_maps(table["sentences"], table["models"], _titles(service, lang), lang)
 
-    @shown
+    @html_errors
     def draw_map(corpus: str, request: gr.Request) -> str:
         lang = lang_of(request)
-        found = service.map(service.corpus(corpus, None))
-        groups = service.groups(corpus, found["rows"])
-        return views.maps(found["models"], found["texts"], groups, _titles(service, lang), lang)
+        maps = service.map(service.corpus(corpus, None))
+        groups = service.groups(corpus, maps["rows"])
+        return html.maps(maps["models"], maps["texts"], groups, _titles(service, lang), lang)
 
-    go.click(measure, sentences, out, js=remember("sentences"), concurrency_id="search", **_PRIVATE)
-    draw.click(draw_map, corpus, picture, concurrency_id="search", **_PRIVATE)
+    go.click(measure, sentences, out, js=remember("sentences"), **MODELS, **_PRIVATE)
+    draw.click(draw_map, corpus, picture, **MODELS, **_PRIVATE)
     return [sentences]
 
 
@@ -288,43 +278,42 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
 
 
 def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
-    """What the run measured, where everything lies, and the command for a student of one's own."""
+    """What the run measured, links, and the command that makes a student of another teacher."""
     table, pictures = gr.HTML(elem_id="ht-scores"), gr.HTML(elem_id="ht-pictures")
     gr.Markdown(label("links"))
     links = gr.HTML(elem_id="ht-links")
     gr.Markdown(label("make"))
     gr.Markdown(label("make_info"))
-    report = service.shown.report
-    known = report["teacher"] if report["teacher"] and report["teacher"]["revision"] else None
+    report = service.content.report
     with gr.Row():
         teacher = gr.Textbox(
-            known["id"] if known else "sentence-transformers/all-MiniLM-L6-v2",
+            report.teacher.id if report.teacher.revision else "sentence-transformers/all-MiniLM-L6-v2",
             label=label("make_teacher"),
             max_length=160,
             max_lines=1,
             elem_id="ht-teacher",
         )
         codes = [(AUTONYMS.get(code, name_of(code)), code) for code in (LANGUAGES | MORE_LANGUAGES)]
-        language = gr.Dropdown(codes, value=service.shown.target, label=label("make_language"), elem_id="ht-language")
-        size = report["student"]["vocab_size"]
+        language = gr.Dropdown(codes, value=service.content.target, label=label("make_language"), elem_id="ht-language")
+        size = report.student.vocab_size
         vocabulary = gr.Number(size, label=label("make_vocabulary"), precision=0, elem_id="ht-vocabulary")
     written = gr.Code(language="shell", label=label("make_command"), interactive=False, elem_id="ht-command")
 
     def show_all(request: gr.Request) -> tuple[str, str, str]:
         lang = lang_of(request)
         rows, facts = results.score_rows(report), _facts(report, lang)
-        addresses = {say(lang, key): address for key, address in service.shown.links.items()}
+        addresses = {translate(lang, key): address for key, address in service.content.links.items()}
         return (
-            views.scores(rows, facts, lang),
-            views.pictures(dict(service.shown.figures), lang),
-            views.links(addresses),
+            html.scores(rows, facts, lang),
+            html.pictures(dict(service.content.figures), lang),
+            html.links(addresses),
         )
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
             return results.command(teacher, language, int(vocabulary or 0))
         except RefusedError as refusal:
-            return f"# {refusal.say(lang_of(request))}"
+            return f"# {refusal.translate(lang_of(request))}"
         except UserError as error:
             return f"# {error}"
 
@@ -334,7 +323,9 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     gr.on(triggers, write, chosen, written, show_progress="hidden", trigger_mode="always_last", **_PRIVATE)
 
 
-def _facts(report: Mapping[str, Any], lang: str) -> list[tuple[str, str, str]]:
-    teacher, student = report["teacher"], report["student"]
-    keys = (("params", "parameters"), ("vocab_size", "vocabulary"))
-    return [(say(lang, name), f"{teacher[key]:,}", f"{student[key]:,}") for key, name in keys]
+def _facts(report: FullReport, lang: str) -> list[tuple[str, str, str]]:
+    teacher, student = report.teacher, report.student
+    return [
+        (translate(lang, "parameters"), f"{teacher.params:,}", f"{student.params:,}"),
+        (translate(lang, "vocabulary"), f"{teacher.vocab_size:,}", f"{student.vocab_size:,}"),
+    ]

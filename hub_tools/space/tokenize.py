@@ -1,4 +1,4 @@
-"""How two tokenizers cut a text: every token with its id, what can be seen of it, and who else has it."""
+"""How two tokenizers tokenize a text: every token with its id, what can be seen of it, and whether both have it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BYTE_TOKEN_LENGTH = len("<0x00>")
 
 
 def visible(token: str, *, byte_level: bool) -> str:
-    """A token as a reader can tell it from others: spaces are ␣, line breaks ⏎, lone bytes ⟨E2⟩.
+    """Write a token as a reader can tell it from others: spaces are ␣, line breaks ⏎, lone bytes ⟨E2⟩.
 
     Args:
         token: as the vocabulary has it.
@@ -34,50 +34,50 @@ def visible(token: str, *, byte_level: bool) -> str:
     return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in token)
 
 
-class Cutter:
-    """A tokenizer that cuts text after text: what each needs is made once.
+class TokenizerView:
+    """A tokenizer that shows its tokens in text after text: what each call needs is made once.
 
     Args:
-        files: the tokenizer as data.
+        spec: the tokenizer as data.
     """
 
-    def __init__(self, files: TokenizerSpec) -> None:
-        self._files = files
+    def __init__(self, spec: TokenizerSpec) -> None:
+        self._spec = spec
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> Tokenizer:
         """The tokenizer, without truncation."""
-        return self._files.load()
+        return self._spec.load()
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """Its tokens."""
-        return frozenset(self._files.ids)
+        return frozenset(self._spec.vocab)
 
-    def cut(self, text: str, others: frozenset[str]) -> dict[str, Any]:
-        """A text cut by the tokenizer, without the template's special tokens.
+    def tokenize(self, text: str, other_vocabulary: frozenset[str]) -> dict[str, Any]:
+        """Tokenize a text, without the template's special tokens.
 
         Args:
-            text: what to cut.
-            others: tokens of the tokenizer that it is compared with.
+            text: what to tokenize.
+            other_vocabulary: tokens of the tokenizer that this one is compared with.
 
         Returns:
             `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the other tokenizer and
             `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
         """
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        byte_level, unknown = self._files.byte_level, self._files.unknown
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        byte_level, unknown = self._spec.byte_level, self._spec.unk_token
         tokens = [
             {
                 "token": token,
                 "shown": visible(token, byte_level=byte_level),
-                "id": number,
+                "id": token_id,
                 "start": start,
                 "end": end,
-                "shared": token in others,
+                "shared": token in other_vocabulary,
                 "unknown": token == unknown,
             }
-            for token, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
+            for token, token_id, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
         ]
         words = len(text.split())
         return {
@@ -91,20 +91,22 @@ class Cutter:
         }
 
 
-def compare(text: str, first: Cutter, second: Cutter) -> dict[str, Any]:
-    """Two tokenizers on one text.
+def compare(text: str, first: TokenizerView, second: TokenizerView) -> dict[str, Any]:
+    """Tokenize a text by two tokenizers.
 
     Returns:
-        `first` and `second` as from `Cutter.cut`; `only_first`, `only_second` and `both`, numbers of tokens of the
-        vocabularies; and `ratio`, tokens of the second over tokens of the first.
+        `first` and `second` as from `TokenizerView.tokenize`; `only_first`, `only_second` and `both`, numbers of tokens
+        of the vocabularies; and `ratio`, tokens of the second over tokens of the first.
     """
-    own, other = first.vocabulary, second.vocabulary
-    cuts = {"first": first.cut(text, other), "second": second.cut(text, own)}
-    both = len(own & other)
+    sides = {
+        "first": first.tokenize(text, second.vocabulary),
+        "second": second.tokenize(text, first.vocabulary),
+    }
+    both = len(first.vocabulary & second.vocabulary)
     return {
-        **cuts,
-        "only_first": len(own) - both,
-        "only_second": len(other) - both,
+        **sides,
+        "only_first": len(first.vocabulary) - both,
+        "only_second": len(second.vocabulary) - both,
         "both": both,
-        "ratio": round(cuts["second"]["count"] / max(cuts["first"]["count"], 1), 4),
+        "ratio": round(sides["second"]["count"] / max(sides["first"]["count"], 1), 4),
     }

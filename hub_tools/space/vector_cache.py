@@ -1,121 +1,142 @@
-"""Vectors and indices on disk, found again by what they were made of; visitors' texts are never written."""
+"""Vectors of documents in memory; those of the owner's documents on disk too, because encoding them takes long."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from hub_tools.core.files import digest
-from hub_tools.core.files import read_json as read_json_file
-from hub_tools.space import index
-from hub_tools.space.index import PARTIAL, own_partial
-from hub_tools.space.limits import Deadline
+from hub_tools.core.files import digest, fsync_file
+from hub_tools.space.documents import Documents
+from hub_tools.space.index import Index, Precision, build_index
+from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.model import Model, Vectors
 
-_OPEN = 16  # indices that are kept open
-_DISK = 2 * 2**30  # bytes of the cache
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Documents.
-
-    Attributes:
-        texts: the documents, none empty.
-    """
-
-    texts: tuple[str, ...]
-
-    @cached_property
-    def key(self) -> str:
-        """A hash of the texts."""
-        return digest(self.texts)
+# Encoded documents of visitors; 1,000 documents x 384 are 1.5 MB.
+_VISITS = 64
+# Dimensions and precisions of the same documents that are kept.
+_SETTINGS = 4
+# Files of the owner's vectors: two models times two sets of documents; 100,000 documents x 384 are 154 MB.
+_FILES = 4
+# Seconds that a visitor waits for documents that another call is encoding.
+_PATIENCE = 10.0
 
 
 def default_folder() -> Path:
-    """Where the cache lies unless it is told otherwise."""
+    """Return the folder of the owner's vectors."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hub-tools" / "space"
 
 
-class Store:
-    """Vectors and indices of corpora.
+class EncodedDocuments:
+    """Vectors of documents by one model, and the indices made of them last.
 
     Args:
-        folder: the cache; made when it is first needed.
+        vectors: unit vectors, shape (documents, dim).
+        seconds: how long the documents took to encode.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._open: OrderedDict[str, index.Index] = OrderedDict()
+    def __init__(self, vectors: Vectors, seconds: float) -> None:
+        self.vectors = vectors
+        self.seconds = seconds
+        self._indices: OrderedDict[tuple[int, Precision], Index] = OrderedDict()
         self._lock = threading.Lock()
 
-    def vectors(self, model: Model, corpus: Corpus, deadline: Deadline) -> Vectors:
-        """Unit vectors of the documents, shape (documents, dim), with the prompt for documents."""
-        file = self._file(model, corpus, "npy")
+    def index(self, dimension: int, precision: Precision) -> Index:
+        """Return the index for a setting; built when it is first asked for."""
+        setting = (dimension, precision)
+        with self._lock:
+            if setting not in self._indices:
+                self._indices[setting] = build_index(self.vectors, dimension, precision)
+            self._indices.move_to_end(setting)
+            if len(self._indices) > _SETTINGS:
+                self._indices.popitem(last=False)
+            return self._indices[setting]
+
+
+class VectorCache:
+    """Encoded documents: the Space's own for good, those of the last visitors while there is room.
+
+    Args:
+        folder: holds the vectors of the owner's documents; made when it is first needed.
+        visits: documents of visitors that are kept, each counted for each model.
+    """
+
+    def __init__(self, folder: Path, *, visits: int = _VISITS) -> None:
+        self.folder = folder
+        self._bound = visits
+        self._own: dict[tuple[str, str], EncodedDocuments] = {}
+        self._visits: OrderedDict[tuple[str, str], EncodedDocuments] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, model: Model, documents: Documents, deadline: Deadline) -> EncodedDocuments:
+        """Return documents encoded by a model, with its prompt for documents.
+
+        Raises:
+            RefusedError: the time is over, or another call is still encoding the same documents.
+        """
+        if encoded := self._remembered(model, documents):
+            return encoded
+        if not documents.encoding.acquire(timeout=min(_PATIENCE, deadline.left())):
+            raise RefusedError("error_encoding")
+        try:
+            if encoded := self._remembered(model, documents):
+                return encoded
+            encoded = self._load(model, documents) if documents.keep == "disk" else None
+            if encoded is None:
+                start = time.perf_counter()
+                vectors = model.encode(list(documents.texts), "document", deadline)
+                encoded = EncodedDocuments(vectors, time.perf_counter() - start)
+                if documents.keep == "disk":
+                    self._save(model, documents, encoded)
+            self._remember(model, documents, encoded)
+            return encoded
+        finally:
+            documents.encoding.release()
+
+    def _remembered(self, model: Model, documents: Documents) -> EncodedDocuments | None:
+        key = (model.name, documents.key)
+        with self._lock:
+            if key in self._visits:
+                self._visits.move_to_end(key)
+            return self._own.get(key) or self._visits.get(key)
+
+    def _remember(self, model: Model, documents: Documents, encoded: EncodedDocuments) -> None:
+        key = (model.name, documents.key)
+        with self._lock:
+            if documents.keep != "visit":
+                self._own[key] = encoded
+                return
+            self._visits[key] = encoded
+            if len(self._visits) > self._bound:
+                self._visits.popitem(last=False)
+
+    def _file(self, model: Model, documents: Documents) -> Path:
+        return self.folder / f"{digest([model.fingerprint, documents.key])}.npz"
+
+    def _load(self, model: Model, documents: Documents) -> EncodedDocuments | None:
+        file = self._file(model, documents)
         if not file.exists():
-            start = time.perf_counter()
-            vectors = model.encode(list(corpus.texts), "document", deadline)
-            self.put(model, corpus, vectors, time.perf_counter() - start)
-        loaded: Vectors = np.load(file, mmap_mode="r")
-        return loaded
+            return None
+        with np.load(file) as arrays:
+            return EncodedDocuments(arrays["vectors"], float(arrays["seconds"]))
 
-    def put(self, model: Model, corpus: Corpus, vectors: Vectors, seconds: float) -> None:
-        """Keep vectors that took so long to compute."""
-        file = self._file(model, corpus, "npy")
+    def _save(self, model: Model, documents: Documents, encoded: EncodedDocuments) -> None:
+        """Write the vectors whole or not at all, and delete the oldest files beyond the bound."""
+        file = self._file(model, documents)
         file.parent.mkdir(parents=True, exist_ok=True)
-        told = own_partial(file.with_suffix(".json"))
-        told.write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
-        told.replace(file.with_suffix(".json"))
-        partial = own_partial(file)
-        with partial.open("wb") as out:
-            np.save(out, vectors)
-        partial.replace(file)
-        self._make_room()
-
-    def seconds(self, model: Model, corpus: Corpus) -> float:
-        """How long the documents took to encode, when they were."""
-        return float(read_json_file(self._file(model, corpus, "json"))["seconds"])
-
-    def index(
-        self, model: Model, corpus: Corpus, dimension: int, precision: index.Precision, deadline: Deadline
-    ) -> index.Index:
-        """The index of the documents; made when it is not there."""
-        file = self._file(model, corpus, f"{dimension}-{precision}.faiss")
-        with self._lock:
-            if file.name in self._open:
-                self._open.move_to_end(file.name)
-                return self._open[file.name]
-        if file.exists():
-            found = index.read(file, precision)
-        else:
-            found = index.build(self.vectors(model, corpus, deadline), dimension, precision, file)
-            self._make_room()
-        with self._lock:
-            self._open[file.name] = found
-            while len(self._open) > _OPEN:
-                self._open.popitem(last=False)
-        return found
-
-    def _file(self, model: Model, corpus: Corpus, ending: str) -> Path:
-        return self.folder / f"{digest([model.fingerprint, corpus.key])}.{ending}"
-
-    def _make_room(self) -> None:
-        """Delete what was written first, until the cache is small enough."""
-        with self._lock:  # another visitor's call would delete what this one looks at
-            found = [(f.stat(), f) for f in self.folder.iterdir() if f.suffix != PARTIAL]
-            files = sorted(found, key=lambda entry: entry[0].st_mtime)
-            size = sum(stat.st_size for stat, _ in files)
-            for stat, file in files[:-4]:
-                if size <= _DISK:
-                    break
-                size -= stat.st_size
-                file.unlink(missing_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}.tmp")  # another page may be writing the same
+        try:
+            with partial.open("wb") as out:
+                np.savez(out, vectors=encoded.vectors, seconds=np.float64(encoded.seconds))
+            fsync_file(partial)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+        files = sorted(self.folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+        for old in files[:-_FILES]:
+            old.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Tokenizer surgery: only texts and tokenizer.json, no torch."""
+"""The student's tokenizer, made from the teacher's: only texts and tokenizer.json, no torch and no corpus."""

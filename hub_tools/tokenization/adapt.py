@@ -1,13 +1,12 @@
 """Stage `tokenizer`: the teacher's tokenizer, pruned and taught the target language.
 
 `adapt_tokenizer` is the stage as a function of a tokenizer and texts; the modules beside this one hold one family each.
-Nothing in here needs torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -19,31 +18,28 @@ from tokenizers import Tokenizer
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar
-from hub_tools.corpus.build import Corpus
+from hub_tools.results import TokenizerResult
 from hub_tools.tokenization.bpe import Bpe
-from hub_tools.tokenization.metrics import tokenizer_report
+from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.vocabulary_selection import select_vocabulary
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
-from hub_tools.tokenization.wordpiece_selection import Counts, Plan, reachable, select_wordpiece_vocabulary
+from hub_tools.tokenization.wordpiece_selection import (
+    SelectionInput,
+    VocabularyPlan,
+    reachable,
+    select_wordpiece_vocabulary,
+)
 
-__all__ = [
-    "AdaptedTokenizer",
-    "TokenizerSpec",
-    "adapt_tokenizer",
-    "default_vocab_size",
-    "make_tokenizer",
-    "use_tokenizer",
-]
-
+# Language -> a function that starts reading its texts.
 Texts = Mapping[str, Callable[[], Iterable[str]]]
 
 
 def default_vocab_size(teacher_size: int) -> int:
-    """Half of the teacher's vocabulary, rounded up to a multiple of 64 (262,144 -> 131,072)."""
+    """Return half of the teacher's vocabulary, rounded up to a multiple of 64 (262,144 -> 131,072)."""
     return -(-teacher_size // 2 // 64) * 64
 
 
@@ -53,52 +49,47 @@ class AdaptedTokenizer:
 
     Attributes:
         teacher: the tokenizer it was made from.
-        files: the student's tokenizer.
-        plan: which tokens stayed and came.
+        student: the student's tokenizer.
+        plan: which tokens were kept and added.
         change: the normalizer, and what is different in it.
     """
 
     teacher: TokenizerSpec
-    files: TokenizerSpec
-    plan: Plan
+    student: TokenizerSpec
+    plan: VocabularyPlan
     change: NormalizerChange
 
     def summary(self) -> dict[str, Any]:
-        """What was done, for the `tokenizer` section of the report."""
-        theirs = self.teacher.ids
-        ours = self.files.ids
-        kept = len(ours.keys() & theirs.keys())
+        """Return the fields of `TokenizerResult` that say what was done."""
+        teacher_vocab = self.teacher.vocab
         return {
-            "family": self.teacher.family,
-            "vocab_size": len(ours),
-            "kept": kept,
-            "added": len(ours) - kept,
-            "added_reachable": self._reachable([token for token in self.files.vocabulary if token not in theirs]),
-            "specials_kept": sum(token in ours for token in self.teacher.specials),
-            "placeholders_dropped": len(self.teacher.placeholders - ours.keys()),
-            "sources": self._sources(theirs, ours),
+            **_count_tokens(self.teacher, self.student),
+            "added_reachable": self._count_reachable([t for t in self.student.model_vocab if t not in teacher_vocab]),
+            "placeholders_dropped": len(self.teacher.placeholders - self.student.vocab.keys()),
+            "sources": self._sources(),
             "new_characters": self.plan.characters,
             "split": self.plan.split,
             "objective": self.plan.objective,
             "normalizer_changes": list(self.change.notes),
         }
 
-    def _sources(self, theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
-        """Where the student's tokens come from, counted by the rule that put them there."""
-        kept = ours.keys() & theirs.keys()
-        special = kept & set(self.teacher.added)
+    def _sources(self) -> dict[str, int]:
+        """Count the student's tokens by the rule that put them into its vocabulary."""
+        teacher_vocab, student_vocab = self.teacher.vocab, self.student.vocab
+        kept = student_vocab.keys() & teacher_vocab.keys()
+        special = kept & set(self.teacher.added_tokens)
         single = {t for t in kept - special if len(t.removeprefix(PREFIX)) == 1 or t.startswith("<0x")}
-        new_characters = set(self.plan.characters) - theirs.keys()
+        new_characters = set(self.plan.characters) - teacher_vocab.keys()
         return {
             "special": len(special),
             "bytes and characters": len(single),
             "teacher's, by use": len(kept) - len(special) - len(single),
             "new characters": len(new_characters),
-            "learned": len(ours) - len(kept) - len(new_characters),
+            "learned": len(student_vocab) - len(kept) - len(new_characters),
         }
 
-    def _reachable(self, tokens: list[str]) -> int:
-        model = self.files.spec["model"]
+    def _count_reachable(self, tokens: list[str]) -> int:
+        model = self.student.spec["model"]
         if self.teacher.family == "WordPiece":
             return len(reachable(tokens, model["vocab"], model["unk_token"]))
         return len(_family(self.teacher).reachable(model, tokens))
@@ -116,69 +107,67 @@ def adapt_tokenizer(
 
     Args:
         teacher: any fast tokenizer of the families BPE, Unigram and WordPiece.
-        texts: language -> a function that starts reading its text; read once or twice.
+        texts: language -> a function that starts reading its texts; each is called up to three times.
         target: the language to be learned, one of `texts`.
         config: how large, how many tokens to keep and to learn, and whether the normalizer may change.
         max_seq_length: longest input in tokens, written into the settings.
 
-    Returns:
-        The student's tokenizer.
-
     Raises:
         UserError: the family is not supported, or V is impossible.
     """
-    if teacher.family not in ("WordPiece", "BPE", "Unigram"):
-        raise UserError(
-            f"The teacher's tokenizer is a {teacher.family} model; tokenizer surgery handles BPE, Unigram and "
-            "WordPiece. Pass --tokenizer with a ready tokenizer to use this teacher."
-        )
-    _refuse_other_prefix(teacher)
-    change = _normalizer(teacher, texts, target, config)
-    student = teacher.load()
+    _check_supported(teacher)
+    change = _adapt_normalizer(teacher, texts, target, config)
+    pretokenizer = teacher.load()
     if change.normalizer is not None:
-        student.normalizer = change.normalizer
-    tables = _count(student, texts)
-    size = _size(teacher, config)
+        pretokenizer.normalizer = change.normalizer
+    word_counts = _count_words(pretokenizer, texts)
+    size = _vocab_size(teacher, config)
     exactly = size - config.keep if config.learn is None and config.keep is not None else config.learn
-    # Rows that were set aside go first, but only when something has to go.
-    everything, reserved = size >= len(teacher.ids), teacher.placeholders
-    added = [token for token in teacher.added if everything or token not in reserved]
+    # Placeholders go first, but only when something has to go.
+    placeholders = teacher.placeholders
+    keeps_all = size >= len(teacher.vocab)
+    added_tokens = [token for token in teacher.added_tokens if keeps_all or token not in placeholders]
     if teacher.family == "WordPiece":
-        learn = partial(_learn_wordpiece, student, texts[target], tables[target])
         plan = select_wordpiece_vocabulary(
-            Counts(
-                teacher=teacher.vocabulary,
-                unknown=str(teacher.unknown),
-                tables=tables,
+            SelectionInput(
+                teacher_vocab=teacher.model_vocab,
+                unk_token=str(teacher.unk_token),
+                word_counts=word_counts,
                 target=target,
-                reserved=reserved,
+                placeholders=placeholders,
             ),
-            specials=added,
+            special_tokens=added_tokens,
             vocab_size=size,
             letters=change.letters,
-            learn=learn,
+            learn=partial(_learn_wordpiece, pretokenizer, texts[target], word_counts[target]),
             exactly=exactly,
         )
-        model = {**teacher.spec["model"], "vocab": {token: number for number, token in enumerate(plan.tokens)}}
+        model = {**teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(plan.tokens)}}
     else:
         model, plan = select_vocabulary(
-            _family(teacher, tables[target]),
-            tables,
+            _family(teacher, word_counts[target]),
+            word_counts,
             target=target,
-            fixed=set(added),
-            size=size - len(set(added) - teacher.vocabulary.keys()),
+            fixed=set(added_tokens),
+            size=size - len(set(added_tokens) - teacher.model_vocab.keys()),
             exactly=exactly,
         )
-    files = teacher.with_model(model, json.loads(student.to_str())["normalizer"], added, max_seq_length)
-    return AdaptedTokenizer(teacher=teacher, files=files, plan=plan, change=change)
+    normalizer = json.loads(pretokenizer.to_str())["normalizer"]
+    student = teacher.with_model(model, normalizer, added_tokens, max_seq_length)
+    return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=change)
 
 
-def _refuse_other_prefix(teacher: TokenizerSpec) -> None:
+def _check_supported(teacher: TokenizerSpec) -> None:
+    if teacher.family not in ("WordPiece", "BPE", "Unigram"):
+        raise UserError(
+            f"The teacher's tokenizer is a {teacher.family} model; only BPE, Unigram and WordPiece can be adapted. "
+            "Pass --tokenizer with a ready tokenizer to use this teacher."
+        )
     prefix = teacher.spec["model"].get("continuing_subword_prefix")
     if teacher.family == "WordPiece" and prefix != PREFIX:
         raise UserError(
-            f"The teacher's tokenizer is a WordPiece model that marks continued tokens with {prefix!r}; tokenizer "
-            f"surgery handles {PREFIX!r}. Pass another teacher, or --tokenizer with its own tokenizer."
+            f"The teacher's tokenizer is a WordPiece model that marks continued tokens with {prefix!r}; only "
+            f"{PREFIX!r} can be adapted. Pass another teacher, or --tokenizer with its own tokenizer."
         )
 
 
@@ -186,22 +175,22 @@ def _family(teacher: TokenizerSpec, target: WordCounts | None = None) -> Bpe | U
     return Bpe(teacher.spec) if teacher.family == "BPE" else Unigram(teacher.spec, target)
 
 
-def _size(teacher: TokenizerSpec, config: TokenizerConfig) -> int:
+def _vocab_size(teacher: TokenizerSpec, config: TokenizerConfig) -> int:
     if config.vocab_size is None and config.keep is not None and config.learn is not None:
         return config.keep + config.learn
-    return config.vocab_size or default_vocab_size(len(teacher.ids))
+    return config.vocab_size or default_vocab_size(len(teacher.vocab))
 
 
-def _count(student: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
-    tables = {}
+def _count_words(pretokenizer: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
+    word_counts = {}
     with bar("counting words", len(texts), " languages") as progress:
         for lang, open_texts in texts.items():
-            tables[lang] = count_words(student, open_texts())
+            word_counts[lang] = count_words(pretokenizer, open_texts())
             progress.update()
-    return tables
+    return word_counts
 
 
-def _normalizer(teacher: TokenizerSpec, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
+def _adapt_normalizer(teacher: TokenizerSpec, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
     original = teacher.load().normalizer
     if config.keep_normalizer:
         return NormalizerChange(normalizer=original)
@@ -209,63 +198,68 @@ def _normalizer(teacher: TokenizerSpec, texts: Texts, target: str, config: Token
 
 
 def _learn_wordpiece(
-    student: Tokenizer, open_texts: Callable[[], Iterable[str]], table: WordCounts, size: int
+    pretokenizer: Tokenizer, open_texts: Callable[[], Iterable[str]], words: WordCounts, size: int
 ) -> list[str]:
-    return learn_tokens(student, open_texts(), size, chain.from_iterable(table.words))
+    return learn_tokens(pretokenizer, open_texts(), size, chain.from_iterable(words.words))
 
 
 def make_tokenizer(
-    teacher: TokenizerSpec, corpus: Corpus, out: Path, *, target: str, config: TokenizerConfig, max_seq_length: int
-) -> dict[str, Any]:
-    """Make the student's tokenizer from a corpus and write it to a folder.
+    teacher: TokenizerSpec,
+    texts: Texts,
+    out: Path,
+    *,
+    target: str,
+    config: TokenizerConfig,
+    max_seq_length: int,
+    samples: Mapping[str, list[str]],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> TokenizerResult:
+    """Make the student's tokenizer, write it to a folder and measure it.
 
     Args:
         teacher: the teacher's tokenizer.
-        corpus: text in all languages.
+        texts: language -> a function that starts reading its training texts.
         out: folder for tokenizer.json and tokenizer_config.json.
         target: the language the student is made for.
         config: see `adapt_tokenizer`.
         max_seq_length: the teacher's longest input in tokens, written into the settings.
-
-    Returns:
-        The `tokenizer` section of the report.
+        samples: language -> texts that both tokenizers are measured on.
+        pairs: held-out (source, translation), for the parity.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
     """
-    languages = list(dict.fromkeys((*corpus.languages, *([target] if corpus.has_pairs else []))))
-    texts = {lang: partial(corpus.all_texts, lang, target) for lang in languages}
-    made = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
-    made.files.write(out)
-    return {**made.summary(), **tokenizer_report(teacher, made.files, corpus)}
+    adapted = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
+    adapted.student.write(out)
+    return TokenizerResult(**adapted.summary(), **compare_tokenizers(teacher, adapted.student, samples, pairs))
 
 
 def use_tokenizer(
-    teacher: TokenizerSpec, ready: Path, corpus: Corpus, out: Path, *, max_seq_length: int
-) -> dict[str, Any]:
-    """Use a ready tokenizer as the student's.
+    teacher: TokenizerSpec,
+    ready: TokenizerSpec,
+    out: Path,
+    *,
+    max_seq_length: int,
+    samples: Mapping[str, list[str]],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> TokenizerResult:
+    """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
+    student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
+    student.write(out)
+    return TokenizerResult(
+        **_count_tokens(teacher, student),
+        added_reachable=None,
+        **compare_tokenizers(teacher, student, samples, pairs),
+    )
 
-    Args:
-        teacher: the teacher's tokenizer.
-        ready: folder of the tokenizer to use.
-        corpus: text to measure it on.
-        out: folder for its files.
-        max_seq_length: the teacher's longest input in tokens, written into the settings.
 
-    Returns:
-        The `tokenizer` section of the report.
-    """
-    found = TokenizerSpec.read(ready)
-    files = found.with_model(found.spec["model"], found.spec["normalizer"], found.added, max_seq_length)
-    files.write(out)
-    ours, theirs = (files.ids, teacher.ids)
-    kept = len(ours.keys() & theirs.keys())
+def _count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:
+    teacher_vocab, student_vocab = teacher.vocab, student.vocab
+    kept = len(student_vocab.keys() & teacher_vocab.keys())
     return {
-        "family": files.family,
-        "vocab_size": len(ours),
+        "family": student.family,
+        "vocab_size": len(student_vocab),
         "kept": kept,
-        "added": len(ours) - kept,
-        "added_reachable": None,
-        "specials_kept": sum(token in ours for token in teacher.specials),
-        **tokenizer_report(teacher, files, corpus),
+        "added": len(student_vocab) - kept,
+        "specials_kept": sum(token in student_vocab for token in teacher.special_tokens),
     }

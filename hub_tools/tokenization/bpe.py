@@ -1,8 +1,8 @@
 """BPE, byte-level (Qwen, ModernBERT, Tekken) and with byte fallback (Gemma, Llama, Mistral v1).
 
-A token is reachable when its own string, segmented alone, gives just the token. That is no sample but a proof, both
-ways: merges inside a stretch of a word whose ends no merge crosses happen in the same order as in the stretch alone,
-so a token that stands in any text also comes out of its own string.
+A token is reachable when its own string, segmented alone, gives just the token. This proves it both ways: merges inside
+a stretch of a word whose ends no merge crosses happen in the same order as in the stretch alone, so a token that occurs
+in any text is also produced by its own string.
 
 Two things follow. Keeping a token together with the tokens of its *derivation* (the two parts of its last merge, their
 parts, and so on) keeps it reachable, whatever else goes: the merges of its string are still the lowest-ranked ones at
@@ -36,16 +36,16 @@ class Bpe:
         spec: the content of tokenizer.json.
 
     Raises:
-        UserError: the model has a feature that the surgery does not handle.
+        UserError: the model has a feature that is not supported.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.model: dict[str, Any] = dict(spec["model"])
         _refuse_unknown_features(self.model)
-        self.vocabulary: dict[str, int] = self.model["vocab"]
+        self.vocab: dict[str, int] = self.model["vocab"]
         self.merges: list[tuple[str, str]] = [_pair(merge) for merge in self.model["merges"]]
         self.byte_level = "ByteLevel" in str(spec["pre_tokenizer"])
-        self.unknown: str | None = self.model.get("unk_token")
+        self.unk_token: str | None = self.model.get("unk_token")
         # Whole words that are tokens are taken without merges (tiktoken).
         self.takes_words = bool(self.model.get("ignore_merges"))
 
@@ -53,58 +53,59 @@ class Bpe:
     def atoms(self) -> set[str]:
         """Tokens that no text may lose: the 256 bytes in their alphabet, or as <0xNN>, and the unknown token."""
         whole = set(ByteLevel.alphabet()) if self.byte_level else {f"<0x{byte:02X}>" for byte in range(256)}
-        return (whole | {self.unknown or ""}) & self.vocabulary.keys()
+        return (whole | {self.unk_token or ""}) & self.vocab.keys()
 
     @cached_property
     def white(self) -> set[str]:
         """Tokens that are white space only: code and poems need them, whether the corpus has them or not."""
         if not self.byte_level:
-            return white_tokens(self.vocabulary)
-        known = [token for token in self.vocabulary if BYTE_ALPHABET.issuperset(token)]
+            return white_tokens(self.vocab)
+        known = [token for token in self.vocab if BYTE_ALPHABET.issuperset(token)]
         return {token for token in known if byte_string(token).decode(errors="replace").isspace()}
-
-    @property
-    def reads_bytes(self) -> bool:
-        """Whether a character that is no token is read as bytes, so that no text needs it."""
-        return self.byte_level or bool(self.model.get("byte_fallback"))
 
     @cached_property
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """What each reachable token would be without itself; () for a single symbol that nothing can replace.
+        """Reachable token -> the tokens that replace it when it is gone; () for a symbol that nothing can replace.
 
-        A token that is missing here cannot come out of any text.
+        A token that is missing here cannot be produced by any text.
         """
-        tokens = list(self.vocabulary)
-        plain = model_only_tokenizer({**self.model, "ignore_merges": False})
+        tokens = list(self.vocab)
+        without_shortcut = model_only_tokenizer({**self.model, "ignore_merges": False})
         ranks = {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
         made_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in ranks:
             made_by[pair[0] + pair[1]].append(pair)
-        name = {number: token for token, number in self.vocabulary.items()}
-        found: dict[str, tuple[str, ...]] = {}
-        for token, ids in zip(tokens, segment(plain, tokens), strict=True):
-            if ids == [self.vocabulary[token]]:
+        token_of = {token_id: token for token, token_id in self.vocab.items()}
+        parts: dict[str, tuple[str, ...]] = {}
+        for token, token_ids in zip(tokens, segment(without_shortcut, tokens), strict=True):
+            if token_ids == [self.vocab[token]]:
                 pairs = made_by[token]
-                found[token] = pairs[0] if len(pairs) == 1 else self._last_merge(token, ranks)
+                parts[token] = pairs[0] if len(pairs) == 1 else self._last_merge(token, ranks)
             elif self.takes_words and token not in self.atoms:
-                found[token] = tuple(name[number] for number in ids)
-        return found
+                parts[token] = tuple(token_of[token_id] for token_id in token_ids)
+        return parts
 
     def _last_merge(self, token: str, ranks: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
         parts = list(token)
         if len(parts) == 1:
             spelled = tuple(f"<0x{byte:02X}>" for byte in token.encode()) if not self.byte_level else ()
-            return spelled if all(byte in self.vocabulary for byte in spelled) else ()
+            return spelled if all(byte in self.vocab for byte in spelled) else ()
         while parts[2:]:  # until the last merge
             _, first = min((ranks.get(pair, _NEVER), place) for place, pair in enumerate(pairwise(parts)))
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return tuple(parts)
 
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
-        """Tokens in the order in which they can be given up, each with what it costs.
+        """Return tokens in the order in which they can be given up, each with its cost.
 
-        Only a token that no other one is derived from can go; the cheapest of these goes first. In its place
-        stand its parts, so their frequency grows by its own. The costs never fall.
+        Only a token that no other one is derived from can go; the cheapest of these goes first. Its parts replace it,
+        so their frequency grows by its own. For example, with frequencies abc 2, ab 3, c 9 and the merges a+b and ab+c:
+        first abc goes and costs 2 (a text with it needs 1 token more, twice), then ab, which by now occurs 5 times and
+        costs 5.
+
+        A word that is taken whole (`ignore_merges`) may become many tokens, and then costs more than its parts do
+        afterwards; such a part counts as dear as what had to go before it, so that costs never fall. A character that
+        is spelled in bytes counts as one further token, however many bytes it has: characters go by their frequency.
 
         Args:
             frequency: of each token in running text, in any unit.
@@ -113,39 +114,43 @@ class Bpe:
         Returns:
             (token, cost in the unit of the frequency), tokens that no text produces first.
         """
-        weight = {token: frequency.get(token, 0.0) for token in self.vocabulary}
+        weight = {token: frequency.get(token, 0.0) for token in self.vocab}
         stay = fixed | self.atoms
-        dead = [token for token in self.vocabulary if token not in self.parts and token not in stay]
+        unreachable = [token for token in self.vocab if token not in self.parts and token not in stay]
         users: Counter[str] = Counter()
         for parts in self.parts.values():
             users.update(dict.fromkeys(parts, 1))
-        rank = {token: -number for token, number in self.vocabulary.items()}
-        free = [token for token in self.parts if self.parts[token] and token not in stay]
-        # Of equally frequent ones the teacher's later ones go first: its order is one of frequency.
-        heap = [(weight[token], rank[token], token) for token in free if not users[token]]
+        removable = {token for token, parts in self.parts.items() if parts and token not in stay}
+
+        def entry(token: str) -> tuple[float, int, str]:
+            further_tokens = len(self.parts[token]) - 1 if len(token) > 1 else 1
+            # Of equally dear ones the teacher's later ones go first: its order is one of frequency.
+            return weight[token] * further_tokens, -self.vocab[token], token
+
+        heap = [entry(token) for token in removable if not users[token]]
         heapq.heapify(heap)
-        removable, order = set(free), [(token, 0.0) for token in dead]
+        order, highest = [(token, 0.0) for token in unreachable], 0.0
         while heap:
-            _, _, token = heapq.heappop(heap)
-            parts = self.parts[token]
-            order.append((token, weight[token] * (len(parts) - 1)))
-            for part in parts:
+            cost, _, token = heapq.heappop(heap)
+            highest = max(highest, cost)
+            order.append((token, highest))
+            for part in self.parts[token]:
                 weight[part] += weight[token]
-            for part in dict.fromkeys(parts):
+            for part in dict.fromkeys(self.parts[token]):
                 users[part] -= 1
                 if not users[part] and part in removable:
-                    heapq.heappush(heap, (weight[part], rank[part], part))
+                    heapq.heappush(heap, entry(part))
         return order
 
     def allowed(self, left: str, right: str) -> bool:
-        """Whether a learned merge may join two tokens."""
+        """Return whether a learned merge may join two tokens."""
         if not self.byte_level:
             return joins_letters(left, right)
         token = left + right
         return _characters_begun(token) <= LONGEST_TOKEN and _is_text_or_begins_a_character(token)
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """The model with other tokens.
+        """Return the model with other tokens.
 
         Args:
             kept: tokens of the teacher, in the order of their new ids.
@@ -157,24 +162,24 @@ class Bpe:
         for merge in merges:
             tokens.setdefault(merge.token)
             pairs.append((merge.left, merge.right))
-        vocabulary = {token: number for number, token in enumerate(tokens)}
-        return {**self.model, "vocab": vocabulary, "merges": [list(pair) for pair in pairs]}
+        vocab = {token: token_id for token_id, token in enumerate(tokens)}
+        return {**self.model, "vocab": vocab, "merges": [list(pair) for pair in pairs]}
 
     def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Those of the tokens that merges make of some text: their own string gives just them.
+        """Return those of the tokens that merges produce from some text: their own string gives just them.
 
-        Where whole words are taken without merges that would prove nothing, so it is looked at without.
+        Where whole words are taken without merges that would prove nothing, so this shortcut is switched off.
         """
-        ids = segment(model_only_tokenizer({**model, "ignore_merges": False}), tokens)
-        return [token for token, found in zip(tokens, ids, strict=True) if found == [model["vocab"][token]]]
+        segmented = segment(model_only_tokenizer({**model, "ignore_merges": False}), tokens)
+        return [t for t, token_ids in zip(tokens, segmented, strict=True) if token_ids == [model["vocab"][t]]]
 
 
 def _refuse_unknown_features(model: Mapping[str, Any]) -> None:
     for feature in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(feature):
             raise UserError(
-                f"The teacher's tokenizer is a BPE model with {feature}={model[feature]!r}, which tokenizer surgery "
-                "does not handle. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
+                f"The teacher's tokenizer is a BPE model with {feature}={model[feature]!r}, which cannot be "
+                "adapted. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
             )
 
 
@@ -184,7 +189,7 @@ def _pair(merge: str | list[str]) -> tuple[str, str]:
 
 
 def joins_letters(left: str, right: str) -> bool:
-    """Whether two tokens are short enough and letters and marks only, the first with a space mark before or alone.
+    """Return whether two tokens are short and of letters and marks only; the first may begin with or be a space mark.
 
     Families that mark spaces have no pre-tokenizer that keeps punctuation and digits apart from words;
     SentencePiece's trainer does that while it learns, so it is done here too.
@@ -201,20 +206,20 @@ def _all_letters(text: str) -> bool:
 
 
 def byte_string(token: str) -> bytes:
-    """The bytes that a token in the byte-level alphabet stands for."""
+    """Return the bytes that a token in the byte-level alphabet stands for."""
     return bytes(_BYTE_OF[character] for character in token)
 
 
 def byte_alphabet(text: bytes) -> str:
-    """The byte-level alphabet's characters for some bytes."""
+    """Return the byte-level alphabet's characters for some bytes."""
     return "".join(_CHARACTER_OF[byte] for byte in text)
 
 
 def _byte_of() -> dict[str, int]:
     # The alphabet of GPT-2: printable Latin-1 characters stand for themselves, the others are moved up in order.
-    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    moved = [byte for byte in range(256) if byte not in own]
-    return {chr(b): b for b in own} | {chr(256 + place): byte for place, byte in enumerate(moved)}
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    moved = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + place): byte for place, byte in enumerate(moved)}
 
 
 _BYTE_OF = _byte_of()
@@ -226,12 +231,12 @@ _FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0
 
 
 def _characters_begun(token: str) -> int:
-    """How many characters begin in a token of the byte-level alphabet."""
+    """Count the characters that begin in a token of the byte-level alphabet."""
     return sum(map(_FIRST_BYTES.__contains__, token))
 
 
 def _is_text_or_begins_a_character(token: str) -> bool:
-    """Whether bytes are whole characters, or the beginning of just one."""
+    """Return whether the bytes are whole characters, or the beginning of just one."""
     try:
         byte_string(token).decode()
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
-"""Merges learned over a segmentation that is already there: byte-pair encoding (Sennrich et al. 2016), continued.
+"""Continued byte-pair encoding (Sennrich et al. 2016): merges learned over the segmentation that kept tokens give.
 
-The tokens that exist are the symbols to begin with, so what is learned comes on top of what is kept: a new merge
-joins two tokens that stand side by side in the words as the kept tokens segment them.
+The kept tokens are the symbols to begin with: a new merge joins two tokens that are side by side in the words as the
+kept tokens segment them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Merge(NamedTuple):
     Attributes:
         left: the first token.
         right: the second.
-        times: how often they stood side by side in the running text.
+        times: how often they were side by side in the running text.
         is_new: whether the result was no token before.
     """
 
@@ -50,7 +50,10 @@ def learn_merges(
     tokens: dict[int, str],
     allowed: Callable[[str, str], bool],
 ) -> Iterator[Merge]:
-    """Learn, most frequent pair first, until no allowed pair is left that was seen twice.
+    """Learn merges, most frequent pair first, until no allowed pair is left that was seen twice.
+
+    For example, over `l o w` 5 times and `l o w e r` 2 times, with these five letters as tokens: l+o (7 times), lo+w
+    (7), e+r (2) and low+er (2). Of equally frequent pairs the one with the lower ids comes first.
 
     Args:
         words: token ids of each distinct word.
@@ -59,13 +62,16 @@ def learn_merges(
         allowed: whether two tokens may become one.
 
     Yields:
-        The merges in the order they are learned; no more is learned than is asked for.
+        The merges in the order they are learned; none is learned before it is asked for.
     """
     return _Learner(words, counts.tolist(), dict(tokens)).learn(allowed)
 
 
 class _Learner:
-    """Words as lists of ids, with the count and the places of each pair kept up to date."""
+    """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date.
+
+    A pair is one number, its code: left id << 32 | right id.
+    """
 
     def __init__(self, words: Sequence[Sequence[int]], counts: list[int], tokens: dict[int, str]) -> None:
         self.tokens = tokens
@@ -93,7 +99,7 @@ class _Learner:
         while heap:
             negative, code = heapq.heappop(heap)
             count = self.pairs.get(code, 0)
-            if count != -negative:  # it was merged into something else meanwhile, or was entered again
+            if count != -negative:  # its count fell meanwhile, or it was entered again
                 if _LEAST_COUNT <= count < -negative:
                     heapq.heappush(heap, (-count, code))
                 continue
@@ -111,7 +117,7 @@ class _Learner:
             yield merge
 
     def _merge(self, code: int, number: int) -> set[int]:
-        """Replace a pair wherever it stands; returns the pairs that became more frequent."""
+        """Replace a pair wherever it occurs; return the pairs that became more frequent."""
         left, right = code >> _SHIFT, code & _MASK
         touched: set[int] = set()
         for place in self.places.pop(code):

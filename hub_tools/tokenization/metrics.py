@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,11 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from hub_tools.core.languages import WITHOUT_SPACES
-from hub_tools.corpus.build import Corpus
+from hub_tools.results import Figures
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Order of the Renyi entropy that goes best with translation quality (Zouhar et al. 2023, arXiv 2306.16842).
 RENYI_ORDER = 2.5
-_TEXTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +49,8 @@ class Measures:
         """Tokens per word, or per character in languages written without spaces (fertility)."""
         return self.tokens / max(self.characters if self.without_spaces else self.words, 1)
 
-    def figures(self) -> dict[str, float]:
-        """What the report says."""
+    def figures(self) -> Figures:
+        """Return the figures of the report by name, rounded."""
         tokens = max(self.tokens, 1)
         return {
             "tokens_per_word": round(self.per_unit, 4),
@@ -65,44 +63,44 @@ class Measures:
         }
 
 
-def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unknown: str | None) -> Measures:
+def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | None) -> Measures:
     """Measure a tokenizer on texts.
 
     Args:
         tokenizer: without truncation and padding.
         texts: in one language.
         lang: its code.
-        unknown: the unknown token, if there is one.
+        unk_token: the unknown token, if there is one.
     """
-    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
     counts = np.bincount(
-        np.fromiter((i for e in encoded for i in e.ids), dtype=np.int64),
+        np.fromiter((token_id for encoding in encodings for token_id in encoding.ids), dtype=np.int64),
         minlength=tokenizer.get_vocab_size(with_added_tokens=True),
     )
-    bare = ["".join(text.split()) for text in texts]
-    unknown_id = tokenizer.token_to_id(unknown) if unknown else None
+    unspaced = ["".join(text.split()) for text in texts]
+    unk_id = tokenizer.token_to_id(unk_token) if unk_token else None
     return Measures(
         tokens=int(counts.sum()),
         words=sum(len(text.split()) for text in texts),
-        characters=sum(map(len, bare)),
-        bytes=sum(len(text.encode()) for text in bare),
-        continued=sum(_continued(text, encoding) for text, encoding in zip(texts, encoded, strict=True)),
-        unknown=int(counts[unknown_id]) if unknown_id is not None else 0,
+        characters=sum(map(len, unspaced)),
+        bytes=sum(len(text.encode()) for text in unspaced),
+        continued=sum(_continued_words(text, encoding) for text, encoding in zip(texts, encodings, strict=True)),
+        unknown=int(counts[unk_id]) if unk_id is not None else 0,
         used=int((counts > 0).sum()),
         renyi=_renyi_efficiency(counts),
         without_spaces=lang in WITHOUT_SPACES,
     )
 
 
-def _continued(text: str, encoding: Encoding) -> int:
-    """Words of a text that take more than one token."""
-    ends, position = [], 0
+def _continued_words(text: str, encoding: Encoding) -> int:
+    """Count the words of a text that take more than one token."""
+    word_ends, position = [], 0
     for word in text.split():
         position = text.index(word, position) + len(word)
-        ends.append(position)
-    # A token's last character stands inside its word, its first may be the space before.
-    places = np.searchsorted(ends, [end for start, end in encoding.offsets if end > start])
-    return int((np.bincount(places, minlength=1) > 1).sum())
+        word_ends.append(position)
+    # A token's last character is inside its word, its first may be the space before.
+    words = np.searchsorted(word_ends, [end for start, end in encoding.offsets if end > start])
+    return int((np.bincount(words, minlength=1) > 1).sum())
 
 
 def _renyi_efficiency(counts: NDArray[np.int64]) -> float:
@@ -113,54 +111,57 @@ def _renyi_efficiency(counts: NDArray[np.int64]) -> float:
     return float(entropy / np.log(len(counts)))
 
 
-def parity(tokenizer: Tokenizer, pairs: list[tuple[str, str]]) -> float:
-    """Tokens of the second sides of aligned texts over tokens of the first (Petrov et al. 2023, arXiv 2305.15425)."""
-    sides = [tokenizer.encode_batch_fast([p[i] for p in pairs], add_special_tokens=False) for i in (0, 1)]
-    first, second = (sum(len(e.ids) for e in side) for side in sides)
+def parity(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> float:
+    """Return tokens of the second sides of aligned texts over those of the first (arXiv 2305.15425)."""
+    first, second = (
+        sum(len(e.ids) for e in tokenizer.encode_batch_fast([p[i] for p in pairs], add_special_tokens=False))
+        for i in (0, 1)
+    )
     return second / max(first, 1)
 
 
-def tokenizer_report(teacher: TokenizerSpec, student: TokenizerSpec, corpus: Corpus) -> dict[str, Any]:
-    """Both tokenizers on the corpus: held-out texts, and others where these are few.
+def compare_tokenizers(
+    teacher: TokenizerSpec,
+    student: TokenizerSpec,
+    texts: Mapping[str, list[str]],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """Measure both tokenizers.
+
+    Args:
+        teacher: the teacher's tokenizer.
+        student: the student's.
+        texts: language -> texts.
+        pairs: (source, translation), for the parity.
 
     Returns:
-        `fertility` (language -> tokens per word of each), `measures` (the same with all figures), `parity` with the
-        source side of the held-out pairs, `unused` (ids in no text), `new_unknowns` and `round_trip_failures`.
+        The fields `fertility`, `measures`, `parity`, `unused`, `new_unknowns` and `round_trip_failures` of
+        `TokenizerResult`.
     """
-    texts = sample_texts(corpus)
-    both = {"teacher": teacher, "student": student}
-    measures = side_by_side(both, texts)
-    pairs = [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _TEXTS)]
-    unknowns, failures = losses(teacher, student, [text for own in texts.values() for text in own])
+    tokenizers = {"teacher": teacher, "student": student}
+    measures = side_by_side(tokenizers, texts)
+    new_unknowns, failures = count_losses(teacher, student, [text for batch in texts.values() for text in batch])
     return {
-        "fertility": {lang: {n: f["tokens_per_word"] for n, f in own.items()} for lang, own in measures.items()},
+        "fertility": {lang: {n: f["tokens_per_word"] for n, f in row.items()} for lang, row in measures.items()},
         "measures": measures,
-        "parity": {name: round(parity(files.load(), pairs), 4) for name, files in both.items()} if pairs else None,
-        "unused": {name: _unused(files, texts) for name, files in both.items()},
-        "new_unknowns": unknowns,
+        "parity": {n: round(parity(t.load(), pairs), 4) for n, t in tokenizers.items()} if pairs else None,
+        "unused": {name: _count_unused(tokenizer, texts) for name, tokenizer in tokenizers.items()},
+        "new_unknowns": new_unknowns,
         "round_trip_failures": failures,
     }
 
 
-def _unused(files: TokenizerSpec, texts: Mapping[str, list[str]]) -> int:
-    """How many ids none of the texts uses."""
-    tokenizer = files.load()
+def _count_unused(tokenizer: TokenizerSpec, texts: Mapping[str, list[str]]) -> int:
+    """Count the ids that none of the texts uses."""
+    backend = tokenizer.load()
     used: set[int] = set()
-    for own in texts.values():
-        used.update(i for e in tokenizer.encode_batch_fast(own, add_special_tokens=False) for i in e.ids)
-    return len(files.ids) - len(used)
+    for batch in texts.values():
+        used.update(i for e in backend.encode_batch_fast(batch, add_special_tokens=False) for i in e.ids)
+    return len(tokenizer.vocab) - len(used)
 
 
-def sample_texts(corpus: Corpus) -> dict[str, list[str]]:
-    """Up to a thousand texts per language: held-out ones, and where these are few, others too."""
-    return {
-        lang: list(islice((t for split in ("heldout", "train") for t in corpus.texts(lang, split)), _TEXTS))
-        for lang in corpus.languages
-    }
-
-
-def losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: Iterable[str]) -> tuple[int, int]:
-    """What the student's tokenizer loses that the teacher's does not.
+def count_losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: Iterable[str]) -> tuple[int, int]:
+    """Count what the student's tokenizer loses and the teacher's does not.
 
     Returns:
         (texts with an unknown token that the teacher read without, texts whose letters do not come back
@@ -168,24 +169,28 @@ def losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: Iterable[str])
     """
     new_unknowns = failures = 0
     batch = list(texts)
-    theirs, ours = teacher.load(), student.load()
-    encoded = (tokenizer.encode_batch(batch, add_special_tokens=False) for tokenizer in (theirs, ours))
-    for text, before, after in zip(batch, *encoded, strict=True):
-        if teacher.unknown in before.tokens:
+    backends = teacher_backend, student_backend = teacher.load(), student.load()
+    encodings = (backend.encode_batch(batch, add_special_tokens=False) for backend in backends)
+    for text, by_teacher, by_student in zip(batch, *encodings, strict=True):
+        if teacher.unk_token in by_teacher.tokens:
             continue
-        new_unknowns += student.unknown in after.tokens
+        new_unknowns += student.unk_token in by_student.tokens
         # Where the spaces were is lost in WordPiece, so only what stands between them can be compared.
-        wanted = _normalized(ours, text) if student.family == "WordPiece" else theirs.decode(before.ids)
-        failures += "".join(ours.decode(after.ids, skip_special_tokens=False).split()) != "".join(wanted.split())
+        is_wordpiece = student.family == "WordPiece"
+        expected = _normalize(student_backend, text) if is_wordpiece else teacher_backend.decode(by_teacher.ids)
+        decoded = student_backend.decode(by_student.ids, skip_special_tokens=False)
+        failures += "".join(decoded.split()) != "".join(expected.split())
     return new_unknowns, failures
 
 
-def _normalized(tokenizer: Tokenizer, text: str) -> str:
+def _normalize(tokenizer: Tokenizer, text: str) -> str:
     return str(tokenizer.normalizer.normalize_str(text)) if tokenizer.normalizer else text
 
 
-def side_by_side(tokenizers: Mapping[str, TokenizerSpec], texts: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Any tokenizers on texts in any languages.
+def side_by_side(
+    tokenizers: Mapping[str, TokenizerSpec], texts: Mapping[str, list[str]]
+) -> dict[str, dict[str, Figures]]:
+    """Measure any tokenizers on texts in any languages.
 
     Args:
         tokenizers: name -> tokenizer.
@@ -194,9 +199,9 @@ def side_by_side(tokenizers: Mapping[str, TokenizerSpec], texts: Mapping[str, li
     Returns:
         language -> name -> the figures of `Measures`.
     """
-    loaded = {name: (files.load(), files.unknown) for name, files in tokenizers.items()}
+    loaded = {name: (tokenizer.load(), tokenizer.unk_token) for name, tokenizer in tokenizers.items()}
     return {
-        lang: {name: measure(t, own, lang, unknown).figures() for name, (t, unknown) in loaded.items()}
-        for lang, own in texts.items()
-        if own
+        lang: {name: measure(backend, batch, lang, unk).figures() for name, (backend, unk) in loaded.items()}
+        for lang, batch in texts.items()
+        if batch
     }

@@ -1,4 +1,4 @@
-"""The normalizer is part of the surgery: one made for English strips the letters of other languages.
+"""The student's normalizer: one made for English strips the letters of other languages.
 
 BERT's uncased normalizer maps ş to s, ğ to g, I and İ to i. The student's keeps the letters that its language
 writes, lower-cases them by the language's rule, and treats every other character as the teacher does.
@@ -24,7 +24,7 @@ Normalizer = normalizers.Normalizer
 LETTER_SHARE = 1e-4
 # BERT's table of combining marks is older than the regex engine's, which lacks these two.
 _MARKS = r"[\p{Mn}\x{1734}\x{1171E}]"
-# Longest stretch of a word that is looked at for evidence on either side of a capital I.
+# Longest stretch of a word in which evidence is looked for on either side of a capital I.
 _REACH = 30
 
 
@@ -46,7 +46,7 @@ class NormalizerChange:
 def adapt_normalizer(
     normalizer: Normalizer | None, spec: dict[str, Any] | None, lang: str, texts: Iterable[str]
 ) -> NormalizerChange:
-    """Make a normalizer that keeps the letters of the language.
+    """Make a normalizer that keeps the letters of a language.
 
     Args:
         normalizer: the teacher's.
@@ -62,7 +62,7 @@ def adapt_normalizer(
     turkic = lang in TURKIC_I and lowercases
     letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
     if not letters and not turkic:
-        return NormalizerChange(normalizer=normalizer, notes=_not_mended(normalizer, steps, lang, texts))
+        return NormalizerChange(normalizer=normalizer, notes=_unrepaired(normalizer, steps, lang, texts))
     changed: list[Normalizer] = []
     lowered = False
     for step in steps:
@@ -89,24 +89,24 @@ def adapt_normalizer(
     return NormalizerChange(normalizer=normalizers.Sequence(changed), letters=letters, notes=tuple(notes))
 
 
-def _not_mended(
+def _unrepaired(
     normalizer: Normalizer | None, steps: list[dict[str, Any]], lang: str, texts: Iterable[str]
 ) -> tuple[str, ...]:
-    """What steps that cannot be taken apart, charsmaps and regular expressions, destroy in the language."""
+    """Note what steps that cannot be taken apart, charsmaps and regular expressions, destroy in the language."""
     closed = [s["type"] for s in steps if s["type"] == "Precompiled" or "Regex" in s.get("pattern", ())]
     if normalizer is None or not closed:
         return ()
     lost = _lost_letters(normalizer, texts, lang in TURKIC_I)
     folds = lang in TURKIC_I and normalizer.normalize_str("I") == "i"
-    what = [*([f"destroys {' '.join(lost)}"] if lost else []), *(["reads I as i"] if folds else [])]
-    if not what:
+    losses = [*([f"destroys {' '.join(lost)}"] if lost else []), *(["reads I as i"] if folds else [])]
+    if not losses:
         return ()
     kinds = " and ".join(dict.fromkeys(closed))
-    return (f"Not mended: the teacher's normalizer ({kinds}) {' and '.join(what)}, and so does the student's.",)
+    return (f"Not repaired: the teacher's normalizer ({kinds}) {' and '.join(losses)}, and so does the student's.",)
 
 
 def _flat(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The steps of a normalizer, those of sequences within it too."""
+    """Return the steps of a normalizer, those of sequences within it too."""
     if spec is None:
         return []
     if spec["type"] != "Sequence":
@@ -119,22 +119,22 @@ def _lowercases(step: dict[str, Any]) -> bool:
 
 
 def _strips(step: dict[str, Any]) -> bool:
-    """Whether a step removes accents."""
+    """Return whether a step removes accents."""
     if step["type"] == "BertNormalizer":
         return bool(step["lowercase"] if step["strip_accents"] is None else step["strip_accents"])
     return bool(step["type"] == "StripAccents")
 
 
 def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
-    """What a step does besides lower-casing and stripping."""
+    """Return what a step does besides lower-casing and stripping."""
     if step["type"] in ("Lowercase", "StripAccents"):
         return []
     if step["type"] == "BertNormalizer":
         step = {**step, "strip_accents": False, "lowercase": False}
     model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
     spec = {"version": "1.0", "added_tokens": [], "normalizer": step, "model": model}
-    own = Tokenizer.from_str(json.dumps(spec)).normalizer
-    return [own, normalizers.NFC()] if step["type"] == "BertNormalizer" else [own]
+    rest = Tokenizer.from_str(json.dumps(spec)).normalizer
+    return [rest, normalizers.NFC()] if step["type"] == "BertNormalizer" else [rest]
 
 
 def _turkic_capitals(lang: str) -> tuple[Normalizer, ...]:
@@ -142,7 +142,7 @@ def _turkic_capitals(lang: str) -> tuple[Normalizer, ...]:
 
 
 def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> tuple[str, ...]:
-    """Lower-case letters and marks of the language that the normalizer changes, most frequent first."""
+    """Return lower-case letters and marks of the language that the normalizer changes, most frequent first."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(unicodedata.normalize("NFC", text.replace("İ", "i") if turkic else text).lower())
@@ -178,7 +178,7 @@ def _strip_marks_except(letters: list[str]) -> list[Normalizer]:
 
 
 def _dotless_capital(evidence: str) -> Regex:
-    """Matches a capital I in a word that only such a language can have written.
+    """Match a capital I in a word that only such a language can have written.
 
     A word of both an I and, say, a Ş is Turkish; FIFA, II or Indianapolis in a Turkish text are not, and
     English text has to stay as it was.

@@ -40,37 +40,33 @@ class WordCounts:
         """Running words."""
         return int(self.counts.sum())
 
-    def top(self, number: int) -> WordCounts:
-        """The most frequent words."""
-        return WordCounts(words=self.words[:number], counts=self.counts[:number])
-
 
 def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordCounts:
     """Count the words that the tokenizer's normalizer and pre-tokenizer make of the texts.
 
     Every text is split by itself, as it will be when it is encoded. Memory is bounded: when the distinct words hold
-    more than `_MOST_CHARACTERS`, every second of the rarest gives way to its neighbour, which counts twice. So the
-    table of a language whose "words" are whole clauses (Chinese, Thai) stays a fair sample of its text.
+    more than `_MOST_CHARACTERS`, every second of the rarest is dropped and its neighbour counts twice. So the counts
+    of a language whose "words" are whole clauses (Chinese, Thai) stay a fair sample of its text.
     """
     counts: Counter[str] = Counter()
     iterator = iter(texts)
     while block := list(islice(iterator, _LOOK)):
         for text in block:
             counts.update(split_words(tokenizer, text))
-        if _held(counts) > _MOST_CHARACTERS:
-            counts = _thinned(counts)
+        if _characters_held(counts) > _MOST_CHARACTERS:
+            counts = _thin_out(counts)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return WordCounts(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
 
 
-def _held(counts: Counter[str]) -> int:
+def _characters_held(counts: Counter[str]) -> int:
     return sum(map(len, counts))
 
 
-def _thinned(counts: Counter[str]) -> Counter[str]:
-    """Half as much: every second word of the rarest, with twice its count, and all that are more frequent."""
+def _thin_out(counts: Counter[str]) -> Counter[str]:
+    """Drop every second of the rarest words and double the count of its neighbour, until half as much is held."""
     rare = 1
-    while _held(counts) > _MOST_CHARACTERS // 2 and len(counts) > 1:
+    while _characters_held(counts) > _MOST_CHARACTERS // 2 and len(counts) > 1:
         few = [word for word, count in counts.items() if count <= rare]
         for dropped, taken in zip(few[::2], few[1::2], strict=False):
             del counts[dropped]
@@ -80,10 +76,10 @@ def _thinned(counts: Counter[str]) -> Counter[str]:
 
 
 def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
-    """Words of a text, normalized.
+    """Yield the words of a text, normalized.
 
-    A piece that still holds several space marks is cut before each: no merge of the families that mark spaces
-    so crosses them, so the model segments the piece word by word.
+    A piece that still holds several space marks is cut before each: in the families that mark spaces so, no merge
+    crosses them, so the model segments the piece word by word.
     """
     normalized = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
     splitter = tokenizer.pre_tokenizer
@@ -95,7 +91,7 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
 
 
 def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
-    """A tokenizer of single words: the model alone, no normalizer, no pre-tokenizer, no template, no added tokens.
+    """Return a tokenizer of single words: the model alone, no normalizer, pre-tokenizer, template or added tokens.
 
     Args:
         model: the `model` of a tokenizer.json.
@@ -118,7 +114,7 @@ def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
 
 
 def segment(tokenizer: Tokenizer, words: list[str]) -> Iterator[list[int]]:
-    """Token ids of each word."""
+    """Yield the token ids of each word."""
     return (encoding.ids for encoding in _encodings(tokenizer, words))
 
 
@@ -127,12 +123,12 @@ def _encodings(tokenizer: Tokenizer, words: list[str]) -> Iterator[Encoding]:
         yield from tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False)
 
 
-def token_counts(tokenizer: Tokenizer, table: WordCounts, size: int = 0) -> NDArray[np.int64]:
-    """How often each token occurs in the running text.
+def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
+    """Count how often each token occurs in the running text.
 
     Args:
         tokenizer: of single words.
-        table: the words.
+        words: the words of the text.
         size: least length of the result; ids may have gaps.
 
     Returns:
@@ -141,28 +137,28 @@ def token_counts(tokenizer: Tokenizer, table: WordCounts, size: int = 0) -> NDAr
     lengths: list[int] = []
 
     def ids() -> Iterator[int]:
-        for found in segment(tokenizer, table.words):
-            lengths.append(len(found))
-            yield from found
+        for token_ids in segment(tokenizer, words.words):
+            lengths.append(len(token_ids))
+            yield from token_ids
 
     flat = np.fromiter(ids(), dtype=np.int64)
-    weights = np.repeat(table.counts, lengths) if lengths else table.counts
+    weights = np.repeat(words.counts, lengths) if lengths else words.counts
     return np.bincount(flat, weights=weights, minlength=max(size, tokenizer.get_vocab_size())).astype(np.int64)
 
 
-def total_tokens(tokenizer: Tokenizer, table: WordCounts) -> int:
-    """Tokens of the running text."""
-    lengths = np.fromiter(map(len, _encodings(tokenizer, table.words)), dtype=np.int64, count=len(table.words))
-    return int(lengths @ table.counts)
+def total_tokens(tokenizer: Tokenizer, words: WordCounts) -> int:
+    """Count the tokens of the running text."""
+    lengths = np.fromiter(map(len, _encodings(tokenizer, words.words)), dtype=np.int64, count=len(words.words))
+    return int(lengths @ words.counts)
 
 
 def white_tokens(tokens: Iterable[str]) -> set[str]:
-    """Those of the tokens that are white space only; marks that stand for spaces count as such."""
+    """Return those of the tokens that are white space only; marks that stand for spaces count as such."""
     return {token for token in tokens if token.replace(SPACE, " ").isspace()}
 
 
-def characters_of(table: WordCounts) -> Counter[str]:
-    """How often each character occurs in the running text."""
-    codes = np.frombuffer("".join(table.words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    seen = np.bincount(codes, weights=np.repeat(table.counts, list(map(len, table.words))))
-    return Counter({chr(code): int(seen[code]) for code in np.flatnonzero(seen)})
+def character_counts(words: WordCounts) -> Counter[str]:
+    """Count how often each character occurs in the running text."""
+    codes = np.frombuffer("".join(words.words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    counts = np.bincount(codes, weights=np.repeat(words.counts, list(map(len, words.words))))
+    return Counter({chr(code): int(counts[code]) for code in np.flatnonzero(counts)})

@@ -7,47 +7,47 @@ from typing import Any
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # What a token does, and the settings that name one that does it. Begin and end come first: where one token is the end
-# of a text and fills it up too (Qwen), the vectors hang on the end.
+# of a text and the padding too (Qwen), the vectors depend on the end.
 _NAMES = {"begin": ("cls", "bos"), "end": ("sep", "eos"), "mask": ("mask",), "unknown": ("unk",), "padding": ("pad",)}
 
 
-def roles(tokenizer: TokenizerSpec) -> dict[str, list[str]]:
-    """The special tokens with each role, the most important one first; only those that are there."""
+def special_token_map(tokenizer: TokenizerSpec) -> dict[str, list[str]]:
+    """Return role -> the special tokens that have it, the most important one first."""
     first, last = _template_ends(tokenizer.spec["post_processor"])
-    found: dict[str, list[str | None]] = {
+    by_role: dict[str, list[str | None]] = {
         "begin": [first],
         "end": [last],
         "mask": [],
-        "unknown": [tokenizer.unknown],
+        "unknown": [tokenizer.unk_token],
         "padding": [],
     }
-    ids = tokenizer.ids
+    vocab = tokenizer.vocab
     for role, names in _NAMES.items():
-        found[role] += [_content(tokenizer.settings.get(f"{name}_token")) for name in names]
-    return {role: list(dict.fromkeys(t for t in tokens if t in ids)) for role, tokens in found.items()}
+        by_role[role] += [_content(tokenizer.settings.get(f"{name}_token")) for name in names]
+    return {role: list(dict.fromkeys(t for t in tokens if t in vocab)) for role, tokens in by_role.items()}
 
 
 def match_special_tokens(source: TokenizerSpec, target: TokenizerSpec) -> dict[str, str]:
-    """For each special token of one tokenizer the one of another that has the same name, or else the same role."""
-    ours, theirs = roles(source), roles(target)
-    special = {*target.added, *(token for tokens in theirs.values() for token in tokens)}
-    found = {token: token for token in source.added if token in special}
-    for role, tokens in ours.items():
+    """Map each special token of one tokenizer to that of another with the same name, or else with the same role."""
+    source_roles, target_roles = special_token_map(source), special_token_map(target)
+    target_special = {*target.added_tokens, *(token for tokens in target_roles.values() for token in tokens)}
+    matches = {token: token for token in source.added_tokens if token in target_special}
+    for role, tokens in source_roles.items():
         for token in tokens:
-            same = [token] if token in special else theirs[role]
-            if same:
-                found.setdefault(token, same[0])
-    return found
+            candidates = [token] if token in target_special else target_roles[role]
+            if candidates:
+                matches.setdefault(token, candidates[0])
+    return matches
 
 
 def token_for(setting: str, tokenizer: TokenizerSpec) -> str | None:
-    """The token that a configuration's `cls_token_id` (and its like) shall name; None where no token does that."""
+    """Return the token that a setting like `cls_token_id` has to name; None where no token has its role."""
     name = setting.removesuffix("_token_id")
     role = next((role for role, names in _NAMES.items() if name in names), None)
     if role is None:
         return None
-    own = _content(tokenizer.settings.get(f"{name}_token"))
-    return own if own in tokenizer.ids else next(iter(roles(tokenizer)[role]), None)
+    named = _content(tokenizer.settings.get(f"{name}_token"))
+    return named if named in tokenizer.vocab else next(iter(special_token_map(tokenizer)[role]), None)
 
 
 def _content(token: str | dict[str, Any] | None) -> str | None:
@@ -55,7 +55,7 @@ def _content(token: str | dict[str, Any] | None) -> str | None:
 
 
 def _template_ends(processor: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    """The special tokens that a template puts before and after a text."""
+    """Return the special tokens that a template puts before and after a text."""
     if processor is None:
         return None, None
     if processor["type"] == "Sequence":

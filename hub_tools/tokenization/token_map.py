@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,7 +21,7 @@ from hub_tools.tokenization.token_text import BYTE_TOKENS, TokenAlphabet
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter
 
-# Characters of the teacher that stand for a part of a character which it cannot write: the most frequent are enough.
+# A part of a character that the teacher cannot write becomes the mean of at most so many characters that have it.
 _MOST_CHARACTERS = 64
 # Bytes of a character in UTF-8, by the first half of its first byte.
 _LENGTHS = (1,) * 8 + (0,) * 4 + (2, 2, 3, 4)
@@ -32,8 +33,9 @@ _NO_TEXT = re.compile("([\udc80-\udcff]+)")
 class Match(IntEnum):
     """How a student token's row is found.
 
-    exact: the teacher has the same token, or a special one with the same role. composed: from the teacher's tokens of
-    its surface. byte: from byte tokens. fallback: the teacher can only read it as unknown, or as nothing.
+    EXACT: the teacher has the same token, or a special one with the same role. COMPOSED: from the teacher's tokens of
+    its text. BYTE: from byte tokens. UNKNOWN (`fallback` in reports): the teacher can only read it as unknown, or as
+    nothing.
     """
 
     EXACT = 0
@@ -46,18 +48,21 @@ class Match(IntEnum):
 class TokenMap:
     """For each student token its teacher tokens, as one flat list.
 
+    For example, ids [7, 3, 5, 9] and lengths [1, 2, 1] map three student tokens to [7], [3, 5] and [9]; their offsets
+    are [0, 1, 3].
+
     Attributes:
-        ids: teacher ids, int64, shape (sum of lengths,).
+        token_ids: teacher ids, int64, shape (sum of lengths,).
         lengths: how many of them belong to each student token, int64, shape (V,).
         kinds: a `Match` for each student token, int8, shape (V,).
     """
 
-    ids: NDArray[np.int64]
+    token_ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
     kinds: NDArray[np.int8]
 
     def count(self, kind: Match) -> int:
-        """How many student tokens are of this kind."""
+        """Count the student tokens of a kind."""
         return int((self.kinds == kind).sum())
 
     @property
@@ -67,137 +72,141 @@ class TokenMap:
 
 
 def map_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> TokenMap:
-    """Map each student token to the teacher tokens of its surface, in its position in a word.
+    """Map each student token to the teacher tokens of its text, in its position in a word.
 
     `##lik` becomes the teacher's continued pieces (`##li`, `##k`), not the pieces of a word "lik"; `lik` of a family
     that marks spaces becomes pieces without a space. Two tokens are the same when they stand for the same bytes in the
     same position, so the name alone decides only where both tokenizers write tokens in one alphabet. Special tokens
-    are those with the same name, or else the same role; the template is in no other map.
+    are mapped to those with the same name, or else the same role; no other token is mapped to a token of the template.
 
     Args:
         teacher: the teacher's tokenizer.
         student: any other tokenizer, of the same family or not.
     """
-    own = teacher.ids
-    tokens = sorted(student.ids, key=student.ids.__getitem__)
+    teacher_vocab, student_vocab = teacher.vocab, student.vocab
+    tokens = sorted(student_vocab, key=student_vocab.__getitem__)
     special = match_special_tokens(student, teacher)
-    alphabets = [TokenAlphabet.of(files) for files in (teacher, student)]
-    by_name: Mapping[str, int] = own if alphabets[0].kind == alphabets[1].kind else {}
-    found = (own[special[token]] if token in special else by_name.get(token, -1) for token in tokens)
-    same = np.fromiter(found, dtype=np.int64, count=len(tokens))
-    new = np.flatnonzero(same < 0)
-    unknown = own.get(teacher.unknown or "", -1)
-    spelled = {own[token] for token in BYTE_TOKENS if token in own and alphabets[0].byte_tokens}
+    alphabet = TokenAlphabet.of(teacher)
+    by_name: Mapping[str, int] = teacher_vocab if alphabet.kind == TokenAlphabet.of(student).kind else {}
+    same_ids = np.fromiter(
+        (teacher_vocab[special[token]] if token in special else by_name.get(token, -1) for token in tokens),
+        dtype=np.int64,
+        count=len(tokens),
+    )
+    new = np.flatnonzero(same_ids < 0)
+    unk_id = teacher_vocab.get(teacher.unk_token or "", -1)
+    byte_ids = {teacher_vocab[token] for token in BYTE_TOKENS if token in teacher_vocab and alphabet.byte_tokens}
 
     kinds = np.full(len(tokens), Match.EXACT, dtype=np.int8)
     lengths = np.ones(len(tokens), dtype=np.int64)
     pieces: list[list[int]] = []
     if len(new):
-        pieces, is_same = _teacher_pieces(teacher, student, [tokens[number] for number in new])
-        kinds[new] = [_kind(ids, unknown, spelled) for ids in pieces]
+        pieces, is_same = _teacher_pieces(teacher, student, [tokens[student_id] for student_id in new])
+        kinds[new] = [_kind(piece_ids, unk_id, byte_ids) for piece_ids in pieces]
         kinds[new[is_same]] = Match.EXACT
-        lengths[new] = [len(ids) or 1 for ids in pieces]
-    ids = np.repeat(same, lengths)
-    ids[ids < 0] = list(chain.from_iterable(ids or [max(unknown, 0)] for ids in pieces))
-    return TokenMap(ids=ids, lengths=lengths, kinds=kinds)
+        lengths[new] = [len(piece_ids) or 1 for piece_ids in pieces]
+    token_ids = np.repeat(same_ids, lengths)
+    token_ids[token_ids < 0] = list(chain.from_iterable(piece_ids or [max(unk_id, 0)] for piece_ids in pieces))
+    return TokenMap(token_ids=token_ids, lengths=lengths, kinds=kinds)
 
 
-def _kind(ids: Sequence[int], unknown: int, spelled: set[int]) -> Match:
-    if not ids or unknown in ids:
+def _kind(piece_ids: Sequence[int], unk_id: int, byte_ids: set[int]) -> Match:
+    if not piece_ids or unk_id in piece_ids:
         return Match.UNKNOWN
-    return Match.BYTE if spelled.issuperset(ids) else Match.COMPOSED
+    return Match.BYTE if byte_ids.issuperset(piece_ids) else Match.COMPOSED
 
 
 def _teacher_pieces(
     teacher: TokenizerSpec, student: TokenizerSpec, tokens: list[str]
 ) -> tuple[list[list[int]], NDArray[np.bool_]]:
-    """The teacher's ids of the surface of each of the student's tokens, and which of them are the same token."""
-    theirs, ours = TokenAlphabet.of(teacher), TokenAlphabet.of(student)
-    nothing_new = np.zeros(len(tokens), bool)
-    if theirs == ours and theirs.kind == "words":
-        return _compose(teacher, tokens, teacher.ids), nothing_new
-    if theirs == ours and teacher.spec["normalizer"] == student.spec["normalizer"]:
-        return list(segment(model_only_tokenizer(teacher.spec["model"]), tokens)), nothing_new
-    surfaces = _surfaces(student, ours, tokens)
-    pieces = _pieces_of_text(teacher, theirs, surfaces)
-    names = {number: token for token, number in teacher.vocabulary.items()}
-    same = [
-        len(ids) == 1 and ids[0] in names and theirs.read(names[ids[0]])[0] == text.encode(errors=_ESCAPED)
+    """Return the teacher's ids of the text of each of the student's tokens, and which of them are the same token."""
+    alphabet, student_alphabet = TokenAlphabet.of(teacher), TokenAlphabet.of(student)
+    none_same = np.zeros(len(tokens), bool)
+    if alphabet == student_alphabet and alphabet.kind == "words":
+        return _compose(teacher, tokens, teacher.vocab), none_same
+    if alphabet == student_alphabet and teacher.spec["normalizer"] == student.spec["normalizer"]:
+        return list(segment(model_only_tokenizer(teacher.spec["model"]), tokens)), none_same
+    surfaces = _surfaces(student, student_alphabet, tokens)
+    pieces = _pieces_of_text(teacher, alphabet, surfaces)
+    token_of = {token_id: token for token, token_id in teacher.model_vocab.items()}
+    is_same = [
+        len(ids) == 1 and ids[0] in token_of and alphabet.decode(token_of[ids[0]])[0] == text.encode(errors=_ESCAPED)
         for ids, (text, _) in zip(pieces, surfaces, strict=True)
     ]
-    return pieces, np.array(same)
+    return pieces, np.array(is_same)
 
 
 def _surfaces(student: TokenizerSpec, alphabet: TokenAlphabet, tokens: list[str]) -> list[tuple[str, bool]]:
-    """The text of each token, bytes that are no text as surrogates, and whether a space comes before it."""
-    added = set(student.added)
-    read = [(token.encode(), False) if token in added else alphabet.read(token) for token in tokens]
-    surfaces = [(text.decode(errors=_ESCAPED), begins) for text, begins in read]
+    """Return the text of each token, bytes that are no text as surrogates, and whether a space comes before it."""
+    added = set(student.added_tokens)
+    decoded = [(token.encode(), False) if token in added else alphabet.decode(token) for token in tokens]
+    surfaces = [(text.decode(errors=_ESCAPED), begins) for text, begins in decoded]
     if alphabet.kind != "words":
         return surfaces
-    # A tokenizer that takes punctuation apart does not say whether a space was before it: mostly there was none.
+    # A tokenizer that splits punctuation off does not say whether a space was before it: mostly there was none.
     backend = student.load()
-    return [(text, begins and not _stands_apart(backend, text)) for text, begins in surfaces]
+    return [(text, begins and not _is_split_off(backend, text)) for text, begins in surfaces]
 
 
-def _stands_apart(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether a tokenizer of words splits a text off from a letter right before it."""
+def _is_split_off(tokenizer: Tokenizer, text: str) -> bool:
+    """Return whether a tokenizer of words splits a text off from a letter right before it."""
     return _words_of(tokenizer, "a" + text)[0] == "a"
 
 
 def _pieces_of_text(
     teacher: TokenizerSpec, alphabet: TokenAlphabet, surfaces: Sequence[tuple[str, bool]]
 ) -> list[list[int]]:
-    """The teacher's ids of texts that may begin or end inside a character."""
-    whole = alphabet.kind == "bytes"  # there parts of characters are written as any other text
+    """Return the teacher's ids of texts that may begin or end inside a character."""
+    is_bytes = alphabet.kind == "bytes"  # it writes parts of characters as any other text
     parts = [
-        (number, part, begins and place == 0, not whole and place % 2 == 1)
+        (number, part, begins and place == 0, not is_bytes and place % 2 == 1)
         for number, (text, begins) in enumerate(surfaces)
-        for place, part in enumerate([text] if whole else _NO_TEXT.split(text))
+        for place, part in enumerate([text] if is_bytes else _NO_TEXT.split(text))
         if part or (alphabet.kind != "words" and begins and place == 0)
     ]
-    texts = [(part, begins) for _, part, begins, is_bytes in parts if not is_bytes]
-    bytes_of = _byte_reader(teacher, alphabet)
-    read = iter(_read_words(teacher, texts) if alphabet.kind == "words" else _read_text(teacher, alphabet, texts))
-    found: list[list[int]] = [[] for _ in surfaces]
-    for number, part, _, is_bytes in parts:
-        found[number] += bytes_of(part.encode(errors=_ESCAPED)) if is_bytes else next(read)
-    return found
+    texts = [(part, begins) for _, part, begins, no_text in parts if not no_text]
+    read_bytes = _byte_reader(teacher, alphabet)
+    read_texts = _read_words if alphabet.kind == "words" else partial(_read_text, alphabet=alphabet)
+    pieces_of_texts = iter(read_texts(teacher, texts))
+    pieces: list[list[int]] = [[] for _ in surfaces]
+    for number, part, _, no_text in parts:
+        pieces[number] += read_bytes(part.encode(errors=_ESCAPED)) if no_text else next(pieces_of_texts)
+    return pieces
 
 
-def _read_words(teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+def _read_words(teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]]) -> Iterable[list[int]]:
     backend = teacher.load()
-    words = [text if begins or _stands_apart(backend, text) else PREFIX + text for text, begins in texts]
-    return _compose(teacher, words, teacher.ids)
+    words = [text if begins or _is_split_off(backend, text) else PREFIX + text for text, begins in texts]
+    return _compose(teacher, words, teacher.vocab)
 
 
 def _read_text(
-    teacher: TokenizerSpec, alphabet: TokenAlphabet, texts: Sequence[tuple[str, bool]]
-) -> Iterator[list[int]]:
+    teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]], alphabet: TokenAlphabet
+) -> Iterable[list[int]]:
     normalizer = teacher.load().normalizer
     # What the normalizer puts before every text belongs only where a word begins.
     lead = normalizer.normalize_str("a").replace(SPACE, " ").partition("a")[0] if normalizer else ""
 
-    def normal(text: str) -> str:
+    def normalize(text: str) -> str:
         if normalizer is None or _NO_TEXT.search(text):
             return text
-        found = str(normalizer.normalize_str(text)).replace(SPACE, " ").removeprefix(lead)
-        return found or (" " if text.isspace() else "")
+        normalized = str(normalizer.normalize_str(text)).replace(SPACE, " ").removeprefix(lead)
+        return normalized or (" " if text.isspace() else "")
 
-    spelled = [alphabet.write(normal(text).encode(errors=_ESCAPED), begins) for text, begins in texts]
-    return segment(model_only_tokenizer(teacher.spec["model"]), spelled)
+    encoded = [alphabet.encode(normalize(text).encode(errors=_ESCAPED), begins) for text, begins in texts]
+    return segment(model_only_tokenizer(teacher.spec["model"]), encoded)
 
 
 def _byte_reader(teacher: TokenizerSpec, alphabet: TokenAlphabet) -> Callable[[bytes], list[int]]:
-    """How the teacher reads a part of a character: as byte tokens, or else as the characters that have this part."""
-    own = teacher.ids
+    """Return how the teacher reads a part of a character: as byte tokens, or else as characters that have this part."""
+    vocab = teacher.vocab
     if alphabet.byte_tokens:
-        return lambda part: [own[token] for byte in part if (token := f"<0x{byte:02X}>") in own]
-    pieces = ((alphabet.read(token)[0], number) for token, number in teacher.vocabulary.items())
-    single = [(text, number) for text, number in pieces if text and len(text) == _LENGTHS[text[0] >> 4] > 1]
+        return lambda part: [vocab[token] for byte in part if (token := f"<0x{byte:02X}>") in vocab]
+    decoded = ((alphabet.decode(token)[0], token_id) for token, token_id in teacher.model_vocab.items())
+    characters = [(text, number) for text, number in decoded if text and len(text) == _LENGTHS[text[0] >> 4] > 1]
 
     def read(part: bytes) -> list[int]:
-        return [number for text, number in single if part in text][:_MOST_CHARACTERS]
+        return [token_id for text, token_id in characters if part in text][:_MOST_CHARACTERS]
 
     return read
 
@@ -212,59 +221,57 @@ def compose_from_own(student: TokenizerSpec, without: NDArray[np.int64]) -> Toke
     Returns:
         A map with one entry for each of `without`, whose ids are the student's.
     """
-    vocabulary = student.vocabulary
+    vocab = student.model_vocab
     left_out = set(without.tolist())
-    tokens = [token for token, index in sorted(vocabulary.items(), key=lambda item: item[1]) if index in left_out]
+    tokens = [token for token, token_id in sorted(vocab.items(), key=lambda item: item[1]) if token_id in left_out]
     if student.family == "WordPiece":
-        rest = {token: index for token, index in vocabulary.items() if index not in left_out}
+        rest = {token: token_id for token, token_id in vocab.items() if token_id not in left_out}
         rows = _compose(student, tokens, rest)
     else:
-        reduced = model_only_tokenizer(_reduced(student, set(tokens)))
-        names = {number: token for token, number in reduced.get_vocab().items()}
-        rows = [[vocabulary[names[number]] for number in ids] for ids in segment(reduced, tokens)]
-    unknown = vocabulary.get(student.unknown or "", -1)
-    kinds = np.array([Match.UNKNOWN if unknown in ids or not ids else Match.COMPOSED for ids in rows], dtype=np.int8)
-    return flat_map([ids or [0] for ids in rows], kinds)
+        reduced = model_only_tokenizer(_model_without(student, set(tokens)))
+        token_of = {token_id: token for token, token_id in reduced.get_vocab().items()}
+        rows = [[vocab[token_of[token_id]] for token_id in token_ids] for token_ids in segment(reduced, tokens)]
+    unk_id = vocab.get(student.unk_token or "", -1)
+    kinds = np.array([Match.UNKNOWN if unk_id in ids or not ids else Match.COMPOSED for ids in rows], dtype=np.int8)
+    return flat_map([token_ids or [0] for token_ids in rows], kinds)
 
 
-def _reduced(student: TokenizerSpec, gone: set[str]) -> dict[str, Any]:
-    """A model without some tokens and without what is built from them."""
+def _model_without(student: TokenizerSpec, removed: set[str]) -> dict[str, Any]:
+    """Return the model without some tokens and without what is built from them."""
     model = student.spec["model"]
     if student.family == "Unigram":
-        vocab = [[piece, score] for piece, score in model["vocab"] if piece not in gone]
-        unknown = next((n for n, (piece, _) in enumerate(vocab) if piece == student.unknown), None)
-        return {**model, "vocab": vocab, "unk_id": unknown}
+        vocab = [[piece, score] for piece, score in model["vocab"] if piece not in removed]
+        unk_id = next((n for n, (piece, _) in enumerate(vocab) if piece == student.unk_token), None)
+        return {**model, "vocab": vocab, "unk_id": unk_id}
     family = Bpe(student.spec)
-    return family.build([token for token in family.vocabulary if token not in gone], [], [])
+    return family.build([token for token in family.vocab if token not in removed], [], [])
 
 
 def flat_map(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> TokenMap:
-    """A map of the teacher ids of each student token, none of them empty, and their kinds."""
+    """Return a map of the teacher ids of each student token, none of them empty, and their kinds."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    ids = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=int(lengths.sum()))
-    return TokenMap(ids=ids, lengths=lengths, kinds=kinds)
+    token_ids = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
+    return TokenMap(token_ids=token_ids, lengths=lengths, kinds=kinds)
 
 
-def _compose(tokenizer: TokenizerSpec, tokens: list[str], vocabulary: Mapping[str, int]) -> list[list[int]]:
-    """Ids from a vocabulary for each token's surface, as a tokenizer normalizes and splits it; never empty."""
+def _compose(tokenizer: TokenizerSpec, tokens: list[str], vocab: Mapping[str, int]) -> list[list[int]]:
+    """Return ids from a vocabulary for each token's text, as a tokenizer normalizes and splits it; never empty."""
     backend = tokenizer.load()
-    unknown = tokenizer.spec["model"]["unk_token"]
-    words = segmenter(vocabulary, unknown)
-    # Words whose beginning is already behind us: only continued pieces, their prefix taken off.
-    continued_ids = {t.removeprefix(PREFIX): i for t, i in vocabulary.items() if t.startswith(PREFIX)} | {
-        unknown: vocabulary[unknown]
-    }
-    continued = segmenter(continued_ids, unknown, prefix="")
-    surfaces = [_words_of(backend, token.removeprefix(PREFIX)) or [unknown] for token in tokens]
-    inside = [token.startswith(PREFIX) for token in tokens]
+    unk_token = tokenizer.spec["model"]["unk_token"]
+    word_segmenter = segmenter(vocab, unk_token)
+    # Inside a word there are only continued pieces: a segmenter of these, their prefix taken off.
+    continued = {t.removeprefix(PREFIX): i for t, i in vocab.items() if t.startswith(PREFIX)}
+    inside_segmenter = segmenter(continued | {unk_token: vocab[unk_token]}, unk_token, prefix="")
+    surfaces = [_words_of(backend, token.removeprefix(PREFIX)) or [unk_token] for token in tokens]
+    first_words = [words[0] for words in surfaces]
     heads = [
-        (c if mid else w)
-        for mid, w, c in zip(
-            inside, segment(words, [s[0] for s in surfaces]), segment(continued, [s[0] for s in surfaces]), strict=True
+        inside_ids if token.startswith(PREFIX) else word_ids
+        for token, word_ids, inside_ids in zip(
+            tokens, segment(word_segmenter, first_words), segment(inside_segmenter, first_words), strict=True
         )
     ]
-    tails = segment(words, [word for surface in surfaces for word in surface[1:]])
-    return [head + [i for _ in surface[1:] for i in next(tails)] for head, surface in zip(heads, surfaces, strict=True)]
+    tails = segment(word_segmenter, [word for words in surfaces for word in words[1:]])
+    return [head + [i for _ in words[1:] for i in next(tails)] for head, words in zip(heads, surfaces, strict=True)]
 
 
 def _words_of(tokenizer: Tokenizer, surface: str) -> list[str]:

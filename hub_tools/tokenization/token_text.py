@@ -15,7 +15,7 @@ BYTE_TOKENS = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
 
 @dataclass(frozen=True, kw_only=True)
 class TokenAlphabet:
-    """How a tokenizer's model writes text.
+    """The alphabet in which a tokenizer's model writes text.
 
     Attributes:
         kind: `words` (WordPiece: continued pieces have a prefix), `bytes` (byte-level: a character for each byte), or
@@ -28,14 +28,14 @@ class TokenAlphabet:
 
     @classmethod
     def of(cls, tokenizer: TokenizerSpec) -> TokenAlphabet:
-        """The alphabet of a tokenizer."""
+        """Return the alphabet of a tokenizer."""
         kind: Literal["words", "bytes", "marks"] = "bytes" if tokenizer.byte_level else "marks"
         if tokenizer.family == "WordPiece":
             kind = "words"
         return cls(kind=kind, byte_tokens=bool(tokenizer.spec["model"].get("byte_fallback")))
 
-    def read(self, token: str) -> tuple[bytes, bool]:
-        """The bytes that a token stands for, without the space before it, and whether it begins a word.
+    def decode(self, token: str) -> tuple[bytes, bool]:
+        """Return the bytes that a token stands for, without the space before it, and whether it begins a word.
 
         They are UTF-8, but may begin or end inside a character.
         """
@@ -49,8 +49,8 @@ class TokenAlphabet:
             return byte.removeprefix(b" "), byte == b" "
         return token.removeprefix(SPACE).replace(SPACE, " ").encode(), token.startswith(SPACE)
 
-    def write(self, text: bytes, begins: bool) -> str:
-        """Bytes as the model gets them; only the alphabet `bytes` can write parts of characters."""
+    def encode(self, text: bytes, begins: bool) -> str:
+        """Return bytes as the model gets them; only the alphabet `bytes` can write parts of characters."""
         if self.kind == "words":
             return ("" if begins else PREFIX) + text.decode()
         if self.kind == "bytes":
@@ -59,6 +59,6 @@ class TokenAlphabet:
 
 
 def surface_of(tokenizer: TokenizerSpec, token: str) -> tuple[str, bool]:
-    """The text that a token stands for, parts of characters left out, and whether it begins a word."""
-    text, begins = TokenAlphabet.of(tokenizer).read(token)
+    """Return the text that a token stands for, parts of characters left out, and whether it begins a word."""
+    text, begins = TokenAlphabet.of(tokenizer).decode(token)
     return text.decode(errors="ignore"), begins

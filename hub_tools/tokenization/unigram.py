@@ -18,6 +18,7 @@ import numpy as np
 from hub_tools.tokenization.bpe import joins_letters
 from hub_tools.tokenization.bpe_merges import Merge
 from hub_tools.tokenization.pretokenization import WordCounts, model_only_tokenizer, segment, token_counts, white_tokens
+from hub_tools.tokenization.tokenizer_json import read_model_vocab
 
 # A new piece is at least this much more probable (in nats) than its best cut.
 _MARGIN = 1e-3
@@ -41,22 +42,22 @@ class Unigram:
         self.target = target
         self.model: dict[str, Any] = dict(spec["model"])
         self.scores: dict[str, float] = {piece: float(score) for piece, score in self.model["vocab"]}
-        self.vocabulary: dict[str, int] = {piece: number for number, piece in enumerate(self.scores)}
-        unknown = self.model.get("unk_id")
-        self.unknown: str | None = None if unknown is None else self.model["vocab"][unknown][0]
+        self.vocab: dict[str, int] = {piece: number for number, piece in enumerate(self.scores)}
+        unk_id = self.model.get("unk_id")
+        self.unk_token: str | None = None if unk_id is None else self.model["vocab"][unk_id][0]
         self._longest = max(map(len, self.scores))
 
     @property
-    def reads_bytes(self) -> bool:
+    def _reads_bytes(self) -> bool:
         """Whether a character that is no piece is read as bytes."""
         return bool(self.model.get("byte_fallback"))
 
     @cached_property
     def atoms(self) -> set[str]:
         """Pieces that no text may lose: bytes, the unknown piece, and single characters where there are no bytes."""
-        spelled = {f"<0x{byte:02X}>" for byte in range(256)} if self.reads_bytes else set()
-        single = {piece for piece in self.scores if len(piece) == 1} if not self.reads_bytes else set()
-        return (spelled | single | {self.unknown or ""}) & self.scores.keys()
+        spelled = {f"<0x{byte:02X}>" for byte in range(256)} if self._reads_bytes else set()
+        single = {piece for piece in self.scores if len(piece) == 1} if not self._reads_bytes else set()
+        return (spelled | single | {self.unk_token or ""}) & self.scores.keys()
 
     @cached_property
     def white(self) -> set[str]:
@@ -64,21 +65,21 @@ class Unigram:
         return white_tokens(self.scores)
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
-        """The most probable cut of a string into other pieces than the string itself (Viterbi).
+        """Return the most probable cut of a string into other pieces than the string itself (Viterbi).
 
         Returns:
             Its log-probability and pieces; minus infinity and nothing if there is none.
         """
         best: list[tuple[float, int]] = [(0.0, 0)]
         for end in range(1, len(text) + 1):
-            found = (-math.inf, 0)
+            best_here = (-math.inf, 0)
             for start in range(max(0, end - self._longest), end):
                 if end - start == len(text):
                     continue
                 score = scores.get(text[start:end])
-                if score is not None and best[start][0] + score > found[0]:
-                    found = (best[start][0] + score, start)
-            best.append(found)
+                if score is not None and best[start][0] + score > best_here[0]:
+                    best_here = (best[start][0] + score, start)
+            best.append(best_here)
         if best[-1][0] == -math.inf:
             return -math.inf, []
         pieces, end = [], len(text)
@@ -89,9 +90,9 @@ class Unigram:
         return best[-1][0], pieces[::-1]
 
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
-        """Pieces in the order in which they can be given up, each with what it costs.
+        """Return pieces in the order in which they can be given up, each with its cost.
 
-        In the place of a piece stands its best cut into the pieces that are left, so their frequency grows by its own.
+        Its best cut into the pieces that are left replaces a piece, so their frequency grows by its own.
 
         Args:
             frequency: of each piece in running text, in any unit.
@@ -101,19 +102,19 @@ class Unigram:
             (piece, cost in the unit of the frequency), cheapest first.
         """
         weight = {piece: frequency.get(piece, 0.0) for piece in self.scores}
-        left = {piece: score for piece, score in self.scores.items() if piece not in self._marks(fixed)}
+        left = {piece: score for piece, score in self.scores.items() if piece not in self._control_pieces(fixed)}
         stay = fixed | self.atoms
-        heap = [(weight[piece], -self.vocabulary[piece], piece) for piece in self.scores if piece not in stay]
+        heap = [(weight[piece], -self.vocab[piece], piece) for piece in self.scores if piece not in stay]
         heapq.heapify(heap)
         order: list[tuple[str, float]] = []
         while heap:
             known, rank, piece = heapq.heappop(heap)
             _, cut = self.best_cut(piece, left)
             cost = weight[piece] * max(len(cut or piece) - 1, 1)
-            if cost > known:  # costs only grow: look at it again when the cheaper ones are gone
+            if cost > known:  # costs only grow: it comes up again when the cheaper ones are gone
                 heapq.heappush(heap, (cost, rank, piece))
                 continue
-            if not cut and not self.reads_bytes:
+            if not cut and not self._reads_bytes:
                 continue  # nothing could stand in its place
             order.append((piece, cost))
             del left[piece]
@@ -121,16 +122,16 @@ class Unigram:
                 weight[part] += weight[piece]
         return order
 
-    def _marks(self, fixed: set[str]) -> set[str]:
-        """Special pieces: part of the vocabulary, but of no text."""
-        return {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unknown or ""}
+    def _control_pieces(self, fixed: set[str]) -> set[str]:
+        """Return special pieces: part of the vocabulary, but of no text."""
+        return {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unk_token or ""}
 
     def allowed(self, left: str, right: str) -> bool:
-        """Whether a learned piece may consist of two others."""
+        """Return whether a learned piece may consist of two others."""
         return joins_letters(left, right)
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """The model with other pieces.
+        """Return the model with other pieces.
 
         Args:
             kept: pieces of the teacher, in the order of their new ids.
@@ -153,7 +154,11 @@ class Unigram:
         """The score, on the teacher's scale, of a piece seen once in the target's text.
 
         The teacher's scores are log-probabilities in its own mixture of languages: how often the target's text uses the
-        teacher's pieces says how large the target's share in it was.
+        teacher's pieces says how large the target's share in that mixture was.
+
+        For example, three pieces with the scores -6.0, -7.0 and -9.5 are seen 1000, 400 and 20 times in the target's
+        text: score - log(count) is -12.9, -13.0 and -12.5. The median -12.9 is the score of a piece seen once, so a
+        new piece seen 50 times gets -12.9 + log(50) = -9.0.
         """
         if self.target is None:
             return min(self.scores.values())
@@ -164,9 +169,9 @@ class Unigram:
 
     def _settle(self, scores: dict[str, float], learned: set[str]) -> None:
         """Move new scores until every new piece wins over its best cut, and no teacher's piece loses to new ones."""
-        own = self._reached_by_teacher & scores.keys()
+        pieces = learned | (self._reached_by_teacher & scores.keys())
         for _ in range(_ROUNDS):
-            beaten = (own | learned) - set(self.reachable(self._with(scores), sorted(own | learned)))
+            beaten = pieces - set(self.reachable(self._with(scores), sorted(pieces)))
             if not beaten:
                 return
             for piece in sorted(beaten):
@@ -181,11 +186,11 @@ class Unigram:
         return set(self.reachable(self.model, list(self.scores)))
 
     def _with(self, scores: Mapping[str, float]) -> dict[str, Any]:
-        unknown = list(scores).index(self.unknown) if self.unknown is not None else None
-        return {**self.model, "vocab": [[piece, score] for piece, score in scores.items()], "unk_id": unknown}
+        unk_id = list(scores).index(self.unk_token) if self.unk_token is not None else None
+        return {**self.model, "vocab": [[piece, score] for piece, score in scores.items()], "unk_id": unk_id}
 
     def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Those of the pieces that are the best cut of their own string."""
-        numbers = {piece: number for number, (piece, _) in enumerate(model["vocab"])}
-        ids = segment(model_only_tokenizer(model), tokens)
-        return [token for token, found in zip(tokens, ids, strict=True) if found == [numbers[token]]]
+        """Return those of the pieces that are the best cut of their own string."""
+        vocab = read_model_vocab(model)
+        segmented = segment(model_only_tokenizer(model), tokens)
+        return [token for token, token_ids in zip(tokens, segmented, strict=True) if token_ids == [vocab[token]]]

@@ -4,9 +4,9 @@ Every token has a price in one unit, tokens of running text, each language count
 
     sum over languages of  weight x tokens of the text / tokens of the text under the teacher's vocabulary
 
-Giving up a teacher's token costs what its parts need more; a learned one saves one token wherever its two parts stood
-side by side. Costs rise along the order of removal, gains fall along the order of learning, so the sum is smallest
-where the next removal costs more than the next learned token saves.
+Giving up a teacher's token costs the further tokens that its parts are; a learned one saves one token wherever its two
+parts stood side by side. Costs rise along the order of removal, gains fall along the order of learning, so the sum is
+smallest where the next removal costs more than the next learned token saves.
 """
 
 from __future__ import annotations
@@ -16,34 +16,33 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
     WordCounts,
-    characters_of,
+    character_counts,
     model_only_tokenizer,
     segment,
     token_counts,
     total_tokens,
 )
-from hub_tools.tokenization.wordpiece_selection import CHARACTER_COUNT, Plan, language_weights
+from hub_tools.tokenization.wordpiece_selection import CHARACTER_COUNT, VocabularyPlan, language_weights
 
-# Learning depends on what was given up before: the balance is sought anew until it moves by less than a hundredth of
+# Learning depends on what was given up before: the balance is computed again until it moves by less than a hundredth of
 # the vocabulary, and this many times at most.
 _NEAR, _ROUNDS = 0.01, 4
 # A character that the teacher has stays when some language's text has it at least twice.
-_SEEN = 2
+_LEAST_CHARACTER_COUNT = 2
 _FIRST_SHARE = 0.3
 
 
-class Family(Protocol):
-    """What the exchange asks of a kind of model; see `bpe.Bpe` and `unigram.Unigram`."""
+class SubwordModel(Protocol):
+    """What the selection asks of a tokenizer's model; see `bpe.Bpe` and `unigram.Unigram`."""
 
     model: dict[str, Any]
-    vocabulary: dict[str, int]
+    vocab: dict[str, int]
     byte_level: bool
 
     @property
@@ -55,105 +54,113 @@ class Family(Protocol):
         """Tokens that are white space only."""
 
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
-        """Tokens in the order in which they can go, with costs that never fall."""
+        """Return the tokens in the order in which they can go, with costs that never fall."""
 
     def allowed(self, left: str, right: str) -> bool:
-        """Whether a learned token may consist of two others."""
+        """Return whether a learned token may consist of two others."""
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """The model with other tokens."""
+        """Return the model with other tokens."""
 
     def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Those of the tokens that some text produces."""
+        """Return those of the tokens that some text produces."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionState:
-    """What does not change while the balance is sought.
+    """What stays the same while the balance is searched for.
 
     Attributes:
-        family: the teacher's model.
-        tokens: the teacher's, in the order of their ids.
-        order: what can go, in order, with costs.
-        characters: new single characters, which come in any case.
-        words: the target's.
-        unit: what one token less in the target's text is worth.
+        teacher: the teacher's model.
+        teacher_tokens: its tokens in the order of their ids.
+        removal_order: those that can go, in order, each with its cost.
+        characters: new single characters, which are added in any case.
+        words: the target's words.
+        gain_per_token: what one token less in the target's text is worth, in the unit of the costs.
         size: tokens of the student's model.
         refused: tokens that must not be learned.
     """
 
-    family: Family
-    tokens: list[str]
-    order: list[tuple[str, float]]
+    teacher: SubwordModel
+    teacher_tokens: list[str]
+    removal_order: list[tuple[str, float]]
     characters: list[str]
     words: WordCounts
-    unit: float
+    gain_per_token: float
     size: int
     refused: Set[str] = frozenset()
 
     @property
     def room(self) -> int:
         """Most tokens that can be learned."""
-        return self.size - len(self.characters) - (len(self.tokens) - len(self.order))
+        return self.size - len(self.characters) - (len(self.teacher_tokens) - len(self.removal_order))
 
     @property
     def surplus(self) -> int:
         """How many of the teacher's tokens have to go though nothing is learned; negative if all fit."""
-        return len(self.tokens) + len(self.characters) - self.size
+        return len(self.teacher_tokens) + len(self.characters) - self.size
 
     def kept(self, learned: int) -> list[str]:
-        """The teacher's tokens that stay when so many are learned."""
-        gone = {token for token, _ in self.order[: max(learned + self.surplus, 0)]}
-        return [token for token in self.tokens if token not in gone]
+        """Return the teacher's tokens that stay when so many are learned."""
+        removed = {token for token, _ in self.removal_order[: max(learned + self.surplus, 0)]}
+        return [token for token in self.teacher_tokens if token not in removed]
 
     def learn(self, kept: list[str]) -> Iterator[Merge]:
-        """Learn over the segmentation that the kept tokens give."""
-        bare = model_only_tokenizer(self.family.build(kept, self.characters, []))
-        names = {number: token for token, number in bare.get_vocab().items()}
-        ids = list(segment(bare, self.words.words))
-        return learn_merges(ids, self.words.counts, names, self._allowed)
+        """Learn merges over the segmentation that the kept tokens give."""
+        tokenizer = model_only_tokenizer(self.teacher.build(kept, self.characters, []))
+        tokens = {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+        segmented = list(segment(tokenizer, self.words.words))
+        return learn_merges(segmented, self.words.counts, tokens, self._allowed)
 
     def _allowed(self, left: str, right: str) -> bool:
-        return left + right not in self.refused and self.family.allowed(left, right)
+        return left + right not in self.refused and self.teacher.allowed(left, right)
 
-    def balance(self, learned: int) -> tuple[int, list[Merge]]:
-        """Learn after room was made for so many, until the next token saves less than it pushes out.
+    def find_balance(self, learned: int) -> tuple[int, list[Merge]]:
+        """Learn after room was made for so many, until the next token saves less than its room costs.
+
+        For example, if the teacher's tokens fill the vocabulary (surplus 0), the cheapest ones cost 1, 4 and 9 to
+        remove, and the merges save 8, 5 and 3: the first is worth it (8 > 1), the second too (5 > 4), the third is not
+        (3 < 9), so the balance is 2 tokens. With a surplus of 1 the token that costs 1 goes in any case, and the merges
+        are compared with 4 and 9: the balance is 1.
 
         Returns:
-            How many new tokens came before that, and the merges with `learned` of them (fewer if the text has no more).
+            How many new tokens came before the balance, and the merges with `learned` of them (fewer if the text has no
+            more).
         """
         merges: list[Merge] = []
-        wanted, new, pending = -1, 0, 0
+        balance, new, pending = -1, 0, 0
         for merge in self.learn(self.kept(learned)):
+            # Merges into tokens that exist take no room: what they save counts for the next new token.
             pending += merge.times
-            if merge.is_new and wanted < 0 and new >= -self.surplus:
+            if merge.is_new and balance < 0 and new >= -self.surplus:
                 # One more learned token pushes out the next one in the order of removal.
                 place = new + self.surplus
-                if place >= len(self.order) or pending * self.unit < self.order[place][1]:
-                    wanted = new
-            if wanted >= 0 and new >= learned:
+                is_full = place >= len(self.removal_order)
+                if is_full or pending * self.gain_per_token < self.removal_order[place][1]:
+                    balance = new
+            if balance >= 0 and new >= learned:
                 break
             if new < learned:
                 merges.append(merge)
             if merge.is_new:
                 new, pending = new + 1, 0
-        return (new if wanted < 0 else wanted), merges
+        return (new if balance < 0 else balance), merges
 
 
 def select_vocabulary(
-    family: Family,
-    tables: Mapping[str, WordCounts],
+    teacher: SubwordModel,
+    word_counts: Mapping[str, WordCounts],
     *,
     target: str,
     fixed: set[str],
     size: int,
     exactly: int | None,
-) -> tuple[dict[str, Any], Plan]:
+) -> tuple[dict[str, Any], VocabularyPlan]:
     """Choose exactly `size` tokens and build the student's model.
 
     Args:
-        family: the teacher's model.
-        tables: word counts per language under the student's normalizer.
+        teacher: the teacher's model.
+        word_counts: per language, under the student's normalizer.
         target: the target language.
         fixed: special tokens, which stay.
         size: tokens of the student's model.
@@ -165,137 +172,136 @@ def select_vocabulary(
     Raises:
         UserError: `size` is too small for what has to stay, or larger than the text supports.
     """
-    teacher = model_only_tokenizer(family.model)
-    weights = language_weights(list(tables), target)
-    frequency, totals = _frequency(family, teacher, tables, weights)
-    needed, new = _characters(family, tables, target)
-    new = [] if exactly == 0 else new
-    stay = (fixed | needed) & family.vocabulary.keys()
-    market = SelectionState(
-        family=family,
-        tokens=sorted(family.vocabulary, key=family.vocabulary.__getitem__),
-        order=family.removal_order(frequency, stay),
-        characters=new,
-        words=tables[target],
-        unit=weights[target] / max(totals[target], 1),
+    weights = language_weights(list(word_counts), target)
+    frequency, totals = _token_frequency(teacher, word_counts, weights)
+    needed, new_characters = _characters(teacher, word_counts, target)
+    new_characters = [] if exactly == 0 else new_characters
+    state = SelectionState(
+        teacher=teacher,
+        teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
+        removal_order=teacher.removal_order(frequency, (fixed | needed) & teacher.vocab.keys()),
+        characters=new_characters,
+        words=word_counts[target],
+        gain_per_token=weights[target] / max(totals[target], 1),
         size=size,
     )
-    if market.room < 0:
-        least = size - market.room
+    if state.room < 0:
+        least = size - state.room
         raise UserError(
             f"--vocab-size leaves {size} tokens besides special ones, but the characters and bytes that the text needs "
             f"are {least}. Give at least {least - size + 1000} more."
         )
-    kept, merges, model = _select(market, None if exactly is None else exactly - len(new))
-    objective = _objective(model, tables, weights, totals)
-    relearned = {merge.token for merge in merges if merge.is_new} & family.vocabulary.keys()
-    tokens = [*kept, *new, *(merge.token for merge in merges if merge.is_new)]
-    plan = Plan(
+    kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
+    objective = _objective(model, word_counts, weights, totals)
+    learned = [merge.token for merge in merges if merge.is_new]
+    tokens = [*kept, *new_characters, *learned]
+    plan = VocabularyPlan(
         tokens=tokens,
         kept=len(kept),
         split=round(len(kept) / len(tokens), 4),
         objective={"teacher": 1.0, "student": round(objective, 4)},
-        characters=new,
+        characters=new_characters,
     )
     log.info(
         "  %s tokens kept, %s learned (%s of them the teacher had too); objective %.3f of the teacher's",
         f"{len(kept):,}",
         f"{len(tokens) - len(kept):,}",
-        f"{len(relearned):,}",
+        f"{len(set(learned) & teacher.vocab.keys()):,}",
         objective,
     )
     return model, plan
 
 
-def _select(market: SelectionState, learn: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
-    """Tokens kept, merges learned and their model, in which every new token is reachable and all kept ones still are.
+def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
+    """Return kept tokens, merges and their model, in which every new token is reachable and all kept ones still are.
 
-    That is looked at, token by token: what does not hold is refused and learned around.
+    Each token is checked: those that break the rule are refused, and the learning goes around them.
     """
     while True:
-        merges = _learn(market, learn)
-        learn = sum(merge.is_new for merge in merges)
-        kept = market.kept(learn)
-        model = market.family.build(kept, market.characters, merges)
-        intruders = _intruders(market.family, model, kept, {merge.token for merge in merges if merge.is_new})
+        merges = _learn(state, exactly)
+        exactly = sum(merge.is_new for merge in merges)
+        kept = state.kept(exactly)
+        model = state.teacher.build(kept, state.characters, merges)
+        intruders = _intruders(state.teacher, model, kept, {merge.token for merge in merges if merge.is_new})
         if not intruders:
             return kept, merges, model
         log.info(
             "  %s learned tokens refused: no text produced them, or not a kept one any more", f"{len(intruders):,}"
         )
-        market = replace(market, refused=market.refused | intruders)
+        state = replace(state, refused=state.refused | intruders)
 
 
-def _intruders(family: Family, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
-    """Learned tokens that no text produces, and those that stand where a kept token stood."""
-    found = learned - set(family.reachable(model, sorted(learned)))
-    before = family.reachable(family.model, kept)
-    beaten = sorted(set(before) - set(family.reachable(model, before)))
-    bare = model_only_tokenizer(model)
-    used = {number for ids in segment(bare, beaten) for number in ids}
-    return found | {token for token in learned if bare.token_to_id(token) in used}
+def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
+    """Return learned tokens that no text produces, and those that replace a kept token in its own string."""
+    unreachable = learned - set(teacher.reachable(model, sorted(learned)))
+    before = teacher.reachable(teacher.model, kept)
+    lost = sorted(set(before) - set(teacher.reachable(model, before)))
+    tokenizer = model_only_tokenizer(model)
+    used = {token_id for token_ids in segment(tokenizer, lost) for token_id in token_ids}
+    return unreachable | {token for token in learned if tokenizer.token_to_id(token) in used}
 
 
-def _frequency(
-    family: Family, teacher: Tokenizer, tables: Mapping[str, WordCounts], weights: Mapping[str, float]
+def _token_frequency(
+    teacher: SubwordModel, word_counts: Mapping[str, WordCounts], weights: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """The weighted frequency of each token, and the tokens of each language's text."""
-    size = max(family.vocabulary.values()) + 1
-    total = np.zeros(size)
-    totals = {}
-    for lang, table in tables.items():
-        found = token_counts(teacher, table, size)
-        totals[lang] = int(found.sum())
-        total += weights[lang] * found / max(totals[lang], 1)
-    return {token: float(total[number]) for token, number in family.vocabulary.items()}, totals
+    """Return the weighted frequency of each token, and the tokens of each language's text."""
+    tokenizer = model_only_tokenizer(teacher.model)
+    frequency, totals = np.zeros(max(teacher.vocab.values()) + 1), {}
+    for lang, words in word_counts.items():
+        counts = token_counts(tokenizer, words, len(frequency))
+        totals[lang] = int(counts.sum())
+        frequency += weights[lang] * counts / max(totals[lang], 1)
+    return {token: float(frequency[token_id]) for token, token_id in teacher.vocab.items()}, totals
 
 
-def _characters(family: Family, tables: Mapping[str, WordCounts], target: str) -> tuple[set[str], list[str]]:
-    """Characters and white space that have to stay, and new characters for the target language."""
-    if family.byte_level:
-        return family.white, []
-    seen = {lang: characters_of(table) for lang, table in tables.items()}
-    needed = {c for counts in seen.values() for c, n in counts.items() if n >= _SEEN}
-    return needed | family.white, sorted(
-        c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in family.vocabulary
-    )
+def _characters(
+    teacher: SubwordModel, word_counts: Mapping[str, WordCounts], target: str
+) -> tuple[set[str], list[str]]:
+    """Return characters and white space that have to stay, and new characters for the target language."""
+    if teacher.byte_level:
+        return teacher.white, []
+    seen = {lang: character_counts(words) for lang, words in word_counts.items()}
+    needed = {c for counts in seen.values() for c, n in counts.items() if n >= _LEAST_CHARACTER_COUNT}
+    new = sorted(c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
+    return needed | teacher.white, new
 
 
-def _learn(market: SelectionState, learn: int | None) -> list[Merge]:
-    """The merges at the balance, or as many as was asked for."""
-    least, most = max(-market.surplus, 0), market.room
-    learned = max(least, round(_FIRST_SHARE * most)) if learn is None else learn
+def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
+    """Return the merges at the balance, or with exactly so many new tokens."""
+    least, most = max(-state.surplus, 0), state.room
+    learned = max(least, round(_FIRST_SHARE * most)) if exactly is None else exactly
     if not least <= learned <= most:
         raise UserError(
             f"--learn {learned} is impossible here: between {least} and {most} tokens can be learned, so that all "
             "characters stay and the vocabulary has the size asked for."
         )
     for _ in range(_ROUNDS):
-        wanted, merges = market.balance(learned)
-        found = sum(merge.is_new for merge in merges)
-        if found < least:
+        balance, merges = state.find_balance(learned)
+        available = sum(merge.is_new for merge in merges)
+        if available < least:
             raise UserError(
-                f"--vocab-size is larger than what the text supports: the teacher has {len(market.tokens)} tokens and "
-                f"the text {found} more. Give {market.size - least + found} or less, or more text."
+                f"--vocab-size is larger than what the text supports: the teacher has {len(state.teacher_tokens)} "
+                f"tokens and the text {available} more. Give {state.size - least + available} or less, or more text."
             )
-        if found == learned and (learn is not None or abs(wanted - learned) <= _NEAR * market.size):
+        if available == learned and (exactly is not None or abs(balance - learned) <= _NEAR * state.size):
             return merges
-        learned = wanted if learn is None else found
-    # The text holds no more than this over any segmentation that was tried: the teacher's tokens fill the rest.
-    return _exactly(market, learned)
-
-
-def _exactly(market: SelectionState, learned: int) -> list[Merge]:
+        learned = balance if exactly is None else available
+    # No segmentation that was tried gave more than this: the teacher's tokens fill the rest.
     while True:
-        _, merges = market.balance(learned)
-        found = sum(merge.is_new for merge in merges)
-        if found == learned:
+        _, merges = state.find_balance(learned)
+        available = sum(merge.is_new for merge in merges)
+        if available == learned:
             return merges
-        learned = found
+        learned = available
 
 
 def _objective(
-    model: dict[str, Any], tables: Mapping[str, WordCounts], weights: Mapping[str, float], totals: Mapping[str, int]
+    model: dict[str, Any],
+    word_counts: Mapping[str, WordCounts],
+    weights: Mapping[str, float],
+    totals: Mapping[str, int],
 ) -> float:
-    student = model_only_tokenizer(model)
-    return sum(weights[lang] * total_tokens(student, table) / max(totals[lang], 1) for lang, table in tables.items())
+    tokenizer = model_only_tokenizer(model)
+    return sum(
+        weights[lang] * total_tokens(tokenizer, words) / max(totals[lang], 1) for lang, words in word_counts.items()
+    )

@@ -13,27 +13,30 @@ from hub_tools.tokenization.pretokenization import segment
 PREFIX = "##"
 
 
-def segmenter(vocabulary: Mapping[str, int], unknown: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
-    """A tokenizer of single words: no normalizer, no pre-tokenizer, no template."""
+def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
+    """Return a tokenizer of single words: no normalizer, no pre-tokenizer, no template."""
     return Tokenizer(
         models.WordPiece(
-            vocab=dict(vocabulary),
-            unk_token=unknown,
+            vocab=dict(vocab),
+            unk_token=unk_token,
             continuing_subword_prefix=prefix,
             max_input_chars_per_word=longest_word,
         )
     )
 
 
-def word_lengths(tokenizer: Tokenizer, words: list[str], unknown: str) -> NDArray[np.int64]:
-    """Tokens of each word, shape (words,). An unknown word costs its characters: losing it must not look cheap."""
-    unknown_id = tokenizer.token_to_id(unknown)
-    found = zip(words, segment(tokenizer, words), strict=True)
-    return np.array([len(word) if ids == [unknown_id] else len(ids) for word, ids in found], dtype=np.int64)
+def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDArray[np.int64]:
+    """Count the tokens of each word, int64, shape (words,).
+
+    An unknown word costs its characters: losing it must not look cheap.
+    """
+    unk_id = tokenizer.token_to_id(unk_token)
+    segmented = zip(words, segment(tokenizer, words), strict=True)
+    return np.array([len(word) if ids == [unk_id] else len(ids) for word, ids in segmented], dtype=np.int64)
 
 
 def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
-    """Tokens learned from text in the tokenizer's own normalization and pre-tokenization.
+    """Learn tokens from text in the tokenizer's own normalization and pre-tokenization.
 
     Args:
         tokenizer: gives the normalizer and the pre-tokenizer.

@@ -20,7 +20,7 @@ import numpy as np
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
-from hub_tools.tokenization.pretokenization import WordCounts, characters_of, segment, token_counts
+from hub_tools.tokenization.pretokenization import WordCounts, character_counts, segment, token_counts
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
 # Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
@@ -39,7 +39,7 @@ _JUDGED_WORDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class VocabularyPlan:
     """The student's vocabulary.
 
     Attributes:
@@ -56,14 +56,9 @@ class Plan:
     objective: dict[str, float]
     characters: list[str]
 
-    @property
-    def added(self) -> list[str]:
-        """The tokens that the teacher does not have."""
-        return self.tokens[self.kept :]
-
 
 def language_weights(languages: list[str], target: str) -> dict[str, float]:
-    """The weight of each language in the objective; they sum to 1."""
+    """Return the weight of each language in the objective; they sum to 1."""
     others = [lang for lang in languages if lang not in (target, "en")]
     weights = {lang: OTHERS_WEIGHT / len(others) for lang in others}
     weights[target] = TARGET_WEIGHT
@@ -74,27 +69,27 @@ def language_weights(languages: list[str], target: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What the plan is made from.
+class SelectionInput:
+    """What a vocabulary is selected from.
 
     Attributes:
-        teacher: the teacher's vocabulary, token -> id.
-        unknown: its unknown token.
-        tables: word counts per language under the student's normalizer.
+        teacher_vocab: token -> id of the teacher's model.
+        unk_token: its unknown token.
+        word_counts: per language, under the student's normalizer.
         target: the target language.
-        reserved: the teacher's tokens that no text uses; they go first.
+        placeholders: the teacher's tokens that no text uses; they go first.
     """
 
-    teacher: Mapping[str, int]
-    unknown: str
-    tables: Mapping[str, WordCounts]
+    teacher_vocab: Mapping[str, int]
+    unk_token: str
+    word_counts: Mapping[str, WordCounts]
     target: str
-    reserved: Set[str] = frozenset()
+    placeholders: Set[str] = frozenset()
 
     @property
-    def in_order(self) -> list[str]:
+    def teacher_tokens(self) -> list[str]:
         """The teacher's tokens in the order of their ids."""
-        return sorted(self.teacher, key=self.teacher.__getitem__)
+        return sorted(self.teacher_vocab, key=self.teacher_vocab.__getitem__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,30 +102,30 @@ class _Candidates:
     room: int
 
     def fill(self, share: float) -> set[str]:
-        """The fixed tokens and `room` more: the teacher's share, then learned ones, then the teacher's again."""
+        """Return the fixed tokens and `room` more: the teacher's share, then learned ones, then the teacher's again."""
         first = round(share * self.room)
         order = dict.fromkeys((*self.ranked[:first], *self.learned, *self.ranked[first:]))
         return self.fixed | set(list(order)[: self.room])
 
     def without(self, unused: set[str]) -> _Candidates:
-        """The same without some learned tokens."""
+        """Return the candidates without some learned tokens."""
         return replace(self, learned=[token for token in self.learned if token not in unused])
 
 
 def select_wordpiece_vocabulary(
-    counts: Counts,
+    selection: SelectionInput,
     *,
-    specials: list[str],
+    special_tokens: list[str],
     vocab_size: int,
     letters: tuple[str, ...],
     learn: Callable[[int], list[str]],
     exactly: int | None = None,
-) -> Plan:
+) -> VocabularyPlan:
     """Choose exactly `vocab_size` tokens.
 
     Args:
-        counts: the teacher's vocabulary and the words of the corpora.
-        specials: tokens that stay whatever happens.
+        selection: the teacher's vocabulary and the words of the corpora.
+        special_tokens: tokens that stay whatever happens.
         vocab_size: V.
         letters: letters of the target that need tokens however rare.
         learn: gives that many tokens of the target language, most useful first.
@@ -139,35 +134,37 @@ def select_wordpiece_vocabulary(
     Raises:
         UserError: V is too small for specials and characters, or larger than the text supports.
     """
-    in_order = counts.in_order
-    characters = _new_characters(counts, letters) if exactly != 0 else []
+    teacher_tokens = selection.teacher_tokens
+    characters = _new_characters(selection, letters) if exactly != 0 else []
     both_forms = [form for c in characters for form in (c, PREFIX + c)]
-    fixed = {*specials, counts.unknown, *both_forms, *(t for t in in_order if len(t.removeprefix(PREFIX)) == 1)}
+    single = [token for token in teacher_tokens if len(token.removeprefix(PREFIX)) == 1]
+    fixed = {*special_tokens, selection.unk_token, *both_forms, *single}
     room = vocab_size - len(fixed)
     if room < 0:
         raise UserError(
             f"--vocab-size {vocab_size} is too small: special tokens and single characters alone need {len(fixed)}. "
             f"Give at least {len(fixed) + 1000}."
         )
-    ranked = [t for t in _rank_kept(counts) if t not in fixed]
+    ranked = [t for t in _rank_kept(selection) if t not in fixed]
     # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
-    known = fixed if exactly is None else fixed | counts.teacher.keys()
+    known = fixed if exactly is None else fixed | selection.teacher_vocab.keys()
     learned = [t for t in learn(room + len(known)) if t not in known]
     available = len(fixed) + len({*ranked, *learned})
     if vocab_size > available:
         raise UserError(
-            f"--vocab-size {vocab_size} is larger than what the text supports: the teacher has {len(in_order)} tokens "
-            f"and the {counts.target} text {available - len(in_order)} more. Give {available} or less, or more text."
+            f"--vocab-size {vocab_size} is larger than what the text supports: the teacher has {len(teacher_tokens)} "
+            f"tokens and the {selection.target} text {available - len(teacher_tokens)} more. Give {available} or less, "
+            "or more text."
         )
     candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
     tried = _try_splits(
-        candidates, _objective(counts), None if exactly is None else _share(candidates, counts, exactly)
+        candidates, _objective(selection), None if exactly is None else _share(candidates, selection, exactly)
     )
     split = min(tried, key=tried.__getitem__)
-    new_characters = len(fixed - counts.teacher.keys())
-    chosen = _fill_with_used(candidates, counts, split, 0 if exactly is None else exactly - new_characters)
-    kept = [t for t in in_order if t in chosen]
-    added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in counts.teacher]
+    new_characters = len(fixed - selection.teacher_vocab.keys())
+    chosen = _fill_with_used(candidates, selection, split, 0 if exactly is None else exactly - new_characters)
+    kept = [t for t in teacher_tokens if t in chosen]
+    added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in selection.teacher_vocab]
     if len(chosen) < vocab_size or (exactly is not None and len(added) < exactly):
         raise UserError(
             f"The text supports only {len(added)} new tokens that some word uses, in a vocabulary of {len(chosen)}: "
@@ -175,13 +172,13 @@ def select_wordpiece_vocabulary(
         )
     shown = {f"{share:.4g}": round(value, 4) for share, value in sorted(tried.items())}
     log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)
-    return Plan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
+    return VocabularyPlan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
 
 
 def _try_splits(
     candidates: _Candidates, objective: Callable[[set[str]], float], share: float | None
 ) -> dict[float, float]:
-    """The objective at the share asked for, or at shares ever closer around the best."""
+    """Return the objective at the given share, or at shares ever closer around the best."""
     tried = {s: objective(candidates.fill(s)) for s in (_SPLITS if share is None else (share,))}
     for step in _STEPS if share is None else ():
         best = min(tried, key=tried.__getitem__)
@@ -191,9 +188,9 @@ def _try_splits(
     return tried
 
 
-def _share(candidates: _Candidates, counts: Counts, exactly: int) -> float:
-    """The share of the room that leaves so many tokens to learn, new characters counted."""
-    more = exactly - len(candidates.fixed - counts.teacher.keys())
+def _share(candidates: _Candidates, selection: SelectionInput, exactly: int) -> float:
+    """Return the share of the room that leaves so many tokens to learn, new characters counted."""
+    more = exactly - len(candidates.fixed - selection.teacher_vocab.keys())
     if not 0 <= more <= min(candidates.room, len(candidates.learned)):
         least = exactly - more
         most = least + min(candidates.room, len(candidates.learned))
@@ -201,94 +198,93 @@ def _share(candidates: _Candidates, counts: Counts, exactly: int) -> float:
     return (candidates.room - more) / max(candidates.room, 1)
 
 
-def _new_characters(counts: Counts, letters: tuple[str, ...]) -> list[str]:
-    """Characters of the target language that the teacher lacks in either position."""
+def _new_characters(selection: SelectionInput, letters: tuple[str, ...]) -> list[str]:
+    """Return the characters of the target language that the teacher lacks in either position."""
     seen: Counter[str] = Counter(dict.fromkeys(letters, CHARACTER_COUNT))
-    if counts.target in counts.tables:
-        seen += characters_of(counts.tables[counts.target])
+    if selection.target in selection.word_counts:
+        seen += character_counts(selection.word_counts[selection.target])
     frequent = sorted(c for c, n in seen.items() if n >= CHARACTER_COUNT)
-    return [c for c in frequent if c not in counts.teacher or PREFIX + c not in counts.teacher]
+    return [c for c in frequent if c not in selection.teacher_vocab or PREFIX + c not in selection.teacher_vocab]
 
 
-def _rank_kept(counts: Counts) -> list[str]:
-    """The teacher's tokens by balanced frequency in the other languages; its own order breaks ties."""
-    tokenizer = segmenter(counts.teacher, counts.unknown)
-    weights = language_weights(list(counts.tables), counts.target)
-    frequency = np.zeros(max(counts.teacher.values()) + 1)
-    for lang, table in counts.tables.items():
-        if lang != counts.target or len(counts.tables) == 1:
-            found = token_counts(tokenizer, table)
-            frequency += weights[lang] * found / max(int(found.sum()), 1)
-    number = counts.teacher
-    return sorted(number, key=lambda token: (token in counts.reserved, -frequency[number[token]], number[token]))
+def _rank_kept(selection: SelectionInput) -> list[str]:
+    """Rank the teacher's tokens by balanced frequency in the other languages; their ids break ties."""
+    tokenizer = segmenter(selection.teacher_vocab, selection.unk_token)
+    weights = language_weights(list(selection.word_counts), selection.target)
+    frequency = np.zeros(max(selection.teacher_vocab.values()) + 1)
+    for lang, table in selection.word_counts.items():
+        if lang != selection.target or len(selection.word_counts) == 1:
+            counts = token_counts(tokenizer, table)
+            frequency += weights[lang] * counts / max(int(counts.sum()), 1)
+    ids = selection.teacher_vocab
+    return sorted(ids, key=lambda token: (token in selection.placeholders, -frequency[ids[token]], ids[token]))
 
 
-def _objective(counts: Counts) -> Callable[[set[str]], float]:
-    """The weighted sum over languages that the module's text states, as one sum over distinct words."""
-    weights = language_weights(list(counts.tables), counts.target)
-    before = segmenter(counts.teacher, counts.unknown)
+def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
+    """Return the weighted sum over languages stated above, as a function of tokens: one sum over distinct words."""
+    weights = language_weights(list(selection.word_counts), selection.target)
+    before = segmenter(selection.teacher_vocab, selection.unk_token)
     cost_of: dict[str, float] = defaultdict(float)
-    for lang, table in counts.tables.items():
+    for lang, table in selection.word_counts.items():
         words = table.words[:_JUDGED_WORDS]
-        lengths = word_lengths(before, words, counts.unknown)
+        lengths = word_lengths(before, words, selection.unk_token)
         per_token = weights[lang] / max(int(lengths @ table.counts[:_JUDGED_WORDS]), 1)
         for word, count in zip(words, table.counts.tolist(), strict=False):
             cost_of[word] += per_token * count
     words, costs = list(cost_of), np.fromiter(cost_of.values(), dtype=np.float64)
 
     def value(tokens: set[str]) -> float:
-        after = segmenter({token: index for index, token in enumerate(sorted(tokens))}, counts.unknown)
-        return float(word_lengths(after, words, counts.unknown) @ costs)
+        after = segmenter({token: index for index, token in enumerate(sorted(tokens))}, selection.unk_token)
+        return float(word_lengths(after, words, selection.unk_token) @ costs)
 
     return value
 
 
-def _fill_with_used(candidates: _Candidates, counts: Counts, split: float, least: int) -> set[str]:
+def _fill_with_used(candidates: _Candidates, selection: SelectionInput, split: float, least: int) -> set[str]:
     """Fill the room, replacing learned tokens that the target's words never use, or that no word can.
 
     Args:
         candidates: the tokens to choose from.
-        counts: the words.
+        selection: the words.
         split: share of the room given to the teacher's tokens.
         least: learned tokens that must be left; those that can be used are spared then.
     """
     chosen = candidates.fill(split)
-    theirs = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
-    for _ in range(_ROUNDS if counts.target in counts.tables else 0):
+    first_choice = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
+    for _ in range(_ROUNDS if selection.target in selection.word_counts else 0):
         tokens = sorted(chosen)
-        tokenizer = segmenter({token: index for index, token in enumerate(tokens)}, counts.unknown)
-        used = token_counts(tokenizer, counts.tables[counts.target])
-        unused = {token for token, count in zip(tokens, used, strict=True) if not count} - theirs
+        tokenizer = segmenter({token: index for index, token in enumerate(tokens)}, selection.unk_token)
+        used = token_counts(tokenizer, selection.word_counts[selection.target])
+        unused = {token for token, count in zip(tokens, used, strict=True) if not count} - first_choice
         spare = max(len(candidates.learned) - least, 0)
-        gone = [token for token in reversed(candidates.learned) if token in unused][:spare]
-        if not gone or len(candidates.without(set(gone)).fill(split)) < len(chosen):
+        dropped = set([token for token in reversed(candidates.learned) if token in unused][:spare])
+        if not dropped or len(candidates.without(dropped).fill(split)) < len(chosen):
             break  # nothing is left to put in their place
-        candidates = candidates.without(set(gone))
+        candidates = candidates.without(dropped)
         chosen = candidates.fill(split)
-    while lost := _unreachable(set(candidates.learned) & chosen - theirs, chosen, counts.unknown):
-        candidates = candidates.without(lost)
+    while unreachable := _unreachable(set(candidates.learned) & chosen - first_choice, chosen, selection.unk_token):
+        candidates = candidates.without(unreachable)
         chosen = candidates.fill(split)
     return chosen
 
 
-def _unreachable(tokens: set[str], vocabulary: set[str], unknown: str) -> set[str]:
-    numbers = {token: index for index, token in enumerate(sorted(vocabulary))}
-    return tokens - reachable(sorted(tokens), numbers, unknown)
+def _unreachable(tokens: set[str], vocabulary: set[str], unk_token: str) -> set[str]:
+    vocab = {token: index for index, token in enumerate(sorted(vocabulary))}
+    return tokens - reachable(sorted(tokens), vocab, unk_token)
 
 
-def reachable(tokens: list[str], vocabulary: Mapping[str, int], unknown: str) -> set[str]:
-    """Those of the tokens that some word produces.
+def reachable(tokens: list[str], vocab: Mapping[str, int], unk_token: str) -> set[str]:
+    """Return those of the tokens that some word produces.
 
     A token that begins a word is produced by itself. A continued one follows any character with which it
     forms no longer match, so it is enough to find one such character.
     """
-    tokenizer = segmenter(vocabulary, unknown)
-    starts = [t for t in vocabulary if len(t) == 1]
+    tokenizer = segmenter(vocab, unk_token)
+    starts = [token for token in vocab if len(token) == 1]
     pending = list(tokens)
     for start in ("", *starts):
         words = [t.removeprefix(PREFIX) if not t.startswith(PREFIX) else start + t[len(PREFIX) :] for t in pending]
-        found = segment(tokenizer, words)
-        pending = [t for t, ids in zip(pending, found, strict=True) if vocabulary[t] not in ids]
+        pending = [t for t, ids in zip(pending, segment(tokenizer, words), strict=True) if vocab[t] not in ids]
         if not pending:
             break
     return set(tokens) - set(pending)

@@ -59,8 +59,8 @@ def load_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer)
     return dict(read_json(folder / _STATE))
 
 
-def mend(out: Path) -> None:
-    """Take the old folder again where a replacement was cut off in the middle."""
+def recover_interrupted_swap(out: Path) -> None:
+    """Restore the old folder where a replacement was cut off between its two renames."""
     for name in (BEST, CHECKPOINT):
         old = out / f"{name}.old"
         if old.exists() and not (out / name).exists():

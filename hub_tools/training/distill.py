@@ -1,31 +1,34 @@
 """Stage `distill`: the student learns the teacher's vectors.
 
-Every `eval_steps` steps the held-out cosine is measured and a checkpoint replaces the last one; the weights with the
-best held-out cosine, the backbone's blended with the clone's, become the student. The loop is in `trainer.py`.
+Every `eval_steps` steps the held-out cosine is measured and a checkpoint replaces the last one. The weights with the
+best held-out cosine become the student, the backbone's interpolated with the clone's. The loop is in `trainer.py`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hub_tools.config import DistillConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.models.encoder import Encoder
-from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, longest_input
-from hub_tools.training.data import load_examples
-from hub_tools.training.team import Team
+from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, longest_input, save_model
+from hub_tools.results import DistillResult
+from hub_tools.training import checkpoint
+from hub_tools.training.data import load_training_set
+from hub_tools.training.student import Student
 from hub_tools.training.trainer import Trainer
 from hub_tools.vectors.dataset import EmbeddingDataset
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-# Longest input of a student that names none.
-_LONGEST = 512
+# Longest input, in tokens, of a student that names none.
+_MAX_TOKENS = 512
 _HELDOUT_ROWS = 1000
 
 
@@ -39,7 +42,7 @@ def distill(
     seed: int,
     policy: LoadPolicy = SAFE,
     processes: Processes = ALONE,
-) -> dict[str, Any]:
+) -> DistillResult:
     """Train the clone on the teacher's vectors and save the student.
 
     Args:
@@ -52,35 +55,90 @@ def distill(
         policy: what the teacher's files may do.
         processes: those that train together; the main one writes.
 
-    Returns:
-        The `distill` section of the report.
-
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
     """
-    team = Team(hardware.device, processes)
-    model = load_model(clone, device=str(team.device), policy=policy)
-    longest = longest_input(model) or (None if is_static(model) else _LONGEST)
+    model = load_model(clone, device=str(processes.device(hardware.device)), policy=policy)
+    max_tokens = longest_input(model) or (None if is_static(model) else _MAX_TOKENS)
     log.info("  on %s", hardware)
-    _check_inputs(model, embeddings, hardware)
+    check_inputs(model, embeddings, hardware)
     log.info("  tokenizing")
-    data = load_examples(embeddings, "train", clone / "tokenizer.json", longest)
+    tokenizer_file = clone / "tokenizer.json"
+    train_set = load_training_set(embeddings, "train", tokenizer_file, max_tokens)
     every = -(-embeddings.rows("validation") // _HELDOUT_ROWS) or 1
-    heldout = load_examples(embeddings, "validation", clone / "tokenizer.json", longest, every=every)
-    if not len(data.label):
+    heldout = load_training_set(embeddings, "validation", tokenizer_file, max_tokens, every=every)
+    if not len(train_set):
         raise UserError("There is no text to train on: the embeddings have no train split.")
-    trainer = Trainer(model, data, heldout, out, config, hardware=hardware, seed=seed, team=team)
+    trainer = Trainer(model, train_set, heldout, out, config, hardware=hardware, seed=seed, processes=processes)
     trainer.train()
-    return trainer.finish(clone, longest, policy=policy)
+    return save_student(trainer, clone, max_tokens, policy=policy)
 
 
-def _check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:
-    """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with."""
-    texts = embeddings.manifest["prompts"]
+def save_student(
+    trainer: Trainer, clone: Path, max_seq_length: int | None, *, policy: LoadPolicy = SAFE
+) -> DistillResult:
+    """Interpolate the best weights with the clone's, save them as the student, and write training.json beside them.
+
+    Args:
+        trainer: after its last step.
+        clone: folder of the model before training, with the student's tokenizer.
+        max_seq_length: longest input in tokens.
+        policy: what the clone's files may do.
+    """
+    model, processes = trainer.student.model, trainer.processes
+    checkpoint.load_best(trainer.out, model)
+    start = load_model(clone, device=str(trainer.student.device), policy=policy)
+    interpolate_weights(trainer.student, start, trainer.config.weight_interpolation)
+    cosine = trainer.heldout_cosine()
+    if processes.is_main:
+        save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_seq_length)
+        training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
+        write_json(trainer.out / "training.json", training)
+    processes.barrier()
+    before, seconds = trainer.history[0]["cosine"], trainer.seconds
+    return DistillResult(
+        device=trainer.hardware.device,
+        precision=trainer.hardware.precision,
+        steps=trainer.steps,
+        best_step=trainer.best["step"],
+        tokens=trainer.tokens,
+        tokens_per_second=round(trainer.tokens / seconds, 1) if seconds else None,
+        learning_rate=trainer.learning_rate,
+        cosine_before=None if before is None else round(before, 6),
+        cosine_after=None if cosine is None else round(cosine, 6),
+        minutes=round(seconds / 60, 2),
+    )
+
+
+def interpolate_weights(student: Student, start: SentenceTransformer, share: float) -> None:
+    """Move all weights but the token embeddings back towards those before training.
+
+    It keeps what the teacher knew (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+
+    Args:
+        student: changed in place.
+        start: the model before training.
+        share: how far, from 0 (stay) to 1 (all the way).
+    """
+    import torch
+
+    with torch.no_grad():
+        for parameter, before in zip(student.model.parameters(), start.parameters(), strict=True):
+            if parameter is not student.token_embeddings:
+                parameter.lerp_(before, share)
+
+
+def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:
+    """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with.
+
+    Raises:
+        UserError: the model's own `encode` gives other vectors than its token ids.
+    """
+    prompts = embeddings.manifest["prompts"]
     encoder = Encoder(model, hardware)
     for name in embeddings.manifest["rows_by_prompt"]:
-        if not encoder.fits(texts.get(name) or ""):
-            behind = f" behind the prompt {name!r}" if texts.get(name) else ""
+        if not encoder.fits(prompts.get(name) or ""):
+            behind = f" behind the prompt {name!r}" if prompts.get(name) else ""
             raise UserError(
                 f"The student's own `encode` reads texts{behind} in a way of its own (a chat template, say, or pooling "
                 "without the prompt), and the training would read them as plain text. Expected a model that reads "

@@ -1,8 +1,8 @@
-"""What training makes small: how far the student's vectors are from the teacher's.
+"""What training minimizes: how far the student's vectors are from the teacher's.
 
 `cosine` is 1 - cosine, `mse` the mean squared difference, both of each text alone (as `EmbedDistillLoss` of
-sentence-transformers); `relational` adds how differently the batch is arranged. Each of them may be taken over several
-leading parts of the vectors (Matryoshka, Kusupati et al. 2022).
+sentence-transformers); `relational` adds to the first how differently the batch is arranged (similarity-preserving
+distillation). Each may be taken over several leading parts of the vectors (Matryoshka, Kusupati et al. 2022).
 """
 
 from __future__ import annotations
@@ -16,67 +16,73 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def text_losses(found: Tensor, wanted: Tensor, config: DistillConfig) -> Tensor:
-    """The loss of each text alone, without the similarities of the batch.
+def per_example_loss(predictions: Tensor, targets: Tensor, config: DistillConfig) -> Tensor:
+    """Return the loss of each text alone, without the similarities within the batch.
 
     Args:
-        found: the student's vectors, fp32, shape (texts, dim).
-        wanted: the teacher's, of the same shape and dtype.
+        predictions: the student's vectors, fp32, shape (texts, dim).
+        targets: the teacher's vectors, of the same shape and dtype.
         config: which loss, and over which parts of the vectors.
 
     Returns:
         fp32, shape (texts,).
     """
-    distance = _squares if config.loss == "mse" else _angles
-    return _over_parts(distance, found, wanted, config.matryoshka)
+    distance = mse if config.loss == "mse" else cosine_distance
+    return _over_parts(distance, predictions, targets, config.matryoshka)
 
 
-def batch_loss(found: Tensor, wanted: Tensor, config: DistillConfig) -> Tensor:
-    """The loss of a whole batch, a scalar; arguments as for `text_losses`."""
-    loss = text_losses(found, wanted, config).mean()
+def batch_loss(predictions: Tensor, targets: Tensor, config: DistillConfig) -> Tensor:
+    """Return the loss of a whole batch, a scalar; arguments as for `per_example_loss`."""
+    loss = per_example_loss(predictions, targets, config).mean()
     if config.loss == "relational":
-        loss = loss + config.similarity_weight * _over_parts(relational_loss, found, wanted, config.matryoshka)
+        similarity = _over_parts(similarity_preserving, predictions, targets, config.matryoshka)
+        loss = loss + config.similarity_weight * similarity
     return loss
 
 
-def relational_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """How differently two sets of vectors arrange the same texts (similarity-preserving distillation).
+def cosine_distance(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - cosine of each text, shape (texts,)."""
+    from torch.nn.functional import cosine_similarity
+
+    return 1 - cosine_similarity(predictions, targets, dim=-1)
+
+
+def mse(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean squared difference of each text, shape (texts,)."""
+    return (predictions - targets).square().mean(dim=-1)
+
+
+def similarity_preserving(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Return how differently two sets of vectors arrange the same texts (Tung & Mori 2019, arXiv 1907.09682).
+
+    The mean squared difference between the two matrices of cosines within the batch. Predictions (2, 0) and (0, 3) have
+    the cosines 1 0 / 0 1, targets (1, 0) and (3, 4) have 1 0.6 / 0.6 1: the loss is (0.6² + 0.6²) / 4 = 0.18.
 
     Args:
-        found: the student's vectors, shape (texts, dim).
-        wanted: the teacher's vectors, shape (texts, dim).
+        predictions: the student's vectors, shape (texts, dim).
+        targets: the teacher's vectors, shape (texts, dim).
 
     Returns:
-        Mean squared difference between the two matrices of cosines within the batch, a scalar.
+        A scalar.
     """
     from torch.nn.functional import mse_loss, normalize
 
-    ours, theirs = normalize(found, dim=-1), normalize(wanted, dim=-1)
-    return mse_loss(ours @ ours.T, theirs @ theirs.T)
+    student, teacher = normalize(predictions, dim=-1), normalize(targets, dim=-1)
+    return mse_loss(student @ student.T, teacher @ teacher.T)
 
 
 def _over_parts(
-    distance: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor, dims: tuple[int, ...]
+    distance: Callable[[Tensor, Tensor], Tensor], predictions: Tensor, targets: Tensor, dims: tuple[int, ...]
 ) -> Tensor:
-    """Mean of a loss over the whole and leading parts of the vectors; parts are brought back to length 1."""
+    """Return the mean of a loss over the whole vectors and their leading parts, which are scaled to length 1."""
     from torch.nn.functional import normalize
 
     if not dims:
-        return distance(found, wanted)
-    whole = found.shape[-1]
+        return distance(predictions, targets)
+    whole = predictions.shape[-1]
 
     def part(vectors: Tensor, dim: int) -> Tensor:
         return vectors if dim == whole else normalize(vectors[..., :dim], dim=-1)
 
-    losses = [distance(part(found, dim), part(wanted, dim)) for dim in dict.fromkeys((whole, *dims))]
+    losses = [distance(part(predictions, dim), part(targets, dim)) for dim in dict.fromkeys((whole, *dims))]
     return sum(losses[1:], losses[0]) / len(losses)
-
-
-def _angles(found: Tensor, wanted: Tensor) -> Tensor:
-    from torch.nn.functional import cosine_similarity
-
-    return 1 - cosine_similarity(found, wanted, dim=-1)
-
-
-def _squares(found: Tensor, wanted: Tensor) -> Tensor:
-    return (found - wanted).square().mean(dim=-1)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hub_tools.space.serve import main
+from hub_tools.cli.space import open_space
 
 if __name__ == "__main__":
-    main(Path(__file__).parent)
+    open_space(Path(__file__).parent)

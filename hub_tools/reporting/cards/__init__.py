@@ -1,7 +1,7 @@
-"""Cards of the published repos, written from report.json alone; no network.
+"""Cards of the published repos, written from the report alone; no network.
 
 Everything in a card is measured in the run or an option of it. Names, texts and paths are data: they are put
-into the templates once, escaped for the place where they stand.
+into the templates once, escaped for their place.
 """
 
 from hub_tools.reporting.cards.dataset import dataset_card

@@ -15,49 +15,43 @@ from hub_tools.reporting.cards.shared import (
     teacher_link,
     teacher_name,
 )
-from hub_tools.reporting.markdown import code, fill, literal, text, yaml
-from hub_tools.reporting.text import Report, markdown_table
+from hub_tools.reporting.markdown import escape, inline_code, literal, render, yaml
+from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.tables import markdown_table
+
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def dataset_card(report: Report, names: Names) -> str:
-    """The README.md of the dataset repo; arguments as for `model_card`."""
-    target = report["config"]["lang"][0]
-    repo, embeddings = str(names.dataset), report["embeddings"]
-    usage = (
-        "from datasets import load_dataset\n\n"
-        f'rows = load_dataset({literal(repo)}, split="train").with_format("numpy")\n'
-        f'rows[:8]["embedding"].shape  # (8, {embeddings["dim"]})\n\n'
-        f'for row in load_dataset({literal(repo)}, split="train", streaming=True):  # without downloading it all\n'
-        '    row["text"], row["embedding"]'
-    )
-    return fill(
+def dataset_card(report: FullReport, names: Names) -> str:
+    """Return the README.md of the dataset repo; arguments as for `model_card`."""
+    repo = str(names.dataset)
+    return render(
         "dataset.md",
-        metadata=_dataset_metadata(report),
-        title=f"Sentence embeddings of {text(teacher_name(report))} for a {name_of(target)} student",
-        summary=(
-            f"{embeddings['rows']:,} texts with the vectors that {teacher_link(report)} gives them, computed once so "
-            f"that students can learn from them without running the teacher."
-        ),
+        metadata=_metadata(report),
+        teacher=escape(teacher_name(report)),
+        teacher_link=teacher_link(report),
+        target=name_of(report.target),
+        rows=f"{report.embeddings.rows:,}",
+        dim=str(report.embeddings.dim),
         links=links(names, repo),
         vectors=_vectors(report),
-        columns=_columns(report),
-        usage=usage,
+        repo=literal(repo),
         corpus=corpus_table(report),
-        limits=_embedded(report),
+        limits=_limits(report),
         reproduce=how_to_reproduce(report),
         license=dataset_license(report),
     )
 
 
-def _dataset_metadata(report: Report) -> str:
+def _metadata(report: FullReport) -> str:
     licenses = text_licenses(report)
-    files = [{"split": split, "path": f"{split}-*.parquet"} for split in report["embeddings"]["splits"]]
+    files = [{"split": split, "path": f"{split}-*.parquet"} for split in report.embeddings.splits]
     return yaml(
         {
-            "language": _dataset_languages(report),
+            "language": _languages(report),
             **({"license": licenses} if licenses else {}),
             "task_categories": ["sentence-similarity", "feature-extraction"],
-            "size_categories": [_size_category(report["embeddings"]["rows"])],
+            "size_categories": [_size_category(report.embeddings.rows)],
             "tags": ["embeddings", "distillation", "hub-distill"],
             "configs": [{"config_name": "default", "data_files": files}],
         }
@@ -65,79 +59,70 @@ def _dataset_metadata(report: Report) -> str:
 
 
 def _size_category(rows: int) -> str:
-    steps = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
-    place = sum(rows >= 10 ** (3 + step) for step in range(len(steps)))
+    place = sum(rows >= 10 ** (3 + step) for step in range(len(_SIZES)))
     if place == 0:
         return "n<1K"
-    return "n>1T" if place == len(steps) else f"{steps[place - 1]}<n<{steps[place]}"
+    return "n>1T" if place == len(_SIZES) else f"{_SIZES[place - 1]}<n<{_SIZES[place]}"
 
 
-def _dataset_languages(report: Report) -> list[str]:
-    alone = report["config"]["embed"]["distill_limit"] != 0
-    texts = [lang for lang in report["corpus"]["text"] if alone and lang not in report["embeddings"]["left_out"]]
-    pairs = [report["config"]["lang"][0], "en"] if report["corpus"]["parallel"] else []
-    return list(dict.fromkeys([*pairs, *texts]))
+def _languages(report: FullReport) -> list[str]:
+    """Return the languages of the rows: the target, those of the pairs, those of the monolingual texts."""
+    pairs = [report.target, *report.corpus.parallel.languages] if report.corpus.parallel else []
+    texts = report.corpus.text if report.config.embed.distill_limit != 0 else []
+    return list(dict.fromkeys([*pairs, *(lang for lang in texts if lang not in report.embeddings.left_out)]))
 
 
-def _embedded(report: Report) -> str:
-    """Which of the texts have a vector."""
-    limit = report["config"]["embed"]["distill_limit"]
+def _limits(report: FullReport) -> str:
+    """Say which of the texts have a vector."""
+    limit = report.config.embed.distill_limit
     part = "" if limit is None else f"At most {limit:,} monolingual texts of a language were embedded. "
     return part + left_out(report)
 
 
-def _vectors(report: Report) -> str:
-    teacher, embeddings = report["teacher"], report["embeddings"]
-    limit = embeddings["max_seq_length"]
+def _vectors(report: FullReport) -> str:
+    teacher, embeddings = report.teacher, report.embeddings
+    limit = embeddings.max_seq_length
     rows = [
         ["vectors", ""],
         ["teacher", teacher_link(report)],
-        ["revision", code(teacher["revision"]) if teacher["revision"] else "a local folder"],
+        ["revision", inline_code(teacher.revision) if teacher.revision else "a local folder"],
         *_prompts(report),
         ["truncation", f"texts are read up to {limit:,} tokens of the teacher's tokenizer" if limit else "none"],
-        *([["pooling", text(str(embeddings["pooling"]))]] if embeddings.get("pooling") else []),
-        ["length", "1" if embeddings["normalized"] else "not normalised"],
-        ["computed in", embeddings["precision"]],
-        ["stored as", f"{embeddings['dtype']}, {embeddings['dim']} numbers of fixed length"],
-        ["size", f"{embeddings['bytes'] / 1e6:,.1f} MB of parquet"],
-        *([f"rows, {split}", f"{rows:,}"] for split, rows in embeddings["splits"].items()),
+        *([["pooling", escape(embeddings.pooling)]] if embeddings.pooling else []),
+        ["length", "1" if embeddings.normalized else "not normalized"],
+        ["computed in", embeddings.precision or "not known"],
+        ["stored as", f"{embeddings.dtype}, {embeddings.dim} numbers of fixed length"],
+        ["size", f"{embeddings.bytes / 1e6:,.1f} MB of parquet"],
+        *([f"rows, {split}", f"{rows:,}"] for split, rows in embeddings.splits.items()),
     ]
-    return "\n".join(markdown_table(rows, numbers=False))
+    return markdown_table(rows, numbers=False)
 
 
-def _prompts(report: Report) -> list[list[str]]:
-    """What was put before the texts, and what decided it."""
-    embeddings = report["embeddings"]
-    prompts, by_name, rule = embeddings["prompts"], embeddings["rows_by_prompt"], embeddings["prompting"]
-    shown = {name: code(json.dumps(prompts[name], ensure_ascii=False)) if prompts.get(name) else "" for name in by_name}
+def _prompts(report: FullReport) -> list[list[str]]:
+    """Return which prompts were put before the texts, and the rule that chose them."""
+    embeddings = report.embeddings
+    by_name, rule = embeddings.rows_by_prompt, embeddings.prompting
+    prompts = {name: embeddings.prompts.get(name) for name in by_name}
+    shown = {
+        name: inline_code(json.dumps(prompt, ensure_ascii=False)) if prompt else "" for name, prompt in prompts.items()
+    }
     if len(by_name) == 1:
         return [["put before each text", next(iter(shown.values())) or "nothing"]]
     rows = [
-        [f"put before {by_name[name]:,} texts", f"{prompt}, the prompt {code(name)}" if prompt else "nothing"]
+        [f"put before {by_name[name]:,} texts", f"{prompt}, the prompt {inline_code(name)}" if prompt else "nothing"]
         for name, prompt in shown.items()
     ]
     if rule is None:
         return rows
-    target, characters = name_of(report["config"]["lang"][0]), rule["longest_query_characters"]
     parts = [
-        f"{100 * rule[f'{kind}_share']:.0f} % of those {length}, with {code(rule[kind])}"
-        for kind, length in (("query", f"up to {characters} characters long"), ("document", "longer"))
+        f"{100 * rule[f'{kind}_share']:.0f} % of those {length}, with {inline_code(rule[kind])}"
+        for kind, length in (
+            ("query", f"up to {rule['longest_query_characters']} characters long"),
+            ("document", "longer"),
+        )
         if rule[kind] is not None
     ]
-    return [*rows, ["prompts were drawn for", f"{target} texts, and pairs with one: {'; '.join(parts)}"]]
-
-
-def _columns(report: Report) -> str:
-    target = report["config"]["lang"][0]
-    rows = [
-        ["column", "what it is"],
-        ["`text`", "what the teacher read"],
-        ["`lang`", "its language"],
-        ["`translation`", f"{name_of(target)} text that shall have the same vector; null where there is none"],
-        ["`source`", "the parallel file of a pair, the language of any other text"],
-        ["`prompt_name`", "which of the teacher's prompts stood before it; null where none did"],
-        ["`split`", "train or validation"],
-        ["`tokens`", "how many tokens the teacher read, with the prompt and special tokens"],
-        ["`embedding`", "the teacher's vector of `text`"],
+    return [
+        *rows,
+        ["prompts were drawn for", f"{name_of(report.target)} texts, and pairs with one: {'; '.join(parts)}"],
     ]
-    return "\n".join(markdown_table(rows, numbers=False))

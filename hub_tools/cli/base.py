@@ -1,0 +1,80 @@
+"""What commands share: help in groups, options of every run, and the way from words to a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub_tools.config import RunConfig
+from hub_tools.options import COMMON_TITLE, GroupedOption, nest
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows options under the titles of their groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "group", COMMON_TITLE), []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class GroupedGroup(click.Group, GroupedCommand):
+    """A group of commands, in the order of the job, whose help shows options under the titles of their groups."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        GroupedCommand.format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def tune_process() -> None:
+    """Set what a program may set for the whole process: quiet libraries, and memory that is kept for the next step."""
+    from hub_tools.core.hardware import keep_freed_memory
+    from hub_tools.core.logging import quiet_libraries
+
+    quiet_libraries()
+    keep_freed_memory()
+
+
+def run_options() -> list[click.Option]:
+    """Return the options of a run that are about this command, not about the result."""
+    return [
+        GroupedOption(
+            ["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."
+        ),
+        GroupedOption(
+            ["--resume/--fresh"],
+            default=True,
+            help="Use finished stages again, or begin from the start. [default: resume]",
+        ),
+        GroupedOption(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
+    ]
+
+
+def given_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the options that were given on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name: value for name, value in options.items() if context.get_parameter_source(name) is source}
+
+
+def configure(given: Mapping[str, Any]) -> RunConfig:
+    """Build the configuration from the options given, by name; `config_file` names a file with more.
+
+    Raises:
+        UsageError: an option is missing, unknown or wrong.
+    """
+    file = given.get("config_file")
+    return RunConfig.from_toml(Path(file), nest(given)) if file else RunConfig.from_dict(nest(given))

@@ -1,0 +1,24 @@
+"""`hub-distill export`: a model for deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_MODEL")
+@click.option("--format", "kind", required=True, type=click.Choice(["onnx", "onnx-int8", "openvino"]))
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="[default: MODEL-FORMAT beside it]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that the model brings.")
+def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: bool) -> None:
+    """Export the student of a RUN, or a MODEL, for deployment, and compare the vectors: other vectors are refused."""
+    from hub_tools.core.logging import quiet_libraries
+    from hub_tools.models import export as exports
+    from hub_tools.models.loading import LoadPolicy
+
+    quiet_libraries()
+    made = exports.export(source, cast("exports.Format", kind), output, policy=LoadPolicy(code=trust_remote_code))
+    click.echo(f"{made['folder']}/{made['file']}: {made['bytes'] / 1e6:,.1f} MB, least cosine {made['least_cosine']}")

@@ -1,0 +1,24 @@
+"""`hub-distill fertility`: tokenizers side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--tokenizer", "tokenizers", multiple=True, required=True, metavar="ID_OR_DIR", help="Repeatable.")
+@click.option(
+    "--text", required=True, metavar="FILE", help="Text, plain or gzipped; a path with {lang} for many languages."
+)
+@click.option("--lang", default="en", show_default=True, help="Language of the text; the one shown first.")
+@click.option("--parallel", type=click.Path(dir_okay=False), help="Table with a column a language, for parity.")
+@click.option("--output", metavar="DIR", help="Write fertility.json, fertility.md and a figure there.")
+def fertility(tokenizers: tuple[str, ...], text: str, lang: str, parallel: str | None, output: str | None) -> None:
+    """Compare how tokenizers cut text."""
+    from hub_tools.core.languages import check_language
+    from hub_tools.reporting.fertility import compare
+
+    aligned, out = (Path(value) if value else None for value in (parallel, output))
+    click.echo(compare(tokenizers, text, check_language(lang), parallel=aligned, out=out))

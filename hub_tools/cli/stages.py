@@ -1,0 +1,107 @@
+"""The whole job, its stages and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hub_tools.cli.base import GroupedCommand, configure, given_options, run_options, tune_process
+from hub_tools.config import RunConfig
+from hub_tools.core.distributed import is_main_process
+from hub_tools.core.errors import UsageError
+from hub_tools.options import click_options, nest
+
+if TYPE_CHECKING:
+    from hub_tools.reporting.report import Report
+
+# In the order of the job: a stage uses the options of those before it.
+STAGES = {
+    "corpus": "Collect, clean and split the text.",
+    "tokenizer": "Make the student's tokenizer.",
+    "clone": "Give the teacher the student's tokenizer.",
+    "embed": "Compute the teacher's vectors of the text.",
+    "distill": "Train the student on those vectors.",
+    "evaluate": "Measure teacher, clone and student.",
+}
+
+
+def work(given: Mapping[str, Any], last: str) -> None:
+    """Do the job up to a stage, or print the plan.
+
+    Args:
+        given: the options that were given, by name.
+        last: the stage, or `publish` for the whole job.
+
+    Raises:
+        HubToolsError: something that the user can change.
+    """
+    from hub_tools import pipeline
+    from hub_tools.stages.plan import plan
+
+    if last != "publish" and "publish" in nest(given):
+        raise UsageError(
+            "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
+        )
+    config = configure(given)
+    if given.get("dry_run"):
+        if is_main_process():
+            click.echo(plan(config))
+        return
+    tune_process()
+    print_end(pipeline.run(config, last=last, fresh=not given.get("resume", True)), config)
+
+
+def print_end(report: Report, config: RunConfig) -> None:
+    """Print the table and the searches that a whole run ends with."""
+    from hub_tools.reporting.report import FullReport
+    from hub_tools.reporting.text import summary
+
+    if isinstance(report, FullReport) and is_main_process():
+        click.echo(summary(report))
+        click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
+
+
+def stage_command(name: str) -> click.Command:
+    """Return the command of a stage: its help shows the options that it uses, but it takes those of the whole job."""
+    names = list(STAGES)
+    used = ("", *names[: names.index(name) + 1])
+
+    def callback(**options: Any) -> None:
+        # Options may stand before or after the stage's name.
+        context = click.get_current_context()
+        work({**(context.obj or {}), **given_options(context, options)}, last=name)
+
+    return GroupedCommand(name, params=[*click_options(used), *run_options()], callback=callback, help=STAGES[name])
+
+
+@click.command()
+@click.option("--output", default="demo-run", show_default=True, metavar="DIR", help="Run folder.")
+@click.option("--resume/--fresh", default=True, help="Use finished stages again, or begin from the start.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@click.option("--space", is_flag=True, help="Then open the Space: a page that shows teacher and student.")
+def demo(output: str, resume: bool, dry_run: bool, space: bool) -> None:
+    """Do the whole job on a real teacher and the bundled sample text, in a few minutes.
+
+    It shows the tool working. The sample is far too small for a student that is good for anything: real
+    students need real corpora.
+    """
+    from hub_tools import pipeline
+    from hub_tools.cli.space import show
+    from hub_tools.demo import demo_config
+    from hub_tools.stages.plan import plan
+
+    config = demo_config(Path(output))
+    if dry_run:
+        click.echo(plan(config))
+        return
+    if space:
+        from hub_tools.space.serve import check_installed
+
+        check_installed()
+    tune_process()
+    print_end(pipeline.run(config, fresh=not resume), config)
+    if space:
+        show(config.output)

@@ -1,0 +1,105 @@
+"""The repos of a run: what they are called, and which of them are published."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hub_tools.config import REPOS, PublishConfig, RunConfig, short_name
+from hub_tools.core.errors import UsageError
+from hub_tools.reporting.cards import Names
+
+RepoType = Literal["model", "dataset", "space"]
+# Kind -> suffix of the repo's name, and its type on the Hub.
+_KINDS: dict[str, tuple[str, RepoType]] = {
+    "model": ("", "model"),
+    "tokenizer": ("-tokenizer", "model"),
+    "dataset": ("-embeddings", "dataset"),
+    "space": ("-demo", "space"),
+}
+_VALID_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repo:
+    """A repo to publish.
+
+    Attributes:
+        kind: model, tokenizer, dataset or space.
+        id: its id on the Hub.
+        files: path in the repo -> a file here, or its bytes.
+    """
+
+    kind: str
+    id: str
+    files: dict[str, Path | bytes]
+
+    @property
+    def type(self) -> RepoType:
+        """The type of the repo on the Hub."""
+        return repo_type(self.kind)
+
+    @property
+    def path(self) -> str:
+        """The path of its page on the Hub."""
+        return self.id if self.type == "model" else f"{self.type}s/{self.id}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} repo {self.id!r}"
+
+
+def repo_type(kind: str) -> RepoType:
+    """Return the type on the Hub of a kind of repo."""
+    return _KINDS[kind][1]
+
+
+def repo_ids(config: RunConfig) -> dict[str, str]:
+    """Return the id of each kind of repo of a run.
+
+    Raises:
+        UsageError: there is no namespace, or a name that the Hub does not allow.
+    """
+    return named_ids(config.publish, config.publish.name or _default_name(config))
+
+
+def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
+    """Return the id of each kind of repo, made from the name of the model repo; errors as for `repo_ids`."""
+    if not options.namespace:
+        raise UsageError("Missing --push-to-hub NAMESPACE (your user name on the Hub, or an organization).")
+    ids = {kind: f"{options.namespace}/{name}{suffix}" for kind, (suffix, _) in _KINDS.items()}
+    if not all(_VALID_NAME.fullmatch(part) for part in (options.namespace, ids["dataset"].partition("/")[2])):
+        raise UsageError(
+            f"{options.namespace}/{name} cannot be a repo on the Hub. Expected a namespace and a name of letters, "
+            "digits and single '-', '_' or '.' between them, not too long."
+        )
+    return ids
+
+
+def _default_name(config: RunConfig) -> str:
+    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
+    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
+    return f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
+
+
+def chosen_kinds(options: PublishConfig, *, own_vectors: bool) -> tuple[str, ...]:
+    """Return what is published: model, tokenizer and dataset or some of them, and the Space where asked for.
+
+    Args:
+        options: what was asked for.
+        own_vectors: whether the run computed its vectors; those of others are not published again.
+    """
+    kinds = [kind for kind in options.only or REPOS if own_vectors or kind != "dataset"]
+    return (*kinds, *(["space"] if options.space else []))
+
+
+def chosen_ids(config: RunConfig) -> dict[str, str]:
+    """Return the id of each repo that a run will publish."""
+    ids = repo_ids(config)
+    return {kind: ids[kind] for kind in chosen_kinds(config.publish, own_vectors=config.embed.use is None)}
+
+
+def names_of(ids: dict[str, str], kinds: tuple[str, ...]) -> Names:
+    """Return the repos of some kinds as the cards name them."""
+    return Names(**{kind: repo_id for kind, repo_id in ids.items() if kind in kinds})

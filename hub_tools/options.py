@@ -1,0 +1,215 @@
+"""The table of options, read off the dataclasses of `hub_tools.config`: command line, commands to copy, a page.
+
+`python -m hub_tools.options` prints docs/options.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
+from hub_tools.core.fields import Section
+from hub_tools.core.plain import describe
+
+# Those that everyone needs, first in --help.
+COMMON = ("teacher", "lang", "output", "corpus", "parallel", "vocab_size", "steps", "sts", "push_to_hub")
+COMMON_TITLE = "What everyone needs"
+_MACHINE_TITLE = "Models and machine"
+_METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option.
+
+    Attributes:
+        section: section of the TOML file; "" for the options above all sections.
+        key: its name in there, and of the field of the section's dataclass.
+        kind: type of the field.
+        default: of the field; MISSING where it must be given.
+        about: what `hub_tools.core.fields.about` says.
+        group: title of the options that it is shown with.
+    """
+
+    section: str
+    key: str
+    kind: Any
+    default: Any
+    about: Mapping[str, Any]
+    group: str
+
+    @property
+    def flag(self) -> str | None:
+        """Its name on the command line, e.g. --vocab-size; None for options of the TOML file only."""
+        flag: str | None = self.about["flag"]
+        return flag
+
+    @property
+    def name(self) -> str:
+        """The flag as a name of Python, e.g. vocab_size; that of an option without a flag is section.key."""
+        return self.flag.lstrip("-").replace("-", "_") if self.flag else f"{self.section}.{self.key}"
+
+    @property
+    def item(self) -> Any:
+        """Type of the value; of lists, of each item."""
+        inner = next((arg for arg in get_args(self.kind) if arg is not type(None)), self.kind)
+        return self.kind if get_origin(self.kind) is Literal else inner
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return get_origin(self.kind) is tuple
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be given more than once; other lists are written with commas."""
+        return self.is_list and not self.about["commas"]
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it may have; empty where they cannot be listed."""
+        return get_args(self.item) if get_origin(self.item) is Literal else ()
+
+    @property
+    def metavar(self) -> str | None:
+        """What stands for its value in help texts; None for a switch."""
+        if self.kind is bool:
+            return None
+        listed = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
+        return self.about["metavar"] or listed
+
+    @property
+    def default_text(self) -> str:
+        """The default in words; "" where there is nothing to say."""
+        if self.about["unset"] or self.kind is bool or self.default in (MISSING, None, ()):
+            return self.about["unset"] or ""
+        return f"{self.default:g}" if self.kind is float else str(self.default)
+
+    @property
+    def may_be_local(self) -> bool:
+        """Whether the value may name a file or folder of this machine."""
+        return self.about["metavar"] in (MODEL, FILE, SOURCE)
+
+    def of(self, config: RunConfig) -> Any:
+        """Return the value in a configuration."""
+        return getattr(getattr(config, self.section) if self.section else config, self.key)
+
+    def words(self, value: Any) -> list[str]:
+        """Return a value as words of a command, such as `--vocab-size 4096`."""
+        if self.flag is None:
+            raise ValueError(f"{self.name} has no flag")
+        if self.kind is bool:
+            return [self.flag] if value else []
+        values = value if self.is_repeatable else [",".join(map(str, value)) if self.is_list else value]
+        return [word for one in values for word in (self.flag, str(one))]
+
+
+def _options(kind: type[Section], title: str) -> Iterable[Option]:
+    hints = get_type_hints(kind)
+    for item in fields(kind):
+        inner = hints[item.name]
+        if isinstance(inner, type) and issubclass(inner, Section):
+            what = (inner.__doc__ or "").splitlines()[0].rstrip(".")
+            yield from _options(inner, f"{inner.section.capitalize()} ({what[0].lower()}{what[1:]})")
+        else:
+            yield Option(
+                section=kind.section,
+                key=item.name,
+                kind=inner,
+                default=item.default,
+                about=item.metadata,
+                group=title,
+            )
+
+
+OPTIONS: tuple[Option, ...] = tuple(_options(RunConfig, _MACHINE_TITLE))
+
+
+class GroupedOption(click.Option):
+    """An option of the command line that `--help` shows under the title of its group."""
+
+    def __init__(self, *args: Any, group: str = COMMON_TITLE, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+def click_options(shown: Iterable[str]) -> list[click.Option]:
+    """Return all options with a flag for the command line, the common ones first; None means not given.
+
+    Args:
+        shown: sections whose options `--help` shows ("" for those above all sections); the others work too.
+    """
+    with_flag = [option for option in OPTIONS if option.flag]
+    in_order = sorted(with_flag, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
+    return [_click_option(option, hidden=option.section not in shown) for option in in_order]
+
+
+def _click_option(option: Option, *, hidden: bool) -> click.Option:
+    default = f"[default: {option.default_text}]" if option.default_text else ""
+    repeatable = "Repeatable." if option.is_repeatable else ""
+    return GroupedOption(
+        [str(option.flag), option.name],
+        # Lists with commas and choices are read and checked by the configuration.
+        type=option.item if option.item in (bool, int, float) and not option.is_list else str,
+        is_flag=option.kind is bool,
+        multiple=option.is_repeatable,
+        default=None,
+        metavar=option.metavar,
+        help=" ".join(part for part in (option.about["help"], repeatable, default) if part),
+        hidden=hidden,
+        group=COMMON_TITLE if option.name in COMMON else option.group,
+    )
+
+
+def nest(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the command line gave, by option name, as nested values for `RunConfig.from_dict`."""
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = given.get(option.name)
+        if value is not None and value != ():
+            section = values.setdefault(option.section, {}) if option.section else values
+            section[option.key] = value
+    return values
+
+
+def options_page() -> str:
+    """Return docs/options.md."""
+    lines = [
+        "# Options",
+        "",
+        "Every option of a run, on the command line and in a TOML file (`--config run.toml`), where the key stands in",
+        "the section of its stage. The command line wins over the file, the file over the defaults. `RunConfig` in",
+        "Python has the names of the file. A run writes what it was asked for as `config.toml`, a file for `--config`.",
+        "",
+        "Written by `python -m hub_tools.options > docs/options.md`, from the fields of `hub_tools/config.py`.",
+    ]
+    for title in dict.fromkeys(option.group for option in OPTIONS):
+        group = [option for option in OPTIONS if option.group == title]
+        section = f" `[{group[0].section}]`" if group[0].section else ""
+        lines += ["", f"## {title}{section}", "", "| option | TOML key | default | meaning |", "|---|---|---|---|"]
+        lines += [_row(option) for option in group]
+    return "\n".join(lines) + "\n"
+
+
+def _row(option: Option) -> str:
+    # Choices stand in the meaning: a bar would end the cell.
+    value = option.metavar if option.metavar and not option.choices else ""
+    flag = f"`{option.flag} {value}`".replace(" `", "`") if option.flag else "TOML only"
+    meaning = option.about["help"]
+    if option.choices:
+        meaning += f" {describe(option.item).capitalize()}."
+    if option.is_repeatable:
+        meaning += " Repeatable."
+    if option.about["neutral"]:
+        meaning += " Changes no result: finished stages are used again."
+    default = option.default_text or ("off" if option.kind is bool else "required" if option.default is MISSING else "")
+    return f"| {flag} | `{option.key}` | {default} | {meaning} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(options_page())

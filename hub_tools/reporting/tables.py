@@ -1,0 +1,32 @@
+"""Tables in Markdown and on the terminal, and how measured values are written in them."""
+
+from __future__ import annotations
+
+
+def markdown_table(rows: list[list[str]], *, numbers: bool = True) -> str:
+    """Return a Markdown table; the first row is its head, columns of numbers after the first are aligned right."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---|" + ("---:|" if numbers else "---|") * (len(rows[0]) - 1), *lines[1:]])
+
+
+def terminal_table(rows: list[list[str]]) -> str:
+    """Return a table for the terminal; the first row is its head, columns after the first are aligned right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def score_text(metric: str, value: float | None) -> str:
+    """Return a measured value as tables show it.
+
+    Scores are shown x100, cosines and speeds as they are, and nothing where nothing was measured:
+    `score_text("spearman", 0.7336)` is `73.4`, `score_text("cosine", 0.98061)` is `0.981`.
+    """
+    if value is None:
+        return ""
+    if metric == "sentences/s":
+        return f"{value:.0f}"
+    return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"

@@ -1,0 +1,156 @@
+"""What is found out before any work: the teacher, the texts, the files and the hardware of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hub_tools.config import RunConfig
+from hub_tools.core.distributed import ALONE, Processes
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import hash_file
+from hub_tools.core.hardware import Hardware, choose_device, choose_hardware
+from hub_tools.core.languages import balanced_languages
+from hub_tools.core.run_record import RunRecord, read_record
+from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
+from hub_tools.models.loading import LoadPolicy
+from hub_tools.models.resolve import find_teacher, find_tokenizer
+from hub_tools.models.teacher import STATIC, Teacher
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
+from hub_tools.vectors.imported import ImportedEmbeddings, find_embeddings
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedFile:
+    """A file of the user's, known by its name and content."""
+
+    path: Path
+
+    @property
+    def identity(self) -> list[str]:
+        """Name and hash."""
+        return [self.path.name, hash_file(self.path)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyTokenizer:
+    """A tokenizer that is used as it is; `revision` is its commit on the Hub."""
+
+    path: Path
+    revision: str | None
+
+    @property
+    def identity(self) -> list[list[str]]:
+        """Hashes of the tokenizer's own files; other files may lie beside them in the Hub's cache."""
+        files = (self.path / name for name in TOKENIZER_FILES)
+        return [[file.name, hash_file(file)] for file in files if file.exists()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A configuration, and what its names stand for."""
+
+    config: RunConfig
+    teacher: Teacher
+    languages: tuple[str, ...]
+    sources: tuple[Source, ...]
+    parallel: tuple[HashedFile, ...]
+    sts: tuple[HashedFile, ...]
+    ready_tokenizer: ReadyTokenizer | None
+    imported: ImportedEmbeddings | None
+    hardware: Hardware
+    processes: Processes
+
+    @property
+    def teacher_info(self) -> dict[str, Any]:
+        """What the report says of the teacher."""
+        return {"name": self.teacher.name, "revision": self.teacher.revision, "license": self.teacher.license}
+
+
+def prepare(
+    config: RunConfig,
+    *,
+    tokenizer_only: bool = False,
+    plan_only: bool = False,
+    fresh: bool = False,
+    processes: Processes = ALONE,
+) -> Job:
+    """Find everything that a configuration names.
+
+    Args:
+        config: the options.
+        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
+        plan_only: fetch no weights and time nothing.
+        fresh: choose the hardware again, whatever an earlier run chose.
+        processes: those of the run.
+
+    Raises:
+        UserError: something does not exist, cannot be read or does not fit the rest.
+    """
+    from hub_tools.evaluation.tasks import read_sts
+
+    languages = balanced_languages(config.lang)
+    policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
+    specs = config.corpus.sources or (DEFAULT_SOURCE,)
+    teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
+    sts = _files("--sts", config.evaluate.sts)
+    for file in sts:
+        read_sts(file.path)  # a table that cannot be read is refused now, not after the training
+    _check_training(config, teacher)
+    ready = find_tokenizer(config.tokenizer.use) if config.tokenizer.use is not None else None
+    record = RunRecord() if fresh else read_record(config.output)
+    return Job(
+        config=config,
+        teacher=teacher,
+        languages=languages,
+        sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
+        parallel=_files("--parallel", config.corpus.parallel),
+        sts=sts,
+        ready_tokenizer=ReadyTokenizer(path=ready[0], revision=ready[1]) if ready else None,
+        imported=find_embeddings(config.embed) if config.embed.use else None,
+        hardware=_plan_hardware(config) if plan_only else _find_hardware(config, record, processes),
+        processes=processes,
+    )
+
+
+def _plan_hardware(config: RunConfig) -> Hardware:
+    return Hardware(device=choose_device(config.device), precision=config.precision)
+
+
+def _find_hardware(config: RunConfig, record: RunRecord, processes: Processes) -> Hardware:
+    # What `auto` chooses is timed, and all processes must choose alike.
+    return processes.run_on_main(lambda: remembered(config, record) or choose_hardware(*_asked(config)))
+
+
+def remembered(config: RunConfig, record: RunRecord) -> Hardware | None:
+    """Return what `auto` chose when vectors were first computed: another timing must not throw work away."""
+    hardware = record.hardware or {}
+    return Hardware(**hardware["chosen"]) if hardware.get("asked") == list(_asked(config)) else None
+
+
+def remember(config: RunConfig, record: RunRecord, hardware: Hardware) -> RunRecord:
+    """Return the record with the hardware that was chosen."""
+    chosen = {"device": hardware.device, "precision": hardware.precision}
+    return replace(record, hardware={"asked": list(_asked(config)), "chosen": chosen})
+
+
+def _asked(config: RunConfig) -> tuple[str, str]:
+    return config.device, config.precision
+
+
+def _check_training(config: RunConfig, teacher: Teacher) -> None:
+    """Refuse what the training cannot do before anything is computed for it."""
+    if config.distill.tensorboard and find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
+    if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
+        raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
+
+
+def _files(option: str, names: tuple[str, ...]) -> tuple[HashedFile, ...]:
+    paths = [Path(name).expanduser() for name in names]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{option} {path}: no such file.")
+    return tuple(HashedFile(path=path) for path in paths)

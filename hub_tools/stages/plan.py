@@ -1,0 +1,49 @@
+"""`--dry-run`: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+from hub_tools.config import STEP_TOKENS, RunConfig
+from hub_tools.hub.repos import chosen_ids
+from hub_tools.models.sizes import plan_sizes
+from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.stages.job import Job, prepare
+from hub_tools.tokenization.adapt import default_vocab_size
+
+
+def plan(config: RunConfig) -> str:
+    """Return sizes, counts, memory, disk and what would be pushed; nothing is fetched but settings and tokenizer."""
+    job = prepare(config, plan_only=True)
+    teacher = job.teacher
+    teacher_vocab = len(read_model_tokenizer(teacher.input_folder).vocab)
+    size = config.tokenizer.vocab_size or default_vocab_size(teacher_vocab)
+    teacher_bytes, student_bytes = plan_sizes(teacher, size)
+    steps = f"{config.distill.steps} steps" if config.distill.steps else f"{config.distill.epochs:g} epochs in steps"
+    languages = list(dict.fromkeys(source.lang for source in job.sources))
+    lines = [
+        f"teacher      {teacher.name}, {teacher_bytes / 1e6:,.0f} MB, {teacher_vocab:,} tokens, "
+        f"reads {teacher.max_seq_length}",
+        f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
+        *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang == config.target)),
+        *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
+        f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
+        f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
+        f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
+        f"training     {steps} of {_step_tokens(job):,} tokens on {job.hardware}",
+        f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
+        f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text and vectors",
+        f"output       {config.output}",
+        *_push_plan(config),
+    ]
+    return "\n".join(lines)
+
+
+def _step_tokens(job: Job) -> int:
+    return job.config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
+
+
+def _push_plan(config: RunConfig) -> list[str]:
+    if config.publish.namespace is None:
+        return ["push         nothing is pushed to the Hub"]
+    visibility = "private" if config.publish.private else "public"
+    tag = f", tag {config.publish.tag}" if config.publish.tag else ""
+    return [f"push         {kind} {repo} ({visibility}{tag})" for kind, repo in chosen_ids(config).items()]

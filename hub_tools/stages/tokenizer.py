@@ -1,0 +1,66 @@
+"""Stage `tokenizer`: the teacher's vocabulary pruned, the target's learned, exactly V tokens; or a ready tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hub_tools.config import TokenizerConfig
+from hub_tools.corpus.build import Corpus
+from hub_tools.models.teacher import Teacher
+from hub_tools.results import TokenizerResult
+from hub_tools.stages.base import Finished, Stage
+from hub_tools.stages.job import Job, ReadyTokenizer
+
+# Held-out pairs that the parity is measured on.
+_PAIRS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerInputs:
+    """What the tokenizer is made of; `ready` is used as it is, and measured on the corpus."""
+
+    teacher: Teacher
+    corpus: Finished
+    target: str
+    ready: ReadyTokenizer | None
+    config: TokenizerConfig
+
+
+class TokenizerStage(Stage[TokenizerInputs]):
+    """Make the student's tokenizer."""
+
+    name, folder, sections = "tokenizer", "tokenizer", ("tokenizer",)
+    needs = ("corpus",)
+
+    def inputs(self, job: Job, done: Mapping[str, Finished]) -> TokenizerInputs:
+        return TokenizerInputs(
+            teacher=job.teacher,
+            corpus=done["corpus"],
+            target=job.config.target,
+            ready=job.ready_tokenizer,
+            # A ready tokenizer is known by its files, not by where they are.
+            config=replace(job.config.tokenizer, use=None),
+        )
+
+    def work(self, inputs: TokenizerInputs, out: Path) -> TokenizerResult:
+        from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
+        from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
+
+        corpus, folder = Corpus(inputs.corpus.path), inputs.teacher.input_folder
+        teacher = read_model_tokenizer(folder)
+        shared: dict[str, Any] = {
+            "max_seq_length": inputs.teacher.max_seq_length,
+            "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
+            "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
+        }
+        if inputs.ready is not None:
+            result = use_tokenizer(teacher, read_ready_tokenizer(inputs.ready.path, folder), out, **shared)
+            return replace(result, revision=inputs.ready.revision)
+        languages = dict.fromkeys((*corpus.languages, *([inputs.target] if corpus.has_pairs else [])))
+        texts = {lang: partial(corpus.all_texts, lang, inputs.target) for lang in languages}
+        return make_tokenizer(teacher, texts, out, target=inputs.target, config=inputs.config, **shared)

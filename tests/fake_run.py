@@ -1,0 +1,79 @@
+"""The folder of a finished run, made in no time: its record says what a report says, its files are small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hub_tools.core.files import digest, write_json, write_text
+from hub_tools.core.plain import to_plain
+from hub_tools.core.run_record import RunRecord, StageRecord, write_record
+
+# Folder of a stage -> its name in the report's timings, and the sections of the configuration that it uses.
+_STAGES = {
+    "corpus": ("corpus", ("corpus",)),
+    "tokenizer": ("tokenizer", ("tokenizer",)),
+    "clone": ("clone", ("clone", "embed")),
+    "embeddings": ("embed", ("embed",)),
+    "student": ("distill", ("distill",)),
+    "evaluation": ("evaluate", ("evaluate",)),
+}
+_SHARED = ("teacher", "lang", "device", "precision", "seed", "trust_remote_code", "allow_pickle")
+FILES = {
+    "tokenizer": ("tokenizer.json", "tokenizer_config.json"),
+    "clone": ("model.safetensors", "license/LICENSE"),
+    "embeddings": ("manifest.json", "train-00000.parquet"),
+    "student": ("model.safetensors", "modules.json"),
+}
+
+
+def read_report() -> dict[str, Any]:
+    """The report that the cards of the tests are written from."""
+    file = Path(__file__).parent / "data" / "report.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def record_of(report: dict[str, Any]) -> RunRecord:
+    """The record that a report would be made of."""
+    config, teacher = report["config"], report["teacher"]
+    results = {
+        **{folder: report[folder] for folder in ("corpus", "tokenizer", "clone", "embeddings")},
+        "student": report["distill"],
+        "evaluation": {
+            "evaluation": report["evaluation"],
+            "searches": report["searches"],
+            "models": {name: _without_identity(report[name]) for name in ("teacher", "student")},
+        },
+    }
+    info = {"name": teacher["id"], "revision": teacher["revision"], "license": teacher["license"]}
+    stages = {
+        folder: StageRecord(
+            key=digest(folder),
+            inputs={"teacher": digest(teacher["id"])},
+            options={**{key: config[key] for key in (*_SHARED, *sections)}, "teacher_info": info},
+            result=results[folder],
+            seconds=report["timings"][name],
+            versions=report["versions"],
+        )
+        for folder, (name, sections) in _STAGES.items()
+    }
+    return RunRecord(stages=stages, publish=config["publish"])
+
+
+def _without_identity(model: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in model.items() if key not in ("id", "revision", "license", "code")}
+
+
+def write_run(root: Path, report: dict[str, Any]) -> Path:
+    """Write a finished run folder."""
+    record = record_of(report)
+    for folder, stage in record.stages.items():
+        write_json(root / folder / ".done.json", to_plain(stage))
+        for name in FILES.get(folder, ()):
+            write_text(root / folder / name, f"{folder}/{name}\n")
+    write_text(root / "config.toml", "# The options of a hub-distill run.\n")
+    write_text(root / "figures" / "tokens_per_word.png", "a picture\n")
+    write_json(root / "student" / "training.json", {"history": [{"step": 0, "cosine": 0.98}]})
+    write_record(root, record)
+    return root

@@ -1,0 +1,172 @@
+"""The table of options, and the command line that comes from it, in this process."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_tools.cli import main
+from hub_tools.cli.base import configure
+from hub_tools.config import RunConfig
+from hub_tools.core.errors import UsageError, UserError, explain
+from hub_tools.hub.jobs import check_remote
+from hub_tools.models.export import export
+from hub_tools.options import COMMON, OPTIONS, Option, click_options, nest, options_page
+
+PAGE = Path(__file__).parents[1] / "docs/options.md"
+JOB = ["--teacher", "org/model", "--lang", "tr", "--push-to-hub", "ada"]
+
+
+def hub_distill(*words: str) -> Result:
+    return CliRunner().invoke(main, words, prog_name="hub-distill", terminal_width=100)
+
+
+def parsed(*words: str) -> dict[str, Any]:
+    context = click.Command("hub-distill", params=[*click_options(())]).make_context("hub-distill", [*words])
+    return nest(context.params)
+
+
+def other_value(option: Option) -> Any:
+    """A value that is allowed and not the default."""
+    if option.kind is bool:
+        return True
+    by_name = {"lang": "en", "output": Path("folder")}
+    by_type = {int: 7, float: 0.25, str: "some text"}
+    other = next((choice for choice in option.choices if choice != option.default), by_type.get(option.item))
+    value = by_name.get(option.name, other)
+    return (value,) if option.is_list else value
+
+
+def test_the_page_of_options_is_as_the_table_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == options_page(), "run: python -m hub_tools.options > docs/options.md"
+
+
+def test_no_two_options_have_one_name() -> None:
+    names = [option.name for option in OPTIONS]
+    assert len(set(names)) == len(names)
+    assert set(COMMON) <= set(names)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.flag], ids=lambda option: option.name)
+def test_the_words_of_a_command_give_the_value_back(option: Option) -> None:
+    value = other_value(option)
+    columns = ["--embeddings", "org/vectors"] if option.name.endswith("_column") else []
+    values = parsed(*columns, *option.words(value))
+    assert option.of(RunConfig.from_dict({"teacher": "org/model", "lang": "tr", **values})) == value
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda text: not text.startswith("-")), min_size=1))
+def test_any_text_goes_through_a_shell_and_the_command_line(texts: list[str]) -> None:
+    option = next(option for option in OPTIONS if option.name == "corpus")
+    words = shlex.split(shlex.join(option.words(texts)))
+    assert parsed(*words) == {"corpus": {"sources": tuple(texts)}}
+
+
+def test_what_was_not_given_is_not_passed_on() -> None:
+    assert parsed("--steps", "5") == {"distill": {"steps": 5}}
+
+
+def test_a_file_loses_to_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('teacher = "org/a"\nlang = "tr"\n[distill]\nsteps = 5\nmax_grad_norm = 2\n')
+    config = configure({"config_file": str(file), "steps": 7})
+    assert (config.distill.steps, config.distill.max_grad_norm) == (7, 2.0)
+
+
+def test_help_has_what_everyone_needs_first_and_all_options() -> None:
+    text = hub_distill("--help").output
+    flags = [option.flag for option in OPTIONS if option.flag]
+    assert [flag for flag in flags if f"  {flag}" not in text] == []
+    positions = [text.index(f"  --{name.replace('_', '-')} ") for name in COMMON]
+    assert positions == sorted(positions)
+    assert positions[-1] < text.index("Models and machine") < text.index("Publish (") < text.index("Commands:")
+    assert "[default: 8192, on CPUs 1024]" in " ".join(text.split())
+
+
+def test_help_of_a_stage_has_only_what_it_uses() -> None:
+    text = hub_distill("clone", "--help").output
+    for flag in ("--teacher", "--limit", "--keep", "--init", "--config", "--fresh", "--dry-run"):
+        assert f"{flag} " in text
+    for flag in ("--query-share", "--steps", "--sts", "--push-to-hub"):
+        assert f"{flag} " not in text
+
+
+def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configs: list[RunConfig] = []
+    monkeypatch.setattr("hub_tools.pipeline.plan", lambda config: configs.append(config) or "the plan")
+    result = hub_distill("--teacher", "org/a", "--steps", "5", "corpus", "--lang", "tr", "--steps", "6", "--dry-run")
+    assert (result.exit_code, result.output) == (0, "the plan\n")
+    assert (configs[0].teacher, configs[0].distill.steps) == ("org/a", 6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Missing --teacher"),
+        (["--teacher", "org/a"], "Missing --lang"),
+        (["corpus", *JOB], "A single stage pushes nothing"),
+        ([*JOB, "corpus"], "A single stage pushes nothing"),
+        (["--dry-run", "demo"], "Options of demo stand after its name"),
+        ([*JOB, "--loss", "l1"], "--loss = 'l1'; expected one of cosine, relational, mse"),
+        ([*JOB, "--matryoshka", "384,many"], "--matryoshka[1] = 'many'; expected a whole number"),
+        ([*JOB, "--steps", "5", "--embedding-only-steps", "5"], "--embedding-only-steps 5 leaves none of the 5 steps"),
+        ([*JOB[:2], "--lang", "turkish"], "did you mean tr (Turkish)"),
+        (["--config", "nowhere.toml"], "No configuration file nowhere.toml"),
+        (["fertility", "--tokenizer", "x", "--text", "x", "--lang", "xx"], "Unknown language code 'xx'"),
+        (["jobs", *JOB[:-2]], "give --push-to-hub NAMESPACE"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(words: list[str], message: str) -> None:
+    error = hub_distill(*words).exception
+    assert isinstance(error, UsageError)  # exit code 2
+    assert message in str(error)
+
+
+@pytest.mark.parametrize("words", [["--steps", "many"], ["--frobnicate"], ["jobs", *JOB, "--output", "run"]])
+def test_click_refuses_what_it_cannot_read(words: list[str]) -> None:
+    assert hub_distill(*words).exit_code == 2
+
+
+def test_a_missing_text_is_one_sentence(tmp_path: Path, minilm: Path) -> None:
+    for name in ("missing.parquet", "missing.txt"):
+        error = hub_distill("fertility", "--tokenizer", str(minilm), "--text", str(tmp_path / name)).exception
+        assert error is not None
+        assert f"{tmp_path / name}" in (explain(error) or "")
+
+
+def test_a_job_gets_no_file_that_stays_here(tmp_path: Path) -> None:
+    file = tmp_path / "own.txt"
+    file.write_text("Merhaba\n")
+    job: dict[str, Any] = {"teacher": "org/model", "lang": "tr", "publish": {"namespace": "ada"}}
+    check_remote(RunConfig.from_dict({**job, "corpus": {"sources": [str(file), "org/texts", "sample"]}}))
+    for local in (
+        {"teacher": str(tmp_path)},
+        {"tokenizer": {"use": str(tmp_path)}},
+        {"embed": {"use": str(tmp_path)}},
+        {"corpus": {"sources": [f"{tmp_path}/{{lang}}.txt"]}},
+        {"corpus": {"parallel": ["missing.tsv"]}},
+        {"evaluate": {"sts": ["missing.tsv"]}},
+    ):
+        with pytest.raises(UserError, match="is on this machine"):
+            check_remote(RunConfig.from_dict({**job, **local}))
+
+
+def test_a_model_folder_is_exported_from_inside(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_teacher, tmp_path / "model")
+    (tmp_path / "model-onnx").mkdir()
+    (tmp_path / "model-onnx/other").write_text("")
+    monkeypatch.chdir(tmp_path / "model")
+    with pytest.raises(UserError, match=f"--output {tmp_path / 'model-onnx'} is not empty"):
+        export(Path(), "onnx")

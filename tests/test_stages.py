@@ -1,0 +1,139 @@
+"""Stages name their inputs: what counts for a key, what does not, and which stages belong together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_tools.config import DistillConfig
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import digest, write_json
+from hub_tools.core.plain import to_plain
+from hub_tools.core.run_dir import FOLDERS, RunDir, Task, check_finished
+from hub_tools.core.run_record import RunRecord, read_record, write_record
+from hub_tools.stages.base import identity, neutral, parts_of
+from hub_tools.stages.job import HashedFile, ReadyTokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    config: DistillConfig
+    seed: int = 1
+    device: str = neutral()
+
+
+def test_options_that_change_no_result_are_no_part_of_a_key() -> None:
+    before = parts_of(Inputs(config=DistillConfig(), device="cpu"))
+    for option, value in {"micro_batch_tokens": 64, "gradient_checkpointing": True, "compile": True}.items():
+        changed = replace(DistillConfig(), **{option: value})
+        assert parts_of(Inputs(config=changed, device="cuda")) == before
+    assert parts_of(Inputs(config=DistillConfig(steps=3), device="cpu")) != before
+
+
+def test_every_other_option_of_the_training_is_a_part_of_its_key() -> None:
+    parts = parts_of(Inputs(config=DistillConfig(), device="cpu"))
+    left_out = {field.name for field in dataclasses.fields(DistillConfig)} - parts.keys()
+    assert left_out == {"micro_batch_tokens", "gradient_checkpointing", "compile", "tensorboard"}
+
+
+def test_a_path_is_no_part_of_a_key_because_its_content_would_be_forgotten(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="a path cannot be part of a key"):
+        identity({"file": tmp_path})
+    file = tmp_path / "pairs.tsv"
+    file.write_text("a\tb\n")
+    before = identity(HashedFile(path=file))
+    file.write_text("a\tc\n")
+    assert identity(HashedFile(path=file)) != before
+
+
+def test_two_inputs_of_one_name_are_refused() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Twice:
+        steps: int
+        config: DistillConfig
+
+    with pytest.raises(TypeError, match="two inputs are called steps"):
+        parts_of(Twice(steps=1, config=DistillConfig()))
+
+
+def test_a_ready_tokenizer_is_known_by_its_own_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    before = identity(ReadyTokenizer(path=tmp_path, revision="abc"))
+    (tmp_path / "config.json").write_text("{}")  # loading the model elsewhere brings it into the same snapshot
+    assert identity(ReadyTokenizer(path=tmp_path, revision="abc")) == before
+    (tmp_path / "tokenizer.json").write_text('{"model": 1}')
+    assert identity(ReadyTokenizer(path=tmp_path, revision="abc")) != before
+
+
+def task(folder: str, parts: dict[str, Any], **options: Any) -> Task:
+    def work(out: Path) -> dict[str, Any]:
+        out.mkdir(exist_ok=True)
+        write_json(out / "made.json", parts)
+        return {"made": folder}
+
+    return Task(folder=folder, parts=parts, options=options, work=work)
+
+
+def finish(root: Path, teacher: str = "A", **changed: str) -> None:
+    """Do all stages, each of which reads the one before."""
+    with RunDir(root, "") as run_dir:
+        before: dict[str, str] = {}
+        for folder in FOLDERS:
+            record = run_dir.run(task(folder, {"teacher": teacher, **before, **changed}, teacher=teacher))
+            before = {folder: record.key}
+    write_json(root / "report.json", {})
+
+
+def test_the_record_says_what_each_stage_had_and_measured(tmp_path: Path) -> None:
+    finish(tmp_path / "run")
+    record = check_finished(tmp_path / "run")
+    assert tuple(record.stages) == FOLDERS
+    assert record.stages["clone"].options == {"teacher": "A"}
+    assert record.stages["clone"].result == {"made": "clone"}
+    assert record.stages["clone"].inputs["tokenizer"] == digest(record.stages["tokenizer"].key)
+
+
+def test_stages_of_another_teacher_do_not_belong_to_a_run(tmp_path: Path) -> None:
+    finish(tmp_path / "run")
+    with RunDir(tmp_path / "run", "") as run_dir:
+        run_dir.run(task("corpus", {"teacher": "B"}))
+    with pytest.raises(UserError, match="corpus in .* was made with another teacher"):
+        check_finished(tmp_path / "run")
+
+
+def test_a_stage_that_was_done_again_does_not_belong_to_those_after_it(tmp_path: Path) -> None:
+    finish(tmp_path / "run")
+    with RunDir(tmp_path / "run", "") as run_dir:
+        run_dir.run(task("corpus", {"teacher": "A", "limit": 5}))
+    with pytest.raises(UserError, match="tokenizer in .* was made with another corpus"):
+        check_finished(tmp_path / "run")
+
+
+def test_what_was_private_stays_private_whatever_follows(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    with RunDir(root, "") as run_dir:
+        run_dir.update_record(lambda record: record.with_publish({"private": True, "only": ["model"]}))
+    with RunDir(root, "private = false", fresh=True) as run_dir:
+        run_dir.update_record(lambda record: record.with_publish({"private": False, "tag": "v1"}))
+    assert read_record(root).publish == {"private": True, "only": ["model"], "tag": "v1"}
+
+
+def test_a_damaged_record_stops_everything_that_would_believe_it(tmp_path: Path) -> None:
+    finish(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"stages": {"corpus": ')
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        check_finished(tmp_path / "run")
+    with pytest.raises(UserError, match=r"run\.json is damaged"), RunDir(tmp_path / "run", "", fresh=True):
+        pass
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    finish(tmp_path / "run")
+    record = replace(read_record(tmp_path / "run"), hardware={"asked": ["auto", "auto"], "chosen": {}})
+    write_record(tmp_path, record)
+    assert read_record(tmp_path) == record
+    assert to_plain(RunRecord()) == {"stages": {}, "publish": {}, "hardware": None}
