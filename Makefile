@@ -3,20 +3,24 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test portability portability-more check dist clean
+.PHONY: demo test test-all portability portability-more check dist clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# With the tests that are marked slow.
+test-all: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto --dist loadfile -m ''
 
 # Saved models in other versions, e.g. OTHER='sentence-transformers==5.1.* transformers==4.57.*'
 portability: $(VENV)/.installed
 	rm -rf $(VENV)-other
 	$(PYTHON) -m venv $(VENV)-other
 	$(VENV)-other/bin/python -m pip install --quiet --constraint constraints.txt torch $(foreach it,$(OTHER),'$(it)')
-	HUB_TOOLS_OTHER_PYTHON=$(CURDIR)/$(VENV)-other/bin/python $(BIN)/python -m pytest tests/test_portability.py
+	HUB_TOOLS_OTHER_PYTHON=$(CURDIR)/$(VENV)-other/bin/python $(BIN)/python -m pytest -m '' tests/test_portability.py
 
 # The pairs of versions beyond those that CI tries on every change; takes a while.
 OTHERS := 'sentence-transformers==5.0.* transformers==4.57.*' 'sentence-transformers==5.7.* transformers==5.0.*' \

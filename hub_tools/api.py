@@ -1,11 +1,12 @@
 """The public functions: each takes objects or ids, returns objects, and leaves logging and global state alone.
 
-`distill` is the whole job; the others are its stages, for those who bring their own texts, tokenizers or vectors.
+A model is a SentenceTransformer, its folder or its Hub id; a tokenizer is a fast tokenizer of transformers, what
+`adapt_tokenizer` returned, a folder or a Hub id. Texts are lists by language.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,43 +16,41 @@ from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UsageError
+from hub_tools.core.plain import to_plain
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hub_tools.corpus.build import Corpus
+    from hub_tools.models.teacher import Teacher
     from hub_tools.reporting.report import Report
     from hub_tools.results import DistillResult
     from hub_tools.tokenization.adapt import AdaptedTokenizer
     from hub_tools.vectors.dataset import EmbeddingDataset
 
     Model = str | Path | SentenceTransformer
-    Texts = Mapping[str, Iterable[str]]
+    Texts = Mapping[str, Sequence[str]]
+    Files = str | Sequence[str]
 
 
 @dataclass(frozen=True)
 class Student:
-    """A finished student.
-
-    Attributes:
-        folder: the run folder; `folder / "student"` loads with SentenceTransformer.
-        report: what was done and measured.
-    """
+    """A finished run: its folder, and the report of what was done and measured."""
 
     folder: Path
     report: Report
 
     @cached_property
     def model(self) -> SentenceTransformer:
-        """The student, loaded when it is first asked for."""
+        """The student, loaded when it is first used."""
         return _load(self.folder / "student")
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> list[str]:
-        """Publish the student, its tokenizer and the teacher's vectors, each with its card.
+        """Publish model, tokenizer and vectors, each with its card; what was private once stays private.
 
         Args:
             repo_id: of the model, `namespace/name`; the others are named after it.
-            private: publish in private repos. What was private once stays private.
+            private: whether the repos are private.
 
         Returns:
             The addresses.
@@ -67,19 +66,69 @@ class Student:
         return publish(self.folder, {"namespace": namespace, "name": name, "private": private})
 
 
+@dataclass(frozen=True)
+class Training:
+    """A trained student: its folder, and what was measured."""
+
+    folder: Path
+    result: DistillResult
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The student, loaded when it is first used."""
+        return _load(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One measurement: model -> value, None where it is not defined, over `n` pairs."""
+
+    task: str
+    split: str
+    metric: str
+    n: int
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Measurements of several models on the same tasks."""
+
+    rows: list[Score]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        values: dict[str, Any] = to_plain(self)
+        return values
+
+    def to_markdown(self) -> str:
+        """Return a table, scores x100."""
+        from hub_tools.reporting.tables import markdown_table, score_text
+
+        head = ["task", *(self.rows[0].values if self.rows else ())]
+        lines = [
+            [
+                f"{row.task}, {row.metric} ({row.split}, n={row.n})",
+                *(score_text(row.metric, v) for v in row.values.values()),
+            ]
+            for row in self.rows
+        ]
+        return markdown_table([head, *lines])
+
+
 def distill(
-    teacher: str,
+    teacher: str | Path,
     *,
     lang: str,
     output: str | Path,
-    corpus: str | Sequence[str] = (),
-    parallel: str | Sequence[str] = (),
-    sts: str | Sequence[str] = (),
+    corpus: Files = (),
+    parallel: Files = (),
+    sts: Files = (),
     vocab_size: int | None = None,
     steps: int | None = None,
     **options: Any,
 ) -> Student:
-    """Make a student of a teacher, specialised to a language; the same as the command `hub-distill`.
+    """Make a student of a teacher, specialised to a language: the command `hub-distill` as a function.
 
     Interrupted, the same call continues where it stopped.
 
@@ -89,21 +138,16 @@ def distill(
         output: the run folder.
         corpus: text sources, as `--corpus` takes them; by default Wikipedia from the Hub.
         parallel: files of aligned sentences.
-        sts: tables to measure on.
+        sts: similarity tables to measure on.
         vocab_size: tokens of the student; by default half of the teacher's.
         steps: training steps; by default three times through the text.
-        options: other fields of `RunConfig`, sections as dictionaries, e.g. `distill={"loss": "mse"}`.
-
-    Returns:
-        The student.
+        options: other fields of `RunConfig`; sections are dictionaries, e.g. `distill={"loss": "mse"}`.
 
     Raises:
         HubToolsError: an option cannot work, or something that the user can correct went wrong.
 
     Example:
-        >>> student = distill(
-        ...     teacher, lang="tr", output=folder / "run", corpus="sample", vocab_size=4096, steps=2, device="cpu"
-        ... )
+        >>> student = distill(teacher, lang="tr", output=folder / "run", corpus="sample", vocab_size=4096, steps=2)
         >>> student.model.encode(["Kütüphane açık."]).shape
         (1, 32)
         >>> student.report.tokenizer.vocab_size
@@ -111,15 +155,17 @@ def distill(
     """
     from hub_tools.pipeline import run
 
-    sections: dict[str, dict[str, Any]] = {
+    values: dict[str, Any] = {
+        "teacher": str(teacher),
+        "lang": lang,
+        "output": str(output),
         "corpus": {"sources": _several(corpus), "parallel": _several(parallel)},
         "tokenizer": {"vocab_size": vocab_size},
         "distill": {"steps": steps},
         "evaluate": {"sts": _several(sts)},
     }
-    values: dict[str, Any] = {"teacher": str(teacher), "lang": lang, "output": str(output), **sections}
     for name, value in options.items():
-        values[name] = {**sections[name], **value} if name in sections else value
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
     config = RunConfig.from_dict(values)
     return Student(config.output, run(config, last="evaluate"))
 
@@ -130,133 +176,139 @@ def adapt_tokenizer(
     """Prune a tokenizer's vocabulary and teach it a language; no model is needed.
 
     Args:
-        tokenizer: a fast tokenizer of transformers, or the Hub id or folder of one.
-        texts: language -> its texts; each is read several times, so no iterators.
+        tokenizer: the tokenizer to begin with.
+        texts: language -> texts; the vocabulary is balanced over them.
         target: the language to learn, one of `texts`.
         vocab_size: tokens afterwards; by default half of what there were.
         keep_normalizer: keep the normalizer even if it loses letters of the language.
-
-    Returns:
-        The tokenizer, with `save_pretrained(folder)`, and how it came about.
 
     Raises:
         UserError: the kind of tokenizer is not supported, or the size is impossible.
 
     Example:
-        >>> turkish = ["Kütüphane bugün açık.", "Kitaplar rafta duruyor."] * 20
         >>> adapted = adapt_tokenizer(teacher, texts={"tr": turkish}, target="tr", vocab_size=3000)
-        >>> len(adapted.tokenizer)
+        >>> adapted.save_pretrained(folder / "tokenizer")
+        >>> len(AutoTokenizer.from_pretrained(folder / "tokenizer"))
         3000
     """
     from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
+    from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    readers: dict[str, Callable[[], Iterable[str]]] = {lang: partial(iter, list(own)) for lang, own in texts.items()}
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer)
-    with _tokenizer_folder(tokenizer) as folder:
-        return adapt(read_tokenizer(folder), readers, target=target, config=config)
+    readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
+    with _tokenizer_folder(tokenizer) as tokenizer_folder:
+        return adapt(TokenizerSpec.read(tokenizer_folder), readers, target=target, config=config)
 
 
 def clone(
-    teacher: Model, tokenizer: Any, *, init: Init = "mean", corpus: Corpus | None = None, target: str = "en"
+    teacher: Model, tokenizer: Any, *, init: Init = "mean", corpus: Corpus | None = None, target: str = ""
 ) -> SentenceTransformer:
-    """Give a teacher another tokenizer: its weights, and new embedding rows for the tokens that it does not have.
+    """Give a model another tokenizer: its weights, and new embedding rows for tokens that it does not have.
 
     Args:
-        teacher: a model, or its Hub id or folder.
-        tokenizer: what `adapt_tokenizer` returned, a fast tokenizer of transformers, or the Hub id or folder of one.
-        init: how new rows begin; `align`, `frequency`, `focus` and `token_distillation` need a corpus.
-        corpus: text, from `build_corpus`.
-        target: the language of the corpus that the tokens were learned from.
+        teacher: the model; it is left as it is.
+        tokenizer: of any family.
+        init: how new rows begin; all but `mean`, `position` and `length` read a corpus.
+        corpus: what `build_corpus` returned.
+        target: the language that the new tokens were learned from.
 
     Returns:
         The clone, on the CPU.
 
     Raises:
-        UserError: the teacher cannot be cloned, or the tokenizer does not fit it.
+        UserError: the model cannot be cloned, or the tokenizer does not fit it.
 
     Example:
-        >>> same = clone(teacher, teacher)
-        >>> bool(abs(same.encode("Merhaba") - SentenceTransformer(str(teacher)).encode("Merhaba")).max() < 1e-6)
-        True
+        >>> model = clone(teacher, folder / "tokenizer")
+        >>> model[0].auto_model.get_input_embeddings().weight.shape
+        torch.Size([3000, 32])
     """
     from hub_tools.cloning.clone import clone as write_clone
+    from hub_tools.core.files import write_json
     from hub_tools.corpus.build import Corpus
+    from hub_tools.results import CorpusResult
 
-    with TemporaryDirectory() as scratch, _teacher(teacher) as found, _tokenizer_folder(tokenizer) as folder:
-        texts = corpus or Corpus.empty()
-        write_clone(found, folder, texts, Path(scratch) / "clone", init=init, target=target)
-        return _load(Path(scratch) / "clone")
+    with TemporaryDirectory() as scratch, _teacher(teacher) as found, _tokenizer_folder(tokenizer) as tokenizer_folder:
+        out = Path(scratch)
+        write_json(out / "corpus" / "stats.json", to_plain(CorpusResult(languages=[], missing=[], text={})))
+        texts = corpus or Corpus(out / "corpus")
+        write_clone(found, tokenizer_folder, texts, out / "clone", init=init, target=target)
+        return _load(out / "clone")
 
 
 def build_corpus(
-    texts: Texts, *, teacher: Model, target: str, out: str | Path, parallel: str | Sequence[str] = (), seed: int = 42
+    texts: Texts, *, teacher: Model, target: str, out: str | Path, parallel: Files = (), seed: int = 42
 ) -> Corpus:
-    """Clean texts, cut them to the teacher's length, deduplicate them and hold some out.
+    """Clean texts, cut them to a teacher's length, deduplicate them and hold some out.
 
     Args:
-        texts: language -> its texts.
+        texts: language -> texts.
         teacher: the model whose tokenizer measures the length.
         target: the target language.
         out: an empty folder for the corpus.
         parallel: files of aligned sentences.
         seed: of the split.
 
-    Returns:
-        The corpus, as `clone` and `embed` take it.
-
     Raises:
         UserError: there is too little text.
 
     Example:
-        >>> turkish = [f"Bu, {number} numaralı cümledir." for number in range(200)]
         >>> corpus = build_corpus({"tr": turkish}, teacher=teacher, target="tr", out=folder / "corpus")
         >>> corpus.languages
-        ['tr']
+        ('tr',)
     """
     from hub_tools.corpus.build import Corpus
     from hub_tools.corpus.build import build_corpus as build
     from hub_tools.corpus.sources import Source
+    from hub_tools.models.tokenizer import read_model_tokenizer
 
     sources = [
-        Source(lang=lang, name="texts", identity=None, open=partial(iter, list(own))) for lang, own in texts.items()
+        Source(lang=lang, name="texts", identity=None, open=partial(iter, lines)) for lang, lines in texts.items()
     ]
+    files, languages = [Path(file) for file in _several(parallel)], tuple(dict.fromkeys((target, *texts)))
     with _teacher(teacher) as found:
+        tokenizer = read_model_tokenizer(found.input_folder).load()
         build(
             Path(out),
             sources,
-            [Path(file) for file in _several(parallel)],
-            languages=(target, *(lang for lang in texts if lang != target)),
+            files,
+            languages=languages,
             limit=None,
             seed=seed,
-            tokenizer=found.tokenizer_spec().load(),
+            tokenizer=tokenizer,
             max_tokens=found.max_seq_length,
         )
     return Corpus(Path(out))
 
 
 def embed(
-    teacher: Model, corpus: Corpus, *, target: str, out: str | Path, device: str = "auto", precision: str = "auto"
+    teacher: Model,
+    corpus: Corpus,
+    *,
+    target: str,
+    out: str | Path,
+    config: EmbedConfig | None = None,
+    device: str = "auto",
+    precision: str = "auto",
 ) -> EmbeddingDataset:
-    """Compute the teacher's vector of every text, in shards; a call that was cut off continues.
+    """Compute a teacher's vector of every text of a corpus, in shards; a call that was cut off continues.
 
     Args:
-        teacher: a model, or its Hub id or folder.
-        corpus: the texts.
+        teacher: the model.
+        corpus: what `build_corpus` returned.
         target: the target language.
-        out: folder of the dataset.
+        out: folder of the dataset, which `datasets.load_dataset` reads too.
+        config: how many texts, behind which prompts, stored how.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
-
-    Returns:
-        The dataset; `datasets.load_dataset(str(out))` reads it too.
 
     Raises:
         UserError: a vector is not finite, or there is nothing to embed.
 
     Example:
-        >>> dataset = embed(teacher, corpus, target="tr", out=folder / "embeddings", device="cpu")
-        >>> dataset.rows("train") + dataset.rows("validation")
-        200
+        >>> vectors = embed(teacher, corpus, target="tr", out=folder / "embeddings")
+        >>> vectors.manifest["dim"]
+        32
     """
     from hub_tools.core.hardware import choose_hardware
     from hub_tools.vectors.dataset import EmbeddingDataset
@@ -264,31 +316,13 @@ def embed(
 
     with _teacher(teacher) as found:
         hardware = choose_hardware(device, precision)
-        write_embeddings(found, corpus, Path(out), target=target, config=EmbedConfig(), hardware=hardware)
+        write_embeddings(found, corpus, Path(out), target=target, config=config or EmbedConfig(), hardware=hardware)
     return EmbeddingDataset(Path(out))
-
-
-@dataclass(frozen=True)
-class Training:
-    """A trained student.
-
-    Attributes:
-        folder: of the student; SentenceTransformer loads it.
-        result: what was measured during the training.
-    """
-
-    folder: Path
-    result: DistillResult
-
-    @cached_property
-    def model(self) -> SentenceTransformer:
-        """The student, loaded when it is first asked for."""
-        return _load(self.folder)
 
 
 def train(
     student: Model,
-    embeddings: EmbeddingDataset | str | Path,
+    embeddings: EmbeddingDataset,
     *,
     out: str | Path,
     config: DistillConfig | None = None,
@@ -299,74 +333,103 @@ def train(
     """Train a student on a teacher's vectors; a call that was cut off continues.
 
     Args:
-        student: the clone: a model, or its folder.
-        embeddings: the teacher's vectors, or their folder.
-        out: folder of the student.
+        student: the model to begin with.
+        embeddings: what `embed` returned.
+        out: folder of the trained student.
         config: how to train.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16; weights stay in fp32.
         seed: of the order of the texts.
 
-    Returns:
-        The student, and what was measured.
-
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
 
     Example:
-        >>> training = train(same, dataset, out=folder / "student", config=DistillConfig(steps=2), device="cpu")
+        >>> training = train(model, vectors, out=folder / "student", config=DistillConfig(steps=2))
         >>> training.result.steps
         2
     """
     from hub_tools.core.hardware import choose_hardware
     from hub_tools.training.distill import distill as train_on_vectors
-    from hub_tools.vectors.dataset import EmbeddingDataset
 
-    dataset = embeddings if isinstance(embeddings, EmbeddingDataset) else EmbeddingDataset(Path(embeddings))
-    with _model_folder(student) as folder:
+    with _model_folder(student) as model_folder:
         hardware = choose_hardware(device, precision)
-        result = train_on_vectors(folder, dataset, Path(out), config or DistillConfig(), hardware=hardware, seed=seed)
+        result = train_on_vectors(
+            Path(model_folder), embeddings, Path(out), config or DistillConfig(), hardware=hardware, seed=seed
+        )
     return Training(Path(out), result)
 
 
+def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
+    """Measure models on the same similarity tables, by the cosines of their vectors.
+
+    Args:
+        models: name -> model.
+        sts: tables with columns sentence1, sentence2, score.
+
+    Raises:
+        UserError: a table has no such columns, or a model cannot be loaded.
+
+    Example:
+        >>> scores = evaluate({"teacher": teacher, "student": training.model}, sts=sts)
+        >>> [row.metric for row in scores.rows]
+        ['spearman', 'pearson']
+    """
+    from hub_tools.evaluation.tasks import sts_tasks
+
+    tasks = sts_tasks([Path(file) for file in _several(sts)])
+    loaded = {name: _loaded(model) for name, model in models.items()}
+    rows = []
+    for task in tasks:
+        measured = {name: task.measure(model) for name, model in loaded.items()}
+        for metric in next(iter(measured.values()), {}):
+            values = {name: metrics[metric] for name, metrics in measured.items()}
+            rows.append(Score(task=task.name, split=task.split, metric=metric, n=task.n, values=values))
+    return Scores(rows)
+
+
 @contextmanager
-def _teacher(model: Model) -> Iterator[Any]:
-    """A model as the teacher that the stages know."""
+def _model_folder(model: Model) -> Iterator[str]:
+    """Give a Hub id or folder as it is, and a model in memory as a folder for the length of a block."""
+    if isinstance(model, str | Path):
+        yield str(model)
+        return
+    with TemporaryDirectory() as saved:
+        model.save_pretrained(saved, create_model_card=False)
+        yield saved
+
+
+@contextmanager
+def _teacher(model: Model) -> Iterator[Teacher]:
     from hub_tools.models.resolve import find_teacher
 
     with _model_folder(model) as name:
-        yield find_teacher(str(name))
-
-
-@contextmanager
-def _model_folder(model: Model) -> Iterator[Any]:
-    """A Hub id or folder as it is, and a model in memory as a folder for the length of a block."""
-    if isinstance(model, str | Path):
-        yield model
-        return
-    with TemporaryDirectory() as folder:
-        model.save_pretrained(folder, create_model_card=False)
-        yield Path(folder)
+        yield find_teacher(name)
 
 
 @contextmanager
 def _tokenizer_folder(tokenizer: Any) -> Iterator[Path]:
-    """The folder of a tokenizer, made for the length of a block where it is in memory."""
     from hub_tools.models.resolve import find_tokenizer
 
     if isinstance(tokenizer, str | Path):
         yield find_tokenizer(str(tokenizer))[0]
         return
-    with TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        yield Path(folder)
+    with TemporaryDirectory() as saved:
+        tokenizer.save_pretrained(saved)
+        yield Path(saved)
 
 
-def _load(folder: Path) -> SentenceTransformer:
+def _load(model_folder: Path) -> SentenceTransformer:
     from hub_tools.models.loading import load_model
 
-    return load_model(folder, device="cpu")
+    return load_model(model_folder, device="cpu")
 
 
-def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _loaded(model: Model) -> SentenceTransformer:
+    from hub_tools.models.resolve import find_teacher
+
+    return _load(find_teacher(str(model)).path) if isinstance(model, str | Path) else model
+
+
+def _several(files: Files) -> tuple[str, ...]:
+    return (str(files),) if isinstance(files, str | Path) else tuple(map(str, files))

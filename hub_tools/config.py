@@ -151,11 +151,11 @@ class EmbedConfig(Section):
         return {name: prompt for name, prompt in prompts.items() if prompt is not None}
 
     def _check(self) -> None:
-        if self.use is None and (unused := self.changed("text_column", "embedding_column")):
+        if self.use is None and (unused := self.changed_options("text_column", "embedding_column")):
             raise UsageError(
                 f"{unused[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
             )
-        if self.use is not None and (unused := self.changed("distill_limit", "query_share", "document_share")):
+        if self.use is not None and (unused := self.changed_options("distill_limit", "query_share", "document_share")):
             raise UsageError(f"--embeddings uses the whole dataset: {unused[0]} has no effect. Leave it out.")
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # A core for each worker: threads of torch that wait for their turn on a core keep it busy meanwhile.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+from filelock import FileLock
 
 from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
@@ -25,10 +22,28 @@ from hub_tools.demo import demo_teacher
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from tests.fake_hub import FakeHub, User, serve
+from tests.commands import CANARY
+from tests.fake_hub import FakeHub, HubServer, User
 
-# A token that no output, file or card may ever hold.
-CANARY = "hf_canaryDoNotShowThisToAnyone"
+# The libraries read their environment when they are imported: one Hub for all tests of this process, and a home in
+# which no token and no cache of the user is found. Assigned, since a worker of pytest-xdist inherits another one's.
+assert "huggingface_hub" not in sys.modules
+HUB_SERVER = HubServer()
+HF_HOME = tempfile.mkdtemp(prefix="hub-tools-tests-")
+atexit.register(shutil.rmtree, HF_HOME, ignore_errors=True)
+os.environ |= {
+    "HF_ENDPOINT": HUB_SERVER.endpoint,
+    "HF_HOME": HF_HOME,
+    "HF_MODULES_CACHE": f"{HF_HOME}/modules",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+}
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each worker: threads of torch that wait for their turn on a core keep it busy meanwhile.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 RELATIONAL = {"loss": "relational", "similarity_weight": 1.0}
 
 
@@ -179,15 +194,25 @@ def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     from hub_tools.pipeline import run
 
     config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
-    return config, run(config)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return config, run(config)
+    # One worker does the work, and the others use a copy of its folder again.
+    first = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{first}.lock"):
+        if first.exists():
+            shutil.copytree(first, config.output)
+            return config, run(config)
+        report = run(config)
+        shutil.copytree(config.output, first)
+        return config, report
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[FakeHub]:
+def hub(tmp_path: Path) -> FakeHub:
     """An empty Hub with one user, ada, whose token is CANARY."""
-    with serve(tmp_path / "cas") as hub:
-        hub.users[CANARY] = User("ada")
-        yield hub
+    hub = HUB_SERVER.start_over(cas=tmp_path / "cas")
+    hub.users[CANARY] = User("ada")
+    return hub
 
 
 @pytest.fixture
@@ -198,11 +223,10 @@ def online(hub: FakeHub, tmp_path: Path) -> dict[str, str]:
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
         "HF_TOKEN": CANARY,
     }
 
 
 @pytest.fixture
-def config_values(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
+def job_options(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
     return whole_job(tiny_teacher, tmp_path / "run")

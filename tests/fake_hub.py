@@ -13,8 +13,6 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import RLock, Thread
@@ -25,7 +23,7 @@ import yaml
 
 from tests.hub_state import ID_TOKEN, LFS, XET_ACCESS, Blob, Commit, FakeHub, Fault, Repo, Request, User
 
-__all__ = ["ID_TOKEN", "FakeHub", "Fault", "User", "serve"]
+__all__ = ["ID_TOKEN", "FakeHub", "Fault", "HubServer", "User"]
 
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _REPO = r"(?P<kind>models|datasets|spaces)/(?P<repo_id>[^/]+/[^/]+)"
@@ -462,18 +460,19 @@ _ROUTES: list[tuple[str, str]] = [
 ]
 
 
-@contextmanager
-def serve(cas: Path) -> Iterator[FakeHub]:
-    """A running Hub without repos; `cas` is a folder for the Xet storage."""
-    handler = type("Handler", (_Handler,), {"lock": RLock()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    port = server.server_port
-    hub = FakeHub(endpoint=f"http://127.0.0.1:{port}", storage=f"http://localhost:{port}", cas=cas)
-    handler.hub = hub  # type: ignore[attr-defined]
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
+class HubServer:
+    """A Hub on a free port of loopback, for as long as the process lives. `start_over` before each use."""
+
+    def __init__(self) -> None:
+        self._handler = type("Handler", (_Handler,), {"lock": RLock()})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler)
+        server.daemon_threads = True
+        self._port = server.server_port
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def start_over(self, cas: Path) -> FakeHub:
+        """Return a Hub without repos, in the place of the one before; `cas` is a folder for the Xet storage."""
+        hub = FakeHub(endpoint=self.endpoint, storage=f"http://localhost:{self._port}", cas=cas)
+        self._handler.hub = hub  # type: ignore[attr-defined]
+        return hub

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import click
 import pytest
 import yaml
 
+from hub_tools.cli.base import configure
+from hub_tools.options import click_options
 from hub_tools.reporting import cards
 from hub_tools.reporting.cards import Names
 from hub_tools.reporting.report import FullReport
@@ -190,6 +193,20 @@ def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None
     assert "--tokenizer PATH/theirs@home" in command_of(report)
 
 
+def test_the_command_pins_vectors_of_the_hub(report: dict[str, Any]) -> None:
+    report["config"]["embed"] = {"use": "org/vectors@main"}
+    report["embeddings"]["taken_from"] = {"name": "org/vectors", "revision": "f" * 40}
+    assert f"--embeddings org/vectors@{'f' * 40}" in command_of(report)
+    report["config"]["embed"] = {"use": "/home/ada/vectors"}
+    report["embeddings"]["taken_from"] = {"name": "vectors", "revision": None}
+    assert "--embeddings PATH/vectors" in command_of(report)
+
+
+def test_only_paths_are_redacted(report: dict[str, Any]) -> None:
+    report["config"]["embed"]["query_prompt"] = "/query: "
+    assert "--query-prompt '/query: '" in command_of(report)
+
+
 def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:
     report["config"]["corpus"]["sources"] = []
     assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in command_of(report)
@@ -251,15 +268,10 @@ def test_data_stays_data(report: dict[str, Any], what: str) -> None:
 
 
 def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
-    import shlex
-
-    from hub_tools.cli.base import configure
-    from hub_tools.options import click_options
-
     command, toml = reproduce(FullReport.from_dict(report))
     (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
     words = shlex.split(command.replace("--config run.toml", ""))[1:]
-    options = click.Command("hub-distill", params=[*click_options([])]).make_context("hub-distill", words).params
+    options = click.Command("hub-distill", params=[*click_options(())]).make_context("hub-distill", words).params
     config = configure({**options, "config_file": str(tmp_path / "run.toml")})
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0

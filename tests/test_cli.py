@@ -1,10 +1,10 @@
-"""The command line as a user meets it, in a process of its own: messages, exit codes, the Hub."""
+"""The command line as a user meets it: messages, exit codes, the Hub."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,29 +14,8 @@ import pytest
 
 from hub_tools.core.errors import explain
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from tests.conftest import CANARY
+from tests.commands import PROGRAM, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub
-
-
-def hub_distill(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from hub_tools.cli import run; run()", *args]
-    return finish(command, cwd=cwd, **env)
-
-
-def finish(command: list[str], *, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert CANARY not in done.stdout + done.stderr
-    return done
-
-
-def refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
-    """One clear message, the right exit code, never a traceback."""
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert [word for word in words if word not in done.stderr] == [], done.stderr
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +29,10 @@ def teachers(request: pytest.FixtureRequest) -> None:
 def test_a_teacher_from_the_hub_is_fetched_once(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:
     args = ["corpus", "--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample"]
     done = hub_distill(*args, "--output", "one", cwd=tmp_path, **online)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert (tmp_path / "hf/hub/models--org--tiny/snapshots" / hub.repos["model", "org/tiny"].head.oid).is_dir()
     offline = hub_distill(*args, "--output", "two", cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1"})
-    assert offline.returncode == 0, offline.stderr
+    succeeded(offline)
 
 
 @pytest.mark.parametrize(
@@ -70,25 +49,48 @@ def test_teachers_that_cannot_be_had(online: dict[str, str], tmp_path: Path, tea
     assert not (tmp_path / "runs").exists()
 
 
-def test_no_network(online: dict[str, str], tmp_path: Path) -> None:
-    closed = {**online, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    done = hub_distill("--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample", cwd=tmp_path, **closed)
+def test_no_network_for_the_teacher_is_said(online: dict[str, str], tmp_path: Path) -> None:
+    closed = {**online, "HF_ENDPOINT": "http://127.0.0.1:9"}  # read when huggingface_hub is imported
+    done = hub_distill_process("--teacher", "org/tiny", "--lang", "tr", "--corpus", "sample", cwd=tmp_path, **closed)
     refused(done, "Could not reach the Hub for teacher 'org/tiny'")
 
 
-def test_no_network_for_the_text(online: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
+def test_no_network_for_the_text_is_said(online: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
     offline = {**online, "HF_HUB_OFFLINE": "1"}
     done = hub_distill("corpus", "--teacher", str(tiny_teacher), "--lang", "tr", cwd=tmp_path, **offline)
     refused(done, "wikimedia/wikipedia:20231101.tr", "Could not reach the Hub")
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_teacher_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     done = hub_distill("--teacher", "photos", "--lang", "tr", "--corpus", "sample", cwd=tmp_path)
     refused(done, "photos is no sentence-transformers model", "modules.json")
 
 
-def test_wrong_usage(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
+    """A finished command (0) is started by `test_help_is_fast_and_imports_nothing_heavy`."""
+    missing = hub_distill_process("publish", "nothing", "--push-to-hub", "ada", "--dry-run", cwd=tmp_path)
+    refused(missing, "nothing is no run folder", code=1)
+    refused(hub_distill_process("--lang", "tr", cwd=tmp_path), "Missing --teacher", code=2)
+
+
+def test_ctrl_c_stops_with_one_sentence_and_the_next_run_goes_on(tiny_teacher: Path, tmp_path: Path) -> None:
+    args = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
+    process = subprocess.Popen([*PROGRAM, *args], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/corpus.partial").exists():
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert said.endswith("Stopped. Run the same command again to go on.\n")
+    assert "Traceback" not in said
+    succeeded(hub_distill(*args, cwd=tmp_path))
+
+
+def test_wrong_usage_is_refused_with_the_reason(tiny_teacher: Path, tmp_path: Path) -> None:
     teacher = ["--teacher", str(tiny_teacher)]
     refused(hub_distill(*teacher, cwd=tmp_path), "Missing --lang", code=2)
     refused(hub_distill("--lang", "tr", cwd=tmp_path), "Missing --teacher", code=2)
@@ -99,24 +101,24 @@ def test_wrong_usage(tiny_teacher: Path, tmp_path: Path) -> None:
     refused(hub_distill("--config", "run.toml", cwd=tmp_path), "Unknown key 'teecher'", "teacher", code=2)
 
 
-def test_unknown_language(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_an_unknown_language_is_refused_with_a_suggestion(tiny_teacher: Path, tmp_path: Path) -> None:
     done = hub_distill("--teacher", str(tiny_teacher), "--lang", "turkish", cwd=tmp_path)
     refused(done, "Unknown language code 'turkish'", "did you mean tr (Turkish)", code=2)
 
 
-def test_vocabulary_sizes(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_vocabulary_sizes_that_cannot_be_made_are_refused(tiny_teacher: Path, tmp_path: Path) -> None:
     base = ["tokenizer", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
     refused(hub_distill(*base, "--vocab-size", "100", cwd=tmp_path), "--vocab-size 100 is too small", "Give at least")
     done = hub_distill(*base, "--vocab-size", "900000", cwd=tmp_path)
     refused(done, "--vocab-size 900000 is larger than what the text supports")
 
 
-def test_options_from_file_and_command_line(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_the_command_line_wins_over_the_file(tiny_teacher: Path, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         f'teacher = "{tiny_teacher}"\nlang = ["tr"]\n[corpus]\nsources = ["sample"]\n[tokenizer]\nvocab_size = 5000\n'
     )
     done = hub_distill("--config", "run.toml", "--vocab-size", "6000", "--dry-run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert "6,000 tokens" in done.stdout
     assert [f.name for f in tmp_path.iterdir()] == ["run.toml"]
 
@@ -124,7 +126,7 @@ def test_options_from_file_and_command_line(tiny_teacher: Path, tmp_path: Path) 
 def test_fertility_prints_a_table(minilm: Path, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("Merhaba dünya\n", encoding="utf-8")
     done = hub_distill("fertility", "--tokenizer", str(minilm), "--text", "x.txt", "--lang", "tr", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert "30,522" in done.stdout
 
 
@@ -138,7 +140,7 @@ def test_fertility_of_many_languages_with_parity_and_a_figure(
     (tmp_path / "pairs.tsv").write_text(pairs, encoding="utf-8")
     args = ["--text", "{lang}.txt", "--lang", "tr", "--parallel", "pairs.tsv", "--output", "out"]
     done = hub_distill("fertility", "--tokenizer", str(minilm), *args, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert done.stdout.index("Turkish") < done.stdout.index("English") < done.stdout.index("Parity")
     found = json.loads((tmp_path / "out/fertility.json").read_text(encoding="utf-8"))
     assert found["text"]["en"][str(minilm)]["tokens_per_word"] == pytest.approx(7 / 5)
@@ -154,23 +156,20 @@ def test_the_tokenizer_stage_alone_takes_a_folder_with_no_more_than_a_tokenizer(
         (tmp_path / "only" / name).write_bytes((minilm / name).read_bytes())
     options = ["--teacher", "only", "--lang", "tr", "--corpus", "sample", "--vocab-size", "5000", "--output", "run"]
     done = hub_distill("tokenizer", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert "| learned |" in (tmp_path / "run/report.md").read_text(encoding="utf-8")
     assert (tmp_path / "run/figures/tokens_per_word.png").exists()
     refused(hub_distill("clone", *options, cwd=tmp_path), "it has no modules.json")
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_and_nothing_is_lost(tiny_teacher: Path, tmp_path: Path) -> None:
     args = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
     # Files may not grow over 20 kB: the kernel's own refusal, as a full disk gives it.
     limit = "import resource, signal, errno; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
-    command = [sys.executable, "-c", limit + "from hub_tools.cli import run; run()", *args]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = finish([sys.executable, "-c", limit + PROGRAM[-1], *args], cwd=tmp_path)
     refused(done, "The disk is full", "run the same command again")
-    again = hub_distill(*args, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    succeeded(hub_distill(*args, cwd=tmp_path))
 
 
 def test_only_the_main_process_of_a_launcher_prints(tiny_teacher: Path, tmp_path: Path) -> None:
@@ -180,7 +179,7 @@ def test_only_the_main_process_of_a_launcher_prints(tiny_teacher: Path, tmp_path
     assert [done.returncode for done in plans] == [0, 0]
 
 
-def test_what_the_machine_lacks_is_said() -> None:
+def test_a_lack_of_memory_or_disk_is_said() -> None:
     for error in (
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
@@ -193,8 +192,8 @@ def test_what_the_machine_lacks_is_said() -> None:
 
 def test_help_is_fast_and_imports_nothing_heavy(tmp_path: Path) -> None:
     start = time.perf_counter()
-    done = hub_distill("--help", cwd=tmp_path)
-    assert done.returncode == 0
+    done = hub_distill_process("--help", cwd=tmp_path)
+    succeeded(done)
     assert "hub-distill demo" in done.stdout
     assert time.perf_counter() - start < 3  # half a second on an idle machine; see benchmarks for the figure
     code = "import sys, hub_tools.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CANARY
+from tests.commands import CANARY, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub
-from tests.test_cli import finish, hub_distill, refused
 
 ROOT = Path(__file__).parents[1]
 HF = [sys.executable, "-m", "huggingface_hub.cli.hf"]
@@ -32,16 +31,16 @@ def extension(tmp_path: Path) -> dict[str, str]:
         "installed_at": "2026-11-21T00:00:00+00:00", "description": "Distill", "commit_sha": None,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return {"HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_UPDATE_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+    return {"HOME": str(tmp_path / "home")}
 
 
 def test_hf_runs_the_extension(extension: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
     done = finish([*HF, "distill", "--help"], cwd=tmp_path, **extension)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert "Usage: hf distill [OPTIONS]" in done.stdout
     teacher = ["--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample"]
     done = finish([*HF, "distill", *teacher, "--dry-run"], cwd=tmp_path, **extension)
-    assert done.returncode == 0, done.stderr
+    succeeded(done)
     assert f"teacher      {tiny_teacher}" in done.stdout
     refused(finish([*HF, "distill", "--lang", "tr"], cwd=tmp_path, **extension), "Missing --teacher", code=2)
     refused(finish([*HF, "distill", "--teacher", "nowhere", "--lang", "xx"], cwd=tmp_path, **extension), "'xx'", code=2)
@@ -59,13 +58,13 @@ def test_hf_finds_what_it_needs_in_the_archive() -> None:
 
 
 def test_a_job_is_printed_and_checked_by_hf(tmp_path: Path) -> None:
-    printed = hub_distill("jobs", *JOB, "--timeout", "6h", cwd=tmp_path, HF_HUB_OFFLINE="1")
-    assert printed.returncode == 0, printed.stderr
+    printed = hub_distill("jobs", *JOB, "--timeout", "6h", cwd=tmp_path)
+    succeeded(printed)
     words = shlex.split(printed.stdout)
     assert words[:6] == ["hf", "jobs", "uv", "run", "--detach", "--timeout"]
     assert words[-6:] == JOB
-    checked = hub_distill("jobs", *JOB, "--dry-run", cwd=tmp_path, HF_HUB_OFFLINE="1", HF_TOKEN=CANARY)
-    assert checked.returncode == 0, checked.stderr
+    checked = hub_distill_process("jobs", *JOB, "--dry-run", cwd=tmp_path, HF_TOKEN=CANARY)
+    succeeded(checked)
     said = checked.stdout + checked.stderr
     for line in ("flavor   a10g-small (from script)", "timeout  12h (from script)", "Job not submitted"):
         assert line in said
@@ -77,8 +76,8 @@ def test_a_job_is_submitted(hub: FakeHub, online: dict[str, str], tmp_path: Path
     (tmp_path / "own.txt").write_text("Merhaba\n")
     more = ["--name", "own", "--only", "model", "--space", "--tag", "v1"]
     args = [*JOB, "--parallel", "en-tr.tsv", "--corpus=own.txt", *more, "--submit", "--flavor", "t4-small"]
-    done = hub_distill("jobs", *args, cwd=tmp_path, **{**online, "HF_HUB_DISABLE_XET": "0"})
-    assert done.returncode == 0, done.stderr
+    done = hub_distill_process("jobs", *args, cwd=tmp_path, **{**online, "HF_HUB_DISABLE_XET": "0"})
+    succeeded(done)
     (job,) = hub.jobs
     assert job["flavor"] == "t4-small"
     assert job["secrets"]["HF_TOKEN"] == CANARY

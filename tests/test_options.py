@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hub_tools.cli import main
 from hub_tools.cli.base import configure
+from hub_tools.cli.space import open_space
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError, explain
 from hub_tools.hub.jobs import check_remote
@@ -103,7 +104,7 @@ def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     configs: list[RunConfig] = []
-    monkeypatch.setattr("hub_tools.pipeline.plan", lambda config: configs.append(config) or "the plan")
+    monkeypatch.setattr("hub_tools.stages.plan.plan", lambda config: configs.append(config) or "the plan")
     result = hub_distill("--teacher", "org/a", "--steps", "5", "corpus", "--lang", "tr", "--steps", "6", "--dry-run")
     assert (result.exit_code, result.output) == (0, "the plan\n")
     assert (configs[0].teacher, configs[0].distill.steps) == ("org/a", 6)
@@ -159,6 +160,12 @@ def test_a_job_gets_no_file_that_stays_here(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match="is on this machine"):
             check_remote(RunConfig.from_dict({**job, **local}))
+
+
+def test_a_space_that_cannot_be_read_ends_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "space.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"^Error: Could not read .*space\.json"):
+        open_space(tmp_path)
 
 
 def test_a_model_folder_is_exported_from_inside(

@@ -22,8 +22,8 @@ from hub_tools.pipeline import run
 from hub_tools.results import EmbeddingsResult
 from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.imported import find_embeddings, import_embeddings
+from tests.commands import hub_distill, refused
 from tests.fake_hub import FakeHub
-from tests.test_cli import hub_distill, refused
 from tests.test_run import plain
 
 CPU = Hardware(device="cpu", precision="fp32")

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,9 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.pipeline import Job, plan, run
 from hub_tools.reporting.reproduce import reproduce
+from tests.commands import finish, hub_distill, succeeded
 
+ROOT = Path(__file__).parents[1]
 SECTIONS = {"teacher", "student", "tokenizer", "clone", "embeddings", "distill", "evaluation", "versions", "timings"}
 
 
@@ -150,6 +148,7 @@ def plain(config: RunConfig) -> dict[str, Any]:
     return tomllib.loads(config.to_toml())
 
 
+@pytest.mark.slow  # the run that is killed in each stage has the same inputs
 def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
     run(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "again")}), last="distill")
@@ -158,82 +157,79 @@ def test_the_same_inputs_give_the_same_files(finished: tuple[RunConfig, dict[str
     assert [name for name in first if first[name] != second[name]] == []
 
 
-@pytest.mark.slow
 def test_a_run_killed_in_each_stage_goes_on_and_ends_the_same(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
 ) -> None:
     config, _ = finished
     file = tmp_path / "run.toml"
     file.write_text(RunConfig.from_dict({**plain(config), "output": str(tmp_path / "run")}).to_toml(), encoding="utf-8")
-    command = [sys.executable, "-c", "from hub_tools.cli import run; run()", "distill", "--config", str(file)]
-    for moment in ("corpus.partial", "tokenizer.partial", "embeddings.partial", "student.partial/checkpoint"):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / moment).exists():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = ["distill", "--config", str(file)]
+    moments = [f"{stage}.partial" for stage in ("corpus", "tokenizer", "clone", "embeddings")]
+    moments.append("student.partial/checkpoint")
+    killed = [sys.executable, "-m", "tests.killed_run", str(tmp_path / "run"), *moments, "--", *command]
+    done = finish(killed, cwd=ROOT)
+    succeeded(done)
+    assert done.stdout.splitlines() == [f"{moment} -9" for moment in moments], done.stderr
+    succeeded(hub_distill(*command, cwd=tmp_path))
     first, second = result_of(config.output), result_of(tmp_path / "run")
-    assert [name for name in first if first[name] != second.get(name)] == []
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_a_folder_with_other_files_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(job_options: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(RunConfig.from_dict(config_values))
+        run(RunConfig.from_dict(job_options))
     assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
-def test_a_project_with_a_config_of_its_own_is_refused(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_a_project_with_a_config_of_its_own_is_refused(job_options: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "run" / "corpus").mkdir(parents=True)
     (tmp_path / "run" / "config.toml").write_text("[project]\n")
     with pytest.raises(UserError, match="holds files that are no run"):
-        run(RunConfig.from_dict(config_values), fresh=True)
+        run(RunConfig.from_dict(job_options), fresh=True)
     assert (tmp_path / "run" / "config.toml").read_text() == "[project]\n"
     assert (tmp_path / "run" / "corpus").is_dir()
 
 
-def test_an_sts_table_is_checked_before_any_work(config_values: dict[str, object], tmp_path: Path) -> None:
+def test_an_sts_table_is_checked_before_any_work(job_options: dict[str, object], tmp_path: Path) -> None:
     table = tmp_path / "sts.tsv"
     table.write_text("sentence1\tsentence2\tscore\na\tb\thigh\n")
     with pytest.raises(UserError, match="line 2: score 'high' is no number"):
-        run(RunConfig.from_dict({**config_values, "evaluate": {"sts": [str(table)]}}))
+        run(RunConfig.from_dict({**job_options, "evaluate": {"sts": [str(table)]}}))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_in_use_is_refused(config_values: dict[str, object]) -> None:
+def test_a_folder_in_use_is_refused(job_options: dict[str, object]) -> None:
     from hub_tools.core.run_dir import RunDir
 
-    config = RunConfig.from_dict(config_values)
+    config = RunConfig.from_dict(job_options)
     with RunDir(config.output, config.to_toml()), pytest.raises(UserError, match="in use by another run"):
         run(config)
 
 
-def test_the_plan_changes_nothing(config_values: dict[str, object], tmp_path: Path) -> None:
-    text = plan(RunConfig.from_dict(config_values))
+def test_the_plan_changes_nothing(job_options: dict[str, object], tmp_path: Path) -> None:
+    text = plan(RunConfig.from_dict(job_options))
     assert "4,096 tokens" in text
     assert "40 of 40 with text" in text
     assert not (tmp_path / "run").exists()
 
 
 def test_a_ready_tokenizer_can_be_used(
-    config_values: dict[str, object], finished: tuple[RunConfig, dict[str, Any]]
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
 ) -> None:
     ready = finished[0].output / "tokenizer"
-    report = run(RunConfig.from_dict({**config_values, "tokenizer": {"use": str(ready)}}), last="clone")
+    shutil.copytree(finished[0].output, tmp_path / "run")
+    report = run(RunConfig.from_dict({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
 
 
 def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
-    config_values: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    job_options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = RunConfig.from_dict({**config_values, "device": "auto", "precision": "auto"})
+    config = RunConfig.from_dict({**job_options, "device": "auto", "precision": "auto"})
     run(config, last="corpus")
     assert not (config.output / ".hardware.json").exists()
     run(config, last="embed")
@@ -249,9 +245,12 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     assert Job(config, fresh=True).hardware.device == "cpu"
 
 
-def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: dict[str, object]) -> None:
+def test_prompts_that_the_teachers_files_do_not_name_are_given(
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0].output, tmp_path / "run")  # for its corpus and tokenizer
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
-    config = RunConfig.from_dict({**config_values, "embed": {"distill_limit": 20, **given}})
+    config = RunConfig.from_dict({**job_options, "embed": {"distill_limit": 20, **given}})
     report = run(config)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
@@ -262,18 +261,18 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(config_values: di
 
 
 def test_licenses_of_another_teacher_do_not_stay(
-    config_values: dict[str, object], tiny_teacher: Path, tmp_path: Path
+    job_options: dict[str, object], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(RunConfig.from_dict({**config_values, "teacher": str(with_license)}), last="corpus")
+    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="corpus")
     assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(RunConfig.from_dict(config_values), last="corpus")
+    run(RunConfig.from_dict(job_options), last="corpus")
     assert not (tmp_path / "run" / "license").exists()
 
 
-def test_fresh_forgets_what_is_finished(config_values: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(RunConfig.from_dict(config_values), last="corpus")
+def test_fresh_forgets_what_is_finished(job_options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    run(RunConfig.from_dict(job_options), last="corpus")
     capsys.readouterr()
-    run(RunConfig.from_dict(config_values), last="corpus", fresh=True)
+    run(RunConfig.from_dict(job_options), last="corpus", fresh=True)
     assert "corpus ..." in capsys.readouterr().err

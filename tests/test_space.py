@@ -33,8 +33,8 @@ from hub_tools.space.serve import check_installed
 from hub_tools.space.service import Service
 from hub_tools.space.vector_cache import VectorCache
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from tests.commands import hub_distill, refused
 from tests.fake_hub import FakeHub
-from tests.test_cli import hub_distill, refused
 
 ROOT = Path(__file__).parents[1]
 EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"

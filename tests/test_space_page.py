@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hub_tools.config import RunConfig
-from tests.test_cli import finish
+from tests.commands import finish
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(

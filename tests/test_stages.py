@@ -101,7 +101,7 @@ def test_stages_of_another_teacher_do_not_belong_to_a_run(tmp_path: Path) -> Non
     finish(tmp_path / "run")
     with RunDir(tmp_path / "run", "") as run_dir:
         run_dir.run(task("corpus", {"teacher": "B"}))
-    with pytest.raises(UserError, match="corpus in .* was made with another teacher"):
+    with pytest.raises(UserError, match=r"corpus in .* was made with another teacher"):
         check_finished(tmp_path / "run")
 
 
@@ -109,7 +109,7 @@ def test_a_stage_that_was_done_again_does_not_belong_to_those_after_it(tmp_path:
     finish(tmp_path / "run")
     with RunDir(tmp_path / "run", "") as run_dir:
         run_dir.run(task("corpus", {"teacher": "A", "limit": 5}))
-    with pytest.raises(UserError, match="tokenizer in .* was made with another corpus"):
+    with pytest.raises(UserError, match=r"tokenizer in .* was made with another corpus"):
         check_finished(tmp_path / "run")
 
 

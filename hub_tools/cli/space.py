@@ -62,7 +62,9 @@ def _finish_demo(run: Path) -> Path:
         check_finished(run)
     except UserError:
         from hub_tools import pipeline
+        from hub_tools.cli.base import tune_process
         from hub_tools.demo import demo_config
 
+        tune_process()
         pipeline.run(demo_config(run))
     return run

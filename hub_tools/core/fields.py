@@ -100,7 +100,7 @@ class Section:
         """Return a field's flag, or section.field where it has none."""
         return str(item.metadata.get("flag") or f"{cls.section}.{item.name}".lstrip("."))
 
-    def changed(self, *names: str) -> list[str]:
+    def changed_options(self, *names: str) -> list[str]:
         """Return the option names of those of the fields that do not have their default."""
         by_name = {item.name: item for item in fields(self)}
         return [self.option_name(by_name[n]) for n in names if getattr(self, n) != by_name[n].default]

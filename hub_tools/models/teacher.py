@@ -48,6 +48,7 @@ class Teacher:
         settings: config.json of the first module.
         tokenizer_settings: tokenizer_config.json of the first module.
         sentence_settings: sentence_bert_config.json of the first module, under whatever name.
+        dim: numbers in a vector, as the modules' configurations say; None where none of them does.
         license: license and, where given, license_name and license_link, as the model's card names them.
         legal_files: license and notice files beside the model.
     """
@@ -62,6 +63,7 @@ class Teacher:
     settings: dict[str, Any]
     tokenizer_settings: dict[str, Any]
     sentence_settings: dict[str, Any]
+    dim: int | None
     license: dict[str, str] | None
     legal_files: tuple[Path, ...]
 
@@ -126,6 +128,7 @@ def read_teacher(name: str, path: Path, *, revision: str | None, fingerprint: st
         settings=settings,
         tokenizer_settings=read_settings(folder / "tokenizer_config.json"),
         sentence_settings=next(filter(None, (read_settings(folder / file) for file in SETTINGS_FILES)), {}),
+        dim=_read_dim(path, modules),
         license=_read_license(name, path / "README.md"),
         legal_files=tuple(sorted(file for kind in LEGAL_FILES for file in path.glob(kind) if file.is_file())),
     )
@@ -183,6 +186,16 @@ def _positions(settings: dict[str, Any]) -> int | None:
     if positions and any(kind in str(settings.get("model_type")) for kind in _POSITIONS_AFTER_PADDING):
         return int(positions) - int(settings.get("pad_token_id") or 1) - 1
     return positions
+
+
+def _read_dim(path: Path, modules: tuple[dict[str, Any], ...]) -> int | None:
+    """Return the size that the last module with a size gives its vectors."""
+    dim = None
+    for module in modules:
+        config = read_settings(path / module["path"] / "config.json") if module["path"] else {}
+        sizes = (config.get(key) for key in ("out_features", "embedding_dimension", "word_embedding_dimension"))
+        dim = next((int(size) for size in sizes if size), dim)
+    return dim
 
 
 def _read_license(name: str, card: Path) -> dict[str, str] | None:

@@ -11,10 +11,10 @@ from hub_tools.core.plain import to_plain
 from hub_tools.corpus.sources import DEFAULT_SOURCE
 from hub_tools.options import OPTIONS, Option
 from hub_tools.reporting.redact import redact_paths
-from hub_tools.reporting.report import Report
+from hub_tools.reporting.report import FullReport
 
 
-def reproduce(report: Report) -> tuple[str, str]:
+def reproduce(report: FullReport) -> tuple[str, str]:
     """Return the command that does the run again, and the file it needs for settings without a flag (or "").
 
     Datasets and models of the Hub are named with the commits that the run used. Folders of the machine are written as
@@ -33,16 +33,16 @@ def reproduce(report: Report) -> tuple[str, str]:
     return shlex.join(words), tomli_w.dumps(settings).rstrip()
 
 
-def _pinned(report: Report, option: Option) -> Any:
+def _pinned(report: FullReport, option: Option) -> Any:
     """Return the value of an option; what is on the Hub is named with its commit."""
     value = option.of(report.config)
-    if option.name == "teacher" and report.teacher:
-        return _with_commit(report.teacher.id, report.teacher.revision)
-    if option.name == "tokenizer" and report.tokenizer:
+    if option.name == "teacher":
+        return report.teacher.spec
+    if option.name == "tokenizer":
         return _with_commit(value, report.tokenizer.revision)
-    if option.name == "embeddings" and report.embeddings and report.embeddings.taken_from:
+    if option.name == "embeddings" and report.embeddings.taken_from:
         return _with_commit(value, report.embeddings.taken_from["revision"])
-    if option.name == "corpus" and report.corpus:
+    if option.name == "corpus":
         commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
         return tuple(_pin(spec, commits) for spec in value or ([DEFAULT_SOURCE] if commits else []))
     return value

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 from gradio.events import api
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import HubToolsError
 from hub_tools.space import results
 from hub_tools.space.documents import from_hub
 from hub_tools.space.i18n import translate
@@ -37,7 +37,7 @@ def api_errors(function: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except UserError as error:
+        except HubToolsError as error:
             raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
             log.exception("A call of %s failed.", function.__name__)

@@ -37,7 +37,7 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
 
     Raises:
         RefusedError: the teacher is no Hub id, or the vocabulary has an impossible size.
-        UserError: the language is not known.
+        UsageError: the language is not known.
     """
     repo, _, revision = teacher.partition("@")
     repo = check_id(repo)

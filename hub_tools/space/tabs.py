@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import HubToolsError
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.report import FullReport
@@ -47,7 +47,7 @@ def html_errors(function: Callable[..., str]) -> Callable[..., str]:
             return function(*args, **kwargs)
         except RefusedError as refusal:
             return html.problem(refusal.translate(lang_of(request)))
-        except UserError as error:
+        except HubToolsError as error:
             return html.problem(str(error))
         except Exception:
             log.exception("%s failed.", function.__name__)
@@ -314,7 +314,7 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
             return results.command(teacher, language, int(vocabulary or 0))
         except RefusedError as refusal:
             return f"# {refusal.translate(lang_of(request))}"
-        except UserError as error:
+        except HubToolsError as error:
             return f"# {error}"
 
     page.load(show_all, None, [table, pictures, links], **_PRIVATE)

@@ -59,6 +59,10 @@ class AdaptedTokenizer:
     plan: VocabularyPlan
     change: NormalizerChange
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the student's tokenizer as AutoTokenizer reads it."""
+        self.student.write(Path(folder))
+
     def summary(self) -> dict[str, Any]:
         """Return the fields of `TokenizerResult` that say what was done."""
         teacher_vocab = self.teacher.vocab

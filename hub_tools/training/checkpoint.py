@@ -1,4 +1,4 @@
-"""The state of a training on disk: written whole or not at all, one at a time."""
+"""The state of a training on disk: the last one, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def save_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer,
 
 
 def load_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer) -> dict[str, Any] | None:
-    """Put the last checkpoint into model and optimizer; its state, or None if there is no checkpoint."""
+    """Put the last checkpoint into model and optimizer, and return its state; None if there is no checkpoint."""
     import torch
 
     folder = out / CHECKPOINT
@@ -68,7 +68,7 @@ def recover_interrupted_swap(out: Path) -> None:
 
 
 def _replace(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder under another name first; a crash leaves the old one or the new one."""
+    """Write a folder under another name and swap it with the old one; a crash leaves one of them whole."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
