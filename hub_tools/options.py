@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
-from hub_tools.core.fields import Section
+from hub_tools.core.fields import Section, flag_of
 from hub_tools.core.plain import describe
 
 # Those that everyone needs, first in --help.
@@ -30,24 +30,20 @@ class Option:
     Attributes:
         section: section of the TOML file; "" for the options above all sections.
         key: its name in there, and of the field of the section's dataclass.
+        flag: its name on the command line, e.g. --vocab-size; None for options of the TOML file only.
         kind: type of the field.
         default: of the field; MISSING where it must be given.
-        about: what `hub_tools.core.fields.about` says.
+        facts: its help, and what else is known of it (`hub_tools.core.fields.Facts`).
         group: title of the options that it is shown with.
     """
 
     section: str
     key: str
+    flag: str | None
     kind: Any
     default: Any
-    about: Mapping[str, Any]
+    facts: Mapping[str, Any]
     group: str
-
-    @property
-    def flag(self) -> str | None:
-        """Its name on the command line, e.g. --vocab-size; None for options of the TOML file only."""
-        flag: str | None = self.about["flag"]
-        return flag
 
     @property
     def name(self) -> str:
@@ -68,7 +64,7 @@ class Option:
     @property
     def is_repeatable(self) -> bool:
         """Whether it may be given more than once; other lists are written with commas."""
-        return self.is_list and not self.about["commas"]
+        return self.is_list and not self.facts.get("commas")
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -80,20 +76,20 @@ class Option:
         """What stands for its value in help texts; None for a switch."""
         if self.kind is bool:
             return None
-        listed = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
-        return self.about["metavar"] or listed
+        usual = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
+        return self.facts.get("metavar", usual)
 
     @property
     def default_text(self) -> str:
         """The default in words; "" where there is nothing to say."""
-        if self.about["unset"] or self.kind is bool or self.default in (MISSING, None, ()):
-            return self.about["unset"] or ""
+        if "unset" in self.facts or self.kind is bool or self.default in (MISSING, None, ()):
+            return str(self.facts.get("unset", ""))
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
     @property
     def may_be_local(self) -> bool:
         """Whether the value may name a file or folder of this machine."""
-        return self.about["metavar"] in (MODEL, FILE, SOURCE)
+        return self.metavar in (MODEL, FILE, SOURCE)
 
     def of(self, config: RunConfig) -> Any:
         """Return the value in a configuration."""
@@ -112,17 +108,18 @@ class Option:
 def _options(kind: type[Section], title: str) -> Iterable[Option]:
     hints = get_type_hints(kind)
     for item in fields(kind):
-        inner = hints[item.name]
-        if isinstance(inner, type) and issubclass(inner, Section):
-            what = (inner.__doc__ or "").splitlines()[0].rstrip(".")
-            yield from _options(inner, f"{inner.section.capitalize()} ({what[0].lower()}{what[1:]})")
+        hint = hints[item.name]
+        if isinstance(hint, type) and issubclass(hint, Section):
+            summary = str(hint.__doc__).rstrip(".")
+            yield from _options(hint, f"{hint.section.capitalize()} ({summary[0].lower()}{summary[1:]})")
         else:
             yield Option(
                 section=kind.section,
                 key=item.name,
-                kind=inner,
+                flag=flag_of(item),
+                kind=hint,
                 default=item.default,
-                about=item.metadata,
+                facts=item.metadata,
                 group=title,
             )
 
@@ -144,9 +141,8 @@ def click_options(shown: Iterable[str]) -> list[click.Option]:
     Args:
         shown: sections whose options `--help` shows ("" for those above all sections); the others work too.
     """
-    with_flag = [option for option in OPTIONS if option.flag]
-    in_order = sorted(with_flag, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
-    return [_click_option(option, hidden=option.section not in shown) for option in in_order]
+    in_order = sorted(OPTIONS, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
+    return [_click_option(option, hidden=option.section not in shown) for option in in_order if option.flag]
 
 
 def _click_option(option: Option, *, hidden: bool) -> click.Option:
@@ -160,7 +156,7 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
         multiple=option.is_repeatable,
         default=None,
         metavar=option.metavar,
-        help=" ".join(part for part in (option.about["help"], repeatable, default) if part),
+        help=" ".join(part for part in (option.facts["help"], repeatable, default) if part),
         hidden=hidden,
         group=COMMON_TITLE if option.name in COMMON else option.group,
     )
@@ -200,12 +196,12 @@ def _row(option: Option) -> str:
     # Choices stand in the meaning: a bar would end the cell.
     value = option.metavar if option.metavar and not option.choices else ""
     flag = f"`{option.flag} {value}`".replace(" `", "`") if option.flag else "TOML only"
-    meaning = option.about["help"]
+    meaning = option.facts["help"]
     if option.choices:
         meaning += f" {describe(option.item).capitalize()}."
     if option.is_repeatable:
         meaning += " Repeatable."
-    if option.about["neutral"]:
+    if option.facts.get("neutral"):
         meaning += " Changes no result: finished stages are used again."
     default = option.default_text or ("off" if option.kind is bool else "required" if option.default is MISSING else "")
     return f"| {flag} | `{option.key}` | {default} | {meaning} |"
