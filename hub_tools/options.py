@@ -77,7 +77,7 @@ class Option:
         if self.kind is bool:
             return None
         usual = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
-        return self.facts.get("metavar", usual)
+        return str(self.facts["metavar"]) if "metavar" in self.facts else usual
 
     @property
     def default_text(self) -> str:

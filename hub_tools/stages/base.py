@@ -1,6 +1,6 @@
-"""What a stage is: it names its inputs, and its work gets exactly these.
+"""What a stage is: an object whose fields are its inputs, and a method that does its work with them alone.
 
-The key of a stage is made of its inputs, so an input that the key forgets cannot be read by the work.
+The key of a stage is made of its fields, so an input that the key forgets cannot be read by the work.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Self
 
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import RunDir, Task
 from hub_tools.core.run_record import StageRecord
 from hub_tools.stages.job import Job
 
-InputsT = TypeVar("InputsT")
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 5
 # What the record keeps of the whole run beside the sections that a stage uses.
@@ -82,51 +81,48 @@ def parts_of(inputs: Any) -> dict[str, Any]:
     return parts
 
 
-class Stage(ABC, Generic[InputsT]):
-    """A stage of a run.
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC):
+    """A stage of a run. Its fields are all that its work reads, filled by their names (`of`).
 
     Attributes:
-        name: the command that does it, and its name in the report.
-        folder: where its files are in the run folder.
-        sections: of the configuration, those that it uses; the record keeps them.
-        needs: names of the stages that come before it.
+        name: the command that does it, and the section of the configuration that it uses.
+        folder: where its files are in the run folder; stages that read them have a field of this name.
+        other_sections: of the configuration, those that it uses too.
         all_ranks: whether all processes work on it.
         leftovers: files that only a continued attempt needs.
     """
 
     name: ClassVar[str]
     folder: ClassVar[str]
-    sections: ClassVar[tuple[str, ...]]
-    needs: ClassVar[tuple[str, ...]]
+    other_sections: ClassVar[tuple[str, ...]] = ()
     all_ranks: ClassVar[bool] = False
     leftovers: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> InputsT:
-        """Return everything that the work reads, a dataclass.
-
-        Args:
-            job: what was found before work began.
-            done: name of each finished stage -> its folder and record.
-        """
+    @classmethod
+    def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
+        """Fill each field with the finished stage in the folder of its name, or with what the job has by its name."""
+        values = {**job.inputs, "config": getattr(job.config, cls.name), **done}
+        return cls(**{one.name: values[one.name] for one in dataclasses.fields(cls)})
 
     @abstractmethod
-    def work(self, inputs: InputsT, out: Path) -> Any:
+    def work(self, out: Path) -> Any:
         """Fill a folder; when it is not empty, an earlier attempt with the same inputs was cut off there.
 
         Returns:
             What the stage measured, one of the dataclasses of `hub_tools.results`.
         """
 
-    def run(self, job: Job, done: Mapping[str, Finished], run_dir: RunDir) -> Finished:
-        """Do the stage in a run folder, or use what is finished there."""
-        inputs = self.inputs(job, done)
-        options = {key: value for key, value in to_plain(job.config).items() if key in (*_SHARED, *self.sections)}
+    def run(self, job: Job, run_dir: RunDir) -> Finished:
+        """Do the work in a run folder, or use what is finished there."""
+        recorded = (*_SHARED, self.name, *self.other_sections)
+        options = {key: value for key, value in to_plain(job.config).items() if key in recorded}
+        teacher = {"name": job.teacher.name, "revision": job.teacher.revision, "license": job.teacher.license}
         task = Task(
             folder=self.folder,
-            parts={**parts_of(inputs), "stage version": _VERSION},
-            options={**options, "teacher_info": job.teacher_info},
-            work=lambda out: to_plain(self.work(inputs, out)),
+            parts={**parts_of(self), "stage version": _VERSION},
+            options={**options, "teacher_info": teacher},
+            work=lambda out: to_plain(self.work(out)),
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
         )
