@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import GroupedGroup, given_options, run_options
+from hub_tools.cli.base import RUN_OPTIONS, GroupedGroup, given_options
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
@@ -37,7 +37,7 @@ def _whole_job(**options: Any) -> None:
 
 main = GroupedGroup(
     "hub-distill",
-    params=[*click_options({option.section for option in OPTIONS}), *run_options()],
+    params=[*click_options({option.section for option in OPTIONS}), *RUN_OPTIONS],
     callback=_whole_job,
     help=_whole_job.__doc__,
     invoke_without_command=True,

@@ -40,6 +40,16 @@ class GroupedGroup(click.Group, GroupedCommand):
         self.format_commands(ctx, formatter)
 
 
+# Options of a run that are about this command, not about the result.
+RUN_OPTIONS = (
+    GroupedOption(["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."),
+    GroupedOption(
+        ["--resume/--fresh"], default=True, help="Use finished stages again, or begin from the start. [default: resume]"
+    ),
+    GroupedOption(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
+)
+
+
 def tune_process() -> None:
     """Set what a program may set for the whole process: quiet libraries, and memory that is kept for the next step."""
     from hub_tools.core.hardware import keep_freed_memory
@@ -49,32 +59,17 @@ def tune_process() -> None:
     keep_freed_memory()
 
 
-def run_options() -> list[click.Option]:
-    """Return the options of a run that are about this command, not about the result."""
-    return [
-        GroupedOption(
-            ["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."
-        ),
-        GroupedOption(
-            ["--resume/--fresh"],
-            default=True,
-            help="Use finished stages again, or begin from the start. [default: resume]",
-        ),
-        GroupedOption(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
-    ]
-
-
 def given_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the options that were given on the command line."""
     source = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in options.items() if context.get_parameter_source(name) is source}
 
 
-def configure(given: Mapping[str, Any]) -> RunConfig:
-    """Build the configuration from the options given, by name; `config_file` names a file with more.
+def configure(options: Mapping[str, Any]) -> RunConfig:
+    """Build the configuration from the options that were given, by name; `config_file` names a file with more.
 
     Raises:
         UsageError: an option is missing, unknown or wrong.
     """
-    file = given.get("config_file")
-    return RunConfig.from_toml(Path(file), nest(given)) if file else RunConfig.from_dict(nest(given))
+    file, values = options.get("config_file"), nest(options)
+    return RunConfig.from_toml(Path(file), values) if file else RunConfig.from_dict(values)

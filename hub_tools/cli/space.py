@@ -9,18 +9,22 @@ import click
 
 from hub_tools.core.errors import HubToolsError, UserError, explain
 
+_PATH = click.Path(path_type=Path)
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--documents", metavar="FILE", help="Texts of yours to search in, one more corpus (formats: --corpus).")
+@click.argument("run", type=_PATH)
+@click.option(
+    "--documents", type=_PATH, metavar="FILE", help="Texts of yours to search in, one more corpus (formats: --corpus)."
+)
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. [default: this machine only]")
 @click.option("--port", type=int, metavar="N", help="[default: the first free one from 7860]")
-def space(run: Path, documents: str | None, host: str | None, port: int | None) -> None:
+def space(run: Path, documents: Path | None, host: str | None, port: int | None) -> None:
     """Open a page that shows a finished RUN: tokenizers, search, similarity, results.
 
     It needs more packages: pip install 'hub-tools[space]'.
     """
-    show(run, documents=Path(documents) if documents else None, host=host, port=port)
+    show(run, documents=documents, host=host, port=port)
 
 
 def show(run: Path, *, documents: Path | None = None, host: str | None = None, port: int | None = None) -> None:
@@ -56,15 +60,14 @@ def open_space(folder: Path) -> None:
 
 def _finish_demo(run: Path) -> Path:
     """Make the run of `hub-distill demo` where it is not finished; return its folder."""
+    from hub_tools import pipeline
+    from hub_tools.cli.base import tune_process
     from hub_tools.core.run_dir import check_finished
+    from hub_tools.demo import demo_config
 
     try:
         check_finished(run)
     except UserError:
-        from hub_tools import pipeline
-        from hub_tools.cli.base import tune_process
-        from hub_tools.demo import demo_config
-
         tune_process()
         pipeline.run(demo_config(run))
     return run
