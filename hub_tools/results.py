@@ -13,51 +13,40 @@ Figures = dict[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageText:
-    """The monolingual text of one language, in texts.
+class TextCounts:
+    """Texts or pairs that were read, and of the chunks they were cut into, those kept, in both splits, or dropped."""
 
-    Attributes:
-        sources: the text sources that were read.
-        read: texts read; chunks of one text count once.
-        kept: chunks kept, of which `train` and `heldout` say the split.
-        characters: characters kept.
-    """
-
-    sources: list[str]
     read: int = 0
     kept: int = 0
     train: int = 0
     heldout: int = 0
-    characters: int = 0
     dropped_empty: int = 0
     dropped_duplicate: int = 0
     dropped_in_heldout_pairs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParallelText:
-    """The parallel text, in pairs; `languages` are those of the source and the target side, where they are known."""
+class LanguageText(TextCounts):
+    """The monolingual text of one language; `characters` are those kept."""
+
+    sources: list[str]
+    characters: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelText(TextCounts):
+    """The parallel text; `languages` are those of the source and the target side, where they are known."""
 
     files: list[str]
     languages: tuple[str, ...] = ()
-    read: int = 0
-    kept: int = 0
-    train: int = 0
-    heldout: int = 0
-    dropped_empty: int = 0
-    dropped_duplicate: int = 0
-    dropped_in_heldout_pairs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusResult:
-    """The corpus.
+    """The corpus: languages with text, the target first, and those asked for that are missing.
 
     Attributes:
-        languages: those with text, the target first.
-        missing: those asked for without any.
-        text: language -> its monolingual text.
-        parallel: None where no parallel file was given.
+        text: by language.
         revisions: dataset of the Hub -> its commit.
     """
 
@@ -76,11 +65,10 @@ class TokenizerResult:
         added_reachable: of the added tokens, those that some text produces; None for a ready tokenizer.
         sources: rule -> tokens that it put into the vocabulary.
         split: share of learned tokens, of WordPiece.
-        objective: value of the objective by share tried.
-        fertility: language -> teacher and student -> tokens per word.
-        measures: language -> teacher and student -> figures.
-        parity: teacher and student -> tokens for one of the source side's; None without held-out pairs.
-        unused: teacher and student -> ids that none of the measured texts uses.
+        objective: its value for each share tried.
+        fertility: tokens per word; like `measures` by language, then for teacher and student.
+        parity: tokens for one of the source side's, on held-out pairs.
+        unused: ids that none of the measured texts uses.
         revision: commit of a ready tokenizer of the Hub.
     """
 
@@ -126,8 +114,7 @@ class EmbeddingsResult:
     Attributes:
         teacher: id of the model that computed them; None where an imported dataset does not say.
         splits: split -> rows.
-        dtype: of the stored vectors.
-        precision: arithmetic they were computed in.
+        dtype: of the stored vectors; `precision` is the arithmetic they were computed in.
         prompting: rule by which texts got a prompt.
         teacher_bitext_accuracy: share of held-out translations that the teacher finds.
         left_out: languages whose monolingual text was left out, because the teacher does not know them.
@@ -186,12 +173,9 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """One measurement of the models; None where it cannot be had.
+    """One measurement on `n` texts, pairs or questions of a split: train, dev, test, heldout or `as given`.
 
-    Attributes:
-        split: train, dev, test, heldout or `as given`.
-        n: texts, pairs or questions.
-        supervised: whether the student was trained with labels of this task.
+    `supervised` says whether the student was trained with labels of this task.
     """
 
     task: str
