@@ -1,11 +1,7 @@
-"""The table of options, read off the dataclasses of `hub_tools.config`: command line, commands to copy, a page.
-
-`python -m hub_tools.options` prints docs/options.md.
-"""
+"""The table of options, read off the dataclasses of `hub_tools.config`, and the options of the command line."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -14,7 +10,6 @@ import click
 
 from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
 from hub_tools.core.fields import Section, flag_of
-from hub_tools.core.plain import describe
 
 # Those that everyone needs, first in --help.
 COMMON = ("teacher", "lang", "output", "corpus", "parallel", "vocab_size", "steps", "sts", "push_to_hub")
@@ -171,41 +166,3 @@ def nest(given: Mapping[str, Any]) -> dict[str, Any]:
             section = values.setdefault(option.section, {}) if option.section else values
             section[option.key] = value
     return values
-
-
-def options_page() -> str:
-    """Return docs/options.md."""
-    lines = [
-        "# Options",
-        "",
-        "Every option of a run, on the command line and in a TOML file (`--config run.toml`), where the key stands in",
-        "the section of its stage. The command line wins over the file, the file over the defaults. `RunConfig` in",
-        "Python has the names of the file. A run writes what it was asked for as `config.toml`, a file for `--config`.",
-        "",
-        "Written by `python -m hub_tools.options > docs/options.md`, from the fields of `hub_tools/config.py`.",
-    ]
-    for title in dict.fromkeys(option.group for option in OPTIONS):
-        group = [option for option in OPTIONS if option.group == title]
-        section = f" `[{group[0].section}]`" if group[0].section else ""
-        lines += ["", f"## {title}{section}", "", "| option | TOML key | default | meaning |", "|---|---|---|---|"]
-        lines += [_row(option) for option in group]
-    return "\n".join(lines) + "\n"
-
-
-def _row(option: Option) -> str:
-    # Choices stand in the meaning: a bar would end the cell.
-    value = option.metavar if option.metavar and not option.choices else ""
-    flag = f"`{option.flag} {value}`".replace(" `", "`") if option.flag else "TOML only"
-    meaning = option.facts["help"]
-    if option.choices:
-        meaning += f" {describe(option.item).capitalize()}."
-    if option.is_repeatable:
-        meaning += " Repeatable."
-    if option.facts.get("neutral"):
-        meaning += " Changes no result: finished stages are used again."
-    default = option.default_text or ("off" if option.kind is bool else "required" if option.default is MISSING else "")
-    return f"| {flag} | `{option.key}` | {default} | {meaning} |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(options_page())

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub_tools.cloning.clone import clone
 from hub_tools.config import Init
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
@@ -29,8 +30,6 @@ class CloneStage(Stage):
     target: str
 
     def work(self, out: Path) -> CloneResult:
-        from hub_tools.cloning.clone import clone
-
         result = clone(
             self.teacher,
             self.tokenizer.path,

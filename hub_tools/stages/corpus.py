@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.models.teacher import Teacher
+from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.results import CorpusResult
 from hub_tools.stages.base import Stage
 from hub_tools.stages.job import HashedFile
@@ -26,9 +28,6 @@ class CorpusStage(Stage):
     seed: int
 
     def work(self, out: Path) -> CorpusResult:
-        from hub_tools.corpus.build import build_corpus
-        from hub_tools.models.tokenizer import read_model_tokenizer
-
         return build_corpus(
             out,
             list(self.sources),

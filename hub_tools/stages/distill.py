@@ -11,6 +11,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.results import DistillResult
 from hub_tools.stages.base import Finished, Stage, neutral
+from hub_tools.training.distill import distill
 from hub_tools.vectors.dataset import EmbeddingDataset
 
 
@@ -31,8 +32,6 @@ class DistillStage(Stage):
     processes: Processes = neutral()
 
     def work(self, out: Path) -> DistillResult:
-        from hub_tools.training.distill import distill
-
         return distill(
             self.clone.path,
             EmbeddingDataset(self.embeddings.path),

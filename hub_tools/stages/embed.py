@@ -12,7 +12,8 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
 from hub_tools.stages.base import Finished, Stage, neutral
-from hub_tools.vectors.imported import ImportedEmbeddings
+from hub_tools.vectors.embed import embed
+from hub_tools.vectors.imported import ImportedEmbeddings, import_embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,6 @@ class EmbedStage(Stage):
     processes: Processes = neutral()
 
     def work(self, out: Path) -> EmbeddingsResult:
-        from hub_tools.vectors.embed import embed
-
         return embed(
             self.teacher,
             Corpus(self.corpus.path),
@@ -57,8 +56,6 @@ class ImportStage(Stage):
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EmbeddingsResult:
-        from hub_tools.vectors.imported import import_embeddings
-
         return import_embeddings(
             self.imported,
             out,

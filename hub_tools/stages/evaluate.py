@@ -8,6 +8,7 @@ from pathlib import Path
 from hub_tools.core.files import read_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
+from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
 from hub_tools.stages.base import Finished, Stage, neutral
@@ -30,8 +31,6 @@ class EvaluateStage(Stage):
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EvaluationResult:
-        from hub_tools.evaluation.evaluate import evaluate
-
         student = self.student.path
         return evaluate(
             {"teacher": self.teacher.path, "clone": self.clone.path, "student": student},

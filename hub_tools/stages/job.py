@@ -16,6 +16,7 @@ from hub_tools.core.languages import balanced_languages
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
+from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -103,8 +104,6 @@ def prepare(
     Raises:
         UserError: something does not exist, cannot be read or does not fit the rest.
     """
-    from hub_tools.evaluation.tasks import read_sts
-
     languages = balanced_languages(config.lang)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)

@@ -12,9 +12,11 @@ from typing import Any, Self
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
+from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
+from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
 
 # Held-out pairs that the parity is measured on.
 _PAIRS = 1000
@@ -39,9 +41,6 @@ class TokenizerStage(Stage):
         return replace(stage, config=replace(stage.config, use=None))
 
     def work(self, out: Path) -> TokenizerResult:
-        from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
-        from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
-
         corpus, folder = Corpus(self.corpus.path), self.teacher.input_folder
         teacher = read_model_tokenizer(folder)
         shared: dict[str, Any] = {
