@@ -102,10 +102,7 @@ class EmbedConfig(Section):
 
     section: ClassVar[str] = "embed"
     distill_limit: int | None = option(
-        None,
-        "Monolingual texts per language to embed and train on. Parallel pairs are always used.",
-        minimum=0,
-        unset="all of the corpus",
+        None, "Monolingual texts per language to embed and train on; all pairs are used.", minimum=0, unset="all"
     )
     query_prompt: str | None = option(
         None,
@@ -153,10 +150,7 @@ class DistillConfig(Section):
     epochs: float = option(3.0, "Passes through the data, where --steps is not given.", above=0)
     # Steps of 8,192 tokens are only a fifth faster on a CPU, and the student learns less from the same text.
     batch_tokens: int | None = option(
-        None,
-        "Tokens of a step, padding included.",
-        minimum=1,
-        unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}",
+        None, "Tokens of a step, with padding.", minimum=1, unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}"
     )
     learning_rate: float | None = option(
         None,
@@ -216,7 +210,7 @@ class DistillConfig(Section):
     dropout: bool = option(False, "Train with the dropout of the teacher's configuration.")
     gradient_checkpointing: bool = option(
         False,
-        "Compute layers again in the backward pass instead of keeping their results: less memory, more time.",
+        "Recompute layers in the backward pass instead of keeping their results: less memory, more time.",
         neutral=True,
     )
     compile: bool = option(False, "Compile the model with torch.compile; needs a C++ compiler.", neutral=True)

@@ -11,10 +11,8 @@ import click
 from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
 from hub_tools.core.fields import Section, flag_of
 
-# Those that everyone needs, first in --help.
+# What everyone needs, first in --help.
 COMMON = ("teacher", "lang", "output", "corpus", "parallel", "vocab_size", "steps", "sts", "push_to_hub")
-COMMON_TITLE = "What everyone needs"
-_MACHINE_TITLE = "Models and machine"
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -119,15 +117,7 @@ def _options(kind: type[Section], title: str) -> Iterable[Option]:
             )
 
 
-OPTIONS: tuple[Option, ...] = tuple(_options(RunConfig, _MACHINE_TITLE))
-
-
-class GroupedOption(click.Option):
-    """An option of the command line that `--help` shows under the title of its group."""
-
-    def __init__(self, *args: Any, group: str = COMMON_TITLE, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
+OPTIONS: tuple[Option, ...] = tuple(_options(RunConfig, "Models and machine"))
 
 
 def click_options(shown: Iterable[str]) -> list[click.Option]:
@@ -143,7 +133,7 @@ def click_options(shown: Iterable[str]) -> list[click.Option]:
 def _click_option(option: Option, *, hidden: bool) -> click.Option:
     default = f"[default: {option.default_text}]" if option.default_text else ""
     repeatable = "Repeatable." if option.is_repeatable else ""
-    return GroupedOption(
+    return click.Option(
         [str(option.flag), option.name],
         # Lists with commas and choices are read and checked by the configuration.
         type=option.item if option.item in (bool, int, float) and not option.is_list else str,
@@ -153,7 +143,6 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
         metavar=option.metavar,
         help=" ".join(part for part in (option.facts["help"], repeatable, default) if part),
         hidden=hidden,
-        group=COMMON_TITLE if option.name in COMMON else option.group,
     )
 
 

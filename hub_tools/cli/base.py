@@ -9,7 +9,10 @@ from typing import Any
 import click
 
 from hub_tools.config import RunConfig
-from hub_tools.options import COMMON_TITLE, GroupedOption, nest
+from hub_tools.options import COMMON, OPTIONS, nest
+
+# Options of the job that are shown under a title of their own.
+_TITLES = {option.name: option.group for option in OPTIONS if option.name not in COMMON}
 
 
 class GroupedCommand(click.Command):
@@ -21,7 +24,7 @@ class GroupedCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                groups.setdefault(getattr(param, "group", COMMON_TITLE), []).append(record)
+                groups.setdefault(_TITLES.get(str(param.name), "What everyone needs"), []).append(record)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
@@ -42,11 +45,11 @@ class GroupedGroup(click.Group, GroupedCommand):
 
 # Options of a run that are about this command, not about the result.
 RUN_OPTIONS = (
-    GroupedOption(["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."),
-    GroupedOption(
+    click.Option(["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."),
+    click.Option(
         ["--resume/--fresh"], default=True, help="Use finished stages again, or begin from the start. [default: resume]"
     ),
-    GroupedOption(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
+    click.Option(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
 )
 
 

@@ -19,8 +19,6 @@ from hub_tools.stages.job import Job
 
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 5
-# What the record keeps of the whole run beside the sections that a stage uses.
-_SHARED = ("teacher", "lang", "output", "device", "precision", "seed", "trust_remote_code", "allow_pickle")
 
 
 def neutral() -> Any:
@@ -115,8 +113,12 @@ class Stage(ABC):
 
     def run(self, job: Job, run_dir: RunDir) -> Finished:
         """Do the work in a run folder, or use what is finished there."""
-        recorded = (*_SHARED, self.name, *self.other_sections)
-        options = {key: value for key, value in to_plain(job.config).items() if key in recorded}
+        sections = (self.name, *self.other_sections)
+        options = {
+            key: value
+            for key, value in to_plain(job.config).items()
+            if key in sections or not isinstance(value, dict)  # those above all sections belong to every stage
+        }
         teacher = {"name": job.teacher.name, "revision": job.teacher.revision, "license": job.teacher.license}
         task = Task(
             folder=self.folder,
