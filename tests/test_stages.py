@@ -98,6 +98,7 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
     parts = {stage.folder: parts_of(stage.of(job, done)) for stage in stages_until("publish", job.config)}
     assert parts["clone"] == {
         "teacher": job.teacher.fingerprint,
+        "legal_files": [],
         "tokenizer": "key of tokenizer",
         "corpus": "key of corpus",
         "init": "align",

@@ -12,6 +12,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import CloneResult
 from hub_tools.stages.base import Finished, Stage
+from hub_tools.stages.job import HashedFile
 
 LICENSE = "license"
 
@@ -23,6 +24,7 @@ class CloneStage(Stage):
     name, folder, other_sections = "clone", "clone", ("embed",)
 
     teacher: Teacher
+    legal_files: tuple[HashedFile, ...]
     tokenizer: Finished
     corpus: Finished
     init: Init
@@ -39,7 +41,7 @@ class CloneStage(Stage):
             target=self.target,
             prompts=self.prompts,
         )
-        for file in self.teacher.legal_files:
+        for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
-            shutil.copyfile(file, out / LICENSE / file.name)
+            shutil.copyfile(file.path, out / LICENSE / file.path.name)
         return result

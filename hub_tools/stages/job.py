@@ -79,6 +79,7 @@ class Job:
             "dtype": self.config.embed.dtype,
             "own_vectors": self.imported is None,
             "policy": self.teacher.policy,
+            "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
             "device": self.hardware.device,
             "precision": self.hardware.precision,
         }
