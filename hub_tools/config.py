@@ -134,7 +134,7 @@ class EmbedConfig(Section):
         columns = self.changed_options("text_column", "embedding_column")
         if self.use is None and columns:
             raise UsageError(
-                f"{columns[0]} names a column of the dataset --embeddings. Give that too, or leave it out."
+                f"{columns[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
             )
         unused = self.changed_options("distill_limit", "query_share", "document_share")
         if self.use is not None and unused:
@@ -209,9 +209,7 @@ class DistillConfig(Section):
     # The targets are exact: dropout only blurs them.
     dropout: bool = option(False, "Train with the dropout of the teacher's configuration.")
     gradient_checkpointing: bool = option(
-        False,
-        "Recompute layers in the backward pass instead of keeping their results: less memory, more time.",
-        neutral=True,
+        False, "Recompute layers in the backward pass instead of keeping them: less memory, more time.", neutral=True
     )
     compile: bool = option(False, "Compile the model with torch.compile; needs a C++ compiler.", neutral=True)
     tensorboard: bool = option(False, "Write student/tensorboard; needs the package tensorboard.", neutral=True)

@@ -95,16 +95,16 @@ class Option:
         if self.kind is bool:
             return [self.flag] if value else []
         values = value if self.is_repeatable else [",".join(map(str, value)) if self.is_list else value]
-        return [word for one in values for word in (self.flag, str(one))]
+        return [word for item in values for word in (self.flag, str(item))]
 
 
-def _options(kind: type[Section], title: str) -> Iterable[Option]:
+def _read_options(kind: type[Section], title: str) -> Iterable[Option]:
     hints = get_type_hints(kind)
     for item in fields(kind):
         hint = hints[item.name]
         if isinstance(hint, type) and issubclass(hint, Section):
             summary = str(hint.__doc__).rstrip(".")
-            yield from _options(hint, f"{hint.section.capitalize()} ({summary[0].lower()}{summary[1:]})")
+            yield from _read_options(hint, f"{hint.section.capitalize()} ({summary[0].lower()}{summary[1:]})")
         else:
             yield Option(
                 section=kind.section,
@@ -117,7 +117,7 @@ def _options(kind: type[Section], title: str) -> Iterable[Option]:
             )
 
 
-OPTIONS: tuple[Option, ...] = tuple(_options(RunConfig, "Models and machine"))
+OPTIONS: tuple[Option, ...] = tuple(_read_options(RunConfig, "Models and machine"))
 
 
 def click_options(shown: Iterable[str]) -> list[click.Option]:
@@ -146,11 +146,11 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
     )
 
 
-def nest(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the command line gave, by option name, as nested values for `RunConfig.from_dict`."""
+def nest(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of the command line, by their names, as nested values for `RunConfig.from_dict`."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        value = given.get(option.name)
+        value = options.get(option.name)
         if value is not None and value != ():
             section = values.setdefault(option.section, {}) if option.section else values
             section[option.key] = value

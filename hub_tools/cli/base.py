@@ -37,11 +37,6 @@ class GroupedGroup(click.Group, GroupedCommand):
         """Return the names of the commands."""
         return list(self.commands)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, then the commands."""
-        GroupedCommand.format_options(self, ctx, formatter)
-        self.format_commands(ctx, formatter)
-
 
 # Options of a run that are about this command, not about the result.
 RUN_OPTIONS = (
@@ -62,7 +57,7 @@ def tune_process() -> None:
     keep_freed_memory()
 
 
-def given_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+def command_line_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the options that were given on the command line."""
     source = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in options.items() if context.get_parameter_source(name) is source}

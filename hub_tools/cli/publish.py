@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import given_options
+from hub_tools.cli.base import command_line_options
 from hub_tools.options import click_options, nest
 
 
@@ -20,7 +20,7 @@ def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
     from hub_tools.hub import publish as hub
 
     # An option that was not given stays as the run has it.
-    changes = nest(given_options(click.get_current_context(), options)).get("publish", {})
+    changes = nest(command_line_options(click.get_current_context(), options)).get("publish", {})
     if dry_run:
         click.echo(hub.plan_push(run, changes))
     elif check:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import RUN_OPTIONS, GroupedCommand, configure, given_options, tune_process
+from hub_tools.cli.base import RUN_OPTIONS, GroupedCommand, command_line_options, configure, tune_process
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError
@@ -25,7 +25,7 @@ STAGES = {
 }
 
 
-def work(options: Mapping[str, Any], last: str) -> None:
+def run_until(last: str, options: Mapping[str, Any]) -> None:
     """Do the job up to a stage with the options that were given, by name; `publish` is the whole job.
 
     Raises:
@@ -65,7 +65,7 @@ def stage_command(name: str) -> click.Command:
     def callback(**options: Any) -> None:
         # Options may stand before or after the stage's name.
         context = click.get_current_context()
-        work({**(context.obj or {}), **given_options(context, options)}, last=name)
+        run_until(name, {**(context.obj or {}), **command_line_options(context, options)})
 
     return GroupedCommand(name, params=[*click_options(used), *RUN_OPTIONS], callback=callback, help=STAGES[name])
 

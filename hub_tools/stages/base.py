@@ -67,12 +67,12 @@ def parts_of(inputs: Any) -> dict[str, Any]:
     The fields of a configuration count one by one, so that the log can name the option that changed.
     """
     parts: dict[str, Any] = {}
-    for one in dataclasses.fields(inputs):
-        value = getattr(inputs, one.name)
-        if one.metadata.get("neutral"):
+    for item in dataclasses.fields(inputs):
+        if item.metadata.get("neutral"):
             continue
+        value = getattr(inputs, item.name)
         is_group = dataclasses.is_dataclass(value) and not hasattr(value, "identity")
-        new = parts_of(value) if is_group else {one.name: identity(value)}
+        new = parts_of(value) if is_group else {item.name: identity(value)}
         if repeated := parts.keys() & new.keys():
             raise TypeError(f"two inputs are called {min(repeated)}")
         parts |= new
@@ -101,7 +101,7 @@ class Stage(ABC):
     def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
         """Fill each field with the finished stage in the folder of its name, or with what the job has by its name."""
         values = {**job.inputs, "config": getattr(job.config, cls.name), **done}
-        return cls(**{one.name: values[one.name] for one in dataclasses.fields(cls)})
+        return cls(**{item.name: values[item.name] for item in dataclasses.fields(cls)})
 
     @abstractmethod
     def work(self, out: Path) -> Any:
