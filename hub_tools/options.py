@@ -18,25 +18,15 @@ _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option.
+    """One option: a field of the configuration."""
 
-    Attributes:
-        section: section of the TOML file; "" for the options above all sections.
-        key: its name in there, and of the field of the section's dataclass.
-        flag: its name on the command line, e.g. --vocab-size; None for options of the TOML file only.
-        kind: type of the field.
-        default: of the field; MISSING where it must be given.
-        facts: its help, and what else is known of it (`hub_tools.core.fields.Facts`).
-        group: title of the options that it is shown with.
-    """
-
-    section: str
-    key: str
-    flag: str | None
-    kind: Any
-    default: Any
-    facts: Mapping[str, Any]
-    group: str
+    section: str  # of the TOML file; "" for the options above all sections
+    key: str  # name of the field, in the file too
+    flag: str | None  # name on the command line, e.g. --vocab-size; None for options of the TOML file only
+    kind: Any  # type of the field
+    default: Any  # MISSING where it must be given
+    facts: Mapping[str, Any]  # its help, and what else is known of it (`hub_tools.core.fields.Facts`)
+    group: str  # title of the options that it is shown with
 
     @property
     def name(self) -> str:

@@ -14,10 +14,10 @@ Figures = dict[str, int | float]
 
 @dataclass(frozen=True, kw_only=True)
 class TextCounts:
-    """Texts or pairs that were read, and of the chunks they were cut into, those kept, in both splits, or dropped."""
+    """Counts of texts, or of pairs."""
 
-    read: int = 0
-    kept: int = 0
+    read: int = 0  # chunks of one text count once
+    kept: int = 0  # in train and held-out text
     train: int = 0
     heldout: int = 0
     dropped_empty: int = 0
@@ -43,54 +43,38 @@ class ParallelText(TextCounts):
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusResult:
-    """The corpus: languages with text, the target first, and those asked for that are missing.
+    """The corpus."""
 
-    Attributes:
-        text: by language.
-        revisions: dataset of the Hub -> its commit.
-    """
-
-    languages: list[str]
-    missing: list[str]
+    languages: list[str]  # with text, the target first
+    missing: list[str]  # asked for, without text
     text: dict[str, LanguageText]
     parallel: ParallelText | None = None
-    revisions: dict[str, str | None] = field(default_factory=dict)
+    revisions: dict[str, str | None] = field(default_factory=dict)  # dataset of the Hub -> its commit
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerResult:
-    """The student's tokenizer beside the teacher's.
-
-    Attributes:
-        added_reachable: of the added tokens, those that some text produces; None for a ready tokenizer.
-        sources: rule -> tokens that it put into the vocabulary.
-        split: share of learned tokens, of WordPiece.
-        objective: its value for each share tried.
-        fertility: tokens per word; like `measures` by language, then for teacher and student.
-        parity: tokens for one of the source side's, on held-out pairs.
-        unused: ids that none of the measured texts uses.
-        revision: commit of a ready tokenizer of the Hub.
-    """
+    """The student's tokenizer beside the teacher's; measures are those of `teacher` and `student`."""
 
     family: str
     vocab_size: int
     kept: int
     added: int
-    added_reachable: int | None
+    added_reachable: int | None  # tokens that some text produces; None for a ready tokenizer
     specials_kept: int
     placeholders_dropped: int | None = None
-    sources: dict[str, int] | None = None
+    sources: dict[str, int] | None = None  # rule -> tokens that it put into the vocabulary
     new_characters: list[str] | None = None
-    split: float | None = None
-    objective: dict[str, float] | None = None
+    split: float | None = None  # share of learned tokens, of WordPiece
+    objective: dict[str, float] | None = None  # its value for each share tried
     normalizer_changes: list[str] = field(default_factory=list)
-    fertility: dict[str, dict[str, float]]
-    measures: dict[str, dict[str, Figures]]
-    parity: dict[str, float] | None = None
-    unused: dict[str, int] | None = None
+    fertility: dict[str, dict[str, float]]  # tokens per word, by language
+    measures: dict[str, dict[str, Figures]]  # by language
+    parity: dict[str, float] | None = None  # tokens for one of the source side's, on held-out pairs
+    unused: dict[str, int] | None = None  # ids that none of the measured texts uses
     new_unknowns: int
     round_trip_failures: int
-    revision: str | None = None
+    revision: str | None = None  # commit of a ready tokenizer of the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,29 +93,19 @@ class CloneResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingsResult:
-    """The dataset of the teacher's vectors.
+    """The dataset of the teacher's vectors."""
 
-    Attributes:
-        teacher: id of the model that computed them; None where an imported dataset does not say.
-        splits: split -> rows.
-        dtype: of the stored vectors; `precision` is the arithmetic they were computed in.
-        prompting: rule by which texts got a prompt.
-        teacher_bitext_accuracy: share of held-out translations that the teacher finds.
-        left_out: languages whose monolingual text was left out, because the teacher does not know them.
-        taken_from: name and revision of an imported dataset.
-    """
-
-    teacher: str | None
+    teacher: str | None  # id of the model that computed them; None where an imported dataset does not say
     revision: str | None
-    precision: str | None
+    precision: str | None  # of the arithmetic; `dtype` is that of the stored vectors
     max_seq_length: int | None
     truncation_side: str | None
     pooling: str | None
     prompts: dict[str, str]
     default_prompt_name: str | None
-    prompting: dict[str, Any] | None
+    prompting: dict[str, Any] | None  # rule by which texts got a prompt
     rows: int
-    splits: dict[str, int]
+    splits: dict[str, int]  # split -> rows
     dim: int
     dtype: str
     normalized: bool
@@ -139,9 +113,10 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
-    teacher_bitext_accuracy: float | None = None
+    teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
+    # Languages whose monolingual text was left out, because the teacher does not know them.
     left_out: list[str] = field(default_factory=list)
-    taken_from: dict[str, str | None] | None = None
+    taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,19 +148,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """One measurement on `n` texts, pairs or questions of a split: train, dev, test, heldout or `as given`.
-
-    `supervised` says whether the student was trained with labels of this task.
-    """
+    """One measurement of the three models."""
 
     task: str
-    split: str
+    split: str  # train, dev, test, heldout or `as given`
     metric: str
-    n: int | None
+    n: int | None  # texts, pairs or questions
     teacher: float | None
     clone: float | None
     student: float | None
-    supervised: bool = False
+    supervised: bool = False  # whether the student was trained with labels of this task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,29 +16,17 @@ _BOUNDS = {"minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at 
 
 
 class Facts(TypedDict, total=False):
-    """What is known of an option besides its default and its help.
+    """What is known of an option besides its default and its help."""
 
-    Attributes:
-        flag: its name on the command line where the field has another; None: only a TOML file and Python can set it.
-        metavar: what stands for its value in help texts.
-        unset: what happens where it is not given and the default says nothing.
-        minimum: least value; of a list, of each item.
-        maximum: largest value.
-        above: values have to be larger.
-        below: values have to be smaller.
-        commas: a list that may be written as one text with commas between the items.
-        neutral: it changes no result, only how fast or in how much memory it is computed, or what is shown.
-    """
-
-    flag: str | None
-    metavar: str
-    unset: str
-    minimum: float
+    flag: str | None  # name on the command line where the field has another; None: only a file and Python can set it
+    metavar: str  # what stands for its value in help texts
+    unset: str  # what happens where it is not given and the default says nothing
+    minimum: float  # least value; of a list, of each item
     maximum: float
-    above: float
+    above: float  # values have to be larger
     below: float
-    commas: bool
-    neutral: bool
+    commas: bool  # a list that may be written as one text with commas between the items
+    neutral: bool  # it changes no result, only how fast or in how much memory it is computed, or what is shown
 
 
 def option(default: T, help_text: str, **facts: Unpack[Facts]) -> T:

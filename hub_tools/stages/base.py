@@ -81,21 +81,15 @@ def parts_of(inputs: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(ABC):
-    """A stage of a run. Its fields are all that its work reads, filled by their names (`of`).
+    """A stage of a run. Its fields are all that its work reads, filled by their names (`of`)."""
 
-    Attributes:
-        name: the command that does it, and the section of the configuration that it uses.
-        folder: where its files are in the run folder; stages that read them have a field of this name.
-        other_sections: of the configuration, those that it uses too.
-        all_ranks: whether all processes work on it.
-        leftovers: files that only a continued attempt needs.
-    """
-
+    # The command that does it, and the section of the configuration that it uses.
     name: ClassVar[str]
+    # Where its files are in the run folder; stages that read them have a field of this name.
     folder: ClassVar[str]
-    other_sections: ClassVar[tuple[str, ...]] = ()
-    all_ranks: ClassVar[bool] = False
-    leftovers: ClassVar[tuple[str, ...]] = ()
+    other_sections: ClassVar[tuple[str, ...]] = ()  # of the configuration, that it uses too
+    all_ranks: ClassVar[bool] = False  # whether all processes work on it
+    leftovers: ClassVar[tuple[str, ...]] = ()  # files that only a continued attempt needs
 
     @classmethod
     def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
