@@ -134,18 +134,9 @@ def distill(
 ) -> Student:
     """Make a student of a teacher, specialised to a language: the command `hub-distill` as a function.
 
-    Interrupted, the same call continues where it stopped.
-
-    Args:
-        teacher: Hub id, `id@revision` or folder of a sentence-transformers model.
-        lang: code of the target language; more languages after commas.
-        output: the run folder.
-        corpus: text sources, as `--corpus` takes them; by default Wikipedia from the Hub.
-        parallel: files of aligned sentences.
-        sts: similarity tables to measure on.
-        vocab_size: tokens of the student; by default half of the teacher's.
-        steps: training steps; by default three times through the text.
-        options: other fields of `RunConfig`; sections are dictionaries, e.g. `distill={"loss": "mse"}`.
+    The arguments are options (docs/options.md), `corpus` by default Wikipedia from the Hub. Other fields of `RunConfig`
+    are `options`, sections as dictionaries, e.g. `distill={"loss": "mse"}`. Interrupted, the same call continues where
+    it stopped.
 
     Raises:
         HubToolsError: an option cannot work, or something that the user can correct went wrong.
@@ -177,12 +168,8 @@ def adapt_tokenizer(
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    Args:
-        tokenizer: the tokenizer to begin with.
-        texts: of the target and of other languages.
-        target: the language to learn.
-        vocab_size: tokens afterwards; by default half of what there were.
-        keep_normalizer: keep the normalizer even if it loses letters of the language.
+    It has `vocab_size` tokens afterwards, by default half of what there were. A normalizer that loses letters of the
+    language is changed, unless `keep_normalizer` is true.
 
     Raises:
         UserError: the kind of tokenizer is not supported, or the size is impossible.
@@ -204,12 +191,7 @@ def clone(
 ) -> SentenceTransformer:
     """Give a model a tokenizer of any family: its weights, and new embedding rows for tokens that it does not have.
 
-    Args:
-        teacher: the model.
-        tokenizer: the new tokenizer.
-        init: how new rows begin; all but `mean`, `position` and `length` read a corpus.
-        corpus: what `build_corpus` returned.
-        target: the language that the new tokens were learned from.
+    `init` says how new rows begin; all but `mean`, `position` and `length` read what `build_corpus` returned.
 
     Returns:
         The clone, on the CPU.

@@ -113,8 +113,7 @@ OPTIONS: tuple[Option, ...] = tuple(_read_options(RunConfig, "Models and machine
 def click_options(shown: Iterable[str]) -> list[click.Option]:
     """Return all options with a flag for the command line, the common ones first; None means not given.
 
-    Args:
-        shown: sections whose options `--help` shows ("" for those above all sections); the others work too.
+    `--help` shows those of the sections `shown` ("" for those above all sections); the others work too.
     """
     in_order = sorted(OPTIONS, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
     return [_click_option(option, hidden=option.section not in shown) for option in in_order if option.flag]

@@ -34,12 +34,9 @@ def stages_until(last: str, config: RunConfig) -> list[type[Stage]]:
 
 
 def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Report:
-    """Do the job up to a stage, and use what is finished.
+    """Do the job up to a stage, and use what is finished unless it is to be `fresh`.
 
-    Args:
-        config: the options.
-        last: name of the last stage. `publish` pushes only where the configuration says so.
-        fresh: forget what is finished.
+    `publish` is the whole job; it pushes only where the configuration says so.
 
     Returns:
         The report; sections of stages that did not run are None.

@@ -16,7 +16,7 @@ from hub_tools.core.files import digest, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import FOLDERS, RunDir, Task, check_finished
-from hub_tools.core.run_record import RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.run_record import RunRecord, read_record, write_record
 from hub_tools.models.resolve import find_teacher
 from hub_tools.pipeline import stages_until
 from hub_tools.stages.base import Finished, identity, neutral, parts_of
@@ -88,13 +88,9 @@ def job_of(teacher: Path, **options: Any) -> Job:
     )
 
 
-def done_by(folder: str) -> Finished:
-    record = StageRecord(key=f"key of {folder}", inputs={}, options={}, result={}, seconds=0)
-    return Finished(path=Path(folder), record=record)
-
-
 def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
-    job, done = job_of(minilm, distill=DistillConfig(steps=3)), {folder: done_by(folder) for folder in FOLDERS}
+    job = job_of(minilm, distill=DistillConfig(steps=3))
+    done = {folder: Finished(path=Path(folder), identity=f"key of {folder}") for folder in FOLDERS}
     parts = {stage.folder: parts_of(stage.of(job, done)) for stage in stages_until("publish", job.config)}
     assert parts["clone"] == {
         "teacher": job.teacher.fingerprint,
@@ -116,7 +112,7 @@ def test_a_ready_tokenizer_is_no_part_of_a_key_by_its_name(minilm: Path) -> None
     for config in options:
         job = job_of(minilm, tokenizer=config)
         tokenizer = stages_until("tokenizer", job.config)[-1]
-        keys.append(parts_of(tokenizer.of(job, {"corpus": done_by("corpus")})))
+        keys.append(parts_of(tokenizer.of(job, {"corpus": Finished(path=Path("corpus"), identity="key")})))
     assert keys[0] == keys[1]
 
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import RunDir, Task
-from hub_tools.core.run_record import StageRecord
 from hub_tools.stages.job import Job
 
 # Raise when a stage would make other files of the same inputs.
@@ -28,15 +27,10 @@ def neutral() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished stage as an input of another."""
+    """A finished stage as an input of another; its key stands for it."""
 
     path: Path
-    record: StageRecord
-
-    @property
-    def identity(self) -> str:
-        """The key of the stage."""
-        return self.record.key
+    identity: str
 
 
 def identity(value: Any) -> Any:
@@ -122,4 +116,4 @@ class Stage(ABC):
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
         )
-        return Finished(path=run_dir.path(self.folder), record=run_dir.run(task))
+        return Finished(path=run_dir.path(self.folder), identity=run_dir.run(task).key)

@@ -95,12 +95,8 @@ def prepare(
 ) -> Job:
     """Find everything that a configuration names.
 
-    Args:
-        config: the options.
-        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
-        plan_only: fetch no weights and time nothing.
-        fresh: choose the hardware again, whatever an earlier run chose.
-        processes: those of the run; what `auto` chooses is timed, and all of them must choose alike.
+    With `tokenizer_only` any model with a fast tokenizer will do, and its weights are not fetched; with `plan_only` no
+    weights are fetched and nothing is timed; `fresh` forgets the hardware that an earlier run chose.
 
     Raises:
         UserError: something does not exist, cannot be read or does not fit the rest.
@@ -122,6 +118,7 @@ def prepare(
         sts=sts,
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
+        # What `auto` chooses is timed, and all processes must choose alike.
         hardware=Hardware(device=choose_device(config.device), precision=config.precision)
         if plan_only
         else processes.run_on_main(lambda: _find_hardware(config, fresh=fresh)),
