@@ -190,12 +190,12 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     said = capsys.readouterr().err
     assert "clone: already done" in said
     assert "embeddings: done again" in said
-    assert report["embeddings"]["rows"] == 400
-    assert report["distill"]["steps"] == 6
+    assert report.embeddings.rows == 400
+    assert report.distill.steps == 6
     assert chosen_kinds(config.publish, own_vectors=config.embed.use is None) == ("model", "tokenizer")
     data = datasets.Dataset.from_dict({"sentence": TEXTS[:300], "vec": vectors[:300].tolist()})
     data.to_parquet(theirs / "data.parquet")
-    assert run(config, last="embed")["embeddings"]["rows"] == 300
+    assert run(config, last="embed").embeddings.rows == 300
 
 
 def test_a_dataset_of_the_hub(
