@@ -68,7 +68,7 @@ def test_without_heldout_text_the_training_says_that_nothing_was_measured(tiny_t
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_all_weights_but_the_token_embeddings_go_back_as_far_as_asked(share: float, tiny_teacher: Path) -> None:
     start, model = (load_model(tiny_teacher, device="cpu") for _ in range(2))
-    student = Student(model, DistillConfig(), hardware=CPU, device=torch.device("cpu"))
+    student = Student(model, DistillConfig(), CPU)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(1)

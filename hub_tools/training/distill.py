@@ -6,6 +6,7 @@ best held-out cosine become the student, the backbone's interpolated with the cl
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def distill(
         config: how to train.
         hardware: where to train.
         seed: of the order of the texts.
-        policy: what the teacher's files may do.
+        policy: what the clone's files may do.
         processes: those that train together; the main one writes.
 
     Raises:
@@ -65,7 +66,7 @@ def distill(
     log.info("  tokenizing")
     tokenizer_file = clone / "tokenizer.json"
     train_set = load_training_set(embeddings, "train", tokenizer_file, max_tokens)
-    every = -(-embeddings.rows("validation") // _HELDOUT_ROWS) or 1
+    every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
     heldout = load_training_set(embeddings, "validation", tokenizer_file, max_tokens, every=every)
     if not len(train_set):
         raise UserError("There is no text to train on: the embeddings have no train split.")
@@ -82,8 +83,8 @@ def save_student(
     Args:
         trainer: after its last step.
         clone: folder of the model before training, with the student's tokenizer.
-        max_seq_length: longest input in tokens.
-        policy: what the clone's files may do.
+        max_seq_length: longest input of the student, in tokens.
+        policy: as for `distill`.
     """
     model, processes = trainer.student.model, trainer.processes
     checkpoint.load_best(trainer.out, model)
@@ -102,7 +103,7 @@ def save_student(
         steps=trainer.steps,
         best_step=trainer.best["step"],
         tokens=trainer.tokens,
-        tokens_per_second=round(trainer.tokens / seconds, 1) if seconds else None,
+        tokens_per_second=round(trainer.tokens / seconds, 1),
         learning_rate=trainer.learning_rate,
         cosine_before=None if before is None else round(before, 6),
         cosine_after=None if cosine is None else round(cosine, 6),
@@ -111,14 +112,9 @@ def save_student(
 
 
 def interpolate_weights(student: Student, start: SentenceTransformer, share: float) -> None:
-    """Move all weights but the token embeddings back towards those before training.
+    """Move all weights but the token embeddings a share of the way back to those before training, in place.
 
     It keeps what the teacher knew (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-
-    Args:
-        student: changed in place.
-        start: the model before training.
-        share: how far, from 0 (stay) to 1 (all the way).
     """
     import torch
 
