@@ -130,4 +130,4 @@ class Stage(ABC, Generic[InputsT]):
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
         )
-        return Finished(path=run_dir.path(self.folder), record=run_dir.run(task))
+        return Finished(path=run_dir.root / self.folder, record=run_dir.run(task))
