@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
+import timeit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -73,27 +73,17 @@ def _gains_from_bf16(device: str) -> bool:
 
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and _cpu_gains_from_bf16()
-
-
-def _cpu_gains_from_bf16() -> bool:
-    """Time matrix products in each; a list of processors would never be complete."""
-    import torch
 
     def seconds(size: int, dtype: torch.dtype) -> float:
-        a, b = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - start)
-        return min(times)
+        matrix = torch.ones(size, size, dtype=dtype)
+        return min(timeit.repeat(lambda: torch.mm(matrix, matrix), number=1, repeat=4))
 
     def ratio(size: int) -> float:
         return seconds(size, torch.bfloat16) / seconds(size, torch.float32)
 
-    # A processor that only emulates bf16 takes a hundred times as long: a small product shows that in no time.
-    return ratio(256) < 4 and ratio(1024) < 0.8  # noqa: PLR2004
+    # Timed, because a list of processors would never be complete. A processor that only emulates bf16 takes a hundred
+    # times as long: a small product shows that in no time.
+    return device == "cpu" and ratio(256) < 4 and ratio(1024) < 0.8  # noqa: PLR2004
 
 
 def keep_freed_memory() -> None:
