@@ -54,12 +54,11 @@ class Processes:
         from accelerate.utils import broadcast_object_list
 
         self.barrier()  # the main process may read what the others are still writing
-        results: list[T] = []
+        shared: list[list[T]] = [[]]
         try:
             if self.is_main:
-                results = [work()]
+                shared[0].append(work())
         finally:
-            shared: list[list[T]] = [results]
             broadcast_object_list(shared)
         if not shared[0]:
             time.sleep(_EXIT_DELAY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from collections.abc import Iterable
 
 from hub_tools.core.errors import UsageError
 
@@ -68,13 +68,13 @@ def check_language(code: str) -> str:
     raise UsageError(f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr{hint}")
 
 
-def balanced_languages(chosen: tuple[str, ...], count: int = 40) -> tuple[str, ...]:
-    """Return the chosen languages first, then English and the rest of the list, up to `count` codes."""
+def balanced_languages(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the chosen languages first, then English and the rest of the list, as many as that has."""
     ordered = dict.fromkeys((*chosen, "en", *LANGUAGES))
-    return tuple(ordered)[: max(count, len(chosen))]
+    return tuple(ordered)[: max(len(LANGUAGES), len(chosen))]
 
 
-def language_order(fertility: dict[str, Any], target: str) -> list[str]:
+def language_order(languages: Iterable[str], target: str) -> list[str]:
     """Return the target, English, then the rest in the order of the list of languages."""
     known = list(dict.fromkeys((target, "en", *LANGUAGES)))
-    return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))
+    return sorted(languages, key=lambda lang: known.index(lang) if lang in known else len(known))

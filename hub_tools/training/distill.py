@@ -21,7 +21,6 @@ from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, lo
 from hub_tools.results import DistillResult
 from hub_tools.training import checkpoint
 from hub_tools.training.data import load_training_set
-from hub_tools.training.student import Student
 from hub_tools.training.trainer import Trainer
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -86,17 +85,23 @@ def save_student(
         max_seq_length: longest input of the student, in tokens.
         policy: as for `distill`.
     """
+    import torch
+
     model, processes = trainer.student.model, trainer.processes
     checkpoint.load_best(trainer.out, model)
     start = load_model(clone, device=str(trainer.student.device), policy=policy)
-    interpolate_weights(trainer.student, start, trainer.config.weight_interpolation)
+    # It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
+    with torch.no_grad():
+        for parameter, before in zip(model.parameters(), start.parameters(), strict=True):
+            if parameter is not trainer.student.token_embeddings:
+                parameter.lerp_(before, trainer.config.weight_interpolation)
     cosine = trainer.heldout_cosine()
     if processes.is_main:
         save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_seq_length)
         training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
-    before, seconds = trainer.history[0]["cosine"], trainer.seconds
+    cosine_before, seconds = trainer.history[0]["cosine"], trainer.seconds
     return DistillResult(
         device=trainer.hardware.device,
         precision=trainer.hardware.precision,
@@ -105,23 +110,10 @@ def save_student(
         tokens=trainer.tokens,
         tokens_per_second=round(trainer.tokens / seconds, 1),
         learning_rate=trainer.learning_rate,
-        cosine_before=None if before is None else round(before, 6),
+        cosine_before=None if cosine_before is None else round(cosine_before, 6),
         cosine_after=None if cosine is None else round(cosine, 6),
         minutes=round(seconds / 60, 2),
     )
-
-
-def interpolate_weights(student: Student, start: SentenceTransformer, share: float) -> None:
-    """Move all weights but the token embeddings a share of the way back to those before training, in place.
-
-    It keeps what the teacher knew (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-    """
-    import torch
-
-    with torch.no_grad():
-        for parameter, before in zip(student.model.parameters(), start.parameters(), strict=True):
-            if parameter is not student.token_embeddings:
-                parameter.lerp_(before, share)
 
 
 def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:

@@ -89,7 +89,12 @@ class Trainer:
             config.parallel_sampling_alpha, config.source_fraction, config.language_sampling_alpha
         )
         self.steps = config.steps or max(1, math.ceil(config.epochs * len(self.epoch(0))))
-        check_training_options(config, self.steps, train_set.targets.shape[1])
+        first = config.embedding_only_steps
+        if first >= self.steps:
+            raise UserError(
+                f"--embedding-only-steps {first} leaves none of the {self.steps} steps for all other weights."
+            )
+        check_matryoshka(config.matryoshka, train_set.targets.shape[1])
         self.student = Student(model, config, hardware)
         groups = [{"params": [self.student.token_embeddings]}, {"params": self.student.backbone_params}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=hardware.device != "mps")
@@ -258,17 +263,10 @@ class Trainer:
         log.info("  continuing at step %d of %d", self.step, self.steps)
 
 
-def check_training_options(config: DistillConfig, steps: int | None, dim: int | None) -> None:
-    """Refuse options that cannot work with this number of steps or length of the vectors; None is not known yet.
-
-    Raises:
-        UserError: no step is left for all weights, or a part of the vectors is longer than they are.
-    """
-    first = config.embedding_only_steps
-    if steps is not None and first >= steps:
-        raise UserError(f"--embedding-only-steps {first} leaves none of the {steps} steps for all other weights.")
-    for part in config.matryoshka:
-        if dim is not None and part > dim:
+def check_matryoshka(parts: tuple[int, ...], dim: int) -> None:
+    """Raise a UserError if a leading part of the vectors is longer than they are."""
+    for part in parts:
+        if part > dim:
             raise UserError(f"--matryoshka {part}: the teacher's vectors have only {dim} numbers.")
 
 
