@@ -9,6 +9,7 @@ from hub_tools.core.distributed import init_processes
 from hub_tools.core.logging import log, log_to
 from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import RunDir
+from hub_tools.core.run_record import read_record
 from hub_tools.hub.publish import check_before, publish
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.text import write_report
@@ -63,8 +64,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         for stage in stages:
             done[stage.name] = stage.run(job, done, run_dir)
         folders = {stage.folder for stage in stages}
-        record = run_dir.record.only(folders)
-        report = Report.from_record(record, config.output)
+        report = Report.from_record(read_record(config.output).only(folders), config.output)
         if processes.is_main:
             write_report(config.output, report)
     if pushes and processes.is_main:

@@ -48,11 +48,7 @@ def choose_hardware(device: str, precision: str) -> Hardware:
 
 
 def choose_device(device: str) -> str:
-    """Return cuda, mps or cpu; `auto` takes the fastest that torch finds.
-
-    Raises:
-        UserError: torch does not find the device.
-    """
+    """Return cuda, mps or cpu as `choose_hardware` does, without timing anything."""
     available = devices()
     if device == "auto":
         device = next(name for name, is_available in available.items() if is_available)

@@ -37,7 +37,7 @@ class Task:
     Attributes:
         folder: name of the stage's folder in the run.
         parts: name -> plain data; together everything that the result depends on.
-        options: what was asked for, for the record.
+        options: what was asked for, for the record, as plain data.
         work: fills the folder it is given and returns plain data; when the folder is not empty, an earlier call with
             the same parts was cut off there.
         all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
@@ -107,15 +107,10 @@ class RunDir:
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
-    @property
-    def record(self) -> RunRecord:
-        """What was done so far."""
-        return read_record(self.root)
-
     def update_record(self, change: Callable[[RunRecord], RunRecord]) -> None:
         """Change the record, in the main process."""
         if self._processes.is_main:
-            write_record(self.root, change(self.record))
+            write_record(self.root, change(read_record(self.root)))
 
     def run(self, task: Task) -> StageRecord:
         """Do a stage, continue one that was cut off, or return the record of a finished one."""
@@ -162,8 +157,8 @@ class RunDir:
         record = StageRecord(
             key=task.key,
             inputs=task.inputs,
-            options=to_plain(task.options),
-            result=to_plain(result),
+            options=task.options,
+            result=result,
             seconds=seconds,
             versions=versions(),
         )

@@ -43,17 +43,9 @@ def distill(
     policy: LoadPolicy = SAFE,
     processes: Processes = ALONE,
 ) -> DistillResult:
-    """Train the clone on the teacher's vectors and save the student.
+    """Train the clone on the teacher's vectors and save the student in `out`, where a checkpoint is continued.
 
-    Args:
-        clone: folder of the clone.
-        embeddings: the teacher's vectors.
-        out: folder of the student; a checkpoint in it is continued.
-        config: how to train.
-        hardware: where to train.
-        seed: of the order of the texts.
-        policy: what the clone's files may do.
-        processes: those that train together; the main one writes.
+    The other arguments are those of `Trainer`; `policy` says what the clone's files may do.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.

@@ -119,10 +119,10 @@ class GradientComputer:
         with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
             # Dropout is the same when a step is done again.
             torch.manual_seed(int(np.random.default_rng([self.seed, step, self.processes.rank]).integers(2**62)))
-            whole = self.processes.world_size == len(parts) == 1
-            if whole or self.config.loss != "relational":
-                return self._oom_safe(lambda: self._accumulate(forward, targets, parts, whole=whole))
-            return self._accumulate_cached(forward, targets, parts)
+            is_divided = self.processes.world_size > 1 or len(parts) > 1
+            if is_divided and self.config.loss == "relational":
+                return self._accumulate_cached(forward, targets, parts)
+            return self._oom_safe(lambda: self._accumulate(forward, targets, parts))
 
     def _oom_safe(self, work: Callable[[], T]) -> T | None:
         """Return what `work` returns, or None in all processes if any of them ran out of memory."""
@@ -134,17 +134,15 @@ class GradientComputer:
                 raise
         return None if self.processes.any_rank(result is None) else result
 
-    def _accumulate(
-        self, forward: Callable[..., Tensor], targets: Tensor, parts: list[NDArray[np.int64]], *, whole: bool
-    ) -> float:
-        """Add up the gradients of parts of a batch, or of a whole one."""
+    def _accumulate(self, forward: Callable[..., Tensor], targets: Tensor, parts: list[NDArray[np.int64]]) -> float:
+        """Add up the gradients of the parts of a batch; the relational loss needs the whole batch as one part."""
         import torch
 
         self.student.model.zero_grad()
         total = 0.0
         for part in parts:
             predictions = forward(part)
-            if whole:
+            if self.config.loss == "relational":
                 loss = batch_loss(predictions, targets, self.config)
             else:
                 loss = per_example_loss(predictions, targets[part], self.config).sum() / len(targets)

@@ -180,7 +180,7 @@ class Trainer:
         if not math.isfinite(loss) or not math.isfinite(float(norm)):
             raise self._not_finite(batch, targets)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.step += 1
         self.tokens += padded_tokens(self.train_set.texts.lengths[batch])
         return loss
@@ -265,9 +265,8 @@ class Trainer:
 
 def check_matryoshka(parts: tuple[int, ...], dim: int) -> None:
     """Raise a UserError if a leading part of the vectors is longer than they are."""
-    for part in parts:
-        if part > dim:
-            raise UserError(f"--matryoshka {part}: the teacher's vectors have only {dim} numbers.")
+    if parts and max(parts) > dim:
+        raise UserError(f"--matryoshka {max(parts)}: the teacher's vectors have only {dim} numbers.")
 
 
 def _shown(cosine: float | None) -> str:
