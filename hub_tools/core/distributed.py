@@ -39,10 +39,6 @@ class Processes:
         """Whether this process writes what is written once."""
         return self.rank == 0
 
-    def device(self, name: str) -> str:
-        """Return the device of this process, of kind cpu, cuda or mps: of several processes, each has its own GPU."""
-        return name if self.world_size == 1 else str(_accelerate_state().device)
-
     def run_on_main(self, work: Callable[[], T]) -> T:
         """Call a function in the main process alone, and return its result, plain data, in every process.
 
@@ -115,7 +111,10 @@ def is_main_process() -> bool:
 
 
 def init_processes(device: str) -> Processes:
-    """Connect to the other processes if a launcher started several; `device` is auto, cpu, cuda or mps."""
+    """Connect to the other processes if a launcher started several; `device` is auto, cpu, cuda or mps.
+
+    `cuda` is from then on the process's own GPU: accelerate makes it torch's current device.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     import torch

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import timeit
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hub_tools.core.errors import UserError
 
@@ -97,10 +97,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-@contextmanager
-def autocast(hardware: Hardware) -> Iterator[None]:
-    """Compute in bf16 with fp32 weights, or as the weights are stored."""
+def autocast(hardware: Hardware) -> AbstractContextManager[Any]:
+    """Return a context in which models compute in bf16 with fp32 weights, or as the weights are stored."""
     import torch
 
-    with torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16"):
-        yield
+    return torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16")

@@ -50,7 +50,7 @@ def distill(
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
     """
-    model = load_model(clone, device=processes.device(hardware.device), policy=policy)
+    model = load_model(clone, device=hardware.device, policy=policy)
     max_tokens = longest_input(model) or (None if is_static(model) else _MAX_TOKENS)
     log.info("  on %s", hardware)
     check_inputs(model, embeddings, hardware)
