@@ -9,6 +9,7 @@ from hub_tools.core.distributed import init_processes
 from hub_tools.core.logging import log, log_to
 from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import RunDir
+from hub_tools.core.run_record import read_record
 from hub_tools.hub.publish import check_before, publish
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.text import write_report
@@ -62,7 +63,7 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         done: dict[str, Finished] = {}
         for stage in stages:
             done[stage.folder] = stage.of(job, done).run(job, run_dir)
-        report = Report.from_record(run_dir.record.only(folders), config.output)
+        report = Report.from_record(read_record(config.output).only(folders), config.output)
         if processes.is_main:
             write_report(config.output, report)
     if pushes and processes.is_main:

@@ -30,20 +30,12 @@ def test_long_texts_are_cut_on_the_side_that_the_tokenizer_says(tmp_path: Path, 
     assert cut == {"left": "four five", "right": "one two"}
 
 
-def test_each_text_is_in_exactly_one_batch() -> None:
+def test_batches_hold_each_text_once_keep_the_budget_and_waste_little() -> None:
     batches = epoch_batches(LENGTHS, 1024, seed=1, epoch=0)
     assert sorted(np.concatenate(batches).tolist()) == list(range(3000))
-
-
-def test_batches_keep_the_budget_and_waste_little() -> None:
-    batches = epoch_batches(LENGTHS, 1024, seed=1, epoch=0)
     padded = [padded_tokens(LENGTHS[batch]) for batch in batches]
     assert max(padded) <= 1024
     assert LENGTHS.sum() / sum(padded) > 0.9
-
-
-def test_a_text_over_the_budget_is_a_batch_of_its_own() -> None:
-    assert [len(b) for b in epoch_batches(np.array([500, 500]), 100, seed=1, epoch=0)] == [1, 1]
 
 
 def test_the_order_is_given_by_seed_and_epoch() -> None:
@@ -78,7 +70,7 @@ def test_short_texts_are_padded_by_little_and_long_ones_to_few_lengths() -> None
     assert padded_lengths(np.array([0, 15, 17, 33, 65])).tolist() == [0, 15, 18, 36, 72]
 
 
-def test_groups_of_a_batch_fit_and_leave_nothing_out() -> None:
+def test_groups_fit_and_a_text_over_the_budget_is_a_group_of_its_own() -> None:
     lengths = np.array([3, 8, 9, 16, 16, 40])
     assert split_rows(lengths, 32) == [slice(0, 3), slice(3, 5), slice(5, 6)]
     assert split_rows(lengths, 1000) == [slice(0, 6)]
@@ -161,11 +153,6 @@ def test_a_pair_is_two_texts_with_one_vector(minilm: Path, minilm_files: Tokeniz
     assert data.targets[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     some = load_training_set(shards, "train", minilm / "tokenizer.json", 16, every=2)
     assert (some.targets[:, 0].tolist(), some.target_index.tolist()) == ([0, 2, 3, 5], [0, 1, 2, 2, 3, 3])
-
-
-def test_a_split_without_rows_has_no_texts(minilm: Path) -> None:
-    nothing: Any = Shards(0, 0, 4)
-    assert len(load_training_set(nothing, "validation", minilm / "tokenizer.json", 16)) == 0
 
 
 def test_the_vectors_are_held_once(minilm: Path) -> None:

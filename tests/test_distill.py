@@ -15,8 +15,7 @@ from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import load_model
-from hub_tools.training.distill import check_inputs, distill, interpolate_weights
-from hub_tools.training.student import Student
+from hub_tools.training.distill import check_inputs, distill
 from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, write_manifest, write_shard
 from tests.training_job import CPU
 
@@ -63,19 +62,6 @@ def test_without_heldout_text_the_training_says_that_nothing_was_measured(tiny_t
     data = embeddings(tmp_path / "data", heldout=0)
     result = distill(tiny_teacher, data, tmp_path / "out", CONFIG, hardware=CPU, seed=1)
     assert (result.cosine_before, result.cosine_after, result.best_step) == (None, None, 4)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_all_weights_but_the_token_embeddings_go_back_as_far_as_asked(share: float, tiny_teacher: Path) -> None:
-    start, model = (load_model(tiny_teacher, device="cpu") for _ in range(2))
-    student = Student(model, DistillConfig(), hardware=CPU, device=torch.device("cpu"))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(1)
-    interpolate_weights(student, start, share)
-    for (name, weight), before in zip(model.named_parameters(), start.parameters(), strict=True):
-        moved = 1.0 if "word_embeddings" in name else 1 - share
-        assert torch.allclose(weight, before + moved, atol=1e-6), name
 
 
 def test_a_student_that_reads_its_prompts_otherwise_is_not_trained_on_plain_ids(

@@ -36,13 +36,12 @@ Make = Callable[..., Student]
 @pytest.fixture(scope="module")
 def make(tiny_teacher: Path) -> Make:
     """Make a student with options of the training; all but those with gradient checkpointing share one model."""
-    device = torch.device("cpu")
     shared = load_model(tiny_teacher, device="cpu")
 
     def student(**options: Any) -> Student:
         config = DistillConfig(**options)
         model = load_model(tiny_teacher, device="cpu") if config.gradient_checkpointing else shared
-        return Student(model, config, hardware=CPU, device=device)
+        return Student(model, config, CPU)
 
     return student
 
@@ -178,7 +177,7 @@ def test_compiled_layers_compute_the_same(one_layer: SentenceTransformer) -> Non
     from torch._dynamo.utils import counters
 
     def computed(**options: Any) -> list[torch.Tensor]:
-        student = Student(one_layer, DistillConfig(**options), hardware=CPU, device=torch.device("cpu"))
+        student = Student(one_layer, DistillConfig(**options), CPU)
         return [gradients(computer(student, size)) for size in (WHOLE, 200)]
 
     plain = computed()
@@ -196,6 +195,6 @@ def test_without_a_compiler_compile_is_one_clear_error(
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
-    student = Student(one_layer, DistillConfig(compile=True), hardware=CPU, device=torch.device("cpu"))
+    student = Student(one_layer, DistillConfig(compile=True), CPU)
     with torch.inference_mode(), pytest.raises(UserError, match="--compile: torch could not compile the model"):
         student(DATA.texts, BATCH, training=False)

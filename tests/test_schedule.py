@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import get_scheduler
@@ -26,11 +28,7 @@ def test_the_first_steps_have_a_schedule_of_their_own_and_a_still_backbone() -> 
     rates = [learning_rates(step, 6, 0.01, config) for step in range(6)]
     assert [rate.embeddings for rate in rates] == pytest.approx([0.02, 0.04 / 3, 0.02 / 3, 0.01, 0.02 / 3, 0.01 / 3])
     assert [rate.backbone for rate in rates] == pytest.approx([0, 0, 0, 0.004, 0.008 / 3, 0.004 / 3])
-
-
-def test_the_embeddings_alone_learn_as_fast_as_later_where_nothing_else_is_given() -> None:
-    config = DistillConfig(embedding_only_steps=3, warmup_ratio=0.0)
-    assert learning_rates(0, 6, 0.01, config) == (0.01, 0.0)
+    assert learning_rates(0, 6, 0.01, replace(config, embedding_lr=None)) == (0.01, 0.0)
 
 
 def test_the_default_rate_falls_for_wide_models_short_trainings_and_near_clones() -> None:

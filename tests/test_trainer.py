@@ -14,10 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
 from hub_tools.training.schedule import default_learning_rate
-from hub_tools.training.trainer import check_training_options
+from hub_tools.training.trainer import check_matryoshka
 from tests.training_job import CONFIG, STEPS, finish, train, trainer
 
 ROOT = Path(__file__).parent.parent
@@ -117,16 +116,13 @@ def test_a_step_is_small_on_a_cpu_unless_its_size_is_given(tiny_teacher: Path, t
 
 
 def test_options_that_cannot_work_are_refused_as_soon_as_that_is_known(tiny_teacher: Path, tmp_path: Path) -> None:
-    still = DistillConfig(embedding_only_steps=6)
-    with pytest.raises(UserError, match="--embedding-only-steps 6 leaves none of the 6 steps"):
-        check_training_options(still, 6, None)
-    check_training_options(still, 7, None)
-    check_training_options(still, None, 32)
-    parts = DistillConfig(matryoshka=(64, 32))
+    one_epoch: dict[str, Any] = {"steps": None, "epochs": 1.0}
+    steps = trainer(tiny_teacher, tmp_path, **one_epoch).steps
+    trainer(tiny_teacher, tmp_path, **one_epoch, embedding_only_steps=steps - 1)
+    with pytest.raises(UserError, match=f"--embedding-only-steps {steps} leaves none of the {steps} steps"):
+        trainer(tiny_teacher, tmp_path, **one_epoch, embedding_only_steps=steps)
+    check_matryoshka((64, 32), 64)
     with pytest.raises(UserError, match="--matryoshka 64: the teacher's vectors have only 32 numbers"):
-        check_training_options(parts, None, 32)
-    check_training_options(parts, 6, 64)
-    with pytest.raises(UserError, match="--matryoshka 64"):
         trainer(tiny_teacher, tmp_path, matryoshka=(64, 32))
 
 

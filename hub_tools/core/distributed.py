@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
     from torch.nn import Parameter
 
@@ -40,44 +39,27 @@ class Processes:
         """Whether this process writes what is written once."""
         return self.rank == 0
 
-    def device(self, name: str) -> torch.device:
-        """Return the device of this process: of several on one machine, each has a GPU to itself.
-
-        Args:
-            name: cpu, cuda or mps.
-        """
-        import torch
-
-        if self.world_size == 1:
-            return torch.device(name)
-        device: torch.device = _accelerate_state().device
-        return device
-
     def run_on_main(self, work: Callable[[], T]) -> T:
-        """Let the main process compute something that all processes need.
+        """Call a function in the main process alone, and return its result, plain data, in every process.
 
-        Args:
-            work: called in the main process alone, when all processes have reached this line; returns plain data.
-
-        Returns:
-            What `work` returned, in every process. If it fails, the main process raises its error and all others exit.
+        It is called when all processes have reached this line. If it fails, the main process raises its error and all
+        others exit.
         """
         if self.world_size == 1:
             return work()
         from accelerate.utils import broadcast_object_list
 
         self.barrier()  # the main process may read what the others are still writing
-        shared: list[Any] = [None, False]
+        shared: list[list[T]] = [[]]
         try:
             if self.is_main:
-                shared = [work(), True]
+                shared[0].append(work())
         finally:
             broadcast_object_list(shared)
-        if not shared[1]:
+        if not shared[0]:
             time.sleep(_EXIT_DELAY)
             sys.exit(1)
-        result: T = shared[0]
-        return result
+        return shared[0][0]
 
     def barrier(self) -> None:
         """Wait until all processes have reached this line."""
@@ -129,10 +111,9 @@ def is_main_process() -> bool:
 
 
 def init_processes(device: str) -> Processes:
-    """Connect to the other processes if a launcher started several.
+    """Connect to the other processes if a launcher started several; `device` is auto, cpu, cuda or mps.
 
-    Args:
-        device: auto, cpu, cuda or mps, as the user chose it.
+    `cuda` is from then on the process's own GPU: accelerate makes it torch's current device.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
@@ -146,7 +127,7 @@ def init_processes(device: str) -> Processes:
 
 
 def _accelerate_state() -> Any:
-    """Return what `init_processes` set up: accelerate keeps it for the whole process."""
+    """Return what `init_processes` set up, which accelerate keeps."""
     from accelerate import PartialState
 
     return PartialState()

@@ -18,13 +18,9 @@ class UsageError(HubToolsError):
 
 
 def explain(error: BaseException) -> str | None:
-    """Turn an exception into the sentence the user reads.
+    """Return the sentence for an exception that reached the command line.
 
-    Args:
-        error: whatever reached the command line.
-
-    Returns:
-        The message, or None for an exception that is a defect of hub_tools and deserves a traceback.
+    None stands for a defect of hub_tools, which deserves a traceback.
     """
     if isinstance(error, HubToolsError):
         return str(error)
@@ -49,9 +45,6 @@ def explain(error: BaseException) -> str | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory, of the machine or of a device, did not suffice."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text.lower() or "not enough memory" in text or "can't allocate memory" in text
-    )
+    signs = ("out of memory", "not enough memory", "can't allocate memory")
+    says_so = isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
+    return says_so or isinstance(error, MemoryError)

@@ -13,7 +13,7 @@ from hub_tools.core.errors import UsageError
 
 
 def digest(value: Any) -> str:
-    """A short hash of plain data (SHA-256, 16 hexadecimal digits)."""
+    """Return a short hash of plain data (SHA-256, 16 hexadecimal digits)."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

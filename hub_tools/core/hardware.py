@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import timeit
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hub_tools.core.errors import UserError
 
@@ -48,11 +48,7 @@ def choose_hardware(device: str, precision: str) -> Hardware:
 
 
 def choose_device(device: str) -> str:
-    """Return cuda, mps or cpu; `auto` takes the fastest that torch finds.
-
-    Raises:
-        UserError: torch does not find the device.
-    """
+    """Return cuda, mps or cpu as `choose_hardware` does, without timing anything."""
     available = devices()
     if device == "auto":
         device = next(name for name, is_available in available.items() if is_available)
@@ -73,27 +69,17 @@ def _gains_from_bf16(device: str) -> bool:
 
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and _cpu_gains_from_bf16()
-
-
-def _cpu_gains_from_bf16() -> bool:
-    """Time matrix products in each; a list of processors would never be complete."""
-    import torch
 
     def seconds(size: int, dtype: torch.dtype) -> float:
-        a, b = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - start)
-        return min(times)
+        matrix = torch.ones(size, size, dtype=dtype)
+        return min(timeit.repeat(lambda: torch.mm(matrix, matrix), number=1, repeat=4))
 
     def ratio(size: int) -> float:
         return seconds(size, torch.bfloat16) / seconds(size, torch.float32)
 
-    # A processor that only emulates bf16 takes a hundred times as long: a small product shows that in no time.
-    return ratio(256) < 4 and ratio(1024) < 0.8  # noqa: PLR2004
+    # Timed, because a list of processors would never be complete. A processor that only emulates bf16 takes a hundred
+    # times as long: a small product shows that in no time.
+    return device == "cpu" and ratio(256) < 4 and ratio(1024) < 0.8  # noqa: PLR2004
 
 
 def keep_freed_memory() -> None:
@@ -111,10 +97,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-@contextmanager
-def autocast(hardware: Hardware) -> Iterator[None]:
-    """Compute in bf16 with fp32 weights, or as the weights are stored."""
+def autocast(hardware: Hardware) -> AbstractContextManager[Any]:
+    """Return a context in which models compute in bf16 with fp32 weights, or as the weights are stored."""
     import torch
 
-    with torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16"):
-        yield
+    return torch.autocast(device_type=hardware.device, dtype=torch.bfloat16, enabled=hardware.precision == "bf16")

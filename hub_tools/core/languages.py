@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from collections.abc import Iterable
 
 from hub_tools.core.errors import UsageError
 
@@ -40,9 +40,6 @@ TURKIC_I: dict[str, str] = {"tr": "ğış", "az": "əğış"}
 # Written without spaces between words: fertility is per character there.
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
 
-# Where Wikipedia's code differs from ISO 639-1.
-_WIKIPEDIA_CODES = {"nb": "no"}
-
 
 def name_of(code: str) -> str:
     """Return the English name of a language code."""
@@ -50,8 +47,8 @@ def name_of(code: str) -> str:
 
 
 def wikipedia_code(code: str) -> str:
-    """Return the code under which Wikipedia dumps keep the language."""
-    return _WIKIPEDIA_CODES.get(code, code)
+    """Return the code under which Wikipedia dumps keep the language; one differs from ISO 639-1."""
+    return "no" if code == "nb" else code
 
 
 def check_language(code: str) -> str:
@@ -64,22 +61,20 @@ def check_language(code: str) -> str:
     if code in known:
         return code
     by_name = {name.lower(): known_code for known_code, name in known.items()}
-    names = difflib.get_close_matches(code.lower(), by_name, n=2, cutoff=0.6)
-    near = [by_name[name] for name in names] or difflib.get_close_matches(code.lower(), known, n=3, cutoff=0.5)
-    hint = " or ".join(f"{c} ({known[c]})" for c in near)
-    raise UsageError(
-        f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr"
-        + (f"; did you mean {hint}?" if hint else ".")
-    )
+    near = [by_name[name] for name in difflib.get_close_matches(code.lower(), by_name, n=2, cutoff=0.6)]
+    near = near or difflib.get_close_matches(code.lower(), known, n=3, cutoff=0.5)
+    names = " or ".join(f"{near_code} ({known[near_code]})" for near_code in near)
+    hint = f"; did you mean {names}?" if near else "."
+    raise UsageError(f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr{hint}")
 
 
-def balanced_languages(chosen: tuple[str, ...], count: int = 40) -> tuple[str, ...]:
-    """Return the chosen languages first, then English and the rest of the list, up to `count` codes."""
+def balanced_languages(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the chosen languages first, then English and the rest of the list, as many as that has."""
     ordered = dict.fromkeys((*chosen, "en", *LANGUAGES))
-    return tuple(ordered)[: max(count, len(chosen))]
+    return tuple(ordered)[: max(len(LANGUAGES), len(chosen))]
 
 
-def language_order(fertility: dict[str, Any], target: str) -> list[str]:
+def language_order(languages: Iterable[str], target: str) -> list[str]:
     """Return the target, English, then the rest in the order of the list of languages."""
     known = list(dict.fromkeys((target, "en", *LANGUAGES)))
-    return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))
+    return sorted(languages, key=lambda lang: known.index(lang) if lang in known else len(known))

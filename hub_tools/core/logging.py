@@ -28,16 +28,12 @@ def setup_logging(*, quiet: bool = False) -> None:
     """Send messages to stderr; if quiet, errors alone. Only programs call this, never the library."""
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-    console = _BarSafeHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(console)
+    log.handlers = [_BarSafeHandler()]
 
 
 @contextmanager
 def log_to(file: Path | None) -> Iterator[None]:
-    """Append messages with their time to a file as well, for the length of a block; with None do nothing."""
+    """Append messages with their time to a file as well, until the end of a `with` block; with None do nothing."""
     if file is None:
         yield
         return
@@ -66,16 +62,15 @@ def quiet_libraries() -> None:
 
 
 def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
-    """A progress bar with count, rate and time left; `done` is what an earlier run already did."""
-    # Without a terminal a bar is a line in a file: one every ten seconds is enough.
-    interval = 0.2 if sys.stderr.isatty() else 10.0
+    """Return a progress bar with count, rate and time left; `done` is what an earlier run already did."""
     return tqdm(
         total=total,
         desc=f"  {description}",
         unit=unit,
         initial=done,
         file=sys.stderr,
-        mininterval=interval,
+        # Without a terminal a bar is a line in a file: one every ten seconds is enough.
+        mininterval=0.2 if sys.stderr.isatty() else 10.0,
         disable=not log.isEnabledFor(logging.INFO),
         leave=False,
     )
@@ -83,11 +78,9 @@ def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[A
 
 @contextmanager
 def board(folder: Path | None, step: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """A function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
+    """Yield a function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
 
-    Args:
-        folder: of the event files; nothing leaves this machine.
-        step: the last one that counts: what an earlier run, cut off, wrote of later ones is forgotten.
+    `step` is the last one that counts: what an earlier run that was cut off wrote of later ones is forgotten.
 
     Raises:
         UserError: tensorboard is not installed.

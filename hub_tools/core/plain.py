@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -42,7 +43,7 @@ def from_plain(kind: type[T], data: Any, where: str = "") -> T:
     """Build a value of a type from plain data.
 
     Args:
-        kind: a dataclass, or any type that `fits` knows.
+        kind: a dataclass, or the type of a field of one.
         data: what `to_plain` gave, or what a file held.
         where: name of the value in error messages, e.g. `clone.exact`.
 
@@ -55,50 +56,49 @@ def from_plain(kind: type[T], data: Any, where: str = "") -> T:
 
 def _build(kind: Any, data: Any, where: str) -> Any:
     origin, args = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, data, where)
     if origin in (types.UnionType, Union):
-        if data is None and type(None) in args:
-            return None
-        chosen = [arg for arg in args if arg is not type(None)]
-        return _build(next((arg for arg in chosen if _is_near(arg, data)), chosen[0]), data, where)
-    if origin is dict or origin is Mapping:
-        _expect(isinstance(data, dict), kind, data, where)
+        return _build_member(args, data, where)
+    if dataclasses.is_dataclass(kind) and isinstance(data, Mapping):
+        return _build_dataclass(kind, data, where)
+    if origin in (dict, Mapping) and isinstance(data, Mapping):
         return {key: _build(args[1], item, f"{where}.{key}") for key, item in data.items()}
-    if origin in (list, tuple):
-        _expect(isinstance(data, list | tuple), kind, data, where)
+    if origin in (list, tuple) and isinstance(data, list | tuple):
         return origin(_build(args[0], item, f"{where}[{number}]") for number, item in enumerate(data))
-    return _build_leaf(kind, data, where)
+    if not _fits(kind, data):
+        raise ValueError(f"{where} = {data!r:.200}; expected {describe(kind)}")
+    return kind(data) if kind in (float, Path) else data
 
 
-def _build_leaf(kind: Any, data: Any, where: str) -> Any:
-    if get_origin(kind) is Literal:
-        _expect(data in get_args(kind), kind, data, where)
-        return data
-    if kind is Any:
-        return data
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if isinstance(kind, type) and issubclass(kind, PurePath):
-        _expect(isinstance(data, str | PurePath), kind, data, where)
-        return kind(data)
-    _expect(isinstance(data, kind) and not (kind is int and isinstance(data, bool)), kind, data, where)
-    return data
+def _build_member(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
+    """Build a value of the first member of a union that takes the data; the last one says what is wrong with it."""
+    if data is None and type(None) in kinds:
+        return None
+    *others, last = (kind for kind in kinds if kind is not type(None))
+    for kind in others:
+        with suppress(ValueError):
+            return _build(kind, data, where)
+    return _build(last, data, where)
 
 
-def _build_dataclass(kind: Any, data: Any, where: str) -> Any:
-    if isinstance(data, kind):
-        return data
-    _expect(isinstance(data, dict), kind, data, where)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    hints = get_type_hints(kind)
+def _build_dataclass(kind: Any, data: Mapping[str, Any], where: str) -> Any:
     check_keys(kind, data, where)
-    for name, field in fields.items():
+    for field in dataclasses.fields(kind):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in data:
-            raise ValueError(f"{where or kind.__name__} has no {name}")
+        if required and field.name not in data:
+            raise ValueError(f"{where or kind.__name__} has no {field.name}")
+    hints = get_type_hints(kind)
     prefix = f"{where}." if where else ""
     return kind(**{name: _build(hints[name], item, prefix + name) for name, item in data.items()})
+
+
+def _fits(kind: Any, data: Any) -> bool:
+    """Whether data is a value of a type, or can stand for one."""
+    if get_origin(kind) is Literal:
+        return data in get_args(kind)
+    if isinstance(data, bool):
+        return kind in (bool, Any)
+    accepted: Any = {Any: object, float: int | float, Path: str | PurePath}.get(kind, get_origin(kind) or kind)
+    return isinstance(data, accepted)
 
 
 def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
@@ -115,20 +115,6 @@ def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"Unknown key {key!r}" + (f" in {where}" if where else "") + f" ({hint})")
 
 
-def _is_near(kind: Any, data: Any) -> bool:
-    """Whether plain data can be meant as this member of a union."""
-    try:
-        _build(kind, data, "")
-    except ValueError:
-        return False
-    return True
-
-
-def _expect(is_right: bool, kind: Any, data: Any, where: str) -> None:
-    if not is_right:
-        raise ValueError(f"{where} = {data!r:.200}; expected {describe(kind)}")
-
-
 def describe(kind: Any) -> str:
     """Name a type in plain English, for error messages."""
     origin, args = get_origin(kind), [arg for arg in get_args(kind) if arg is not type(None)]
@@ -137,7 +123,7 @@ def describe(kind: Any) -> str:
     if origin in (types.UnionType, Union):
         return " or ".join(map(describe, args))
     if origin in (list, tuple):
-        return "a list of " + {str: "texts", int: "whole numbers"}.get(args[0], f"{describe(args[0])}")
+        return "a list of " + {str: "texts", int: "whole numbers"}.get(args[0], describe(args[0]))
     if origin is dict or origin is Mapping or dataclasses.is_dataclass(kind):
         return "a table"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Task:
     Attributes:
         folder: name of the stage's folder in the run.
         parts: name -> plain data; together everything that the result depends on.
-        options: what was asked for, for the record.
+        options: what was asked for, for the record, as plain data.
         work: fills the folder it is given and returns plain data; when the folder is not empty, an earlier call with
             the same parts was cut off there.
         all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
@@ -77,7 +77,7 @@ class RunDir:
 
     def __init__(self, root: Path, config: str, *, fresh: bool = False, processes: Processes = ALONE) -> None:
         self.root, self._processes = root, processes
-        self._lock: FileLock | None = None
+        self._lock = ExitStack()
         processes.run_on_main(lambda: self._open(config, fresh=fresh))
         if not (root / _CONFIG).exists():
             raise UserError(
@@ -88,17 +88,16 @@ class RunDir:
         root = self.root
         if root.exists() and not root.is_dir():
             raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
-        if root.is_dir() and any(root.iterdir()) and not _is_run(root):
+        if root.exists() and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
         root.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(root)
+        self._lock.enter_context(locked(root))
         record = read_record(root)
         if fresh:
             for name in FOLDERS:
-                _remove(self.path(name))
+                _remove(root / name)
                 _remove(root / f"{name}.partial")
-            # What was private stays private.
-            record = RunRecord(publish=record.publish)
+            record = RunRecord(publish=record.publish)  # what was private stays private
         write_record(root, record)
         write_text(root / _CONFIG, _HEADER + config)
 
@@ -106,36 +105,24 @@ class RunDir:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.release()
-
-    def path(self, folder: str) -> Path:
-        """Return the folder of a finished stage."""
-        return self.root / folder
-
-    @property
-    def record(self) -> RunRecord:
-        """What was done so far."""
-        return read_record(self.root)
+        self._lock.close()
 
     def update_record(self, change: Callable[[RunRecord], RunRecord]) -> None:
         """Change the record, in the main process."""
         if self._processes.is_main:
-            write_record(self.root, change(self.record))
+            write_record(self.root, change(read_record(self.root)))
 
     def run(self, task: Task) -> StageRecord:
         """Do a stage, continue one that was cut off, or return the record of a finished one."""
         run_on_main = self._processes.run_on_main
-        finished, spent = run_on_main(lambda: self._begin(task))
-        if finished is not None:
-            return finished
-        partial = self._partial(task)
-        started = time.monotonic()
-        seconds = spent
+        begun = run_on_main(lambda: self._begin(task))
+        if isinstance(begun, StageRecord):
+            return begun
+        partial, start = self._partial(task), time.monotonic() - begun
         try:
             result = task.work(partial) if task.all_ranks else run_on_main(lambda: task.work(partial))
         finally:
-            seconds += time.monotonic() - started
+            seconds = time.monotonic() - start
             if self._processes.is_main and partial.is_dir():
                 write_json(partial / _KEY, {"key": task.key, "seconds": seconds})
         return run_on_main(lambda: self._end(task, result, round(seconds, 2)))
@@ -143,92 +130,73 @@ class RunDir:
     def _partial(self, task: Task) -> Path:
         return self.root / f"{task.folder}.partial"
 
-    def _begin(self, task: Task) -> tuple[StageRecord | None, float]:
-        """The record of a finished stage and 0, or None and the seconds that earlier attempts took."""
+    def _begin(self, task: Task) -> StageRecord | float:
+        """Return the record of a finished stage, or the seconds that earlier attempts took."""
         self._finish_rename(task)
-        record = _read_marker(self.path(task.folder))
+        record = _read_marker(self.root / task.folder)
         if record is not None and record.key == task.key:
             log.info("%s: already done", task.folder)
-            self._write_down(task, record)
-            return record, 0.0
-        self._say_why(task, record)
-        return None, self._prepare(task)
+            self._add_to_record(task, record)
+            return record
+        if record is None:
+            log.info("%s ...", task.folder)
+        else:
+            old, new = record.inputs, task.inputs
+            changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
+        partial = self._partial(task)
+        attempt = read_json(partial / _KEY) if (partial / _KEY).exists() else {}
+        if attempt.get("key") == task.key:
+            log.info("%s: continuing where an earlier run stopped", task.folder)
+            return float(attempt["seconds"])
+        _remove(partial)
+        write_json(partial / _KEY, {"key": task.key, "seconds": 0.0})
+        return 0.0
 
     def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
         record = StageRecord(
             key=task.key,
             inputs=task.inputs,
-            options=to_plain(task.options),
-            result=to_plain(result),
+            options=task.options,
+            result=result,
             seconds=seconds,
             versions=versions(),
         )
         write_json(self._partial(task) / _DONE, to_plain(record))
         self._finish_rename(task)
-        self._write_down(task, record)
+        self._add_to_record(task, record)
         log.info("%s: done in %.1f s", task.folder, seconds)
         return record
 
-    def _write_down(self, task: Task, record: StageRecord) -> None:
+    def _add_to_record(self, task: Task, record: StageRecord) -> None:
         """Bring run.json up to date with a finished stage, and delete what only an unfinished one needs."""
         for pattern in task.leftovers:
-            for path in self.path(task.folder).glob(pattern):
+            for path in (self.root / task.folder).glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
         self.update_record(lambda run: replace(run, stages={**run.stages, task.folder: record}))
 
-    def _prepare(self, task: Task) -> float:
-        partial = self._partial(task)
-        marker = read_json(partial / _KEY) if (partial / _KEY).exists() else {}
-        if marker.get("key") == task.key:
-            log.info("%s: continuing where an earlier run stopped", task.folder)
-            return float(marker.get("seconds", 0.0))
-        _remove(partial)
-        write_json(partial / _KEY, {"key": task.key, "seconds": 0.0})
-        return 0.0
-
     def _finish_rename(self, task: Task) -> None:
-        partial = self._partial(task)
+        """Rename a stage that is complete, also where an earlier run was cut off before it did."""
+        partial, folder = self._partial(task), self.root / task.folder
         record = _read_marker(partial)
-        if record is None or record.key != task.key:
-            return
-        (partial / _KEY).unlink(missing_ok=True)
-        # The old stage goes only now that the new one is whole.
-        _remove(self.path(task.folder))
-        partial.replace(self.path(task.folder))
-
-    @staticmethod
-    def _say_why(task: Task, old: StageRecord | None) -> None:
-        if old is None:
-            log.info("%s ...", task.folder)
-            return
-        new = task.inputs
-        changed = [name for name in {**old.inputs, **new} if old.inputs.get(name) != new.get(name)]
-        log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
+        if record is not None and record.key == task.key:
+            (partial / _KEY).unlink(missing_ok=True)
+            _remove(folder)  # only now that the new one is whole
+            partial.replace(folder)
 
 
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Keep other commands out of a run folder while its results are read.
+def locked(root: Path) -> AbstractContextManager[object]:
+    """Keep other commands out of a run folder until the end of a `with` block.
 
     Raises:
         UserError: a run is using it.
     """
-    lock = _lock(root)
     try:
-        yield
-    finally:
-        lock.release()
-
-
-def _lock(root: Path) -> FileLock:
-    lock = FileLock(root / _LOCK)
-    try:
-        lock.acquire(timeout=0)
+        return FileLock(root / _LOCK).acquire(timeout=0)
     except Timeout as error:
         raise UserError(
             f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
         ) from error
-    return lock
 
 
 def check_finished(root: Path) -> RunRecord:
@@ -239,26 +207,28 @@ def check_finished(root: Path) -> RunRecord:
     """
     if not (root / _CONFIG).is_file():
         raise UserError(f"{root} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
-    again = f"Run: hub-distill --config {root / _CONFIG}"
-    stages = read_record(root).stages
+    command = f"Run: hub-distill --config {root / _CONFIG}"
+    run = read_record(root)
+    stages = run.stages
     for folder in FOLDERS:
         marker = _read_marker(root / folder)
         if marker is None or folder not in stages:
-            raise UserError(f"{root} is not finished: {folder} is missing. {again}")
+            raise UserError(f"{root} is not finished: {folder} is missing. {command}")
         if marker.key != stages[folder].key:
-            raise UserError(f"{folder} in {root} is not the one that run.json describes. {again}")
-    teacher = stages["clone"].inputs["teacher"]
+            raise UserError(f"{folder} in {root} is not the one that run.json describes. {command}")
+    present = {name: digest(stage.key) for name, stage in stages.items()}
+    present["teacher"] = stages["clone"].inputs["teacher"]
     for folder, record in stages.items():
         for name, used in record.inputs.items():
-            if (name in stages and used != digest(stages[name].key)) or (name == "teacher" and used != teacher):
+            if present.get(name, used) != used:
                 raise UserError(
-                    f"{folder} in {root} was made with another {name} than the one that the run has now. {again}"
+                    f"{folder} in {root} was made with another {name} than the one that the run has now. {command}"
                 )
-    return read_record(root)
+    return run
 
 
 def _read_marker(folder: Path) -> StageRecord | None:
-    """The marker of a finished stage; one that cannot be read counts as none, and the stage is done again."""
+    """Return the marker of a finished stage; one that cannot be read counts as none, and the stage is done again."""
     if not (folder / _DONE).exists():
         return None
     try:
@@ -269,6 +239,7 @@ def _read_marker(folder: Path) -> StageRecord | None:
 
 
 def _is_run(root: Path) -> bool:
+    """Whether a folder is empty or a run's, so that nothing of the user's is lost in it."""
     config = root / _CONFIG
     if config.exists():
         return config.read_text(encoding="utf-8", errors="replace").startswith(_HEADER)

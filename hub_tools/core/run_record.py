@@ -56,10 +56,10 @@ class RunRecord:
         """Return the record of these stages alone."""
         return replace(self, stages={name: stage for name, stage in self.stages.items() if name in folders})
 
-    def with_publish(self, given: dict[str, Any]) -> RunRecord:
+    def with_publish(self, options: dict[str, Any]) -> RunRecord:
         """Return the record with other [publish] options; `private` never falls."""
-        private = bool(self.publish.get("private") or given.get("private"))
-        return replace(self, publish={**self.publish, **given, "private": private})
+        private = bool(self.publish.get("private") or options.get("private"))
+        return replace(self, publish={**self.publish, **options, "private": private})
 
 
 def read_record(root: Path) -> RunRecord:

@@ -116,4 +116,4 @@ class Stage(ABC):
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
         )
-        return Finished(path=run_dir.path(self.folder), identity=run_dir.run(task).key)
+        return Finished(path=run_dir.root / self.folder, identity=run_dir.run(task).key)

@@ -21,7 +21,7 @@ from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
 from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
-from hub_tools.training.trainer import check_training_options
+from hub_tools.training.trainer import check_matryoshka
 from hub_tools.vectors.imported import ImportedEmbeddings, find_embeddings
 
 
@@ -141,7 +141,8 @@ def remember(config: RunConfig, record: RunRecord, hardware: Hardware) -> RunRec
 
 def _check_training(config: RunConfig, teacher: Teacher) -> None:
     """Refuse what the training cannot do before anything is computed for it."""
-    check_training_options(config.distill, None, teacher.dim)
+    if teacher.dim is not None:
+        check_matryoshka(config.distill.matryoshka, teacher.dim)
     if config.distill.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
     if config.distill.gradient_checkpointing and teacher.input_type == STATIC:

@@ -41,14 +41,12 @@ def epoch_batches(
 
 
 def split_rows(lengths: NDArray[np.int64], max_tokens: int) -> list[slice]:
-    """Split texts that are sorted by padded length into groups of at most so many padded tokens.
+    """Split texts of these lengths, sorted by padded length, into groups of at most so many padded tokens.
+
+    A longer text is a group of its own.
 
         >>> split_rows(np.array([3, 8, 9, 16, 16, 40]), 32)
         [slice(0, 3), slice(3, 5), slice(5, 6)]
-
-    Args:
-        lengths: tokens of each text, shape (texts,).
-        max_tokens: rows times padded length of a group; a longer text is a group of its own.
     """
     padded = padded_lengths(lengths)
     groups: list[slice] = []

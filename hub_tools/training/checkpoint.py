@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,41 +21,39 @@ _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.pt", "training.
 
 def save_best(out: Path, model: SentenceTransformer) -> None:
     """Replace the best weights."""
-    _replace(out / BEST, lambda folder: _save_weights(model, folder))
+    from safetensors.torch import save_model
+
+    with _replacing(out / BEST) as folder:
+        save_model(model, str(folder / _WEIGHTS))
 
 
 def load_best(out: Path, model: SentenceTransformer) -> None:
     """Put the best weights into the model."""
-    _load_weights(model, out / BEST)
+    from safetensors.torch import load_model
+
+    load_model(model, str(out / BEST / _WEIGHTS))
 
 
 def save_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Replace the checkpoint.
-
-    Args:
-        out: the student's folder.
-        model: its weights are kept in fp32, as they are.
-        optimizer: with its moments.
-        state: plain data; with the number of the step in it, learning rates, data and random numbers are known.
-    """
+    """Replace the checkpoint: fp32 weights, the optimizer's moments, and a state of plain data."""
     import torch
+    from safetensors.torch import save_model
 
-    def write(folder: Path) -> None:
-        _save_weights(model, folder)
+    with _replacing(out / CHECKPOINT) as folder:
+        save_model(model, str(folder / _WEIGHTS))
         torch.save(optimizer.state_dict(), folder / _OPTIMIZER)
         write_json(folder / _STATE, state)
-
-    _replace(out / CHECKPOINT, write)
 
 
 def load_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer) -> dict[str, Any] | None:
     """Put the last checkpoint into model and optimizer, and return its state; None if there is no checkpoint."""
     import torch
+    from safetensors.torch import load_model
 
     folder = out / CHECKPOINT
     if not folder.exists():
         return None
-    _load_weights(model, folder)
+    load_model(model, str(folder / _WEIGHTS))
     optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, map_location="cpu", weights_only=True))
     return dict(read_json(folder / _STATE))
 
@@ -67,28 +66,17 @@ def recover_interrupted_swap(out: Path) -> None:
             old.rename(out / name)
 
 
-def _replace(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder under another name and swap it with the old one; a crash leaves one of them whole."""
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder and swap it with the old one once it is written; a crash leaves one of them whole."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
-    write(new)
+    yield new
     for file in new.iterdir():
         fsync_file(file)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _save_weights(model: SentenceTransformer, folder: Path) -> None:
-    from safetensors.torch import save_model
-
-    save_model(model, str(folder / _WEIGHTS))
-
-
-def _load_weights(model: SentenceTransformer, folder: Path) -> None:
-    from safetensors.torch import load_model
-
-    load_model(model, str(folder / _WEIGHTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,26 +52,23 @@ class TokenizedTexts:
             tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_file.parent), local_files_only=True)
             self._backend = tokenizer.backend_tokenizer
             self._backend.no_padding()
+            self._backend.no_truncation()
             self._add_special_tokens = max_tokens is not None
-            if max_tokens is None:
-                self._backend.no_truncation()
-            else:
+            if max_tokens is not None:
                 self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
             self._pad_id = int(tokenizer.pad_token_id or 0)
-            self._parts: list[NDArray[np.int32]] = []
-            self._lengths: list[int] = []
+            self._ids, self._lengths = array("i"), array("q")
 
         def add(self, texts: list[str]) -> None:
             """Tokenize texts with the template's special tokens, cut to the longest input."""
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=self._add_special_tokens)
-            token_ids = [encoding.ids for encoding in encodings]
-            self._lengths += map(len, token_ids)
-            self._parts.append(np.fromiter((i for ids in token_ids for i in ids), dtype=np.int32))
+            for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=self._add_special_tokens):
+                self._ids.extend(encoding.ids)
+                self._lengths.append(len(encoding))
 
         def build(self) -> TokenizedTexts:
             """Return all texts added so far."""
-            ids = np.concatenate(self._parts) if self._parts else np.empty(0, np.int32)
-            return TokenizedTexts(ids=ids, ends=np.cumsum(self._lengths, dtype=np.int64), pad_id=self._pad_id)
+            ids, ends = np.array(self._ids, dtype=np.int32), np.cumsum(self._lengths, dtype=np.int64)
+            return TokenizedTexts(ids=ids, ends=ends, pad_id=self._pad_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,50 +127,39 @@ def load_training_set(
     Args:
         embeddings: the teacher's vectors.
         split: train or validation.
-        tokenizer_file: the student's tokenizer.json.
-        max_tokens: longer texts are cut; None for static embeddings, which read any length and no special tokens.
+        tokenizer_file: as for `TokenizedTexts.Builder`.
+        max_tokens: as for `TokenizedTexts.Builder`.
         every: take one row in so many of each shard.
     """
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
     targets: NDArray[Any] = np.empty((0, 0), np.float16)
-    target_index, source, is_translation = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
+    target_index, source, is_translation = array("q"), array("q"), bytearray()
     languages: dict[str, int] = {}
     files: dict[str, int] = {}
     rows = 0
     for batch in embeddings.batches(split):
-        originals, translations = batch.texts[::every], batch.translations[::every]
-        origins, prompts, vectors = batch.sources[::every], batch.prompts[::every], batch.vectors[::every]
+        vectors = batch.vectors[::every]
         if not rows:
             # For all rows at once; what is left of it when some are skipped takes no memory.
             targets = np.empty((embeddings.rows(split), vectors.shape[1]), vectors.dtype)
         targets[rows : rows + len(vectors)] = vectors
-        is_pair = np.array([translation is not None for translation in translations], dtype=np.bool_)
-        number = [
-            -1 - languages.setdefault(origin, len(languages))
-            if translation is None
-            else files.setdefault(origin, len(files))
-            for translation, origin in zip(translations, origins, strict=True)
-        ]
-        # A pair gives two texts in a row, the translation last.
-        copies = 1 + is_pair
-        translated = np.zeros(copies.sum(), dtype=np.bool_)
-        translated[np.cumsum(copies)[is_pair] - 1] = True
-        target_index.append(np.repeat(np.arange(rows, rows + len(vectors)), copies))
-        source.append(np.repeat(np.array(number, dtype=np.int64), copies))
-        is_translation.append(translated)
-        texts.add(
-            [
-                prompt + text
-                for original, translation, prompt in zip(originals, translations, prompts, strict=True)
-                for text in (original, translation)
-                if text is not None
-            ]
-        )
+        columns = (batch.texts[::every], batch.translations[::every], batch.sources[::every], batch.prompts[::every])
+        new_texts = []
+        for row, (text, translation, origin, prompt) in enumerate(zip(*columns, strict=True), start=rows):
+            if translation is None:
+                sides, number = [text], -1 - languages.setdefault(origin, len(languages))
+            else:
+                sides, number = [text, translation], files.setdefault(origin, len(files))
+            new_texts += [prompt + side for side in sides]
+            target_index.extend([row] * len(sides))
+            source.extend([number] * len(sides))
+            is_translation.extend([False, True][: len(sides)])
+        texts.add(new_texts)
         rows += len(vectors)
     return TrainingSet(
         texts=texts.build(),
-        target_index=np.concatenate(target_index),
+        target_index=np.array(target_index, dtype=np.int64),
         targets=targets[:rows],
-        source=np.concatenate(source),
-        is_translation=np.concatenate(is_translation),
+        source=np.array(source, dtype=np.int64),
+        is_translation=np.frombuffer(is_translation, dtype=np.bool_),
     )

@@ -6,6 +6,7 @@ best held-out cosine become the student, the backbone's interpolated with the cl
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, lo
 from hub_tools.results import DistillResult
 from hub_tools.training import checkpoint
 from hub_tools.training.data import load_training_set
-from hub_tools.training.student import Student
 from hub_tools.training.trainer import Trainer
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -43,29 +43,21 @@ def distill(
     policy: LoadPolicy = SAFE,
     processes: Processes = ALONE,
 ) -> DistillResult:
-    """Train the clone on the teacher's vectors and save the student.
+    """Train the clone on the teacher's vectors and save the student in `out`, where a checkpoint is continued.
 
-    Args:
-        clone: folder of the clone.
-        embeddings: the teacher's vectors.
-        out: folder of the student; a checkpoint in it is continued.
-        config: how to train.
-        hardware: where to train.
-        seed: of the order of the texts.
-        policy: what the teacher's files may do.
-        processes: those that train together; the main one writes.
+    The other arguments are those of `Trainer`; `policy` says what the clone's files may do.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
     """
-    model = load_model(clone, device=str(processes.device(hardware.device)), policy=policy)
+    model = load_model(clone, device=hardware.device, policy=policy)
     max_tokens = longest_input(model) or (None if is_static(model) else _MAX_TOKENS)
     log.info("  on %s", hardware)
     check_inputs(model, embeddings, hardware)
     log.info("  tokenizing")
     tokenizer_file = clone / "tokenizer.json"
     train_set = load_training_set(embeddings, "train", tokenizer_file, max_tokens)
-    every = -(-embeddings.rows("validation") // _HELDOUT_ROWS) or 1
+    every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
     heldout = load_training_set(embeddings, "validation", tokenizer_file, max_tokens, every=every)
     if not len(train_set):
         raise UserError("There is no text to train on: the embeddings have no train split.")
@@ -82,50 +74,38 @@ def save_student(
     Args:
         trainer: after its last step.
         clone: folder of the model before training, with the student's tokenizer.
-        max_seq_length: longest input in tokens.
-        policy: what the clone's files may do.
+        max_seq_length: longest input of the student, in tokens.
+        policy: as for `distill`.
     """
+    import torch
+
     model, processes = trainer.student.model, trainer.processes
     checkpoint.load_best(trainer.out, model)
     start = load_model(clone, device=str(trainer.student.device), policy=policy)
-    interpolate_weights(trainer.student, start, trainer.config.weight_interpolation)
+    # It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
+    with torch.no_grad():
+        for parameter, before in zip(model.parameters(), start.parameters(), strict=True):
+            if parameter is not trainer.student.token_embeddings:
+                parameter.lerp_(before, trainer.config.weight_interpolation)
     cosine = trainer.heldout_cosine()
     if processes.is_main:
         save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_seq_length)
         training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
-    before, seconds = trainer.history[0]["cosine"], trainer.seconds
+    cosine_before, seconds = trainer.history[0]["cosine"], trainer.seconds
     return DistillResult(
         device=trainer.hardware.device,
         precision=trainer.hardware.precision,
         steps=trainer.steps,
         best_step=trainer.best["step"],
         tokens=trainer.tokens,
-        tokens_per_second=round(trainer.tokens / seconds, 1) if seconds else None,
+        tokens_per_second=round(trainer.tokens / seconds, 1),
         learning_rate=trainer.learning_rate,
-        cosine_before=None if before is None else round(before, 6),
+        cosine_before=None if cosine_before is None else round(cosine_before, 6),
         cosine_after=None if cosine is None else round(cosine, 6),
         minutes=round(seconds / 60, 2),
     )
-
-
-def interpolate_weights(student: Student, start: SentenceTransformer, share: float) -> None:
-    """Move all weights but the token embeddings back towards those before training.
-
-    It keeps what the teacher knew (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-
-    Args:
-        student: changed in place.
-        start: the model before training.
-        share: how far, from 0 (stay) to 1 (all the way).
-    """
-    import torch
-
-    with torch.no_grad():
-        for parameter, before in zip(student.model.parameters(), start.parameters(), strict=True):
-            if parameter is not student.token_embeddings:
-                parameter.lerp_(before, share)
 
 
 def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:

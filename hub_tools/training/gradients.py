@@ -11,8 +11,7 @@ averages the means of unequal parts, and hangs where one process runs out of mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -28,7 +27,6 @@ from hub_tools.training.data import TokenizedTexts
 from hub_tools.training.losses import batch_loss, per_example_loss
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from hub_tools.training.student import Student
@@ -75,7 +73,7 @@ class GradientComputer:
             UserError: memory does not suffice for a single text.
         """
         while (loss := self._try(texts, batch, targets, step)) is None:
-            self.shrink_micro_batch(texts.lengths[batch], step=step)
+            self._shrink_micro_batch(texts.lengths[batch], step)
         loss = self.processes.all_reduce_scalar(loss)
         self.processes.all_reduce_gradients(self.student.model.parameters())
         return loss
@@ -86,32 +84,14 @@ class GradientComputer:
         Args:
             lengths: tokens of each text of the batch, sorted by padded length, shape (n,).
         """
-        own = np.arange(len(lengths))[self.processes.rank :: self.processes.world_size]
-        return [own[group] for group in split_rows(lengths[own], self.micro_batch_tokens)]
+        positions = np.arange(len(lengths))[self.processes.rank :: self.processes.world_size]
+        return [positions[group] for group in split_rows(lengths[positions], self.micro_batch_tokens)]
 
-    def oom_safe(self, work: Callable[[], T]) -> T | None:
-        """Return what `work` returns, or None in all processes if any of them ran out of memory."""
-        result = None
-        try:
-            result = work()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        return None if self.processes.any_rank(result is None) else result
-
-    def shrink_micro_batch(self, lengths: NDArray[np.int64], *, step: int) -> None:
-        """Halve what is computed at once, from now on.
-
-        Args:
-            lengths: tokens of each text of the batch that was too large, sorted by padded length, shape (n,).
-            step: number of the step, for messages.
-
-        Raises:
-            UserError: a micro-batch is a single text already.
-        """
+    def _shrink_micro_batch(self, lengths: NDArray[np.int64], step: int) -> None:
+        """Halve what is computed at once, from now on, because the texts of these lengths were too many."""
         import torch
 
-        self._drop_gradients()
+        self.student.model.zero_grad()
         if len(split_rows(lengths, self.micro_batch_tokens)) == len(lengths):
             raise UserError(
                 f"Out of memory with a single text of {lengths.max():,} tokens in step {step + 1}. Give "
@@ -128,29 +108,41 @@ class GradientComputer:
 
     def _try(self, texts: TokenizedTexts, batch: NDArray[np.int64], targets: Tensor, step: int) -> float | None:
         """Compute this process's gradients and share of the loss; None where memory did not suffice."""
+        import torch
+
         parts = self.micro_batches(texts.lengths[batch])
 
         def forward(part: NDArray[np.int64], *, training: bool = True) -> Tensor:
             return self.student(texts, batch[part], training=training)
 
-        # Dropout is the same when a step is done again.
-        seed = int(np.random.default_rng([self.seed, step, self.processes.rank]).integers(2**62))
-        with _seeded(seed, self.student.device):
-            whole = self.processes.world_size == len(parts) == 1
-            if whole or self.config.loss != "relational":
-                return self.oom_safe(lambda: self._accumulate(forward, targets, parts, whole=whole))
-            return self._accumulate_cached(forward, targets, parts)
+        device = self.student.device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
+            # Dropout is the same when a step is done again.
+            torch.manual_seed(int(np.random.default_rng([self.seed, step, self.processes.rank]).integers(2**62)))
+            is_divided = self.processes.world_size > 1 or len(parts) > 1
+            if is_divided and self.config.loss == "relational":
+                return self._accumulate_cached(forward, targets, parts)
+            return self._oom_safe(lambda: self._accumulate(forward, targets, parts))
 
-    def _accumulate(
-        self, forward: Callable[..., Tensor], targets: Tensor, parts: list[NDArray[np.int64]], *, whole: bool
-    ) -> float:
+    def _oom_safe(self, work: Callable[[], T]) -> T | None:
+        """Return what `work` returns, or None in all processes if any of them ran out of memory."""
+        result = None
+        try:
+            result = work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return None if self.processes.any_rank(result is None) else result
+
+    def _accumulate(self, forward: Callable[..., Tensor], targets: Tensor, parts: list[NDArray[np.int64]]) -> float:
+        """Add up the gradients of the parts of a batch; the relational loss needs the whole batch as one part."""
         import torch
 
-        self._drop_gradients()
+        self.student.model.zero_grad()
         total = 0.0
         for part in parts:
             predictions = forward(part)
-            if whole:
+            if self.config.loss == "relational":
                 loss = batch_loss(predictions, targets, self.config)
             else:
                 loss = per_example_loss(predictions, targets[part], self.config).sum() / len(targets)
@@ -172,30 +164,16 @@ class GradientComputer:
                     predictions[part] = forward(part, training=False)
             return predictions
 
-        def propagate() -> bool:
-            self._drop_gradients()
+        def propagate() -> float:
+            self.student.model.zero_grad()
             for part in parts:
                 torch.autograd.backward((forward(part) * vector_gradients[part]).sum())
-            return True
+            return float(loss.detach()) / self.processes.world_size
 
-        predictions = self.oom_safe(predict)
+        predictions = self._oom_safe(predict)
         if predictions is None:
             return None
         predictions = self.processes.all_reduce(predictions).requires_grad_()
         loss = batch_loss(predictions, targets, self.config)
         (vector_gradients,) = torch.autograd.grad(loss, predictions)
-        done = self.oom_safe(propagate)
-        return None if done is None else float(loss.detach()) / self.processes.world_size
-
-    def _drop_gradients(self) -> None:
-        self.student.model.zero_grad(set_to_none=True)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's random numbers, and continue the caller's own afterwards."""
-    import torch
-
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
-        torch.manual_seed(seed)
-        yield
+        return self._oom_safe(propagate)

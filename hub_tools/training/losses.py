@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 
 def per_example_loss(predictions: Tensor, targets: Tensor, config: DistillConfig) -> Tensor:
-    """Return the loss of each text alone, without the similarities within the batch.
+    """Return the loss of each text alone, fp32, shape (texts,), without the similarities within the batch.
 
     Args:
         predictions: the student's vectors, fp32, shape (texts, dim).
         targets: the teacher's vectors, of the same shape and dtype.
         config: which loss, and over which parts of the vectors.
-
-    Returns:
-        fp32, shape (texts,).
     """
     distance = mse if config.loss == "mse" else cosine_distance
     return _over_parts(distance, predictions, targets, config.matryoshka)
@@ -55,15 +52,8 @@ def mse(predictions: Tensor, targets: Tensor) -> Tensor:
 def similarity_preserving(predictions: Tensor, targets: Tensor) -> Tensor:
     """Return how differently two sets of vectors arrange the same texts (Tung & Mori 2019, arXiv 1907.09682).
 
-    The mean squared difference between the two matrices of cosines within the batch. Predictions (2, 0) and (0, 3) have
-    the cosines 1 0 / 0 1, targets (1, 0) and (3, 4) have 1 0.6 / 0.6 1: the loss is (0.6² + 0.6²) / 4 = 0.18.
-
-    Args:
-        predictions: the student's vectors, shape (texts, dim).
-        targets: the teacher's vectors, shape (texts, dim).
-
-    Returns:
-        A scalar.
+    It is the mean squared difference between the two matrices of cosines within the batch, a scalar. Predictions (2, 0)
+    and (0, 3) have the cosines 1 0 / 0 1, targets (1, 0) and (3, 4) have 1 0.6 / 0.6 1: (0.6² + 0.6²) / 4 = 0.18.
     """
     from torch.nn.functional import mse_loss, normalize
 
@@ -77,12 +67,9 @@ def _over_parts(
     """Return the mean of a loss over the whole vectors and their leading parts, which are scaled to length 1."""
     from torch.nn.functional import normalize
 
-    if not dims:
-        return distance(predictions, targets)
     whole = predictions.shape[-1]
-
-    def part(vectors: Tensor, dim: int) -> Tensor:
-        return vectors if dim == whole else normalize(vectors[..., :dim], dim=-1)
-
-    losses = [distance(part(predictions, dim), part(targets, dim)) for dim in dict.fromkeys((whole, *dims))]
-    return sum(losses[1:], losses[0]) / len(losses)
+    loss = distance(predictions, targets)
+    parts = [dim for dim in dict.fromkeys(dims) if dim != whole]
+    for dim in parts:
+        loss = loss + distance(normalize(predictions[..., :dim], dim=-1), normalize(targets[..., :dim], dim=-1))
+    return loss / (1 + len(parts))

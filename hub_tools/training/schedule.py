@@ -43,11 +43,6 @@ def share_of_peak(step: int, steps: int, config: DistillConfig) -> float:
 
     Of 40 steps with a warm-up ratio of 0.1, steps 0 to 3 have 0, 0.25, 0.5 and 0.75, step 4 has 1, and the others fall
     towards 0 as a line or as half a cosine wave; these are the schedules of transformers.
-
-    Args:
-        step: counted from 0.
-        steps: number of all steps.
-        config: warm-up and schedule.
     """
     warmup = round(config.warmup_ratio * steps)
     if step < warmup:

@@ -27,10 +27,9 @@ class Student:
     The model stays in evaluation mode unless `config.dropout` is given: the target of a text is exact.
 
     Args:
-        model: trained in place.
+        model: trained in place, on the device where it is.
         config: dropout, gradient checkpointing and compilation.
         hardware: the arithmetic.
-        device: where the model is.
 
     Attributes:
         token_embeddings: one row for each token, shape (V, hidden).
@@ -40,10 +39,9 @@ class Student:
         UserError: the model does not support gradient checkpointing, and it was asked for.
     """
 
-    def __init__(
-        self, model: SentenceTransformer, config: DistillConfig, *, hardware: Hardware, device: torch.device
-    ) -> None:
-        self.model, self.config, self.hardware, self.device = model, config, hardware, device
+    def __init__(self, model: SentenceTransformer, config: DistillConfig, hardware: Hardware) -> None:
+        self.model, self.config, self.hardware = model, config, hardware
+        self.device: torch.device = model.device
         prepare_for_speed(model, hardware)
         self.token_embeddings: Parameter = token_rows(model)
         self.backbone_params = [p for p in model.parameters() if p is not self.token_embeddings and p.requires_grad]
@@ -56,15 +54,12 @@ class Student:
             inside.forward = torch.compile(inside.forward, dynamic=True)
 
     def __call__(self, texts: TokenizedTexts, numbers: NDArray[np.int64], *, training: bool) -> Tensor:
-        """Return the vectors of some texts.
+        """Return the vectors of some texts, fp32, shape (n, dim).
 
         Args:
             texts: token ids.
             numbers: which texts, int64, shape (n,).
             training: drop out, where that is asked for, and keep little in memory under gradient checkpointing.
-
-        Returns:
-            fp32, shape (n, dim).
         """
         self.model.train(training and self.config.dropout)
         for layer in self._checkpointed_layers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from hub_tools.training.data import TrainingSet
 
+# How many texts an error names.
 _NAMED_TEXTS = 3
 _Numbers = NDArray[np.int64]
 
@@ -47,12 +49,12 @@ class Trainer:
     as much as `batch_tokens`); smaller micro-batches and `compile` give the same weights up to rounding.
 
     Args:
-        model: the clone; it is trained in place.
+        model: the clone; it is trained in place, on the device where it is.
         train_set: the texts to train on.
         heldout: texts whose mean cosine chooses the best weights.
         out: folder of the student; a checkpoint in it is continued.
         config: how to train.
-        hardware: where to train.
+        hardware: the arithmetic.
         seed: of the order of the texts.
         processes: those that train together.
 
@@ -87,8 +89,13 @@ class Trainer:
             config.parallel_sampling_alpha, config.source_fraction, config.language_sampling_alpha
         )
         self.steps = config.steps or max(1, math.ceil(config.epochs * len(self.epoch(0))))
-        check_training_options(config, self.steps, train_set.targets.shape[1])
-        self.student = Student(model, config, hardware=hardware, device=processes.device(hardware.device))
+        first = config.embedding_only_steps
+        if first >= self.steps:
+            raise UserError(
+                f"--embedding-only-steps {first} leaves none of the {self.steps} steps for all other weights."
+            )
+        check_matryoshka(config.matryoshka, train_set.targets.shape[1])
+        self.student = Student(model, config, hardware)
         groups = [{"params": [self.student.token_embeddings]}, {"params": self.student.backbone_params}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=hardware.device != "mps")
         self.gradients = GradientComputer(
@@ -121,40 +128,31 @@ class Trainer:
         if not self.history:
             self.evaluate_and_checkpoint()
         folder = self.out / "tensorboard" if self.config.tensorboard and self.processes.is_main else None
-        begun, spent = time.monotonic(), self.seconds
-        with (
-            board(folder, self.step) as record,
-            bar("steps", self.steps, " steps", done=self.step) as progress,
-        ):
+        start = time.monotonic() - self.seconds
+        with board(folder, self.step) as record, bar("steps", self.steps, " steps", done=self.step) as progress:
             losses = []
             for batch in self.batches():
-                losses.append(self.take_step(batch))
-                self.seconds = spent + time.monotonic() - begun
-                values = {
-                    "loss": losses[-1],
-                    "rate": self.learning_rates(self.step - 1).embeddings,
-                    "speed": self.tokens / self.seconds,
-                }
-                shown = "loss {loss:.4f}, rate {rate:.1e}, {speed:,.0f} tokens/s".format(**values)
-                progress.set_postfix_str(f"{shown}, cosine {_shown(self.history[-1]['cosine'])}", refresh=False)
+                rate = self.learning_rates(self.step).embeddings
+                loss = self.take_step(batch)
+                losses.append(loss)
+                self.seconds = time.monotonic() - start
+                speed, cosine = self.tokens / self.seconds, _shown(self.history[-1]["cosine"])
+                progress.set_postfix_str(
+                    f"loss {loss:.4f}, rate {rate:.1e}, {speed:,.0f} tokens/s, cosine {cosine}", refresh=False
+                )
                 progress.update()
+                values = {"loss": loss, "rate": rate, "speed": speed}
                 if self.step % self.config.eval_steps == 0 or self.step == self.steps:
-                    cosine = self.evaluate_and_checkpoint(loss=float(np.mean(losses)))
+                    self.evaluate_and_checkpoint(loss=float(np.mean(losses)))
                     losses = []
-                    if cosine is not None:
-                        values["cosine"] = cosine
+                    if len(self.heldout):
+                        values["cosine"] = self.history[-1]["cosine"]
                 record(self.step, values)
 
     def batches(self) -> Iterator[_Numbers]:
-        """Yield batches of text numbers from the current position to the last step, across epochs."""
-        position, epoch = self.step, 0
-        while self.step < self.steps:
-            batches = self.epoch(epoch)
-            for batch in batches[position:]:
-                if self.step == self.steps:
-                    return
-                yield batch
-            position, epoch = max(0, position - len(batches)), epoch + 1
+        """Return the batches of text numbers from the current position to the last step, across epochs."""
+        all_batches = chain.from_iterable(map(self.epoch, count()))
+        return islice(all_batches, self.step, self.steps)
 
     def epoch(self, number: int) -> list[_Numbers]:
         """Return all batches of a pass through the data."""
@@ -165,10 +163,7 @@ class Trainer:
         return learning_rates(step, self.steps, self.learning_rate, self.config)
 
     def take_step(self, batch: _Numbers) -> float:
-        """Move the weights once, and return the loss of the batch before that.
-
-        Args:
-            batch: text numbers, sorted by padded length.
+        """Move the weights once, and return the loss that a batch, sorted by padded length, had before that.
 
         Raises:
             UserError: the loss or its gradient is not finite, or memory does not suffice for a single text.
@@ -185,7 +180,7 @@ class Trainer:
         if not math.isfinite(loss) or not math.isfinite(float(norm)):
             raise self._not_finite(batch, targets)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.step += 1
         self.tokens += padded_tokens(self.train_set.texts.lengths[batch])
         return loss
@@ -194,14 +189,13 @@ class Trainer:
         """Return an error that names the texts which have no finite loss, or else those of the batch."""
         import torch
 
-        texts, bad = self.train_set.texts, []
+        texts, decode, bad = self.train_set.texts, self.student.model.tokenizer.decode, []
         with torch.inference_mode():
-            for place, number in enumerate(batch):
-                prediction = self.student(texts, batch[place : place + 1], training=False)
-                if not torch.isfinite(per_example_loss(prediction, targets[place : place + 1], self.config)).all():
+            for number, target in zip(batch, targets, strict=True):
+                prediction = self.student(texts, np.array([number]), training=False)
+                if not per_example_loss(prediction, target[None], self.config).isfinite().all():
                     bad.append(number)
         numbers = bad or list(batch)
-        decode = self.student.model.tokenizer.decode
         named = [decode(texts[number].tolist(), skip_special_tokens=True) for number in numbers[:_NAMED_TEXTS]]
         return UserError(
             f"The loss or its gradient is not finite in step {self.step + 1} with {len(numbers)} texts, among them "
@@ -215,17 +209,13 @@ class Trainer:
         vectors = data.targets[data.target_index[numbers]].astype(np.float32)
         return torch.from_numpy(vectors).to(self.student.device)
 
-    def evaluate_and_checkpoint(self, *, loss: float | None = None) -> float | None:
+    def evaluate_and_checkpoint(self, *, loss: float | None = None) -> None:
         """Measure the held-out cosine, keep the weights if they are the best, and write a checkpoint.
 
         Args:
             loss: mean over the steps since the last evaluation; None before the first step.
-
-        Returns:
-            The cosine.
         """
-        cosine = self.heldout_cosine()
-        entry = {"step": self.step, "cosine": cosine} | ({} if loss is None else {"loss": loss})
+        entry = {"step": self.step, "cosine": self.heldout_cosine()} | ({} if loss is None else {"loss": loss})
         self.history.append(entry)
         entry["learning_rate"] = self.learning_rates(self.step).embeddings  # depends on the first entry
         if self.processes.is_main:
@@ -233,9 +223,8 @@ class Trainer:
                 checkpoint.save_best(self.out, self.student.model)
             state = {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "history": self.history}
             checkpoint.save_checkpoint(self.out, self.student.model, self.optimizer, state)
-            log.info("  step %d of %d: held-out cosine %s", self.step, self.steps, _shown(cosine))
+            log.info("  step %d of %d: held-out cosine %s", self.step, self.steps, _shown(entry["cosine"]))
         self.processes.barrier()
-        return cosine
 
     def heldout_cosine(self) -> float | None:
         """Return the mean cosine between student and teacher on held-out texts; None if there are none."""
@@ -245,26 +234,21 @@ class Trainer:
             return None
         max_tokens = min(self.batch_tokens, self.gradients.micro_batch_tokens)
         batches = epoch_batches(self.heldout.texts.lengths, max_tokens, self.seed, 0)
+        batches = batches[self.processes.rank :: self.processes.world_size]
         total = 0.0
-        for batch in batches[self.processes.rank :: self.processes.world_size]:
-            with torch.inference_mode():
-                predictions = self._heldout_predictions(batch)
+        while batches:
+            batch = batches.pop(0)
+            try:
+                with torch.inference_mode():
+                    predictions = self.student(self.heldout.texts, batch, training=False)
+            except (RuntimeError, MemoryError) as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
+                    raise
+                batches[:0] = np.array_split(batch, 2)
+                continue
             targets = self._targets(self.heldout, batch)
             total += float(torch.nn.functional.cosine_similarity(predictions, targets).sum())
         return self.processes.all_reduce_scalar(total) / len(self.heldout)
-
-    def _heldout_predictions(self, numbers: _Numbers) -> Tensor:
-        """Return the vectors of held-out texts, computed in halves where memory does not suffice."""
-        import torch
-
-        try:
-            return self.student(self.heldout.texts, numbers, training=False)
-        except (RuntimeError, MemoryError) as error:
-            if len(numbers) == 1 or not is_out_of_memory(error):
-                raise
-        # Outside the handler, which keeps in memory what the failed call had.
-        middle = len(numbers) // 2
-        return torch.cat([self._heldout_predictions(numbers[:middle]), self._heldout_predictions(numbers[middle:])])
 
     def resume(self) -> None:
         """Continue from the last checkpoint, if there is one."""
@@ -279,20 +263,10 @@ class Trainer:
         log.info("  continuing at step %d of %d", self.step, self.steps)
 
 
-def check_training_options(config: DistillConfig, steps: int | None, dim: int | None) -> None:
-    """Refuse options that cannot work with this number of steps or length of the vectors; None is not known yet.
-
-    Raises:
-        UserError: no step is left for all weights, or a part of the vectors is longer than they are.
-    """
-    if steps is not None and config.embedding_only_steps >= steps:
-        raise UserError(
-            f"--embedding-only-steps {config.embedding_only_steps} leaves none of the {steps} steps for all other "
-            "weights."
-        )
-    for part in config.matryoshka:
-        if dim is not None and part > dim:
-            raise UserError(f"--matryoshka {part}: the teacher's vectors have only {dim} numbers.")
+def check_matryoshka(parts: tuple[int, ...], dim: int) -> None:
+    """Raise a UserError if a leading part of the vectors is longer than they are."""
+    if parts and max(parts) > dim:
+        raise UserError(f"--matryoshka {max(parts)}: the teacher's vectors have only {dim} numbers.")
 
 
 def _shown(cosine: float | None) -> str:
