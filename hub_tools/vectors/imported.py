@@ -23,8 +23,8 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.hub_errors import explain_hub, without_secrets
 from hub_tools.core.logging import bar
 from hub_tools.corpus.build import HELDOUT_ONE_IN
+from hub_tools.corpus.clean import hash_text
 from hub_tools.corpus.sources import dataset_revision
-from hub_tools.corpus.text_set import hash_text
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.results import EmbeddingsResult
