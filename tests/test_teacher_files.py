@@ -72,14 +72,14 @@ def test_the_longest_input_is_that_of_sentence_transformers(
     assert find_teacher(str(teacher)).max_seq_length == longest
 
 
-def test_only_a_change_of_the_model_itself_changes_the_fingerprint(teacher: Path) -> None:
-    before = find_teacher(str(teacher)).fingerprint
+def test_only_a_change_of_the_model_itself_changes_the_identity(teacher: Path) -> None:
+    before = find_teacher(str(teacher)).identity
     shutil.copytree(teacher, teacher / "runs/x/student")
     (teacher / "runs/x/corpus").mkdir()
     (teacher / "runs/x/corpus/stats.json").write_text("{}")
-    assert find_teacher(str(teacher)).fingerprint == before
+    assert find_teacher(str(teacher)).identity == before
     (teacher / "1_Pooling/config.json").write_text('{"pooling_mode": "cls"}')
-    assert find_teacher(str(teacher)).fingerprint != before
+    assert find_teacher(str(teacher)).identity != before
 
 
 def test_loading_a_model_changes_nothing_for_the_rest_of_the_process(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+
+from hub_tools.core.errors import UserError
 
 
 def explain_hub(error: BaseException, what: str) -> str | None:
@@ -27,6 +31,18 @@ def explain_hub(error: BaseException, what: str) -> str | None:
             "kept. HF_HUB_DISABLE_XET=1 takes another way to the same files."
         )
     return None
+
+
+@contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Raise what the Hub refused as a UserError; `what` as for `explain_hub`. Other exceptions pass."""
+    try:
+        yield
+    except Exception as error:
+        message = explain_hub(error, what)
+        if message is None:
+            raise
+        raise UserError(message) from error
 
 
 def _was_raised_in(function: str, error: BaseException) -> bool:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.core.errors import UserError, is_out_of_memory
+from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.models.encoder import in_smaller_batches
 from hub_tools.vectors.bitext import heldout_pairs
 
 if TYPE_CHECKING:
@@ -178,14 +179,11 @@ def _name_and_split(file: Path) -> tuple[str, str]:
 
 
 def _run(evaluator: Any, model: SentenceTransformer) -> dict[str, float]:
-    """Run an evaluator, in smaller batches where memory does not suffice."""
-    while True:
-        try:
-            return {name: float(value) for name, value in evaluator(model).items()}
-        except (RuntimeError, MemoryError) as error:
-            if evaluator.batch_size == 1 or not is_out_of_memory(error):
-                raise
-        evaluator.batch_size //= 2
+    def compute(batch_size: int) -> dict[str, float]:
+        evaluator.batch_size = batch_size
+        return {name: float(value) for name, value in evaluator(model).items()}
+
+    return in_smaller_batches(_BATCH, compute)
 
 
 def _defined(value: float) -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import EmbedConfig
+from hub_tools.corpus.clean import hash_text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,7 +46,8 @@ class Prompts:
         """Return the name of the prompt for a text in the target language."""
         is_short = len(text) <= self.longest_query
         name, share = (self.query, self.query_share) if is_short else (self.document, self.document_share)
-        return name if name is not None and _drawn(text) < share else self.default
+        drawn = hash_text(f"prompt\t{text}") / 2**64  # from 0 to 1
+        return name if name is not None and drawn < share else self.default
 
     def text_of(self, name: str | None) -> str:
         """Return the prompt with this name; nothing for None."""
@@ -82,22 +83,7 @@ def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts
         default=default,
         query=query,
         document=document,
-        longest_query=_median(Counter(map(len, target_texts))),
+        longest_query=statistics.median_low([*map(len, target_texts)] or [0]),
         query_share=config.query_share,
         document_share=config.document_share,
     )
-
-
-def _median(lengths: Counter[int]) -> int:
-    """Return the least length that half of the texts do not exceed."""
-    count = 0
-    for length in sorted(lengths):
-        count += lengths[length]
-        if 2 * count >= lengths.total():
-            return length
-    return 0
-
-
-def _drawn(text: str) -> float:
-    """Return a number from 0 to 1 that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(f"prompt\t{text}".encode(), digest_size=8).digest()) / 2**64

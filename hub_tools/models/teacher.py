@@ -39,7 +39,7 @@ class Teacher:
         name: what the user asked for, without the revision.
         path: the folder with its files.
         revision: the commit on the Hub; None for a local folder.
-        fingerprint: changes whenever a file of the model does.
+        identity: changes whenever a file of the model does.
         policy: what its files may do.
         modules_json: the entries of modules.json, or those that sentence-transformers would write for a model that it
             did not save; empty where only a tokenizer was asked for.
@@ -56,7 +56,7 @@ class Teacher:
     name: str
     path: Path
     revision: str | None
-    fingerprint: str
+    identity: str
     policy: LoadPolicy = SAFE
     modules_json: tuple[dict[str, Any], ...]
     default_pooling: dict[str, Any] | None
@@ -66,16 +66,6 @@ class Teacher:
     dim: int | None
     license: dict[str, str] | None
     legal_files: tuple[Path, ...]
-
-    @property
-    def identity(self) -> str:
-        """What stands for the model in a key."""
-        return self.fingerprint
-
-    @property
-    def module_list(self) -> list[dict[str, Any]]:
-        """Copies of the entries of modules.json, to change."""
-        return [dict(module) for module in self.modules_json]
 
     @property
     def modules(self) -> list[tuple[str, str]]:
@@ -98,8 +88,8 @@ class Teacher:
 
         Its own setting has precedence over the tokenizer's. Neither helps beyond the positions that the model has.
         """
-        own = self.sentence_settings.get("max_seq_length") or self.tokenizer_settings.get("model_max_length")
-        limits = [int(limit) for limit in (own, _positions(self.settings)) if limit and limit < NO_LIMIT]
+        length = self.sentence_settings.get("max_seq_length") or self.tokenizer_settings.get("model_max_length")
+        limits = [int(limit) for limit in (length, _positions(self.settings)) if limit and limit < NO_LIMIT]
         return min(limits, default=_DEFAULT_LENGTH)
 
     @property
@@ -108,7 +98,7 @@ class Teacher:
         return _hidden_size(self.settings)
 
 
-def read_teacher(name: str, path: Path, *, revision: str | None, fingerprint: str, policy: LoadPolicy) -> Teacher:
+def read_teacher(name: str, path: Path, *, revision: str | None, identity: str, policy: LoadPolicy) -> Teacher:
     """Read the small files of a model; the arguments are attributes of the result.
 
     Raises:
@@ -121,7 +111,7 @@ def read_teacher(name: str, path: Path, *, revision: str | None, fingerprint: st
         name=name,
         path=path,
         revision=revision,
-        fingerprint=fingerprint,
+        identity=identity,
         policy=policy,
         modules_json=modules,
         default_pooling=_default_pooling(settings) if modules == _PLAIN_MODULES else None,
