@@ -116,6 +116,19 @@ def test_a_model_that_sentence_transformers_did_not_save(
     assert model.get_embedding_dimension() == 32
 
 
+def test_the_pooling_of_a_saved_model_stays(teacher: Path, same: Same, caplog: pytest.LogCaptureFixture) -> None:
+    # As sentence-transformers 5 saves a model of two modules.
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"}
+    listed = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(kinds.items())
+    ]
+    write_json(teacher / "modules.json", listed)
+    write_json(teacher / "1_Pooling" / "config.json", {"embedding_dimension": 32, "pooling_mode": "cls"})
+    assert SentenceTransformer(str(same(teacher)), device="cpu")[1].pooling_mode == "cls"
+    assert "not saved by sentence-transformers" not in caplog.text
+
+
 @pytest.mark.parametrize("path", ["../secret", "/secret", "a/../../secret", "..", "a\\..\\secret", "C:secret"])
 def test_modules_stay_in_the_model(teacher: Path, tmp_path: Path, path: str) -> None:
     listed = json.loads((teacher / "modules.json").read_text())

@@ -30,8 +30,8 @@ class Prompts:
         query: name of the query prompt; None where there is none, or none is to be used.
         document: name of the document prompt, likewise.
         longest_query: characters of the longest short text.
-        query_share: share of the short texts that are queries.
-        document_share: share of the long texts that are documents.
+        query_share: of the short texts.
+        document_share: of the long texts.
     """
 
     texts: dict[str, str]

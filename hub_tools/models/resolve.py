@@ -65,27 +65,15 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
     """
     path, commit = Path(name).expanduser(), None
     if not path.is_dir():
-        path = fetch(name, "tokenizer", list(TOKENIZER_FILES))
+        path = _fetch(name, "tokenizer", list(TOKENIZER_FILES))
         commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
     return path, commit
 
 
-def fetch(name: str, role: str, patterns: list[str]) -> Path:
-    """Fetch files of a model from the Hub, or from the Hub's cache.
-
-    Args:
-        name: a Hub id, or `id@revision`.
-        role: what the user calls it.
-        patterns: of the files.
-
-    Returns:
-        The folder of the snapshot, which the cache names by its commit.
-
-    Raises:
-        UserError: the Hub refused, or cannot be reached.
-    """
+def _fetch(name: str, role: str, patterns: list[str]) -> Path:
+    """Fetch files of `id` or `id@revision` from the Hub or its cache; return their folder, named by the commit."""
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
@@ -148,12 +136,12 @@ def _find_local(name: str, path: Path, policy: LoadPolicy) -> Teacher:
 
 
 def _find_on_hub(name: str, policy: LoadPolicy, patterns: list[str]) -> Teacher:
-    repo, path = name.partition("@")[0], fetch(name, "teacher", patterns)
+    repo, path = name.partition("@")[0], _fetch(name, "teacher", patterns)
     return read_teacher(repo, path, revision=path.name, identity=f"{repo}@{path.name}", policy=policy)
 
 
 def _fetch_weights(teacher: Teacher, patterns: list[str]) -> None:
     commit, patterns = f"{teacher.name}@{teacher.revision}", [*patterns, "*.safetensors"]
-    fetch(commit, "teacher", patterns)
+    _fetch(commit, "teacher", patterns)
     if teacher.policy.pickle and modules_without_safetensors(teacher, model_files(teacher)):
-        fetch(commit, "teacher", [*patterns, "*pytorch_model*.bin"])
+        _fetch(commit, "teacher", [*patterns, "*pytorch_model*.bin"])

@@ -42,7 +42,7 @@ def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
 
 def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, int]:
     """Return the bytes of the tensors that follow the vocabulary, and those of one token in the student."""
-    settings = teacher.settings.get("text_config") or teacher.settings
+    settings = teacher.text_settings
     rows = int(settings.get("vocab_size") or 0)
     if not tensors:  # pickled: nothing but the settings says it
         row_bytes = teacher.hidden_size * _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)

@@ -73,14 +73,7 @@ class Batch(NamedTuple):
 
 
 class EmbeddingDataset:
-    """A finished embed stage.
-
-    Args:
-        path: its folder.
-
-    Attributes:
-        manifest: what manifest.json holds.
-    """
+    """The vectors in the folder of a finished embed stage; `manifest` is what manifest.json holds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
