@@ -224,15 +224,11 @@ def clone(
         torch.Size([3000, 32])
     """
     from hub_tools.cloning.clone import clone as write_clone
-    from hub_tools.core.files import write_json
     from hub_tools.corpus.build import Corpus
-    from hub_tools.results import CorpusResult
 
     with TemporaryDirectory() as scratch, _teacher(teacher) as found, _tokenizer_folder(tokenizer) as tokenizer_folder:
         out = Path(scratch)
-        write_json(out / "corpus" / "stats.json", to_plain(CorpusResult(languages=[], missing=[], text={})))
-        texts = corpus or Corpus(out / "corpus")
-        write_clone(found, tokenizer_folder, texts, out / "clone", init=init, target=target)
+        write_clone(found, tokenizer_folder, corpus or Corpus.empty(), out / "clone", init=init, target=target)
         return _load(out / "clone")
 
 

@@ -130,8 +130,9 @@ def build_corpus(
     by_language: dict[str, LanguageText] = {}
     for lang in languages:
         of_language = [source for source in sources if source.lang == lang]
+        hub_limit = HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
+        most = limit or (hub_limit if any(source.dataset for source in of_language) else None)
         if of_language:
-            most = limit or _default_limit(lang, languages[0], of_language)
             by_language[lang] = _build_language(out / "text", of_language, most, splits, cut)
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
@@ -151,12 +152,6 @@ def build_corpus(
     )
     write_json(out / "stats.json", to_plain(result))
     return result
-
-
-def _default_limit(lang: str, target: str, sources: list[Source]) -> int | None:
-    if not any(source.dataset for source in sources):
-        return None
-    return HUB_LIMIT_MAIN if lang in (target, "en") else HUB_LIMIT_OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,9 +305,9 @@ def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[tuple[s
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
     """Write rows of text to a parquet file that appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(path.name + ".tmp")
     schema = pa.schema([(column, pa.string()) for column in columns])
-    with pq.ParquetWriter(partial_file, schema) as file:
+    with pq.ParquetWriter(unfinished, schema) as file:
         while batch := list(islice(rows, _BATCH)):
             file.write_table(pa.table([list(cells) for cells in zip(*batch, strict=True)], schema=schema))
-    partial_file.replace(path)
+    unfinished.replace(path)

@@ -82,8 +82,8 @@ def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
     if path.is_dir():
         names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
-        visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-        stats = [[str(name), (path / name).stat().st_size, (path / name).stat().st_mtime_ns] for name in visible]
+        visible = [file for file in names if not any(part.startswith(".") for part in file.parts)]
+        stats = [[str(file), (path / file).stat().st_size, (path / file).stat().st_mtime_ns] for file in visible]
         identity = [stats, *columns.values()]
         return ImportedEmbeddings(name=name, path=path, revision=None, **columns, identity=identity)
     if path.exists() or name.count("/") > 1:
@@ -172,8 +172,8 @@ def _read_manifest(dataset: ImportedEmbeddings) -> dict[str, Any] | None:
         return None
     except Exception as error:
         raise _unreadable(dataset, error) from error
-    required = {"prompts", "default_prompt_name", "sha256"}
-    return manifest if isinstance(manifest, dict) and required <= manifest.keys() else None
+    keys = {"prompts", "default_prompt_name", "sha256"}
+    return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
 
 
 def _check_sums(folder: Path, manifest: dict[str, Any]) -> None:
