@@ -34,12 +34,21 @@ def explain_hub(error: BaseException, what: str) -> str | None:
 
 
 @contextmanager
-def hub_errors(what: str) -> Iterator[None]:
-    """Raise what the Hub refused as a UserError; `what` as for `explain_hub`. Other exceptions pass."""
+def hub_errors(what: str, otherwise: str | None = None) -> Iterator[None]:
+    """Raise what the Hub refused as a UserError.
+
+    Args:
+        what: as for `explain_hub`.
+        otherwise: what to say before the text of any other exception; None lets these pass.
+    """
     try:
         yield
+    except (UserError, MemoryError):
+        raise
     except Exception as error:
         message = explain_hub(error, what)
+        if message is None and otherwise is not None:
+            message = f"{otherwise}: {without_secrets(str(error))}"
         if message is None:
             raise
         raise UserError(message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file
-from hub_tools.core.hub_errors import explain_hub, without_secrets
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.languages import wikipedia_code
-from hub_tools.corpus.readers import FORMATS, Row, read_table, read_texts, sample_file
+from hub_tools.corpus.readers import FORMATS, read_table, read_texts, sample_file
 
 SAMPLE = "sample"
 WIKIPEDIA = "wikimedia/wikipedia"
@@ -140,44 +141,35 @@ def dataset_revision(name: str, branch: str = "") -> str | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
-        # A file that every repo has: the cache then knows the commit offline too.
-        folder = snapshot_download(
-            name, repo_type="dataset", revision=branch or None, allow_patterns=[".gitattributes"]
-        )
-    except Exception as error:
-        # Without a network nobody can tell; a Hub that answered with an error may be well again in a minute.
-        if isinstance(error, LocalEntryNotFoundError) and not isinstance(error.__cause__, HfHubHTTPError):
+    with _reading(name):
+        try:
+            # A file that every repo has: the cache then knows the commit offline too.
+            folder = snapshot_download(
+                name, repo_type="dataset", revision=branch or None, allow_patterns=[".gitattributes"]
+            )
+        except LocalEntryNotFoundError as error:
+            # Without a network nobody can tell; a Hub that answered with an error may be well again in a minute.
+            if isinstance(error.__cause__, HfHubHTTPError):
+                raise
             return None
-        raise _explain(error, name) from error
-    return Path(folder).name
+        return Path(folder).name
 
 
 def _stream(name: str, config: str, split: str, column: str, *, revision: str | None, seed: int) -> Iterator[str]:
     from datasets import load_dataset
 
-    try:
-        stream = load_dataset(name, config or None, split=split, streaming=True, revision=revision)
-    except ValueError as error:
-        # How datasets says that there is no such configuration or split.
-        raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
-    except Exception as error:
-        raise _explain(error, name, config) from error
-    try:
+    with _reading(name, config):
+        try:
+            stream = load_dataset(name, config or None, split=split, streaming=True, revision=revision)
+        except ValueError as error:
+            # How datasets says that there is no such configuration or split.
+            raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
         for row in stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER):
-            yield _cell(row, column, name)
-    except UserError:
-        raise
-    except Exception as error:
-        raise _explain(error, name, config) from error
+            if column not in row:
+                raise UserError(f"Dataset {name} has no column {column!r}; it has: {', '.join(row)}.")
+            yield str(row[column] or "")
 
 
-def _cell(row: Row, column: str, name: str) -> str:
-    if column not in row:
-        raise UserError(f"Dataset {name} has no column {column!r}; it has: {', '.join(row)}.")
-    return str(row[column] or "")
-
-
-def _explain(error: Exception, name: str, config: str = "") -> UserError:
-    message = explain_hub(error, f"dataset {':'.join(filter(None, (name, config)))!r}")
-    return UserError(message or f"Could not read dataset {name!r} from the Hub: {without_secrets(str(error))}")
+def _reading(name: str, config: str = "") -> AbstractContextManager[None]:
+    dataset = ":".join(filter(None, (name, config)))
+    return hub_errors(f"dataset {dataset!r}", f"Could not read dataset {name!r} from the Hub")

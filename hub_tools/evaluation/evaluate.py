@@ -79,11 +79,8 @@ def evaluate(
         ]
     if texts := corpus.sample(target):
         rows.append(_speed_row(models, texts))
-    return EvaluationResult(
-        evaluation=rows,
-        searches=_searches(models, target),
-        models={name: describe(model) for name, model in models.items()},
-    )
+    described = {name: describe(model) for name, model in models.items()}
+    return EvaluationResult(evaluation=rows, searches=_searches(models, target), models=described)
 
 
 def _row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:

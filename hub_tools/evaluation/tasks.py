@@ -109,8 +109,8 @@ def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
     """Return the sentences and scores of an STS table.
 
     Raises:
-        UserError: the columns sentence1, sentence2, score are missing, a score is no finite number, or there are fewer
-            than two pairs.
+        UserError: one of its columns sentence1, sentence2, score is missing, a score is no finite number, or there are
+            fewer than two pairs.
     """
     first, second, scores = [], [], []
     for number, row in enumerate(read_table(file), 2):

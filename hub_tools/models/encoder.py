@@ -165,16 +165,9 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
 def encode(
     model: SentenceTransformer, texts: list[str], hardware: Hardware, *, prompt: str | None = None
 ) -> NDArray[np.float32]:
-    """Return the vectors of texts as the model itself makes them.
+    """Return the vectors of texts as the model itself makes them, float32, shape (texts, dim).
 
-    Args:
-        model: the model.
-        texts: any number.
-        hardware: where the model is, and in which arithmetic it computes.
-        prompt: the text to put before each; None leaves the choice to the model.
-
-    Returns:
-        float32, shape (texts, dim).
+    The prompt is the text to put before each; None leaves the choice to the model.
     """
 
     def compute(rows: int) -> NDArray[np.float32]:

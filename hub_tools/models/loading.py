@@ -84,14 +84,7 @@ def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
 
 
 def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int | None) -> None:
-    """Save a model with the tokenizer of another folder, so that sentence-transformers 5 and 6 load the same.
-
-    Args:
-        model: what to save.
-        out: where.
-        tokenizer: folder with the tokenizer's files.
-        max_seq_length: longest input in tokens.
-    """
+    """Save a model with the tokenizer of another folder, so that sentence-transformers 5 and 6 load the same."""
     model.save_pretrained(str(out), create_model_card=False)
     for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
         (out / name).unlink(missing_ok=True)

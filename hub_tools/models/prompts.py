@@ -13,9 +13,6 @@ from hub_tools.corpus.clean import hash_text
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-# The names that sentence-transformers looks for in `encode_query` and `encode_document`, in this order.
-_QUERY, _DOCUMENT = ("query",), ("document", "passage", "corpus")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
@@ -69,13 +66,12 @@ class Prompts:
 def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts: Iterable[str]) -> Prompts:
     """Return the rule for a teacher: only its default prompt where it has none for queries or documents.
 
-    Args:
-        model: the teacher.
-        config: the shares.
-        target_texts: the texts in the target language, read once for their lengths where there are prompts.
+    The texts in the target language are read for their lengths, and only where there are prompts.
     """
     texts, default = {name: text or "" for name, text in model.prompts.items()}, model.default_prompt_name
-    query, document = (next((n for n in names if n in texts), None) for names in (_QUERY, _DOCUMENT))
+    query = "query" if "query" in texts else None
+    # The names that `encode_document` looks for, in this order.
+    document = next((name for name in ("document", "passage", "corpus") if name in texts), None)
     if not any(texts.get(name or "") for name in (query, document)) or config.query_share == config.document_share == 0:
         return Prompts(texts=texts, default=default)
     return Prompts(

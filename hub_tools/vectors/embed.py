@@ -101,13 +101,7 @@ def embed(
 
 
 def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
-    """Compute the vectors of a shard and write it. A text that occurs twice is embedded once.
-
-    Args:
-        shard: what to embed.
-        encoder: the teacher.
-        prompts: what to put before the texts.
-        dtype: float16 or float32.
+    """Compute the vectors of a shard and write them as float16 or float32; a text that occurs twice is embedded once.
 
     Raises:
         UserError: a vector is not finite, or not in this dtype; the message names the text.
@@ -148,8 +142,8 @@ class _Texts(NamedTuple):
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
         for split, name in _SPLITS.items():
             rows, number = self._rows(split, prompts), 0
-            while some := list(islice(rows, SHARD_ROWS)):
-                yield Shard(out / f"{name}-{number:05d}.parquet", name, some)
+            while batch := list(islice(rows, SHARD_ROWS)):
+                yield Shard(out / f"{name}-{number:05d}.parquet", name, batch)
                 number += 1
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:

@@ -7,6 +7,7 @@ student's own model. The vectors have to fit the student: as many numbers, and o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
@@ -21,7 +22,7 @@ from hub_tools.config import EmbedConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file, read_json
 from hub_tools.core.hardware import Hardware
-from hub_tools.core.hub_errors import explain_hub, without_secrets
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
 from hub_tools.corpus.build import HELDOUT_ONE_IN
 from hub_tools.corpus.clean import hash_text
@@ -160,18 +161,17 @@ def _read_manifest(dataset: ImportedEmbeddings) -> dict[str, Any] | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    try:
-        if dataset.path is not None:
-            file = dataset.path / MANIFEST
-        else:
-            file = Path(hf_hub_download(dataset.repo, MANIFEST, repo_type="dataset", revision=dataset.revision))
-        manifest = read_json(file)
-    except LocalEntryNotFoundError as error:  # nobody could be asked; also a kind of the next
-        raise _unreadable(dataset, error) from error
-    except (EntryNotFoundError, FileNotFoundError, JSONDecodeError, UnicodeDecodeError):
-        return None
-    except Exception as error:
-        raise _unreadable(dataset, error) from error
+    with _reading(dataset):
+        try:
+            if dataset.path is not None:
+                file = dataset.path / MANIFEST
+            else:
+                file = Path(hf_hub_download(dataset.repo, MANIFEST, repo_type="dataset", revision=dataset.revision))
+            manifest = read_json(file)
+        except LocalEntryNotFoundError:  # nobody could be asked; also a kind of the next
+            raise
+        except (EntryNotFoundError, FileNotFoundError, JSONDecodeError, UnicodeDecodeError):
+            return None
     keys = {"prompts", "default_prompt_name", "sha256"}
     return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
 
@@ -210,27 +210,22 @@ def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
     """Return the splits by name, as `datasets` opens them."""
     from datasets import load_dataset, load_from_disk
 
-    try:
+    with _reading(dataset):
         if dataset.path is None:
             return dict(load_dataset(dataset.repo, streaming=True, revision=dataset.revision))
         if any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
             saved: Any = load_from_disk(str(dataset.path))
             return dict(saved) if isinstance(saved, dict) else {TRAIN: saved}
         return dict(load_dataset(str(dataset.path), streaming=True))
-    except Exception as error:
-        raise _unreadable(dataset, error) from error
 
 
 def _tables(dataset: ImportedEmbeddings, split: Any) -> Iterator[pa.Table]:
-    try:
+    with _reading(dataset):
         yield from split.with_format("arrow").iter(batch_size=SHARD_ROWS)
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
-        raise _unreadable(dataset, error) from error
 
 
-def _unreadable(dataset: ImportedEmbeddings, error: Exception) -> UserError:
-    message = explain_hub(error, f"dataset {dataset.name!r}")
-    return UserError(message or f"--embeddings {dataset.name} is no dataset to read: {without_secrets(str(error))}")
+def _reading(dataset: ImportedEmbeddings) -> AbstractContextManager[None]:
+    return hub_errors(f"dataset {dataset.name!r}", f"--embeddings {dataset.name} is no dataset to read")
 
 
 def _read(
