@@ -207,16 +207,17 @@ def _shards(
 
 
 def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
-    """Return the splits by name, as `datasets` opens them."""
+    """Return the splits by name, as `datasets` opens them; none is read yet."""
     from datasets import load_dataset, load_from_disk
 
     with _reading(dataset):
-        if dataset.path is None:
-            return dict(load_dataset(dataset.repo, streaming=True, revision=dataset.revision))
-        if any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
+        splits: Any
+        if dataset.path and any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
             saved: Any = load_from_disk(str(dataset.path))
-            return dict(saved) if isinstance(saved, dict) else {TRAIN: saved}
-        return dict(load_dataset(str(dataset.path), streaming=True))
+            splits = saved if isinstance(saved, dict) else {TRAIN: saved}
+        else:
+            splits = load_dataset(str(dataset.path or dataset.repo), streaming=True, revision=dataset.revision)
+        return {str(name): split for name, split in splits.items()}
 
 
 def _tables(dataset: ImportedEmbeddings, split: Any) -> Iterator[pa.Table]:
@@ -236,15 +237,17 @@ def _read(
     Other columns count where they have the type of the column of that name in `SCHEMA`. What the name of a prompt means
     is known only where there is a manifest.
     """
-    column = dataset.text_column
-    for option, name in (("--text-column", column), ("--embedding-column", dataset.embedding_column)):
+    text_column = dataset.text_column
+    for option, name in (("--text-column", text_column), ("--embedding-column", dataset.embedding_column)):
         if name not in table.column_names:
             names = ", ".join(table.column_names)
             raise UserError(f"--embeddings {dataset.name} has no column {name!r}; give {option}. It has: {names}.")
-    if not _is_text(table[column].type):
-        raise UserError(f"--embeddings {dataset.name}: {column!r} holds {table[column].type}; expected texts.")
-    table = table.filter(pc.greater(pc.utf8_length(table[column].cast(pa.string())), 0))
-    texts = table[column].cast(pa.string()).to_pylist()
+    if not _is_text(table[text_column].type):
+        raise UserError(
+            f"--embeddings {dataset.name}: {text_column!r} holds {table[text_column].type}; expected texts."
+        )
+    table = table.filter(pc.greater(pc.utf8_length(table[text_column].cast(pa.string())), 0))
+    texts = table[text_column].cast(pa.string()).to_pylist()
     vectors = _read_vectors(dataset, table, texts, student)
 
     def values(column: str, default: Any, is_right: Callable[[pa.DataType], bool] = _is_text) -> list[Any]:
