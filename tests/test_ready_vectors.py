@@ -173,7 +173,6 @@ def test_unit_vectors_for_a_student_that_does_not_normalise_are_refused(
         take(write(tmp_path / "theirs", vectors), tmp_path / "plain", tmp_path / "out")
 
 
-@pytest.mark.slow
 def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     finished: tuple[RunConfig, dict[str, Any]],
     vectors: np.ndarray,

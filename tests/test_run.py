@@ -121,7 +121,8 @@ def test_a_second_run_uses_everything_again(
     finished: tuple[RunConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, report = finished
-    monkeypatch.setattr("hub_tools.reporting.text.versions", lambda: {"torch": "99.0"})
+    for module in ("core.run_dir", "reporting.report"):
+        monkeypatch.setattr(f"hub_tools.{module}.versions", lambda: {"torch": "99.0"})
     before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
     again = to_plain(run(config))
     assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before
@@ -131,15 +132,12 @@ def test_a_second_run_uses_everything_again(
     assert "versions" not in again["distill"]
 
 
-def test_changed_options_redo_what_depends_on_them(
-    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_options_redo_what_depends_on_them(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
     shutil.copytree(config.output, tmp_path / "run")
     values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
-    capsys.readouterr()
     run(RunConfig.from_dict(values), last="distill")
-    said = capsys.readouterr().err
+    said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
     assert "tokenizer: already done" in said
     assert "embeddings: already done" in said
     assert "clone: done again, because it depends on what changed: init" in said
@@ -257,28 +255,31 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(
     shutil.copytree(finished[0].output, tmp_path / "run")  # for its corpus and tokenizer
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
     config = RunConfig.from_dict({**job_options, "embed": {"distill_limit": 20, **given}})
-    report = to_plain(run(config))
+    done = run(config)
+    report = to_plain(done)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
     assert {"query", "document"} < set(report["embeddings"]["rows_by_prompt"])
     for name in ("clone", "student"):
         assert SentenceTransformer(str(config.output / name), device="cpu").prompts == prompts
-    assert "--query-prompt 'query: '" in reproduce(report)[0]
+    assert "--query-prompt 'query: '" in reproduce(done)[0]
 
 
 def test_licenses_of_another_teacher_do_not_stay(
-    job_options: dict[str, object], tiny_teacher: Path, tmp_path: Path
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tiny_teacher: Path, tmp_path: Path
 ) -> None:
+    folder = Path(shutil.copytree(finished[0].output, tmp_path / "run"))  # for its corpus and tokenizer
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="corpus")
-    assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(RunConfig.from_dict(job_options), last="corpus")
-    assert not (tmp_path / "run" / "license").exists()
+    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="clone")
+    assert (folder / "clone/license/LICENSE").read_text() == "theirs"
+    run(RunConfig.from_dict(job_options), last="clone")
+    assert not (folder / "clone/license").exists()
 
 
-def test_fresh_forgets_what_is_finished(job_options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(RunConfig.from_dict(job_options), last="corpus")
-    capsys.readouterr()
-    run(RunConfig.from_dict(job_options), last="corpus", fresh=True)
-    assert "corpus ..." in capsys.readouterr().err
+def test_fresh_forgets_what_is_finished(job_options: dict[str, object], tmp_path: Path) -> None:
+    config = RunConfig.from_dict(job_options)
+    for fresh in (False, False, True):
+        run(config, last="corpus", fresh=fresh)
+    said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
+    assert [said.count(words) for words in ("corpus ...", "corpus: already done")] == [2, 1]

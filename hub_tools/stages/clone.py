@@ -12,7 +12,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import CloneResult
 from hub_tools.stages.base import Finished, Stage
-from hub_tools.stages.job import Job
+from hub_tools.stages.job import HashedFile, Job
 
 LICENSE = "license"
 
@@ -22,6 +22,7 @@ class CloneInputs:
     """What the clone is made of; `prompts` are those that the teacher's files do not name."""
 
     teacher: Teacher
+    legal_files: tuple[HashedFile, ...]
     tokenizer: Finished
     corpus: Finished
     init: Init
@@ -38,6 +39,7 @@ class CloneStage(Stage[CloneInputs]):
     def inputs(self, job: Job, done: Mapping[str, Finished]) -> CloneInputs:
         return CloneInputs(
             teacher=job.teacher,
+            legal_files=tuple(HashedFile(path=file) for file in job.teacher.legal_files),
             tokenizer=done["tokenizer"],
             corpus=done["corpus"],
             init=job.config.clone.init,
@@ -57,7 +59,7 @@ class CloneStage(Stage[CloneInputs]):
             target=inputs.target,
             prompts=inputs.prompts,
         )
-        for file in inputs.teacher.legal_files:
+        for file in inputs.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
-            shutil.copyfile(file, out / LICENSE / file.name)
+            shutil.copyfile(file.path, out / LICENSE / file.path.name)
         return result
