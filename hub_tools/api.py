@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.cloning.clone import clone as write_clone
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UsageError
-from hub_tools.core.files import write_json
 from hub_tools.core.hardware import choose_hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
@@ -35,7 +34,7 @@ from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.pipeline import run
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.tables import markdown_table, score_text
-from hub_tools.results import CorpusResult, DistillResult
+from hub_tools.results import DistillResult
 from hub_tools.tokenization.adapt import AdaptedTokenizer
 from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -206,9 +205,7 @@ def clone(
     """
     with TemporaryDirectory() as scratch, _teacher(teacher) as model, _tokenizer_folder(tokenizer) as tokenizer_folder:
         out = Path(scratch)
-        write_json(out / "corpus" / "stats.json", to_plain(CorpusResult(languages=[], missing=[], text={})))
-        texts = corpus or Corpus(out / "corpus")
-        write_clone(model, tokenizer_folder, texts, out / "clone", init=init, target=target)
+        write_clone(model, tokenizer_folder, corpus or Corpus.empty(), out / "clone", init=init, target=target)
         return load_model(out / "clone", device="cpu")
 
 

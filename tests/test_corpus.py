@@ -16,7 +16,6 @@ from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.clean import chunks, clean
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.corpus.sources import find_sources
-from hub_tools.corpus.text_set import TextSet
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
@@ -181,18 +180,6 @@ def test_an_empty_corpus_needs_no_folder() -> None:
     corpus = Corpus.empty()
     assert not corpus.has_pairs and not list(corpus.pairs())
     assert corpus.sample("tr") == list(corpus.all_texts("tr", "tr")) == []
-
-
-def test_a_set_of_texts_forgets_and_invents_none() -> None:
-    texts = TextSet()
-    numbers = [*range(5000), *range(2500)]
-    new = 0
-    for number in numbers:
-        new += str(number) not in texts
-        texts.add(str(number))
-    assert new == 5000
-    assert all(str(number) in texts for number in range(5000))
-    assert not any(str(number) in texts for number in range(5000, 9000))
 
 
 def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerSpec) -> None:

@@ -18,8 +18,7 @@ from hub_tools.evaluation.tasks import (
     bitext_task,
     read_sts,
     retrieval_task,
-    sample_passages,
-    sample_questions,
+    sample_texts,
     sts_names,
     sts_task,
 )
@@ -52,7 +51,7 @@ def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
     model.prompts = dict(PROMPTS)
     found = retrieval_task().measure(model)
     assert found != plain
-    questions, passages = sample_questions(), sample_passages()
+    questions, passages = sample_texts("questions"), sample_texts("passages")
     asked = unit(model.encode([PROMPTS["query"] + text for text in questions.values()]))
     cosines = asked @ unit(model.encode([PROMPTS["document"] + text for text in passages.values()])).T
     rows = read_table(sample_file("retrieval-questions.tsv"))

@@ -72,14 +72,14 @@ def test_the_longest_input_is_that_of_sentence_transformers(
     assert find_teacher(str(teacher)).max_seq_length == longest
 
 
-def test_only_a_change_of_the_model_itself_changes_the_fingerprint(teacher: Path) -> None:
-    before = find_teacher(str(teacher)).fingerprint
+def test_only_a_change_of_the_model_itself_changes_the_identity(teacher: Path) -> None:
+    before = find_teacher(str(teacher)).identity
     shutil.copytree(teacher, teacher / "runs/x/student")
     (teacher / "runs/x/corpus").mkdir()
     (teacher / "runs/x/corpus/stats.json").write_text("{}")
-    assert find_teacher(str(teacher)).fingerprint == before
+    assert find_teacher(str(teacher)).identity == before
     (teacher / "1_Pooling/config.json").write_text('{"pooling_mode": "cls"}')
-    assert find_teacher(str(teacher)).fingerprint != before
+    assert find_teacher(str(teacher)).identity != before
 
 
 def test_loading_a_model_changes_nothing_for_the_rest_of_the_process(
@@ -114,6 +114,19 @@ def test_a_model_that_sentence_transformers_did_not_save(
     assert f"made by {pooling} pooling" in caplog.text
     assert model[1].pooling_mode == SentenceTransformer(str(plain), device="cpu")[1].pooling_mode == pooling
     assert model.get_embedding_dimension() == 32
+
+
+def test_the_pooling_of_a_saved_model_stays(teacher: Path, same: Same, caplog: pytest.LogCaptureFixture) -> None:
+    # As sentence-transformers 5 saves a model of two modules.
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"}
+    listed = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(kinds.items())
+    ]
+    write_json(teacher / "modules.json", listed)
+    write_json(teacher / "1_Pooling" / "config.json", {"embedding_dimension": 32, "pooling_mode": "cls"})
+    assert SentenceTransformer(str(same(teacher)), device="cpu")[1].pooling_mode == "cls"
+    assert "not saved by sentence-transformers" not in caplog.text
 
 
 @pytest.mark.parametrize("path", ["../secret", "/secret", "a/../../secret", "..", "a\\..\\secret", "C:secret"])

@@ -185,9 +185,8 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
                 unpickle(pickled.parent, target)
     if (teacher.path / _SETTINGS).exists():
         shutil.copyfile(teacher.path / _SETTINGS, out / _SETTINGS)
-    modules = teacher.module_list
-    modules[0]["path"] = ""  # where all libraries look for the tokenizer
-    write_json(out / "modules.json", modules)
+    first, *others = teacher.modules_json
+    write_json(out / "modules.json", [{**first, "path": ""}, *others])  # where all libraries look for the tokenizer
     if teacher.default_pooling:
         write_json(out / POOLING / "config.json", teacher.default_pooling)
     for code in teacher.path.glob("*.py") if teacher.policy.code else ():

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+
+from hub_tools.core.errors import UserError
 
 
 def explain_hub(error: BaseException, subject: str) -> str | None:
@@ -31,6 +35,27 @@ def explain_hub(error: BaseException, subject: str) -> str | None:
             "kept. HF_HUB_DISABLE_XET=1 takes another way to the same files."
         )
     return None
+
+
+@contextmanager
+def hub_errors(subject: str, otherwise: str | None = None) -> Iterator[None]:
+    """Raise what the Hub refused as a UserError.
+
+    Args:
+        subject: as for `explain_hub`.
+        otherwise: what to say before the text of any other exception; None lets these pass.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        message = explain_hub(error, subject)
+        if message is None and otherwise is not None:
+            message = f"{otherwise}: {without_secrets(str(error))}"
+        if message is None:
+            raise
+        raise UserError(message) from error
 
 
 def explain_push(error: BaseException, subject: str) -> str | None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,18 +23,20 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import bar, log
 from hub_tools.core.plain import from_plain, to_plain
-from hub_tools.corpus.clean import Encoder, chunks, clean
+from hub_tools.corpus.clean import chunks, clean, hash_text
 from hub_tools.corpus.readers import read_table
 from hub_tools.corpus.sources import NoSuchTextError, Source
-from hub_tools.corpus.text_set import TextSet, hash_text
 from hub_tools.results import CorpusResult, LanguageText, ParallelText
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # One text in 50 is set aside; never trained on, it measures how near the student came to the teacher.
 HELDOUT_ONE_IN = 50
 # Texts of a Hub dataset: as many as the published recipe takes (arXiv 2605.29992).
 HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
 # The language of text of which nobody says one, as BCP 47 names it.
-UNDETERMINED = "und"
+_UNDETERMINED = "und"
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
 _BATCH = 8192
@@ -50,14 +52,10 @@ class Pair(NamedTuple):
 
 
 class Corpus:
-    """A finished corpus stage.
-
-    Args:
-        path: its folder.
-        result: what stats.json in it holds; None: it is read.
+    """The text in the folder of a finished corpus stage.
 
     Attributes:
-        result: what was read, kept and dropped.
+        result: what was read, kept and dropped; stats.json holds it.
         languages: those with monolingual text.
     """
 
@@ -108,7 +106,7 @@ def build_corpus(
     languages: tuple[str, ...],
     limit: int | None,
     seed: int,
-    tokenizer: Encoder,
+    tokenizer: Tokenizer,
     max_tokens: int,
 ) -> CorpusResult:
     """Read, clean, split and store all text.
@@ -123,26 +121,19 @@ def build_corpus(
         tokenizer: the teacher's, without truncation, to cut long texts.
         max_tokens: longest text in the teacher's tokens.
 
-    Returns:
-        What was read, kept and dropped, also written to stats.json.
-
     Raises:
         UserError: there is no usable text for the target language, or a source cannot be read.
     """
-    pairs, reserved = _build_parallel(out, parallel, languages[0], limit, seed)
-
-    def split_of(text: str) -> str:
-        return reserved.split_of(text, seed)
-
-    def chunk(text: str) -> Iterator[str]:
-        return chunks(text, tokenizer, max_tokens)
-
+    splits = _Splits(seed=seed)
+    pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit, splits)
+    cut = partial(chunks, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
     for lang in languages:
-        own = [source for source in sources if source.lang == lang]
-        if own:
-            most = limit or _default_limit(lang, languages, own)
-            by_language[lang] = _build_language(out / "text", own, most, split_of, chunk)
+        of_language = [source for source in sources if source.lang == lang]
+        hub_limit = HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
+        most = limit or (hub_limit if any(source.dataset for source in of_language) else None)
+        if of_language:
+            by_language[lang] = _build_language(out / "text", of_language, most, splits, cut)
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
     if languages[0] in missing and not (pairs and pairs.kept):
@@ -163,18 +154,30 @@ def build_corpus(
     return result
 
 
-def _default_limit(lang: str, languages: tuple[str, ...], sources: list[Source]) -> int | None:
-    if not any(source.dataset for source in sources):
-        return None
-    return HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
+@dataclass(frozen=True, kw_only=True)
+class _Splits:
+    """Decides which texts are held out: the hash of a text does, unless it is in the parallel text too.
+
+    Hashes of 64 bits stand for texts that nobody reads again, here and where duplicates are found: a million take
+    100 MB, and two of ten million are the same with a probability of 3e-6.
+
+    Attributes:
+        seed: changes the hashes.
+        heldout: both sides of the held-out pairs; no other text or pair may hold one of them.
+        train: hashes of both sides of the pairs that are trained on.
+    """
+
+    seed: int
+    heldout: set[str] = field(default_factory=set)
+    train: set[int] = field(default_factory=set)
+
+    def by_hash(self, text: str) -> str:
+        """Return train or heldout."""
+        return "heldout" if hash_text(f"{self.seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
 
 
 def _build_language(
-    folder: Path,
-    sources: list[Source],
-    limit: int | None,
-    split_of: Callable[[str], str],
-    chunk: Callable[[str], Iterator[str]],
+    folder: Path, sources: list[Source], limit: int | None, splits: _Splits, cut: Callable[[str], Iterator[str]]
 ) -> LanguageText:
     lang = sources[0].lang
     record = folder / f"{lang}.json"
@@ -182,20 +185,22 @@ def _build_language(
         return from_plain(LanguageText, read_json(record))
     counts: Counter[str] = Counter()
     used: set[str] = set()
-    seen = TextSet()
-    with _writer(folder / f"{lang}.parquet", ("text", "split")) as write, bar(lang, limit, " texts") as progress:
+
+    def rows() -> Iterator[tuple[str, str]]:
+        seen: set[int] = set()
         for source, raw in _read_sources(sources, in_turns=limit is not None):
             counts["read"] += 1
-            for text in chunk(clean(raw)):
-                split = _admit(text, seen, split_of, counts)
-                if split:
-                    write((text, split))
+            for text in cut(clean(raw)):
+                if _is_kept((text,), seen, counts, is_reserved=text in splits.heldout):
+                    split = "train" if hash_text(text) in splits.train else splits.by_hash(text)
+                    counts[split] += 1
+                    counts["characters"] += len(text)
                     used.add(source)
                     progress.update()
-                if counts["kept"] == limit:
-                    break
-            if counts["kept"] == limit:
-                break
+                    yield text, split
+
+    with bar(lang, limit, " texts") as progress:
+        _write(folder / f"{lang}.parquet", ("text", "split"), islice(rows(), limit))
     names = dict.fromkeys(source.name for source in sources)
     result = LanguageText(sources=[name for name in names if name in used], **counts)
     write_json(record, to_plain(result))
@@ -228,91 +233,55 @@ def _read_source(source: Source) -> Iterator[tuple[str, str]]:
         log.warning("  %s", error)
 
 
-def _admit(text: str, seen: TextSet, split_of: Callable[[str], str], counts: Counter[str]) -> str:
-    """Return the split of a text that is kept, or nothing; every case is counted."""
-    if not text:
-        counts["dropped_empty"] += 1
-        return ""
-    if text in seen:
-        counts["dropped_duplicate"] += 1
-        return ""
-    split = split_of(text)
-    if split == "reserved":
-        counts["dropped_in_heldout_pairs"] += 1
-        return ""
-    seen.add(text)
-    counts["kept"] += 1
-    counts[split] += 1
-    counts["characters"] += len(text)
-    return split
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reserved:
-    """What the parallel text decides about the split of single texts.
-
-    Attributes:
-        heldout: both sides of the held-out pairs; no other text or pair may hold one of them.
-        train: both sides of the pairs that are trained on.
-    """
-
-    heldout: set[str] = field(default_factory=set)
-    train: TextSet = field(default_factory=TextSet)
-
-    def split_of(self, text: str, seed: int) -> str:
-        """Return the split of a monolingual text: train, heldout, or reserved for the held-out pairs."""
-        if text in self.heldout:
-            return "reserved"
-        return "train" if text in self.train else _split_of(text, seed)
+def _is_kept(texts: tuple[str, ...], seen: set[int], counts: Counter[str], *, is_reserved: bool) -> bool:
+    """Return whether a text, or both sides of a pair, are kept; every case is counted."""
+    mark = hash_text("\t".join(texts))
+    if not all(texts):
+        outcome = "dropped_empty"
+    elif mark in seen:
+        outcome = "dropped_duplicate"
+    else:
+        outcome = "dropped_in_heldout_pairs" if is_reserved else "kept"
+    counts[outcome] += 1
+    if outcome == "kept":
+        seen.add(mark)
+    return outcome == "kept"
 
 
 def _build_parallel(
-    out: Path, files: list[Path], target: str, limit: int | None, seed: int
-) -> tuple[ParallelText | None, _Reserved]:
-    """Store the aligned text; returns its statistics and what it decides for single texts."""
-    counts: Counter[str] = Counter()
-    reserved = _Reserved()
+    out: Path, files: list[Path], target: str, limit: int | None, splits: _Splits
+) -> ParallelText | None:
+    """Store the aligned text, and note in `splits` what it decides for other text."""
     if not files:
-        return None, reserved
+        return None
     # A first pass finds the held-out pairs, so that none of their texts is in a pair to train on, wherever it stands.
     for file in files:
         for pair in _read_pairs(file, target, limit):
-            if _split_of(pair.source, seed) == "heldout":
-                reserved.heldout.update((pair.source, pair.target))
-    seen = TextSet()
+            if splits.by_hash(pair.source) == "heldout":
+                splits.heldout.update((pair.source, pair.target))
+    counts: Counter[str] = Counter()
     languages: set[str] = set()
-    with _writer(out / "parallel.parquet", (*Pair._fields, "split")) as write:
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        seen: set[int] = set()
         for file in files:
             before = counts["read"]
             for pair in _read_pairs(file, target, limit):
                 counts["read"] += 1
-                split = _split_of(pair.source, seed)
-                if _admit_pair(pair, split, seen, reserved, counts):
+                split, sides = splits.by_hash(pair.source), (pair.source, pair.target)
+                is_reserved = split == "train" and not splits.heldout.isdisjoint(sides)
+                if _is_kept(sides, seen, counts, is_reserved=is_reserved):
+                    counts[split] += 1
                     languages.add(pair.lang)
-                    write((*pair, split))
+                    if split == "train":
+                        splits.train.update(map(hash_text, sides))
+                    yield *pair, split
             if counts["read"] == before:
                 raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
-    known = (*sorted(languages - {UNDETERMINED}), target)
-    return ParallelText(files=[str(file) for file in files], languages=known, **counts), reserved
 
-
-def _admit_pair(pair: Pair, split: str, seen: TextSet, reserved: _Reserved, counts: Counter[str]) -> bool:
-    """Return whether a pair is kept; every case is counted."""
-    both = f"{pair.source}\t{pair.target}"
-    if not (pair.source and pair.target):
-        counts["dropped_empty"] += 1
-    elif both in seen:
-        counts["dropped_duplicate"] += 1
-    elif split == "train" and not reserved.heldout.isdisjoint((pair.source, pair.target)):
-        counts["dropped_in_heldout_pairs"] += 1
-    else:
-        seen.add(both)
-        if split == "train":
-            reserved.train.add(pair.source)
-            reserved.train.add(pair.target)
-        counts.update(("kept", split))
-        return True
-    return False
+    _write(out, (*Pair._fields, "split"), rows())
+    known = (*sorted(languages - {_UNDETERMINED}), target)
+    return ParallelText(files=[str(file) for file in files], languages=known, **counts)
 
 
 def _read_pairs(file: Path, target: str, limit: int | None) -> Iterator[Pair]:
@@ -325,7 +294,7 @@ def _read_pairs(file: Path, target: str, limit: int | None) -> Iterator[Pair]:
 def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[tuple[str, str], str]:
     """Return the columns of both sides, and the language of the first: a column `source` may hold any."""
     # Language codes first: a column `source` often says where a pair was found.
-    for columns, lang in ((("en", target), "en"), (("source", "target"), UNDETERMINED)):
+    for columns, lang in ((("en", target), "en"), (("source", "target"), _UNDETERMINED)):
         if all(column in row for column in columns):
             return columns, lang
     raise UserError(
@@ -333,29 +302,12 @@ def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[tuple[s
     )
 
 
-def _split_of(text: str, seed: int) -> str:
-    return "heldout" if hash_text(f"{seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
-
-
-@contextmanager
-def _writer(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[tuple[str, ...]], None]]:
+def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
     """Write rows of text to a parquet file that appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    rows: list[tuple[str, ...]] = []
+    unfinished = path.with_name(path.name + ".tmp")
     schema = pa.schema([(column, pa.string()) for column in columns])
-
-    with pq.ParquetWriter(partial, schema) as file:
-
-        def flush() -> None:
-            file.write_table(pa.table([list(c) for c in zip(*rows, strict=True)] or [[]] * len(columns), schema=schema))
-            rows.clear()
-
-        def write(row: tuple[str, ...]) -> None:
-            rows.append(row)
-            if len(rows) >= _BATCH:
-                flush()
-
-        yield write
-        flush()
-    partial.replace(path)
+    with pq.ParquetWriter(unfinished, schema) as file:
+        while batch := list(islice(rows, _BATCH)):
+            file.write_table(pa.table([list(cells) for cells in zip(*batch, strict=True)], schema=schema))
+    unfinished.replace(path)

@@ -1,19 +1,21 @@
-"""Cleaning of texts, and cutting of long ones."""
+"""Cleaning and hashing of texts, and cutting of long ones."""
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _SENTENCE_ENDS = ".!?。！？؟।…\n"
 
 
-class Encoder(Protocol):
-    """The one thing chunking asks of a tokenizer."""
-
-    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
-        """Encode one text; the result has `offsets`."""
+def hash_text(text: str) -> int:
+    """Return 64 bits that depend on a text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def clean(text: str) -> str:
@@ -22,7 +24,7 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def chunks(text: str, tokenizer: Encoder, max_tokens: int) -> Iterator[str]:
+def chunks(text: str, tokenizer: Tokenizer, max_tokens: int) -> Iterator[str]:
     """Cut a text into pieces of at most `max_tokens` tokens, at the last sentence end or space before.
 
     An empty text is one (empty) piece, so that it can be counted.
@@ -42,8 +44,6 @@ def chunks(text: str, tokenizer: Encoder, max_tokens: int) -> Iterator[str]:
         offsets = [o for o in offsets[: room + 1] if o[0] >= cut] + offsets[room + 1 :]
     if rest := text[start:].strip():
         yield rest
-    elif not text:
-        yield ""
 
 
 def _cut_before(text: str, start: int, limit: int) -> int:

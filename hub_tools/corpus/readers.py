@@ -30,12 +30,7 @@ def sample_file(name: str) -> Path:
 
 
 def read_texts(path: Path, lang: str) -> Iterator[str]:
-    """Read the texts of a local file.
-
-    Args:
-        path: .txt (one text a line), .tsv, .csv, .jsonl or .parquet, plain or gzipped. A table needs a column
-            `text`, `sentence`, `content` or the language code, or only one column.
-        lang: language code.
+    """Read a .txt file (one text a line) or the column with text of a table.
 
     Raises:
         UserError: the file is no text, is damaged, or has no such column.
@@ -43,32 +38,20 @@ def read_texts(path: Path, lang: str) -> Iterator[str]:
     if path.name.removesuffix(".gz").endswith(".txt"):
         yield from (line.rstrip("\n") for line in _lines(path))
         return
-    column = ""
+    column: str | None = None
     for row in read_table(path):
-        column = column or _text_column(path, row, lang)
+        column = column or text_column(row, lang)
+        if column is None:
+            names = ", ".join(map(str, row))
+            raise UserError(f"{path} has the columns {names}; expected one named {', '.join(TEXT_COLUMNS)} or {lang}.")
         yield str(row.get(column) or "")
 
 
 def text_column(columns: Iterable[str], lang: str = "") -> str | None:
-    """Return the column of a table that holds its text: `text`, `sentence`, `content`, the language code, or its only.
-
-    Args:
-        columns: names of the columns.
-        lang: language code; empty where a column of that name is no text.
-    """
+    """Return the column with text: `text`, `sentence`, `content`, the language code or the only one, else None."""
     names = list(columns)
     known = (name for name in (*TEXT_COLUMNS, lang) if name in names)
     return next(known, names[0] if len(names) == 1 else None)
-
-
-def _text_column(path: Path, row: Row, lang: str) -> str:
-    column = text_column(row, lang)
-    if column is None:
-        raise UserError(
-            f"{path} has the columns {', '.join(map(str, row))}; expected one named {', '.join(TEXT_COLUMNS)} or "
-            f"{lang}."
-        )
-    return column
 
 
 def read_table(path: Path) -> Iterator[Row]:

@@ -16,14 +16,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import sample_file
-from hub_tools.evaluation.tasks import (
-    bitext_task,
-    retrieval_task,
-    sample_passages,
-    sample_questions,
-    sts_task,
-    sts_tasks,
-)
+from hub_tools.evaluation.tasks import bitext_task, retrieval_task, sample_texts, sts_task, sts_tasks
 from hub_tools.models.loading import SAFE, LoadPolicy, describe, load_model
 from hub_tools.results import EvaluationResult, EvaluationRow, Search
 
@@ -72,7 +65,11 @@ def evaluate(
     models = {name: load_model(path, device=hardware.device, policy=policy) for name, path in paths.items()}
     # The student's are the teacher's, and those that the user gave.
     models["teacher"].prompts = dict(models["student"].prompts)
-    rows = [_heldout_row(training, own_vectors=own_vectors)]
+    # Cosines to the vectors that were learned; None where no text was held out.
+    before, after = training["history"][0]["cosine"], training["cosine_after"]
+    cosines = {"teacher": 1.0 if own_vectors and before is not None else None, "clone": before, "student": after}
+    goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
+    rows = [_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
     for task in tasks:
         log.info("  %s, %s", task.name, task.split)
         values = {name: task.measure(model) for name, model in models.items()}
@@ -80,23 +77,10 @@ def evaluate(
             _row(task.name, task.split, metric, task.n, {name: values[name][metric] for name in MODELS})
             for metric in values["teacher"]
         ]
-    texts = corpus.sample(target)
-    if texts:
+    if texts := corpus.sample(target):
         rows.append(_speed_row(models, texts))
-    return EvaluationResult(
-        evaluation=rows,
-        searches=_searches(models, target),
-        models={name: describe(model) for name, model in models.items()},
-    )
-
-
-def _heldout_row(training: dict[str, Any], *, own_vectors: bool) -> EvaluationRow:
-    """Return the cosines to the vectors that were learned; None where no text was held out."""
-    before, after = training["history"][0]["cosine"], training["cosine_after"]
-    teacher = 1.0 if own_vectors and before is not None else None
-    goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
-    values = {"teacher": teacher, "clone": before, "student": after}
-    return _row(goal, "heldout", "cosine", training["heldout_texts"], values)
+    described = {name: describe(model) for name, model in models.items()}
+    return EvaluationResult(evaluation=rows, searches=_searches(models, target), models=described)
 
 
 def _row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
@@ -121,8 +105,8 @@ def _searches(models: dict[str, SentenceTransformer], target: str) -> list[Searc
     """Return three questions with the passage that teacher and student find, for a person to judge."""
     if target != _SAMPLE_LANGUAGE:
         return []
-    passages = list(sample_passages().values())
-    questions = [text for key, text in sample_questions().items() if key in _SAMPLE_SEARCHES]
+    passages = list(sample_texts("passages").values())
+    questions = [text for key, text in sample_texts("questions").items() if key in _SAMPLE_SEARCHES]
     teacher, student = (nearest(models[name], questions, passages) for name in ("teacher", "student"))
     return [Search(query=q, teacher=t, student=s) for q, t, s in zip(questions, teacher, student, strict=True)]
 
@@ -131,7 +115,6 @@ def nearest(model: SentenceTransformer, queries: list[str], documents: list[str]
     """Return the document with the greatest cosine to each query, both behind the prompt that the model has for it."""
     from sentence_transformers.util import cos_sim
 
-    queries_encoded = model.encode_query(queries, convert_to_tensor=True, show_progress_bar=False)
-    documents_encoded = model.encode_document(documents, convert_to_tensor=True, show_progress_bar=False)
-    best = cos_sim(queries_encoded, documents_encoded).argmax(dim=1).tolist()
-    return [documents[number] for number in best]
+    query_vectors = model.encode_query(queries, convert_to_tensor=True, show_progress_bar=False)
+    document_vectors = model.encode_document(documents, convert_to_tensor=True, show_progress_bar=False)
+    return [documents[number] for number in cos_sim(query_vectors, document_vectors).argmax(dim=1).tolist()]

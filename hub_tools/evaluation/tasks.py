@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.core.errors import UserError, is_out_of_memory
+from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.models.encoder import in_smaller_batches
 from hub_tools.vectors.bitext import heldout_pairs
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SPLITS = ("train", "dev", "validation", "test")
 _ENDINGS = re.compile(r"(\.(tsv|csv|jsonl|parquet|txt))?(\.gz)?$")
 _COLUMNS = ("sentence1", "sentence2", "score")
 _BATCH = 128
-_QUIET: dict[str, Any] = {"batch_size": _BATCH, "show_progress_bar": False, "write_csv": False}
+_QUIET: dict[str, Any] = {"show_progress_bar": False, "write_csv": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +46,12 @@ class Task:
 
 
 def sts_tasks(files: list[Path]) -> list[Task]:
-    """Return the tasks of STS tables, named by their files.
-
-    Raises:
-        UserError: a table has no columns sentence1, sentence2, score, or a score is no finite number.
-    """
-    names = sts_names(files)
-    return [sts_task(file, f"STS {name}", split) for file, (name, split) in zip(files, names, strict=True)]
+    """Return the tasks of STS tables, named by their files; errors as of `read_sts`."""
+    return [sts_task(file, f"STS {name}", split) for file, (name, split) in zip(files, sts_names(files), strict=True)]
 
 
 def sts_task(file: Path, name: str, split: str) -> Task:
-    """Return the correlations of cosines with the scores of a table: Spearman's and Pearson's.
-
-    Raises:
-        UserError: as `read_sts`.
-    """
+    """Return the correlations of cosines with the scores of a table, Spearman's and Pearson's; errors as `read_sts`."""
     first, second, scores = read_sts(file)
     if len(set(scores)) == 1:
         log.warning("%s: all scores are equal, so no correlation is defined", file)
@@ -72,33 +64,25 @@ def sts_task(file: Path, name: str, split: str) -> Task:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConstantInputWarning)  # None says it
             values = _run(evaluator, model)
-        return {name: _defined(values[f"{name}_cosine"]) for name in ("spearman", "pearson")}
+        correlations = {name: values[f"{name}_cosine"] for name in ("spearman", "pearson")}
+        return {name: value if math.isfinite(value) else None for name, value in correlations.items()}
 
     return Task(name=name, split=split, n=len(scores), measure=measure)
 
 
 def retrieval_task() -> Task:
     """Return the bundled task of retrieval: 60 Turkish questions, each with the one passage that answers it."""
-    questions, passages = sample_questions(), sample_passages()
+    questions, passages = sample_texts("questions"), sample_texts("passages")
     answers = {row["id"]: {row["passage_id"]} for row in read_table(sample_file("retrieval-questions.tsv"))}
 
     def measure(model: SentenceTransformer) -> dict[str, float | None]:
         from sentence_transformers.evaluation import InformationRetrievalEvaluator
         from sentence_transformers.util import cos_sim
 
-        cutoffs: dict[str, Any] = {f"{metric}_at_k": [1] for metric in ("accuracy", "precision_recall", "ndcg", "map")}
-        everything = len(passages)
-        evaluator = InformationRetrievalEvaluator(
-            questions,
-            passages,
-            answers,
-            mrr_at_k=[everything],
-            score_functions={"cosine": cos_sim},
-            **cutoffs,
-            **_QUIET,
-        )
-        values = _run(evaluator, model)
-        return {"recall@1": values["cosine_recall@1"], "mrr": values[f"cosine_mrr@{everything}"]}
+        cutoffs = {f"{metric}_at_k": [1] for metric in ("accuracy", "precision_recall", "ndcg", "map")}
+        options: dict[str, Any] = {**cutoffs, "mrr_at_k": [len(passages)], "score_functions": {"cosine": cos_sim}}
+        values = _run(InformationRetrievalEvaluator(questions, passages, answers, **options, **_QUIET), model)
+        return {"recall@1": values["cosine_recall@1"], "mrr": values[f"cosine_mrr@{len(passages)}"]}
 
     return Task(name="retrieval sample (tr)", split="test", n=len(questions), measure=measure)
 
@@ -116,31 +100,31 @@ def bitext_task(corpus: Corpus, target: str) -> Task:
     return Task(name=f"translation found ({target} to source)", split="heldout", n=len(pairs), measure=measure)
 
 
-def sample_questions() -> dict[str, str]:
-    """Return the questions of the bundled task of retrieval by their ids."""
-    return {row["id"]: row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))}
-
-
-def sample_passages() -> dict[str, str]:
-    """Return the passages of the bundled task of retrieval by their ids."""
-    return {row["id"]: row["text"] for row in read_table(sample_file("retrieval-passages.tsv"))}
+def sample_texts(kind: str) -> dict[str, str]:
+    """Return the `questions` or `passages` of the bundled task of retrieval by their ids."""
+    return {row["id"]: row["text"] for row in read_table(sample_file(f"retrieval-{kind}.tsv"))}
 
 
 def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
     """Return the sentences and scores of an STS table.
 
     Raises:
-        UserError: the columns sentence1, sentence2, score are missing, a score is no finite number, or there are fewer
-            than two pairs.
+        UserError: one of its columns sentence1, sentence2, score is missing, a score is no finite number, or there are
+            fewer than two pairs.
     """
     first, second, scores = [], [], []
     for number, row in enumerate(read_table(file), 2):
+        where = f"--sts {file}, line {number}"
         missing = [column for column in _COLUMNS if row.get(column) in (None, "")]
         if missing:
-            raise UserError(
-                f"--sts {file}, line {number}: no {', '.join(missing)}. Expected columns {', '.join(_COLUMNS)}."
-            )
-        scores.append(_score(file, number, row["score"]))
+            raise UserError(f"{where}: no {', '.join(missing)}. Expected columns {', '.join(_COLUMNS)}.")
+        try:
+            score = float(row["score"])
+        except (TypeError, ValueError):
+            score = math.nan
+        if not math.isfinite(score):
+            raise UserError(f"{where}: score {row['score']!r} is no number. Expected one such as 3.5.")
+        scores.append(score)
         first.append(row["sentence1"])
         second.append(row["sentence2"])
     if len(scores) <= 1:  # a correlation needs two points
@@ -148,45 +132,25 @@ def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
     return first, second, scores
 
 
-def _score(file: Path, number: int, cell: Any) -> float:
-    try:
-        score = float(cell)
-    except (TypeError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise UserError(f"--sts {file}, line {number}: score {cell!r} is no number. Expected one such as 3.5.")
-    return score
-
-
 def sts_names(files: list[Path]) -> list[tuple[str, str]]:
     """Return name and split of each file, from names such as stsb-tr-test.tsv.gz; no two are alike."""
     seen: Counter[tuple[str, str]] = Counter()
     names = []
-    for name, split in map(_name_and_split, files):
+    for file in files:
+        stem = _ENDINGS.sub("", file.name)
+        parts = re.fullmatch(rf"(.+)[-_.]({'|'.join(_SPLITS)})", stem)
+        name, split = (parts[1], parts[2]) if parts else (stem, "as given")
+        if stem in _SPLITS:  # stsb-tr/test.tsv
+            name, split = file.absolute().parent.name, stem
         seen[name, split] += 1
         number = seen[name, split]
         names.append((f"{name} ({number})" if number > 1 else name, split))
     return names
 
 
-def _name_and_split(file: Path) -> tuple[str, str]:
-    stem = _ENDINGS.sub("", file.name)
-    if stem in _SPLITS:  # stsb-tr/test.tsv
-        return file.absolute().parent.name, stem
-    parts = re.fullmatch(rf"(.+)[-_.]({'|'.join(_SPLITS)})", stem)
-    return (parts[1], parts[2]) if parts else (stem, "as given")
-
-
 def _run(evaluator: Any, model: SentenceTransformer) -> dict[str, float]:
-    """Run an evaluator, in smaller batches where memory does not suffice."""
-    while True:
-        try:
-            return {name: float(value) for name, value in evaluator(model).items()}
-        except (RuntimeError, MemoryError) as error:
-            if evaluator.batch_size == 1 or not is_out_of_memory(error):
-                raise
-        evaluator.batch_size //= 2
+    def compute(batch_size: int) -> dict[str, float]:
+        evaluator.batch_size = batch_size
+        return {name: float(value) for name, value in evaluator(model).items()}
 
-
-def _defined(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return in_smaller_batches(_BATCH, compute)

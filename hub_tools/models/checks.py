@@ -13,22 +13,19 @@ from hub_tools.models.teacher import STATIC, Teacher, read_settings
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
-# Overflows in fp16 by construction: its activations exceed 65,504.
-_NO_FP16 = "gemma3"
 
 
 def check_settings(teacher: Teacher) -> None:
     """Refuse what cannot be cloned, or runs code that nobody trusts.
 
     Raises:
-        UserError: the files are not those of a sentence-transformers model with a fast tokenizer; more than one module
-            has a vocabulary, or the first has none that a tokenizer gives; the weights are in an arithmetic in which
-            the model overflows; or it needs code that is not trusted or not in its folder.
+        UserError: it is no sentence-transformers model with a fast tokenizer; more than one module has a vocabulary, or
+            the first has none; its dtype makes it overflow; or it needs code that is not trusted or not in its folder.
     """
     if teacher.default_pooling is None:
         _check_file(teacher, "modules.json")
     _check_vocabulary(teacher)
-    _check_arithmetic(teacher)
+    _check_dtype(teacher)
     check_tokenizer(teacher)
     _check_code(teacher)
 
@@ -43,20 +40,17 @@ def check_tokenizer(teacher: Teacher) -> None:
 
 
 def check_weights(teacher: Teacher, files: Collection[str]) -> None:
-    """Refuse weights that could run code when they are loaded.
-
-    Args:
-        teacher: the model.
-        files: names of its files, from its folder.
+    """Refuse a model whose files, named from its folder, hold weights that could run code when they are loaded.
 
     Raises:
         UserError: a module has no safetensors, and pickles are not trusted.
     """
-    bare = modules_without_safetensors(teacher, files)
-    if bare and not teacher.policy.pickle:
+    folders = modules_without_safetensors(teacher, files)
+    if folders and not teacher.policy.pickle:
         raise UserError(
-            f"{teacher.name} has no safetensors weights in {', '.join(bare)}. Pickled weights (pytorch_model.bin) can "
-            "run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you trust it."
+            f"{teacher.name} has no safetensors weights in {', '.join(folders)}. Pickled weights (pytorch_model.bin) "
+            "can run code when they are loaded: choose a revision with safetensors, or give --allow-pickle if you "
+            "trust it."
         )
 
 
@@ -95,10 +89,11 @@ def _check_vocabulary(teacher: Teacher) -> None:
         )
 
 
-def _check_arithmetic(teacher: Teacher) -> None:
+def _check_dtype(teacher: Teacher) -> None:
     settings = teacher.settings
     is_fp16 = "float16" in (settings.get("dtype"), settings.get("torch_dtype"))
-    if is_fp16 and str(settings.get("model_type", "")).startswith(_NO_FP16):
+    # Its activations exceed 65,504, the largest number of fp16.
+    if is_fp16 and str(settings.get("model_type", "")).startswith("gemma3"):
         raise UserError(
             f"{teacher.name} is a Gemma3 stored in fp16: its activations exceed what fp16 can hold, so its vectors "
             "become infinite. Take a revision in bf16 or fp32."
@@ -106,7 +101,7 @@ def _check_arithmetic(teacher: Teacher) -> None:
 
 
 def _check_code(teacher: Teacher) -> None:
-    code, other_repo = _code_needed(teacher), _code_repo(teacher)
+    code, other_repo = _find_code(teacher), _find_other_repo(teacher)
     if other_repo and (code or teacher.policy.code):
         remedy = (
             f"Save a copy of the model with the *.py files of {other_repo} in it and without that name before the '--'"
@@ -121,7 +116,7 @@ def _check_code(teacher: Teacher) -> None:
         )
 
 
-def _code_repo(teacher: Teacher) -> str | None:
+def _find_other_repo(teacher: Teacher) -> str | None:
     """Return another repo that code would come from: `org/repo--file.Class` where a class is named."""
     maps = [settings.get("auto_map") for settings in (teacher.settings, teacher.tokenizer_settings)]
     types = [module["type"] for module in teacher.modules_json]
@@ -129,18 +124,17 @@ def _code_repo(teacher: Teacher) -> str | None:
     return match[1] if match else None
 
 
-def _code_needed(teacher: Teacher) -> str | None:
+def _find_code(teacher: Teacher) -> str | None:
     """Return what asks for code that is not in the installed libraries, or None."""
-    types = [module["type"] for module in teacher.modules_json]
-    foreign = next((kind for kind in types if not kind.startswith("sentence_transformers.")), None)
-    if foreign is not None:
-        return f"modules.json: {foreign}"
-    configs = [read_settings(teacher.path / folder / "config.json") for _, folder in teacher.modules]
-    config = next((config for config in configs if config.get("auto_map")), None)
-    if config is None:
-        return None
-    from transformers import CONFIG_MAPPING
+    for module in teacher.modules_json:
+        if not module["type"].startswith("sentence_transformers."):
+            return f"modules.json: {module['type']}"
+    for _, folder in teacher.modules:
+        config = read_settings(teacher.path / folder / "config.json")
+        if config.get("auto_map"):
+            from transformers import CONFIG_MAPPING
 
-    # A config may name code that newer versions of transformers no longer need: those load without it.
-    is_known = config.get("model_type") in CONFIG_MAPPING
-    return None if is_known else f"config.json: auto_map of {config.get('model_type')!r}"
+            # A config may name code that newer versions of transformers no longer need: those load without it.
+            if config.get("model_type") not in CONFIG_MAPPING:
+                return f"config.json: auto_map of {config.get('model_type')!r}"
+    return None

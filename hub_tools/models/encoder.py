@@ -7,8 +7,8 @@ each new one is compiled. Padding stands on the right whatever side the tokenize
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,22 @@ from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
 from hub_tools.models.loading import is_static, longest_input
-from hub_tools.models.padding import pad, padded_lengths
+from hub_tools.models.padding import join, pad, padded_lengths
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
-BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
 # Texts of `encode` in one batch.
 _PLAIN_BATCH = 128
 # Least cosine to what `encode` gives, in fp32.
 _SAME = 0.9999
-Way = Literal["encode", "encode_query", "encode_document"]
 _PROBE = ("A", "Two words, or three.", "Işığı görünce 光 🙂", "word " * 40, "One sentence after the other. " * 400)
+
+
+T = TypeVar("T")
 
 
 class Encoded(NamedTuple):
@@ -47,16 +49,11 @@ class Encoded(NamedTuple):
 
 
 class Encoder:
-    """A model as a function of texts.
-
-    Args:
-        model: any that reads text through a fast tokenizer.
-        hardware: where it is and in which arithmetic it computes.
-    """
+    """A model that reads text through a fast tokenizer, as a function of texts."""
 
     def __init__(self, model: SentenceTransformer, hardware: Hardware) -> None:
         self.model, self.hardware = model, hardware
-        self._budget = BATCH_TOKENS[hardware.device]
+        self._budget = _BATCH_TOKENS[hardware.device]
         self._is_static = is_static(model)
         tokenizer: Any = model.tokenizer
         self._pad_id = 0 if self._is_static else int(tokenizer.pad_token_id or 0)
@@ -65,19 +62,12 @@ class Encoder:
         self._fits: dict[str, bool] = {}
 
     def __call__(self, texts: list[str], prompt: str = "") -> Encoded:
-        """Encode texts, each behind a prompt.
-
-        Args:
-            texts: any number; they are sorted by length among themselves.
-            prompt: the text to put before each.
-        """
+        """Encode texts, each behind a prompt; they are sorted by length among themselves."""
         ids = self._tokenize([prompt + text for text in texts])
         tokens = np.fromiter(map(len, ids), np.int32, len(ids))
-        if self.fits(prompt):
-            vectors = self._in_batches(ids, self.hardware)
-        else:
-            vectors = encode(self.model, texts, self.hardware, prompt=prompt)
-        return Encoded(vectors, tokens)
+        if not self.fits(prompt):
+            return Encoded(encode(self.model, texts, self.hardware, prompt=prompt), tokens)
+        return Encoded(self._forward(ids, self.hardware), tokens)
 
     def _tokenize(self, texts: list[str]) -> list[NDArray[np.int32]]:
         self._tokenizer.no_padding()
@@ -87,39 +77,37 @@ class Encoder:
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=not self._is_static)
         return [np.array(e.ids, dtype=np.int32) for e in encoded]
 
-    def _in_batches(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
+    def _forward(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
         """Return vectors of texts, in smaller batches from here on where memory does not suffice."""
+        import torch
+
         while True:
             try:
-                return self._in_batches_of(self._budget, ids, hardware)
+                return self._forward_batches(ids, hardware)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Out of the handler, which holds what the failed call had in memory.
-            self._halve(max(map(len, ids)))
+            longest = max(map(len, ids))
+            if self._budget <= longest:
+                raise UserError(
+                    f"Out of memory with a single text of {longest:,} tokens. Free memory, or use --device cpu, and "
+                    "run the same command again: what is embedded is kept."
+                )
+            self._budget //= 2
+            if self.hardware.device == "cuda":
+                torch.cuda.empty_cache()
+            log.warning("  out of memory: from now on %s tokens at a time", f"{self._budget:,}")
 
-    def _halve(self, longest: int) -> None:
-        import torch
-
-        if self._budget <= longest:
-            raise UserError(
-                f"Out of memory with a single text of {longest:,} tokens. Free memory, or use --device cpu, and run "
-                "the same command again: what is embedded is kept."
-            )
-        self._budget //= 2
-        if self.hardware.device == "cuda":
-            torch.cuda.empty_cache()
-        log.warning("  out of memory: from now on %s tokens at a time", f"{self._budget:,}")
-
-    def _in_batches_of(self, budget: int, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
+    def _forward_batches(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
         import torch
 
         order = []
         outputs = []
         with torch.inference_mode(), autocast(hardware):
-            for batch in length_batches([len(i) for i in ids], budget):
+            for batch in length_batches([len(i) for i in ids], self._budget):
                 order += batch
-                features = {name: t.to(hardware.device) for name, t in self._features([ids[i] for i in batch]).items()}
+                features = self._features([ids[i] for i in batch])
                 outputs.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])
             # One transfer for all: the device is not waited for after each batch.
             sorted_vectors = torch.cat(outputs).cpu().numpy()
@@ -130,34 +118,29 @@ class Encoder:
     def _features(self, ids: list[NDArray[np.int32]]) -> dict[str, torch.Tensor]:
         import torch
 
-        if self._is_static:
-            starts = np.cumsum([0, *map(len, ids[:-1])])
-            flat = np.concatenate(ids).astype(np.int64)
-            return {"input_ids": torch.from_numpy(flat), "offsets": torch.from_numpy(starts)}
-        padded, mask = pad(ids, self._pad_id)
-        return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
+        names = ("input_ids", "offsets") if self._is_static else ("input_ids", "attention_mask")
+        arrays = join(ids) if self._is_static else pad(ids, self._pad_id)
+        return {name: torch.from_numpy(a).to(self.hardware.device) for name, a in zip(names, arrays, strict=True)}
 
     def fits(self, prompt: str) -> bool:
         """Return whether token ids alone, of the prompt and the text, give what the model's own `encode` gives.
 
         Chat templates, for example, and pooling that leaves out the prompt do not.
         """
-        if prompt not in self._fits:
-            self._fits[prompt] = self._compare_with_encode(prompt)
-        return self._fits[prompt]
-
-    def _compare_with_encode(self, prompt: str) -> bool:
+        if prompt in self._fits:
+            return self._fits[prompt]
         texts, fp32 = list(_PROBE), self.hardware.exact
-        try:
-            vectors = self._in_batches(self._tokenize([prompt + text for text in texts]), fp32)
-        except (KeyError, TypeError, ValueError) as error:
-            log.info("  the model takes other inputs than token ids (%s): encoding as it does itself", error)
-            return False
         expected = encode(self.model, texts, fp32, prompt=prompt)
-        if vectors.shape == expected.shape and _least_cosine(vectors, expected) >= _SAME:
-            return True
-        log.info("  the model prepares its texts in a way of its own: encoding as it does itself")
-        return False
+        try:
+            vectors = self._forward(self._tokenize([prompt + text for text in texts]), fp32)
+            fits = vectors.shape == expected.shape and least_cosine(vectors, expected) >= _SAME
+        except (KeyError, TypeError, ValueError) as error:
+            log.info("  the model takes other inputs than token ids: %s", error)
+            fits = False
+        if not fits:
+            log.info("  the model prepares its texts in a way of its own: encoding as it does itself")
+        self._fits[prompt] = fits
+        return fits
 
 
 def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
@@ -168,7 +151,7 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
         budget: rows times padded length of a batch; a longer text is a batch of its own.
 
     Yields:
-        Numbers of texts. How many follows from the padded length of the first, but for the last batch.
+        The places of texts in `lengths`; how many follows from the first one's padded length, but for the last batch.
     """
     padded = padded_lengths(np.maximum(lengths, 1))
     order = np.argsort(-padded, kind="stable")
@@ -180,32 +163,32 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
 
 
 def encode(
-    model: SentenceTransformer, texts: list[str], hardware: Hardware, way: Way = "encode", *, prompt: str | None = None
+    model: SentenceTransformer, texts: list[str], hardware: Hardware, *, prompt: str | None = None
 ) -> NDArray[np.float32]:
-    """Return the vectors of texts as the model itself makes them.
+    """Return the vectors of texts as the model itself makes them, float32, shape (texts, dim).
 
-    Args:
-        model: the model.
-        texts: any number.
-        hardware: where it is and in which arithmetic it computes.
-        way: which of the model's methods: the one for texts, for queries or for documents.
-        prompt: the text to put before each; None leaves the choice to the model.
-
-    Returns:
-        float32, shape (texts, dim).
+    The prompt is the text to put before each; None leaves the choice to the model.
     """
-    rows = _PLAIN_BATCH
+
+    def compute(rows: int) -> NDArray[np.float32]:
+        with autocast(hardware):
+            vectors = model.encode(
+                texts, prompt=prompt, batch_size=rows, convert_to_tensor=True, show_progress_bar=False
+            )
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    return in_smaller_batches(_PLAIN_BATCH, compute)
+
+
+def in_smaller_batches(size: int, compute: Callable[[int], T]) -> T:
+    """Return what `compute` returns for a batch of this size, or of half as much while memory does not suffice."""
     while True:
         try:
-            with autocast(hardware):
-                vectors = getattr(model, way)(
-                    texts, prompt=prompt, batch_size=rows, convert_to_tensor=True, show_progress_bar=False
-                )
-            return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+            return compute(size)
         except (RuntimeError, MemoryError) as error:
-            if rows == 1 or not is_out_of_memory(error):
+            if size == 1 or not is_out_of_memory(error):
                 raise
-        rows //= 2
+        size //= 2
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,7 +198,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _least_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def least_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return the least cosine between rows of the same number, shape (texts, dim); two null rows are equal."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    # Texts without a token that the model knows have a null vector on both sides.
     return float(np.where(lengths > 0, (a * b).sum(axis=1) / np.maximum(lengths, 1e-30), (a == b).all(axis=1)).min())

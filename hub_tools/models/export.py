@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.models.encoder import encode
+from hub_tools.models.encoder import encode, least_cosine
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ FILES: dict[Format, str] = {
     "onnx-int8": "onnx/model_qint8.onnx",
     "openvino": "openvino/openvino_model.xml",
 }
-_NEEDS: dict[Format, tuple[str, ...]] = {
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "onnx-int8": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("onnx", "onnxscript", "openvino"),
-}
 # Of what lies beside a model's modules.json.
 _LEFT_OUT = (
     ".*", "README.md", "*.safetensors", "*.index.json", "*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx",
@@ -52,7 +47,7 @@ _LEFT_OUT = (
 )  # fmt: skip
 _INPUTS = ("input_ids", "attention_mask")
 _OUTPUTS = ("last_hidden_state", "sentence_embedding")
-_GATE_TEXTS, _GATE_BATCH = 30, 7
+_GATE_PAIRS, _GATE_BATCH = 30, 7
 _CPU = Hardware(device="cpu", precision="fp32")
 
 
@@ -90,32 +85,18 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
         log.info("exporting %s as %s", folder, kind)
         file = partial / FILES[kind]
         file.parent.mkdir(parents=True, exist_ok=True)
-        texts = gate_texts()
+        texts = _gate_texts()
         with _explain_failure(model, kind):
-            write(model, kind, file)
-            exported = read_back(model, kind, file, texts)
-        least_cosine = check_parity(encode(model, texts, _CPU), exported, kind)
-        facts = {"format": kind, "file": FILES[kind], "least_cosine": round(least_cosine, 6), "texts": len(texts)}
+            _write(model, kind, file)
+            exported = _read_back(model, kind, file, texts)
+        least = check_parity(encode(model, texts, _CPU), exported, kind)
+        facts = {"format": kind, "file": FILES[kind], "least_cosine": round(least, 6), "texts": len(texts)}
         write_json(partial / "export.json", facts)
         if out.exists():
             out.rmdir()
         partial.replace(out)
     size = sum(f.stat().st_size for f in (out / FILES[kind]).parent.iterdir())
     return {**facts, "bytes": size, "folder": str(out)}
-
-
-@contextmanager
-def _explain_failure(model: SentenceTransformer, kind: Format) -> Iterator[None]:
-    """Turn whatever an exporter raises, of many kinds and on many lines, into one line."""
-    try:
-        yield
-    except Exception as error:
-        name = type(backbone(model)).__name__
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(
-            f"The exporter of --format {kind} cannot write or read this {name}: {reason} Nothing was written. "
-            "Deploy the model itself, or try another --format."
-        ) from error
 
 
 def find_model(source: Path) -> Path:
@@ -131,7 +112,7 @@ def find_model(source: Path) -> Path:
 
 
 def _check_libraries(kind: Format) -> None:
-    for name in _NEEDS[kind]:
+    for name in ("onnx", "onnxscript", "openvino" if kind == "openvino" else "onnxruntime"):
         try:
             import_module(name)
         except ImportError as error:
@@ -150,9 +131,23 @@ def _copy_settings(folder: Path, out: Path) -> None:
     shutil.copytree(folder, out, ignore=leave_out)
 
 
-def gate_texts() -> list[str]:
+@contextmanager
+def _explain_failure(model: SentenceTransformer, kind: Format) -> Iterator[None]:
+    """Turn whatever an exporter raises, of many kinds and on many lines, into one line."""
+    try:
+        yield
+    except Exception as error:
+        name = type(backbone(model)).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"The exporter of --format {kind} cannot write or read this {name}: {reason} Nothing was written. "
+            "Deploy the model itself, or try another --format."
+        ) from error
+
+
+def _gate_texts() -> list[str]:
     """Return texts of many lengths in two languages, the longest beyond what the model reads."""
-    pairs = list(read_table(sample_file("tr-en.tsv")))[:_GATE_TEXTS]
+    pairs = list(read_table(sample_file("tr-en.tsv")))[:_GATE_PAIRS]
     texts = [pair[lang] for pair in pairs for lang in ("tr", "en")]
     return [*texts, "a", " ".join(texts)]
 
@@ -168,9 +163,8 @@ def check_parity(expected: Vectors, exported: Vectors, kind: str) -> float:
             f"The {kind} export gives {exported.shape[-1]} numbers for a text, the model {expected.shape[-1]}: a Dense "
             "head was dropped. Nothing was written."
         )
-    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(exported, axis=1)
-    least = float(((expected * exported).sum(axis=1) / lengths).min())
-    if not least >= PARITY:  # true for NaN too
+    least = least_cosine(expected, exported)
+    if least < PARITY:
         raise UserError(
             f"The {kind} export gives other vectors than the model: the least cosine is {least:.4f}, expected at least "
             f"{PARITY}. Nothing was written. Deploy the model itself, or try another --format."
@@ -198,36 +192,36 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
             return features["token_embeddings"], features["sentence_embedding"][:, :width]
 
     backbone(model).set_attn_implementation("eager")  # plain operations, which every exporter knows
-    return Whole().eval()
+    return Whole()
 
 
-def _example(model: SentenceTransformer) -> dict[str, Any]:
-    inputs = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
-    return {name: inputs[name] for name in _INPUTS}
-
-
-def write(model: SentenceTransformer, kind: Format, file: Path) -> None:
+def _write(model: SentenceTransformer, kind: Format, file: Path) -> None:
     """Write the exported graph; the other formats are made from the one in ONNX."""
-    if kind == "onnx":
-        _write_onnx(model, file)
-        return
     with tempfile.TemporaryDirectory() as scratch:
-        plain = Path(scratch) / "model.onnx"
+        plain = file if kind == "onnx" else Path(scratch) / "model.onnx"
         _write_onnx(model, plain)
         if kind == "openvino":
-            _write_openvino(plain, file)
-        else:
-            _write_int8(plain, file)
+            openvino: Any = import_module("openvino")
+            openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
+        elif kind == "onnx-int8":
+            onnx: Any = import_module("onnx")
+            graph = onnx.load(plain)
+            # Shapes that the exporter noted before it folded weights; quantization infers them again.
+            del graph.graph.value_info[:]
+            onnx.save(graph, plain)
+            quantization: Any = import_module("onnxruntime.quantization")
+            quantization.quantize_dynamic(plain, file, per_channel=True)
 
 
 def _write_onnx(model: SentenceTransformer, file: Path) -> None:
     import torch
 
     free = torch.export.Dim.DYNAMIC
+    example: Any = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
     with torch.no_grad():
         torch.onnx.export(
             whole(model).eval(),
-            tuple(_example(model).values()),
+            tuple(example[name] for name in _INPUTS),
             str(file),
             input_names=list(_INPUTS),
             output_names=list(_OUTPUTS),
@@ -238,47 +232,25 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
         )
 
 
-def _write_int8(plain: Path, file: Path) -> None:
-    onnx: Any = import_module("onnx")
-    graph = onnx.load(plain)
-    # Shapes that the exporter noted before it folded weights; quantization infers them again.
-    del graph.graph.value_info[:]
-    onnx.save(graph, plain)
-    quantize: Callable[..., None] = import_module("onnxruntime.quantization").quantize_dynamic
-    quantize(plain, file, per_channel=True)
-
-
-def _write_openvino(plain: Path, file: Path) -> None:
-    openvino: Any = import_module("openvino")
-    openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
-
-
-def read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
-    """Return the vectors of texts by the export alone, with the model's tokenizer and default prompt.
-
-    Args:
-        model: gives tokenizer, prompt and length.
-        kind: the format.
-        file: the exported graph.
-        texts: read in batches of several sizes and lengths.
-    """
-    compute = _session(kind, file)
+def _read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
+    """Return the vectors of texts by the export alone, with the model's tokenizer, default prompt and length."""
+    if kind == "openvino":
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+        openvino: Any = import_module("openvino")
+        compiled = openvino.Core().compile_model(str(file), "CPU", options)
+    else:
+        runtime: Any = import_module("onnxruntime")
+        session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     prompt = model.prompts.get(model.default_prompt_name or "") or ""
     vectors = []
-    for start in range(0, len(texts), _GATE_BATCH):
-        batch = [prompt + text for text in texts[start : start + _GATE_BATCH]]
-        inputs = model.tokenizer(
-            batch, padding=True, truncation=True, max_length=model.max_seq_length, return_tensors="np"
+    for start in range(0, len(texts), _GATE_BATCH):  # batches of several lengths
+        encoded = model.tokenizer(
+            [prompt + text for text in texts[start : start + _GATE_BATCH]],
+            padding=True,
+            truncation=True,
+            max_length=model.max_seq_length,
+            return_tensors="np",
         )
-        vectors.append(compute({name: inputs[name].astype(np.int64) for name in _INPUTS}))
+        inputs = {name: encoded[name].astype(np.int64) for name in _INPUTS}
+        vectors.append(compiled(inputs)[_OUTPUTS[1]] if kind == "openvino" else session.run([_OUTPUTS[1]], inputs)[0])
     return np.concatenate(vectors)
-
-
-def _session(kind: Format, file: Path) -> Callable[[dict[str, NDArray[np.int64]]], Vectors]:
-    if kind == "openvino":
-        openvino: Any = import_module("openvino")
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
-        compiled = openvino.Core().compile_model(str(file), "CPU", options)
-        return lambda inputs: np.asarray(compiled(inputs)[_OUTPUTS[1]])
-    session: Any = import_module("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return lambda inputs: np.asarray(session.run([_OUTPUTS[1]], inputs)[0])

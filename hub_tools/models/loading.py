@@ -60,8 +60,7 @@ def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> Sentenc
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{path} is no model that sentence-transformers can load: {error}") from error
-    model.eval()
-    return model
+    return model.eval()
 
 
 def backbone(model: SentenceTransformer) -> Any:
@@ -85,14 +84,7 @@ def token_rows(model: SentenceTransformer) -> torch.nn.Parameter:
 
 
 def save_model(model: SentenceTransformer, out: Path, *, tokenizer: Path, max_seq_length: int | None) -> None:
-    """Save a model with another tokenizer, so that sentence-transformers 5 and 6 load the same.
-
-    Args:
-        model: what to save.
-        out: the folder.
-        tokenizer: folder with the tokenizer's files, copied as they are.
-        max_seq_length: longest input in tokens.
-    """
+    """Save a model with the tokenizer of another folder, so that sentence-transformers 5 and 6 load the same."""
     model.save_pretrained(str(out), create_model_card=False)
     for name in ("vocab.txt", "special_tokens_map.json", "added_tokens.json"):
         (out / name).unlink(missing_ok=True)

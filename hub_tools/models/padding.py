@@ -14,11 +14,7 @@ def padded_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         >>> padded_lengths(np.array([15, 17, 33, 65])).tolist()
         [15, 18, 36, 72]
 
-    Args:
-        lengths: tokens of each text, int64, shape (texts,).
-
-    Returns:
-        int64, shape (texts,).
+    Both are tokens of each text, int64, shape (texts,).
     """
     multiple = 2 ** np.searchsorted([16, 32, 64], lengths, side="right")
     rounded: NDArray[np.int64] = -(-lengths // multiple) * multiple

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import EmbedConfig
+from hub_tools.corpus.clean import hash_text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-# The names that sentence-transformers looks for in `encode_query` and `encode_document`, in this order.
-_QUERY, _DOCUMENT = ("query",), ("document", "passage", "corpus")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +27,8 @@ class Prompts:
         query: name of the query prompt; None where there is none, or none is to be used.
         document: name of the document prompt, likewise.
         longest_query: characters of the longest short text.
-        query_share: share of the short texts that are queries.
-        document_share: share of the long texts that are documents.
+        query_share: of the short texts.
+        document_share: of the long texts.
     """
 
     texts: dict[str, str]
@@ -46,7 +43,8 @@ class Prompts:
         """Return the name of the prompt for a text in the target language."""
         is_short = len(text) <= self.longest_query
         name, share = (self.query, self.query_share) if is_short else (self.document, self.document_share)
-        return name if name is not None and _drawn(text) < share else self.default
+        drawn = hash_text(f"prompt\t{text}") / 2**64  # from 0 to 1
+        return name if name is not None and drawn < share else self.default
 
     def text_of(self, name: str | None) -> str:
         """Return the prompt with this name; nothing for None."""
@@ -68,13 +66,12 @@ class Prompts:
 def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts: Iterable[str]) -> Prompts:
     """Return the rule for a teacher: only its default prompt where it has none for queries or documents.
 
-    Args:
-        model: the teacher.
-        config: the shares.
-        target_texts: the texts in the target language, read once for their lengths where there are prompts.
+    The texts in the target language are read for their lengths, and only where there are prompts.
     """
     texts, default = {name: text or "" for name, text in model.prompts.items()}, model.default_prompt_name
-    query, document = (next((n for n in names if n in texts), None) for names in (_QUERY, _DOCUMENT))
+    query = "query" if "query" in texts else None
+    # The names that `encode_document` looks for, in this order.
+    document = next((name for name in ("document", "passage", "corpus") if name in texts), None)
     if not any(texts.get(name or "") for name in (query, document)) or config.query_share == config.document_share == 0:
         return Prompts(texts=texts, default=default)
     return Prompts(
@@ -82,22 +79,7 @@ def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts
         default=default,
         query=query,
         document=document,
-        longest_query=_median(Counter(map(len, target_texts))),
+        longest_query=statistics.median_low([*map(len, target_texts)] or [0]),
         query_share=config.query_share,
         document_share=config.document_share,
     )
-
-
-def _median(lengths: Counter[int]) -> int:
-    """Return the least length that half of the texts do not exceed."""
-    count = 0
-    for length in sorted(lengths):
-        count += lengths[length]
-        if 2 * count >= lengths.total():
-            return length
-    return 0
-
-
-def _drawn(text: str) -> float:
-    """Return a number from 0 to 1 that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(f"prompt\t{text}".encode(), digest_size=8).digest()) / 2**64

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file
-from hub_tools.core.hub_errors import explain_hub
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
 from hub_tools.models.checks import check_settings, check_tokenizer, check_weights, modules_without_safetensors
 from hub_tools.models.loading import SAFE, LoadPolicy
@@ -17,9 +17,8 @@ from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 _SETTINGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
-_WEIGHTS, _PICKLE, _CODE = ["*.safetensors"], ["*pytorch_model*.bin"], ["*.py"]
 # Consolidated files are the same weights once more, checkpoints are older ones.
-_NOT_WANTED = ["onnx/*", "openvino/*", "consolidated*.safetensors", "checkpoint-*/*"]
+_NOT_FETCHED = ["onnx/*", "openvino/*", "consolidated*.safetensors", "checkpoint-*/*"]
 
 
 def find_teacher(
@@ -38,7 +37,7 @@ def find_teacher(
             with a fast tokenizer, or it needs more trust than it was given.
     """
     path = Path(name).expanduser()
-    patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(_CODE if policy.code else [])]
+    patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]
     teacher = _find_local(name, path, policy) if path.is_dir() else _find_on_hub(name, policy, patterns)
     if tokenizer_only:
         check_tokenizer(teacher)
@@ -66,48 +65,29 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
     """
     path, commit = Path(name).expanduser(), None
     if not path.is_dir():
-        path = fetch(name, "tokenizer", list(TOKENIZER_FILES))
+        path = _fetch(name, "tokenizer", list(TOKENIZER_FILES))
         commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
     return path, commit
 
 
-def fetch(name: str, role: str, patterns: list[str]) -> Path:
-    """Fetch files of a model from the Hub, or from the Hub's cache.
-
-    Args:
-        name: a Hub id, or `id@revision`.
-        role: what the user calls it.
-        patterns: of the files.
-
-    Returns:
-        The folder of the snapshot, named by its commit.
-
-    Raises:
-        UserError: the Hub refused, or cannot be reached.
-    """
+def _fetch(name: str, role: str, patterns: list[str]) -> Path:
+    """Fetch files of `id` or `id@revision` from the Hub or its cache; return their folder, named by the commit."""
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
-    try:
+    with hub_errors(f"{role} {name!r}"):
         return Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=patterns, ignore_patterns=_NOT_WANTED)
+            snapshot_download(repo, revision=revision or None, allow_patterns=patterns, ignore_patterns=_NOT_FETCHED)
         )
-    except Exception as error:
-        message = explain_hub(error, f"{role} {name!r}")
-        if message is None:
-            raise
-        raise UserError(message) from error
 
 
 def model_files(teacher: Teacher) -> dict[str, int]:
     """Return the sizes in bytes of the files of a model on disk, by their names from its folder."""
-    return {
-        name: (teacher.path / name).stat().st_size
-        for name in (file.relative_to(teacher.path).as_posix() for file in teacher.path.rglob("*") if file.is_file())
-        if _is_part(teacher, name)
-    }
+    files = (file for file in teacher.path.rglob("*") if file.is_file())
+    sizes = {file.relative_to(teacher.path).as_posix(): file.stat().st_size for file in files}
+    return {name: size for name, size in sizes.items() if _is_part(teacher, name)}
 
 
 def weight_files(teacher: Teacher) -> dict[str, int]:
@@ -121,14 +101,23 @@ def weight_files(teacher: Teacher) -> dict[str, int]:
     files = model_files(teacher)
     if teacher.revision and modules_without_safetensors(teacher, files):
         files |= _files_on_hub(teacher)
-    bare = [PurePosixPath(folder) for folder in modules_without_safetensors(teacher, files)]
-    return {name: size for name, size in files.items() if _holds_weights(PurePosixPath(name), bare)}
+    pickled = [PurePosixPath(folder) for folder in modules_without_safetensors(teacher, files)]
+
+    def holds_weights(file: PurePosixPath) -> bool:
+        if file.parent in pickled:
+            return file.match("*pytorch_model*.bin")
+        return file.match("*.safetensors") and not file.match("consolidated*.safetensors")
+
+    return {name: size for name, size in files.items() if holds_weights(PurePosixPath(name))}
 
 
-def _holds_weights(file: PurePosixPath, pickled: list[PurePosixPath]) -> bool:
-    if file.parent in pickled:
-        return file.match("*pytorch_model*.bin")
-    return file.match("*.safetensors") and not file.match("consolidated*.safetensors")
+def _files_on_hub(teacher: Teacher) -> dict[str, int]:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    with hub_errors(f"teacher {teacher.name!r}"):
+        entries = list(HfApi().list_repo_tree(teacher.name, recursive=True, revision=teacher.revision))
+    return {e.path: e.size for e in entries if isinstance(e, RepoFile) and _is_part(teacher, e.path)}
 
 
 def _is_part(teacher: Teacher, name: str) -> bool:
@@ -139,36 +128,20 @@ def _is_part(teacher: Teacher, name: str) -> bool:
 
 
 def _find_local(name: str, path: Path, policy: LoadPolicy) -> Teacher:
-    teacher = read_teacher(name, path, revision=None, fingerprint="", policy=policy)
+    teacher = read_teacher(name, path, revision=None, identity="", policy=policy)
     suffixes = {".json", ".safetensors", *([".bin"] if policy.pickle else []), *([".py"] if policy.code else [])}
     files = sorted(path / file for file in model_files(teacher))
     hashes = [[str(file.relative_to(path)), hash_file(file)] for file in files if file.suffix in suffixes]
-    return replace(teacher, fingerprint=digest(hashes))
+    return replace(teacher, identity=digest(hashes))
 
 
 def _find_on_hub(name: str, policy: LoadPolicy, patterns: list[str]) -> Teacher:
-    repo, path = name.partition("@")[0], fetch(name, "teacher", patterns)
-    # The cache lays a snapshot in a folder named by its commit.
-    commit = path.name
-    return read_teacher(repo, path, revision=commit, fingerprint=f"{repo}@{commit}", policy=policy)
+    repo, path = name.partition("@")[0], _fetch(name, "teacher", patterns)
+    return read_teacher(repo, path, revision=path.name, identity=f"{repo}@{path.name}", policy=policy)
 
 
 def _fetch_weights(teacher: Teacher, patterns: list[str]) -> None:
-    commit = f"{teacher.name}@{teacher.revision}"
-    fetch(commit, "teacher", [*patterns, *_WEIGHTS])
+    commit, patterns = f"{teacher.name}@{teacher.revision}", [*patterns, "*.safetensors"]
+    _fetch(commit, "teacher", patterns)
     if teacher.policy.pickle and modules_without_safetensors(teacher, model_files(teacher)):
-        fetch(commit, "teacher", [*patterns, *_WEIGHTS, *_PICKLE])
-
-
-def _files_on_hub(teacher: Teacher) -> dict[str, int]:
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
-
-    try:
-        entries = list(HfApi().list_repo_tree(teacher.name, recursive=True, revision=teacher.revision))
-    except Exception as error:
-        message = explain_hub(error, f"teacher {teacher.name!r}")
-        if message is None:
-            raise
-        raise UserError(message) from error
-    return {e.path: e.size for e in entries if isinstance(e, RepoFile) and _is_part(teacher, e.path)}
+        _fetch(commit, "teacher", [*patterns, "*pytorch_model*.bin"])

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.hub_errors import explain_hub
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.models.resolve import weight_files
 from hub_tools.models.teacher import STATIC, Teacher
 
@@ -30,19 +30,19 @@ def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
         UserError: the weights are damaged, or the Hub refused or cannot be reached.
     """
     files = weight_files(teacher)
+    teacher_bytes = sum(files.values())
     folder = PurePosixPath(teacher.modules[0][1])
     tensors: dict[str, Any] = {}
     for name in files:
         if PurePosixPath(name).parent == folder and name.endswith(".safetensors"):
             tensors |= _read_header(teacher, name)
-    teacher_bytes = sum(files.values())
-    old_bytes, row_bytes = _vocabulary_bytes(teacher, tensors)
-    return teacher_bytes, teacher_bytes - old_bytes + vocab_size * row_bytes
+    vocabulary_bytes, row_bytes = _vocabulary_bytes(teacher, tensors)
+    return teacher_bytes, teacher_bytes - vocabulary_bytes + vocab_size * row_bytes
 
 
 def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, int]:
     """Return the bytes of the tensors that follow the vocabulary, and those of one token in the student."""
-    settings = teacher.settings.get("text_config") or teacher.settings
+    settings = teacher.text_settings
     rows = int(settings.get("vocab_size") or 0)
     if not tensors:  # pickled: nothing but the settings says it
         row_bytes = teacher.hidden_size * _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)
@@ -64,18 +64,14 @@ def _bytes(tensor: Any) -> int:
 
 
 def _read_header(teacher: Teacher, name: str) -> dict[str, Any]:
-    """Return what the header of a safetensors file says of its tensors, from the disk or from the Hub."""
+    """Return the tensors that the header of a safetensors file names, from the disk or from the Hub."""
     from huggingface_hub import parse_local_safetensors_file_metadata, parse_safetensors_file_metadata
     from huggingface_hub.errors import SafetensorsParsingError
 
     try:
         if (teacher.path / name).exists():
             return parse_local_safetensors_file_metadata(teacher.path / name).tensors
-        return parse_safetensors_file_metadata(teacher.name, name, revision=teacher.revision).tensors
+        with hub_errors(f"teacher {teacher.name!r}"):
+            return parse_safetensors_file_metadata(teacher.name, name, revision=teacher.revision).tensors
     except SafetensorsParsingError as error:
         raise UserError(f"{teacher.name}: {name} is damaged: expected safetensors. Fetch the model again.") from error
-    except Exception as error:
-        message = explain_hub(error, f"teacher {teacher.name!r}")
-        if message is None:
-            raise
-        raise UserError(message) from error

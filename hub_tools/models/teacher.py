@@ -26,7 +26,6 @@ _PLAIN_MODULES: tuple[dict[str, Any], ...] = (
 _POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet")
 # Names of the width of a model in its configuration.
 _WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
-_DEFAULT_LENGTH = 512
 
 _Json = TypeVar("_Json", dict[str, Any], list[Any])
 
@@ -39,43 +38,28 @@ class Teacher:
         name: what the user asked for, without the revision.
         path: the folder with its files.
         revision: the commit on the Hub; None for a local folder.
-        fingerprint: changes whenever a file of the model does.
+        identity: changes whenever a file of the model does.
         policy: what its files may do.
         modules_json: the entries of modules.json, or those that sentence-transformers would write for a model that it
             did not save; empty where only a tokenizer was asked for.
-        default_pooling: the configuration of the pooling that sentence-transformers chooses for a model that it did
-            not save; None for a model that brings its own.
         settings: config.json of the first module.
         tokenizer_settings: tokenizer_config.json of the first module.
         sentence_settings: sentence_bert_config.json of the first module, under whatever name.
         dim: numbers in a vector, as the modules' configurations say; None where none of them does.
         license: license and, where given, license_name and license_link, as the model's card names them.
-        legal_files: license and notice files beside the model.
     """
 
     name: str
     path: Path
     revision: str | None
-    fingerprint: str
+    identity: str
     policy: LoadPolicy = SAFE
     modules_json: tuple[dict[str, Any], ...]
-    default_pooling: dict[str, Any] | None
     settings: dict[str, Any]
     tokenizer_settings: dict[str, Any]
     sentence_settings: dict[str, Any]
     dim: int | None
     license: dict[str, str] | None
-    legal_files: tuple[Path, ...]
-
-    @property
-    def identity(self) -> str:
-        """What stands for the model in a key."""
-        return self.fingerprint
-
-    @property
-    def module_list(self) -> list[dict[str, Any]]:
-        """Copies of the entries of modules.json, to change."""
-        return [dict(module) for module in self.modules_json]
 
     @property
     def modules(self) -> list[tuple[str, str]]:
@@ -93,22 +77,44 @@ class Teacher:
         return _input_folder(self.path, self.modules_json)
 
     @property
+    def text_settings(self) -> dict[str, Any]:
+        """The settings of the part of the model that reads text."""
+        return self.settings.get("text_config") or self.settings
+
+    @property
     def max_seq_length(self) -> int:
         """Longest input in tokens, as sentence-transformers uses it; 512 where nothing says it.
 
         Its own setting has precedence over the tokenizer's. Neither helps beyond the positions that the model has.
         """
-        own = self.sentence_settings.get("max_seq_length") or self.tokenizer_settings.get("model_max_length")
-        limits = [int(limit) for limit in (own, _positions(self.settings)) if limit and limit < NO_LIMIT]
-        return min(limits, default=_DEFAULT_LENGTH)
+        length = self.sentence_settings.get("max_seq_length") or self.tokenizer_settings.get("model_max_length")
+        config = self.text_settings
+        positions = config.get("max_position_embeddings") or config.get("n_positions")
+        if positions and any(kind in str(config.get("model_type")) for kind in _POSITIONS_AFTER_PADDING):
+            positions = int(positions) - int(config.get("pad_token_id") or 1) - 1
+        return min((int(limit) for limit in (length, positions) if limit and limit < NO_LIMIT), default=512)
 
     @property
     def hidden_size(self) -> int:
         """Width of the hidden states, as config.json says."""
-        return _hidden_size(self.settings)
+        return int(next((self.text_settings[name] for name in _WIDTHS if self.text_settings.get(name)), 768))
+
+    @property
+    def default_pooling(self) -> dict[str, Any] | None:
+        """The pooling that sentence-transformers chooses for a model that it did not save; None for one that it did."""
+        if not self.modules_json or (self.path / "modules.json").exists():
+            return None
+        is_causal = str(next(iter(self.settings.get("architectures") or []), "")).endswith("ForCausalLM")
+        mode = "lasttoken" if is_causal and self.settings.get("is_causal", True) else "mean"
+        return {"embedding_dimension": self.hidden_size, "pooling_mode": mode, "include_prompt": True}
+
+    @property
+    def legal_files(self) -> list[Path]:
+        """License and notice files beside the model."""
+        return sorted(file for kind in LEGAL_FILES for file in self.path.glob(kind) if file.is_file())
 
 
-def read_teacher(name: str, path: Path, *, revision: str | None, fingerprint: str, policy: LoadPolicy) -> Teacher:
+def read_teacher(name: str, path: Path, *, revision: str | None, identity: str, policy: LoadPolicy) -> Teacher:
     """Read the small files of a model; the arguments are attributes of the result.
 
     Raises:
@@ -116,30 +122,23 @@ def read_teacher(name: str, path: Path, *, revision: str | None, fingerprint: st
     """
     modules = _read_modules(path)
     folder = _input_folder(path, modules)
-    settings = read_settings(folder / "config.json")
     return Teacher(
         name=name,
         path=path,
         revision=revision,
-        fingerprint=fingerprint,
+        identity=identity,
         policy=policy,
         modules_json=modules,
-        default_pooling=_default_pooling(settings) if modules == _PLAIN_MODULES else None,
-        settings=settings,
+        settings=read_settings(folder / "config.json"),
         tokenizer_settings=read_settings(folder / "tokenizer_config.json"),
         sentence_settings=next(filter(None, (read_settings(folder / file) for file in SETTINGS_FILES)), {}),
         dim=_read_dim(path, modules),
         license=_read_license(name, path / "README.md"),
-        legal_files=tuple(sorted(file for kind in LEGAL_FILES for file in path.glob(kind) if file.is_file())),
     )
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Read a JSON object; empty where there is no such file.
-
-    Raises:
-        UserError: the file holds something else.
-    """
+    """Read a JSON object, empty where there is no such file; a UserError says that the file holds something else."""
     return _read_json(file, dict)
 
 
@@ -151,51 +150,27 @@ def _read_modules(path: Path) -> tuple[dict[str, Any], ...]:
         isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
     ):
         raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
-    # Files are copied to where these paths say.
-    outside = next((m["path"] for m in modules if _leads_outside(m["path"])), None)
-    if outside is not None:
-        raise UserError(
-            f"{path / 'modules.json'} names a folder outside the model, {outside!r}. Expected folders inside it, such "
-            "as 1_Pooling: do not use this model."
-        )
+    for folder in (m["path"] for m in modules):  # files are copied to where these say
+        if folder.startswith("/") or ".." in folder.split("/") or "\\" in folder or ":" in folder:
+            raise UserError(
+                f"{path / 'modules.json'} names a folder outside the model, {folder!r}. Expected folders inside it, "
+                "such as 1_Pooling: do not use this model."
+            )
     return tuple(modules)
-
-
-def _leads_outside(path: str) -> bool:
-    return path.startswith("/") or ".." in path.split("/") or "\\" in path or ":" in path
 
 
 def _input_folder(path: Path, modules: tuple[dict[str, Any], ...]) -> Path:
     return path / modules[0]["path"] if modules else path
 
 
-def _default_pooling(settings: dict[str, Any]) -> dict[str, Any]:
-    is_causal = str(next(iter(settings.get("architectures") or []), "")).endswith("ForCausalLM")
-    mode = "lasttoken" if is_causal and settings.get("is_causal", True) else "mean"
-    return {"embedding_dimension": _hidden_size(settings), "pooling_mode": mode, "include_prompt": True}
-
-
-def _hidden_size(settings: dict[str, Any]) -> int:
-    settings = settings.get("text_config") or settings
-    return int(next((settings[name] for name in _WIDTHS if settings.get(name)), 768))
-
-
-def _positions(settings: dict[str, Any]) -> int | None:
-    settings = settings.get("text_config") or settings
-    positions = settings.get("max_position_embeddings") or settings.get("n_positions")
-    if positions and any(kind in str(settings.get("model_type")) for kind in _POSITIONS_AFTER_PADDING):
-        return int(positions) - int(settings.get("pad_token_id") or 1) - 1
-    return positions
-
-
 def _read_dim(path: Path, modules: tuple[dict[str, Any], ...]) -> int | None:
     """Return the size that the last module with a size gives its vectors."""
-    dim = None
-    for module in modules:
-        config = read_settings(path / module["path"] / "config.json") if module["path"] else {}
-        sizes = (config.get(key) for key in ("out_features", "embedding_dimension", "word_embedding_dimension"))
-        dim = next((int(size) for size in sizes if size), dim)
-    return dim
+    for folder in reversed([module["path"] for module in modules if module["path"]]):
+        config = read_settings(path / folder / "config.json")
+        for key in ("out_features", "embedding_dimension", "word_embedding_dimension"):
+            if config.get(key):
+                return int(config[key])
+    return None
 
 
 def _read_license(name: str, card: Path) -> dict[str, str] | None:
@@ -206,8 +181,8 @@ def _read_license(name: str, card: Path) -> dict[str, str] | None:
     except (ValueError, UnicodeDecodeError, YAMLError):
         log.warning("The card of %s has no readable metadata: its license is not known.", name)
         return None
-    values = {key: metadata.get(key) for key in ("license", "license_name", "license_link")}
-    return {key: value for key, value in values.items() if isinstance(value, str)} or None
+    keys = ("license", "license_name", "license_link")
+    return {key: metadata[key] for key in keys if isinstance(metadata.get(key), str)} or None
 
 
 def _read_json(file: Path, kind: type[_Json]) -> _Json:

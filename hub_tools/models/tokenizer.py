@@ -17,28 +17,22 @@ def read_model_tokenizer(folder: Path) -> TokenizerSpec:
     tokens that the model has no embedding row for.
     """
     tokenizer = TokenizerSpec.read(folder)
-    spec = _with_lowercase(tokenizer.spec) if _lowercases_text(folder) else tokenizer.spec
+    lowercases = any(read_json(file).get("do_lower_case") for file in folder.glob("sentence_*_config.json"))
+    spec = _with_lowercase(tokenizer.spec) if lowercases else tokenizer.spec
     config = folder / "config.json"
     rows = read_json(config).get("vocab_size") if config.exists() else None
     return replace(tokenizer, spec=spec if rows is None else _without_rowless_tokens(spec, rows))
 
 
 def read_ready_tokenizer(folder: Path, model_folder: Path) -> TokenizerSpec:
-    """Read a ready tokenizer from a folder: as it is, or, where it is the model's own, as the model uses it.
+    """Read a ready tokenizer as it is, or, where it is the tokenizer of the model that gets it, as the model uses it.
 
-    Only `TOKENIZER_FILES` of the folder count, whatever else a shared folder holds.
-
-    Args:
-        folder: with the ready tokenizer.
-        model_folder: of the first module of the model that gets it.
+    Only `TOKENIZER_FILES` of its folder count, whatever else a shared folder holds.
     """
     ready = TokenizerSpec.read(folder)
-    is_own = ready.spec == TokenizerSpec.read(model_folder).spec
-    return replace(ready, spec=read_model_tokenizer(model_folder).spec) if is_own else ready
-
-
-def _lowercases_text(folder: Path) -> bool:
-    return any(read_json(file).get("do_lower_case") for file in folder.glob("sentence_*_config.json"))
+    if ready.spec != TokenizerSpec.read(model_folder).spec:
+        return ready
+    return replace(ready, spec=read_model_tokenizer(model_folder).spec)
 
 
 def _with_lowercase(spec: dict[str, Any]) -> dict[str, Any]:

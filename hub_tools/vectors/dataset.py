@@ -73,14 +73,7 @@ class Batch(NamedTuple):
 
 
 class EmbeddingDataset:
-    """A finished embed stage.
-
-    Args:
-        path: its folder.
-
-    Attributes:
-        manifest: what manifest.json holds.
-    """
+    """The vectors in the folder of a finished embed stage; `manifest` is what manifest.json holds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -120,12 +113,7 @@ def are_unit(vectors: NDArray[Any]) -> bool:
 
 
 def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
-    """Write a shard so that its file exists only when it is whole.
-
-    Args:
-        shard: the rows and the file.
-        encoded: vectors and numbers of tokens of the rows.
-        dtype: float16 or float32.
+    """Write a shard with float16 or float32 vectors, so that its file exists only when it is whole.
 
     Raises:
         UserError: a vector is not finite, or not in this dtype; the message names the text.
@@ -150,12 +138,8 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
     partial.replace(shard.file)
 
 
-def write_manifest(out: Path, made: dict[str, Any]) -> EmbeddingsResult:
-    """Sum up the shards in a folder and write manifest.json.
-
-    Args:
-        out: the folder.
-        made: how the vectors were made: the fields of the result that shards do not tell.
+def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
+    """Sum up the shards in a folder, and write manifest.json with that and the fields that shards do not tell.
 
     Raises:
         UserError: there is no shard of the train split.
@@ -171,7 +155,7 @@ def write_manifest(out: Path, made: dict[str, Any]) -> EmbeddingsResult:
     first = vectors_of(pq.read_table(shards(out, TRAIN)[0], columns=["embedding"]), "embedding")
     splits = {name: sum(pq.read_metadata(f).num_rows for f in shards(out, name)) for name in (TRAIN, VALIDATION)}
     result = EmbeddingsResult(
-        **made,
+        **origin,
         rows=sum(splits.values()),
         splits={name: rows for name, rows in splits.items() if rows},
         dim=first.shape[1],

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def embed(
     hardware: Hardware,
     processes: Processes = ALONE,
 ) -> EmbeddingsResult:
-    """Embed the corpus with the teacher, shard by shard; each process computes the shards that are its own.
+    """Embed the corpus with the teacher, shard by shard; all processes call this, each computes shards of its own.
 
     Args:
         teacher: the model.
@@ -57,7 +57,7 @@ def embed(
         target: the target language.
         config: how many texts, behind which prompts, stored how.
         hardware: where the teacher runs.
-        processes: who computes; all of them call this.
+        processes: who computes.
 
     Raises:
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
@@ -67,7 +67,8 @@ def embed(
     model = load_model(teacher.path, device=hardware.device, policy=teacher.policy)
     model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
-    accuracy = processes.run_on_main(lambda: _knows_target(model, corpus, hardware))
+    pairs = heldout_pairs(corpus)
+    accuracy = processes.run_on_main(lambda: bitext_accuracy(model, pairs, hardware) if pairs else None)
     left_out = []
     if accuracy is not None and accuracy < KNOWS_LANGUAGE:
         left_out = [target]
@@ -80,7 +81,7 @@ def embed(
     started = time.monotonic()
     computed = 0
     files = []
-    with bar("vectors", texts.count(), " texts") as progress:
+    with bar("vectors", texts.total(), " texts") as progress:
         for number, shard in enumerate(texts.shards(out, prompts)):
             files.append(shard.file)
             # In turns, so that every process has its part of every stretch of the text.
@@ -88,25 +89,19 @@ def embed(
                 embed_shard(shard, encoder, prompts, config.dtype)
                 computed += len(shard.rows)
             progress.update(len(shard.rows))
-    seconds = time.monotonic() - started
     # The processes take shards in turns, so each computes as many rows as this one.
-    rate = round(processes.world_size * computed / seconds, 1) if computed else None
+    rate = round(processes.world_size * computed / (time.monotonic() - started), 1) if computed else None
 
     def finish() -> EmbeddingsResult:
-        result = _finish(files, teacher, model, prompts, hardware)
+        _check_shards(files)
+        result = write_manifest(out, _describe(teacher, model, prompts, hardware))
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
 
     return processes.run_on_main(finish)
 
 
 def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
-    """Compute the vectors of a shard and write it. A text that occurs twice is embedded once.
-
-    Args:
-        shard: what to embed.
-        encoder: the teacher.
-        prompts: what to put before the texts.
-        dtype: float16 or float32.
+    """Compute the vectors of a shard and write them as float16 or float32; a text that occurs twice is embedded once.
 
     Raises:
         UserError: a vector is not finite, or not in this dtype; the message names the text.
@@ -122,11 +117,13 @@ def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) ->
     write_shard(shard, Encoded(vectors[chosen], tokens[chosen]), dtype)
 
 
-class _Texts:
-    """What is embedded: the pairs, then the monolingual texts language by language."""
+class _Texts(NamedTuple):
+    """What is embedded: the pairs, then up to `limit` monolingual texts of each language."""
 
-    def __init__(self, corpus: Corpus, languages: list[str], target: str, limit: int | None) -> None:
-        self.corpus, self.languages, self.target, self.limit = corpus, languages, target, limit
+    corpus: Corpus
+    languages: list[str]
+    target: str
+    limit: int | None
 
     def in_target(self) -> Iterator[str]:
         """Yield the training texts in the target language."""
@@ -134,7 +131,7 @@ class _Texts:
         if self.target in self.languages:
             yield from self.corpus.texts(self.target, "train", self.limit)
 
-    def count(self) -> int:
+    def total(self) -> int:
         """Return the rows of all splits."""
         corpus = self.corpus.result
         pairs = corpus.parallel.kept if corpus.parallel else 0
@@ -145,8 +142,8 @@ class _Texts:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
         for split, name in _SPLITS.items():
             rows, number = self._rows(split, prompts), 0
-            while some := list(islice(rows, SHARD_ROWS)):
-                yield Shard(out / f"{name}-{number:05d}.parquet", name, some)
+            while batch := list(islice(rows, SHARD_ROWS)):
+                yield Shard(out / f"{name}-{number:05d}.parquet", name, batch)
                 number += 1
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
@@ -158,15 +155,7 @@ class _Texts:
                 yield Row(text, lang, None, lang, name)
 
 
-def _knows_target(model: SentenceTransformer, corpus: Corpus, hardware: Hardware) -> float | None:
-    pairs = heldout_pairs(corpus)
-    return bitext_accuracy(model, pairs, hardware) if pairs else None
-
-
-def _finish(
-    files: list[Path], teacher: Teacher, model: SentenceTransformer, prompts: Prompts, hardware: Hardware
-) -> EmbeddingsResult:
-    """Write the manifest of the shards, once all of them are there."""
+def _check_shards(files: list[Path]) -> None:
     missing = [file.name for file in files if not file.exists()]
     if missing:
         raise UserError(
@@ -174,21 +163,21 @@ def _finish(
             f"{missing[0]} among them. Several machines need a run folder that all of them see. Run the same command "
             "again where the shards are: only what is missing is computed."
         )
-    tokenizer: Any = model.tokenizer
+
+
+def _describe(teacher: Teacher, model: SentenceTransformer, prompts: Prompts, hardware: Hardware) -> dict[str, Any]:
+    """Return what the manifest says of how the vectors were made."""
     modes: list[Any] = [module.pooling_mode for module in model if hasattr(module, "pooling_mode")]
     poolings = [mode if isinstance(mode, str) else ", ".join(mode) for mode in modes]
-    return write_manifest(
-        files[0].parent,
-        {
-            # A folder's place on this machine is nobody's business: the manifest is published.
-            "teacher": teacher.name if teacher.revision else Path(teacher.name).name,
-            "revision": teacher.revision,
-            "precision": hardware.precision,
-            "max_seq_length": longest_input(model),
-            "truncation_side": str(getattr(tokenizer, "truncation_side", "right")),
-            "pooling": next(iter(poolings), None),
-            "prompts": prompts.texts,
-            "default_prompt_name": prompts.default,
-            "prompting": prompts.rule(),
-        },
-    )
+    return {
+        # A folder's place on this machine is nobody's business: the manifest is published.
+        "teacher": teacher.name if teacher.revision else Path(teacher.name).name,
+        "revision": teacher.revision,
+        "precision": hardware.precision,
+        "max_seq_length": longest_input(model),
+        "truncation_side": str(getattr(model.tokenizer, "truncation_side", "right")),
+        "pooling": next(iter(poolings), None),
+        "prompts": prompts.texts,
+        "default_prompt_name": prompts.default,
+        "prompting": prompts.rule(),
+    }

@@ -7,7 +7,9 @@ student's own model. The vectors have to fit the student: as many numbers, and o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +22,11 @@ from hub_tools.config import EmbedConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file, read_json
 from hub_tools.core.hardware import Hardware
-from hub_tools.core.hub_errors import explain_hub, without_secrets
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
 from hub_tools.corpus.build import HELDOUT_ONE_IN
+from hub_tools.corpus.clean import hash_text
 from hub_tools.corpus.sources import dataset_revision
-from hub_tools.corpus.text_set import hash_text
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.results import EmbeddingsResult
@@ -80,20 +82,17 @@ def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
     path = Path(name).expanduser()
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(path))]
-        stats = [[str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        visible = [file for file in names if not any(part.startswith(".") for part in file.parts)]
+        stats = [[str(file), (path / file).stat().st_size, (path / file).stat().st_mtime_ns] for file in visible]
         identity = [stats, *columns.values()]
         return ImportedEmbeddings(name=name, path=path, revision=None, **columns, identity=identity)
     if path.exists() or name.count("/") > 1:
         raise UserError(f"--embeddings {name}: expected the folder of a dataset, or an id of the Hub like org/name.")
-    repo, _, wanted = name.partition("@")
-    revision = dataset_revision(repo, wanted)
-    identity = [repo, revision or wanted, *columns.values()]
-    return ImportedEmbeddings(name=name, path=None, revision=revision or wanted or None, **columns, identity=identity)
-
-
-def _is_hidden(file: Path) -> bool:
-    return any(part.startswith(".") for part in file.parts)
+    repo, _, branch = name.partition("@")
+    revision = dataset_revision(repo, branch) or branch
+    identity = [repo, revision, *columns.values()]
+    return ImportedEmbeddings(name=name, path=None, revision=revision or None, **columns, identity=identity)
 
 
 class _Student(NamedTuple):
@@ -158,31 +157,23 @@ def _read_student(clone: Path, hardware: Hardware, policy: LoadPolicy) -> _Stude
 
 
 def _read_manifest(dataset: ImportedEmbeddings) -> dict[str, Any] | None:
-    """Return what a dataset of hub_tools says of itself; None for a dataset made otherwise."""
-    if dataset.path is not None:
-        return _parse_manifest(dataset.path / MANIFEST)
+    """Return the manifest of a dataset of hub_tools; None for others, which may call a file so too."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    try:
-        file = hf_hub_download(dataset.repo, MANIFEST, repo_type="dataset", revision=dataset.revision)
-    except LocalEntryNotFoundError as error:  # nobody could be asked; also a kind of the next
-        raise _unreadable(dataset, error) from error
-    except EntryNotFoundError:
-        return None
-    except Exception as error:
-        raise _unreadable(dataset, error) from error
-    return _parse_manifest(Path(file))
-
-
-def _parse_manifest(file: Path) -> dict[str, Any] | None:
-    """Return a manifest that hub_tools wrote; others may call a file so too."""
-    try:
-        manifest = read_json(file) if file.exists() else None
-    except ValueError:
-        return None
-    required = {"prompts", "default_prompt_name", "sha256"}
-    return manifest if isinstance(manifest, dict) and required <= manifest.keys() else None
+    with _reading(dataset):
+        try:
+            if dataset.path is not None:
+                file = dataset.path / MANIFEST
+            else:
+                file = Path(hf_hub_download(dataset.repo, MANIFEST, repo_type="dataset", revision=dataset.revision))
+            manifest = read_json(file)
+        except LocalEntryNotFoundError:  # nobody could be asked; also a kind of the next
+            raise
+        except (EntryNotFoundError, FileNotFoundError, JSONDecodeError, UnicodeDecodeError):
+            return None
+    keys = {"prompts", "default_prompt_name", "sha256"}
+    return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
 
 
 def _check_sums(folder: Path, manifest: dict[str, Any]) -> None:
@@ -202,53 +193,40 @@ def _shards(
         raise UserError(f"--embeddings {dataset.name} has no split {TRAIN}; it has: {', '.join(splits)}.")
     numbers = {TRAIN: 0, VALIDATION: 0}
     for split in (s for s in (VALIDATION, TRAIN) if s in splits):
-        for table in splits[split]():
+        for table in _tables(dataset, splits[split]):
             rows, encoded = _read(dataset, table, student, lang, manifest)
-            parts = _hold_out(rows) if VALIDATION not in splits else {split: np.arange(len(rows))}
+            parts = {split: np.arange(len(rows))}
+            if VALIDATION not in splits:  # equal texts go together
+                is_heldout = np.array([hash_text(row.text) % HELDOUT_ONE_IN == 0 for row in rows], dtype=bool)
+                parts = {VALIDATION: np.flatnonzero(is_heldout), TRAIN: np.flatnonzero(~is_heldout)}
             for name, chosen in parts.items():
                 if len(chosen):
-                    file = out / f"{name}-{numbers[name]:05d}.parquet"
+                    shard = Shard(out / f"{name}-{numbers[name]:05d}.parquet", name, [rows[i] for i in chosen])
                     numbers[name] += 1
-                    shard = Shard(file, name, [rows[i] for i in chosen])
                     yield shard, Encoded(encoded.vectors[chosen], encoded.tokens[chosen])
 
 
-def _hold_out(rows: list[Row]) -> dict[str, NDArray[np.int64]]:
-    """Split the numbers of rows by the hash of their text; equal texts go together."""
-    held = np.array([hash_text(row.text) % HELDOUT_ONE_IN == 0 for row in rows], dtype=bool)
-    return {VALIDATION: np.flatnonzero(held), TRAIN: np.flatnonzero(~held)}
-
-
-def _open(dataset: ImportedEmbeddings) -> dict[str, Callable[[], Iterator[pa.Table]]]:
-    """Return split -> a function that reads it as a stream of tables."""
+def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
+    """Return the splits by name, as `datasets` opens them; none is read yet."""
     from datasets import load_dataset, load_from_disk
 
-    try:
-        if dataset.path is not None and any((dataset.path / n).exists() for n in ("dataset_dict.json", "state.json")):
+    with _reading(dataset):
+        splits: Any
+        if dataset.path and any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
             saved: Any = load_from_disk(str(dataset.path))
             splits = saved if isinstance(saved, dict) else {TRAIN: saved}
-        elif dataset.path is not None:
-            splits = load_dataset(str(dataset.path), streaming=True)
         else:
-            splits = load_dataset(dataset.repo, streaming=True, revision=dataset.revision)
-    except Exception as error:
-        raise _unreadable(dataset, error) from error
-
-    def reader(split: Any) -> Callable[[], Iterator[pa.Table]]:
-        def read() -> Iterator[pa.Table]:
-            try:
-                yield from split.with_format("arrow").iter(batch_size=SHARD_ROWS)
-            except (OSError, ValueError, pa.ArrowInvalid) as error:
-                raise _unreadable(dataset, error) from error
-
-        return read
-
-    return {str(name): reader(split) for name, split in splits.items()}
+            splits = load_dataset(str(dataset.path or dataset.repo), streaming=True, revision=dataset.revision)
+        return {str(name): split for name, split in splits.items()}
 
 
-def _unreadable(dataset: ImportedEmbeddings, error: Exception) -> UserError:
-    message = explain_hub(error, f"dataset {dataset.name!r}")
-    return UserError(message or f"--embeddings {dataset.name} is no dataset to read: {without_secrets(str(error))}")
+def _tables(dataset: ImportedEmbeddings, split: Any) -> Iterator[pa.Table]:
+    with _reading(dataset):
+        yield from split.with_format("arrow").iter(batch_size=SHARD_ROWS)
+
+
+def _reading(dataset: ImportedEmbeddings) -> AbstractContextManager[None]:
+    return hub_errors(f"dataset {dataset.name!r}", f"--embeddings {dataset.name} is no dataset to read")
 
 
 def _read(
@@ -259,15 +237,17 @@ def _read(
     Other columns count where they have the type of the column of that name in `SCHEMA`. What the name of a prompt means
     is known only where there is a manifest.
     """
-    for option, column in (("--text-column", dataset.text_column), ("--embedding-column", dataset.embedding_column)):
-        if column not in table.column_names:
+    text_column = dataset.text_column
+    for option, name in (("--text-column", text_column), ("--embedding-column", dataset.embedding_column)):
+        if name not in table.column_names:
             names = ", ".join(table.column_names)
-            raise UserError(f"--embeddings {dataset.name} has no column {column!r}; give {option}. It has: {names}.")
-    if not _is_text(table[dataset.text_column].type):
-        kind = table[dataset.text_column].type
-        raise UserError(f"--embeddings {dataset.name}: {dataset.text_column!r} holds {kind}; expected texts.")
-    table = table.filter(pc.greater(pc.utf8_length(table[dataset.text_column].cast(pa.string())), 0))
-    texts = table[dataset.text_column].cast(pa.string()).to_pylist()
+            raise UserError(f"--embeddings {dataset.name} has no column {name!r}; give {option}. It has: {names}.")
+    if not _is_text(table[text_column].type):
+        raise UserError(
+            f"--embeddings {dataset.name}: {text_column!r} holds {table[text_column].type}; expected texts."
+        )
+    table = table.filter(pc.greater(pc.utf8_length(table[text_column].cast(pa.string())), 0))
+    texts = table[text_column].cast(pa.string()).to_pylist()
     vectors = _read_vectors(dataset, table, texts, student)
 
     def values(column: str, default: Any, is_right: Callable[[pa.DataType], bool] = _is_text) -> list[Any]:
