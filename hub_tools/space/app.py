@@ -90,7 +90,7 @@ def _labels(lang: str, service: Service) -> dict[str, str]:
         "most": limits.SENTENCES,
     }
     labels = {}
-    for key in TEXTS:
+    for key in TEXTS[lang]:
         try:
             labels[f"ht_{key}"] = translate(lang, key, **values)
         except KeyError:  # names what is only known when something was done

@@ -303,7 +303,7 @@ def pictures(figures: dict[str, bytes], lang: str) -> str:
 
 def _figure_name(name: str, lang: str) -> str:
     key = f"figure_{name}"
-    return translate(lang, key) if key in TEXTS else name.replace("_", " ")
+    return translate(lang, key) if key in TEXTS[lang] else name.replace("_", " ")
 
 
 def links(addresses: dict[str, str]) -> str:
