@@ -49,8 +49,8 @@ def content(finished: tuple[RunConfig, Any]) -> SpaceContent:
 
 
 @pytest.fixture(scope="session")
-def service(content: SpaceContent, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return Service(content, tmp_path_factory.mktemp("cache"), OWNERS_TEXTS)
+def service(content: SpaceContent) -> Service:
+    return Service(content, OWNERS_TEXTS)
 
 
 @pytest.fixture
@@ -255,7 +255,9 @@ def test_indices_find_what_is_near(precision: Precision, rows: int, dimension: i
     vectors = unit((middles[np.arange(rows) % 200] + 0.5 * random.standard_normal((rows, 64))).astype(np.float32))
     short = unit(vectors[:, :dimension])
     index = build_index(vectors, dimension, precision)
-    assert index.bytes == rows * {"float32": 4 * dimension, "int8": dimension, "binary": dimension // 8}[precision]
+    assert (
+        index.stored.nbytes == rows * {"float32": 4 * dimension, "int8": dimension, "binary": dimension // 8}[precision]
+    )
     queries = range(min(rows, 20))
     hits = [index.search(vectors[row], 10) for row in queries]
     best = np.argsort(-(short[: len(hits)] @ short.T), axis=1)[:, :10]
@@ -314,56 +316,38 @@ def test_queries_and_documents_get_their_prompts(student: Model, monkeypatch: py
     assert not np.allclose(plain, asked, atol=1e-2)
 
 
-def test_nothing_of_a_visitor_is_written_to_disk(content: SpaceContent, tmp_path: Path) -> None:
-    service = Service(content, tmp_path / "cache")
-    service.search(
-        "words", service.corpus("", ["the visitor's own words", "more"]), dimension=8, precision="int8", top=1
-    )
+def test_nothing_of_a_visitor_or_of_the_owner_is_written_to_disk(
+    content: SpaceContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    service = Service(content, OWNERS_TEXTS)
+    service.warm_up()
+    visitors = service.corpus("", ["the visitor's own words", "more"])
+    service.search("words", visitors, dimension=8, precision="int8", top=1)
     service.search("arı", service.corpora["passages"], dimension=0, precision="float32", top=1)
-    service.map(service.corpus("", ["the visitor's own words", "more"]))
-    assert not (tmp_path / "cache").exists()
+    service.map(visitors)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_owners_documents_are_encoded_once_and_kept_without_their_texts(
-    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
+def test_owners_documents_are_encoded_once_and_outlast_those_of_visitors(
+    content: SpaceContent, encoded: list[tuple[str, int]]
 ) -> None:
-    answers = []
-    for _ in range(2):  # two starts of the page
-        service = Service(content, tmp_path, OWNERS_TEXTS)
-        service.warm_up()
-        answers.append(service.search("x", service.corpora["documents"], dimension=0, precision="float32", top=2))
-    assert [call for call in encoded if call[1] == 2] == [("teacher", 2), ("student", 2)]
-    first, second = (answer["models"]["student"] for answer in answers)
-    assert (first["hits"], first["ms_per_1000_documents"]) == (second["hits"], second["ms_per_1000_documents"])
-    files = list(tmp_path.iterdir())
-    assert len(files) == 2
-    assert not any(OWNERS_TEXTS[0].encode() in file.read_bytes() for file in files)
-
-
-def test_only_the_newest_vectors_of_the_owner_stay_on_disk(content: SpaceContent, tmp_path: Path) -> None:
-    services = [Service(content, tmp_path, [f"{number}", "x"]) for number in range(4)]
-    for service in services:
-        service.warm_up()
-    assert len(list(tmp_path.iterdir())) == 4
-    for service in services:  # the files of the first are gone, its page goes on
-        answers = service.search("x", service.corpora["documents"], dimension=8, precision="binary", top=1)
-        assert answers["documents"] == 2
-
-
-def test_changed_models_do_not_get_the_vectors_of_others(
-    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
-) -> None:
-    owners = Documents(("a", "b"), keep="disk")
-    for name, prompts in (("one", {}), ("same", {}), ("other", {"document": "passage: "})):
-        model = Model(name, name, content.models["student"].folder, prompts=prompts)
-        VectorCache(tmp_path).get(model, owners, Deadline())
-    assert encoded == [("one", 2), ("other", 2)]
+    service = Service(content, [*OWNERS_TEXTS, "a third"])
+    service.cache = VectorCache(visits=1)
+    service.warm_up()
+    for texts in (["a", "b"], ["c", "d"]):
+        service.map(service.corpus("", texts))
+        answers = service.search("x", service.corpora["documents"], dimension=0, precision="float32", top=3)
+        assert answers["documents"] == 3
+    assert [call for call in encoded if call[1] == 3] == [("teacher", 3), ("student", 3)]
 
 
 def test_vectors_of_visitors_beyond_the_bound_are_forgotten_and_searches_go_on(
-    content: SpaceContent, student: Model, encoded: list[tuple[str, int]], tmp_path: Path
+    student: Model, encoded: list[tuple[str, int]]
 ) -> None:
-    cache = VectorCache(tmp_path, visits=3)
+    cache = VectorCache(visits=3)
     passages = search.sample_documents()["passages"]
 
     def texts_found(texts: tuple[str, ...]) -> set[str]:
@@ -389,11 +373,11 @@ def test_many_settings_of_one_corpus_all_answer(service: Service, student: Model
             assert answers["models"]["student"]["dimension"] == dimension
 
 
-def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model, tmp_path: Path) -> None:
-    owners = Documents(("a", "b"), keep="disk")
+def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model) -> None:
+    owners, cache = Documents(("a", "b"), keep=True), VectorCache()
     with owners.encoding, pytest.raises(RefusedError, match="still being encoded"):
-        VectorCache(tmp_path).get(student, owners, Deadline(0.1))
-    assert VectorCache(tmp_path).get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
+        cache.get(student, owners, Deadline(0.1))
+    assert cache.get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
 
 
 def test_encoding_ends_at_the_deadline(student: Model) -> None:
@@ -635,7 +619,7 @@ def test_a_tokenizer_in_a_folder_of_its_model_is_compared_with_one_from_outside(
     modules[0]["path"] = "0_Transformer"
     (folder / "modules.json").write_text(json.dumps(modules))
     models = {**content.models, "teacher": find_model("teacher", str(folder), content.report)}
-    service = Service(replace(content, models=models), tmp_path / "cache")
+    service = Service(replace(content, models=models))
     expected = service.compare("Merhaba dünya", "teacher", "student")
     assert service.compare("Merhaba dünya", "teacher", "bob/tokenizer") == expected
 

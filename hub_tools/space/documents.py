@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from hub_tools.core.files import digest
 from hub_tools.corpus.readers import TEXT_COLUMNS, text_column
@@ -25,12 +24,12 @@ class Documents:
 
     Attributes:
         texts: the documents, none empty.
-        keep: where their vectors stay: for a visit, in memory, or on disk between starts too.
+        keep: their vectors stay in memory as long as the page; a visitor's make room for others.
         encoding: held while they are encoded.
     """
 
     texts: tuple[str, ...]
-    keep: Literal["visit", "memory", "disk"] = "visit"
+    keep: bool = False
     encoding: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     @cached_property

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
 from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.models.tokenizer import read_model_tokenizer
@@ -29,8 +28,6 @@ _BATCH = 16
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
 _ENCODING = threading.Lock()
 _LOADING = threading.Lock()
-# Endings of the files that decide a model's vectors.
-_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".py")
 
 
 class Model:
@@ -65,13 +62,6 @@ class Model:
     def tokenizer(self) -> TokenizerView:
         """Its tokenizer."""
         return TokenizerView(read_model_tokenizer(self.tokenizer_folder))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash that changes whenever the model's vectors may."""
-        files = sorted(file for file in self.folder.rglob("*") if file.suffix in _MODEL_FILES)
-        hashes = [[str(file.relative_to(self.folder)), hash_file(file)] for file in files]
-        return digest([hashes, dict(self.prompts)])
 
     @cached_property
     def _weights(self) -> SentenceTransformer:

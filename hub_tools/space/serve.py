@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hub_tools.core.errors import UserError
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.vector_cache import default_folder
 
 PACKAGES = ("gradio", "mcp", "pypdf")
 _OWNERS_DOCUMENTS = 200_000
@@ -45,7 +44,7 @@ def serve(
     from hub_tools.space.app import launch
     from hub_tools.space.service import Service
 
-    launch(Service(content, default_folder(), read_documents(documents, content.target)), host=host, port=port)
+    launch(Service(content, read_documents(documents, content.target)), host=host, port=port)
 
 
 def read_documents(file: Path | None, lang: str) -> list[str]:
