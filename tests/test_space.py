@@ -226,6 +226,8 @@ def test_files_in_other_encodings_are_read_and_files_that_are_no_text_are_refuse
     assert documents.from_file(tmp_path / "x.csv") == ["bir, iki", "üç"]
     (tmp_path / "x.csv").write_text("no,sentence\n1,bir\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir"]
+    (tmp_path / "x.csv").write_bytes(b"no,text\r1,bir\r2,iki\r")  # line ends of old Macs
+    assert documents.from_file(tmp_path / "x.csv") == ["bir", "iki"]
     (tmp_path / "x.csv").write_text("bir cümle\niki cümle\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir cümle", "iki cümle"]
     (tmp_path / "y.csv").write_text('a,"' + "x" * 200_000 + '"\n')
@@ -238,7 +240,7 @@ def test_pasted_text_is_bounded() -> None:
     many = documents.from_paste("\n".join(f"text {i}" for i in range(5000)))
     assert len(many) == limits.DOCUMENTS
     assert len(documents.from_paste("x " * limits.CORPUS)[0]) <= limits.DOCUMENT
-    assert sum(map(len, documents.limit_texts([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
+    assert sum(map(len, limits.limit_texts([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
     with pytest.raises(RefusedError):
         documents.from_paste("z" * (2 * limits.CORPUS + 1))
 

@@ -29,7 +29,7 @@ def check_installed(packages: tuple[str, ...] = PACKAGES) -> None:
 def serve(
     content: SpaceContent, *, documents: Path | None = None, host: str | None = None, port: int | None = None
 ) -> None:
-    """Open the page and stay until it is stopped.
+    """Open the page and stay until it is stopped; see `check_installed`.
 
     Args:
         content: the models and the report.
@@ -38,9 +38,8 @@ def serve(
         port: by default the first free one from 7860.
 
     Raises:
-        UserError: a package is missing, or the documents hold no text.
+        UserError: the documents hold no text.
     """
-    check_installed()
     from hub_tools.space.app import launch
     from hub_tools.space.service import Service
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from hub_tools.space import search, similarity, tokenize
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.documents import Documents, limit_texts
+from hub_tools.space.documents import Documents
 from hub_tools.space.index import PRECISIONS, Precision
-from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text
+from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text, limit_texts
 from hub_tools.space.sandbox import check_id, run_sandboxed
 from hub_tools.space.vector_cache import VectorCache
 
@@ -61,7 +61,7 @@ class Service:
             RefusedError: there is no such corpus, or no text in it.
         """
         if texts:
-            return Documents(tuple(limit_texts(list(texts))))
+            return Documents(tuple(limit_texts(texts)))
         if name not in self.corpora:
             raise RefusedError("error_choice", value=name[:50], choices=", ".join(self.corpora))
         return self.corpora[name]
@@ -135,4 +135,4 @@ class Service:
 def _check_precision(name: str) -> Precision:
     if name not in PRECISIONS:
         raise RefusedError("error_choice", value=str(name)[:50], choices=", ".join(PRECISIONS))
-    return cast("Precision", name)
+    return name

@@ -1,4 +1,4 @@
-"""The four tabs: components and their events; each function returns the components that an address restores."""
+"""The four tabs: components and their events; each function returns what an address restores: key -> component."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from hub_tools.core.errors import HubToolsError
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.report import FullReport
 from hub_tools.space import html, limits, results
-from hub_tools.space.api import MODELS, SANDBOXED, log
+from hub_tools.space.api import MODELS, SANDBOXED, explain
 from hub_tools.space.documents import FILE_TYPES, Documents, from_file, from_hub, from_paste
 from hub_tools.space.i18n import AUTONYMS, page_language, translate
 from hub_tools.space.index import PRECISIONS
@@ -38,20 +37,14 @@ def lang_of(request: gr.Request | None) -> str:
 
 
 def html_errors(function: Callable[..., str]) -> Callable[..., str]:
-    """Show on the page why something was refused; a defect is logged here and not shown."""
+    """Show on the page why something was refused; the function's last argument is the request."""
 
     @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> str:
-        request = next((value for value in (*args, *kwargs.values()) if isinstance(value, gr.Request)), None)
+    def wrapped(*args: Any) -> str:
         try:
-            return function(*args, **kwargs)
-        except RefusedError as refusal:
-            return html.problem(refusal.translate(lang_of(request)))
-        except HubToolsError as error:
-            return html.problem(str(error))
-        except Exception:
-            log.exception("%s failed.", function.__name__)
-            return html.problem(translate(lang_of(request), "error_defect"))
+            return function(*args)
+        except Exception as error:
+            return html.problem(explain(error, lang_of(args[-1])))
 
     return wrapped
 
@@ -71,7 +64,7 @@ def _titles(service: Service, lang: str) -> dict[str, str]:
 # -- tokenizers
 
 
-def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
+def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
     """Two tokenizers side by side, and the chart of all languages."""
     examples = _examples(service)
     default = "teacher" if "teacher" in service.content.models else "student"
@@ -123,7 +116,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
     gr.on([go.click, first.submit, second.submit], compare, inputs, out, js=js, **SANDBOXED, **_PRIVATE)
     example.input(pick, example, text, **_PRIVATE)
     page.load(draw, None, chart, **_PRIVATE)
-    return [text, first, second]
+    return {"text": text, "first": first, "second": second}
 
 
 def _examples(service: Service) -> dict[str, str]:
@@ -144,7 +137,7 @@ def _show_tokens(service: Service, text: str, first: str, second: str, *, ids: b
 # -- search
 
 
-def search_tab(service: Service, label: Label) -> list[Any]:
+def search_tab(service: Service, label: Label) -> dict[str, Any]:
     """The same query answered by teacher and student."""
     dimension = max(service.content.report.teacher.dim, service.content.report.student.dim)
     questions = [row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))][:_EXAMPLE_QUERIES]
@@ -152,7 +145,7 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     corpus = gr.Radio(
         [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus"
     )
-    own_texts = gr.State([])
+    loaded_texts = gr.State([])
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
         paste = gr.Textbox(
@@ -187,25 +180,24 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     out = gr.HTML(elem_id="ht-search-out")
 
     @html_errors
-    def search(query: str, corpus: str, dim: int, precision: str, top: int, own: list[str], request: gr.Request) -> str:
+    def search(
+        query: str, corpus: str, dim: int, precision: str, top: int, loaded: list[str], request: gr.Request
+    ) -> str:
         lang = lang_of(request)
-        if corpus == _OWN and not own:
+        if corpus == _OWN and not loaded:
             raise RefusedError("error_no_documents")
-        documents = Documents(tuple(own)) if corpus == _OWN else service.corpus(corpus, None)
+        documents = Documents(tuple(loaded)) if corpus == _OWN else service.corpus(corpus, None)
         answers = service.search(query, documents, dimension=dim, precision=precision, top=top)
         quality = service.quality(dim, precision) if corpus == "passages" else {}
         return html.hits(answers, _titles(service, lang), quality, lang)
 
     def load_own(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[list[str], str]:
-        texts: list[str] = []
-
-        @html_errors
-        def read(_: gr.Request) -> str:
-            texts.extend(_own_documents(paste, file, dataset))
-            return html.note(translate(lang_of(request), "loaded", number=len(texts)))
-
-        message = read(request)
-        return texts, message
+        lang = lang_of(request)
+        try:
+            texts = _own_documents(paste, file, dataset)
+        except Exception as error:
+            return [], html.problem(explain(error, lang))
+        return texts, html.note(translate(lang, "loaded", number=len(texts)))
 
     def show_own(corpus: str) -> Any:
         return gr.update(visible=corpus == _OWN)
@@ -213,13 +205,13 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     def pick(question: str | None) -> str:
         return question or questions[0]
 
-    inputs = [query, corpus, dim, precision, top, own_texts]
-    js = remember("q", "corpus", "dim", "precision", "top", "_own")
+    inputs = [query, corpus, dim, precision, top, loaded_texts]
+    js = remember("q", "corpus", "dim", "precision", "top", "_loaded")
     gr.on([go.click, query.submit], search, inputs, out, js=js, **MODELS, **_PRIVATE)
-    load.click(load_own, [paste, file, dataset], [own_texts, ready], **SANDBOXED, **_PRIVATE)
+    load.click(load_own, [paste, file, dataset], [loaded_texts, ready], **SANDBOXED, **_PRIVATE)
     corpus.change(show_own, corpus, group, **_PRIVATE)
     example.input(pick, example, query, **_PRIVATE)
-    return [query, corpus, dim, precision, top]
+    return {"q": query, "corpus": corpus, "dim": dim, "precision": precision, "top": top}
 
 
 def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
@@ -235,7 +227,7 @@ def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
 # -- similarity
 
 
-def similarity_tab(service: Service, label: Label) -> list[Any]:
+def similarity_tab(service: Service, label: Label) -> dict[str, Any]:
     """Sentences against each other, and the map of a corpus."""
     sentences = gr.Textbox(
         _SENTENCES,
@@ -271,7 +263,7 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
 
     go.click(measure, sentences, out, js=remember("sentences"), **MODELS, **_PRIVATE)
     draw.click(draw_map, corpus, picture, **MODELS, **_PRIVATE)
-    return [sentences]
+    return {"sentences": sentences}
 
 
 # -- results
@@ -312,10 +304,8 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
             return results.command(teacher, language, int(vocabulary or 0))
-        except RefusedError as refusal:
-            return f"# {refusal.translate(lang_of(request))}"
-        except HubToolsError as error:
-            return f"# {error}"
+        except Exception as error:
+            return f"# {explain(error, lang_of(request))}"
 
     page.load(show_all, None, [table, pictures, links], **_PRIVATE)
     chosen = [teacher, language, vocabulary]
