@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -258,7 +258,7 @@ def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
-def pictures(figures: dict[str, bytes], lang: str) -> str:
+def pictures(figures: Mapping[str, bytes], lang: str) -> str:
     """Show the figures of a run, inside the page."""
     shown = ""
     for name, content in figures.items():

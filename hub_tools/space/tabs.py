@@ -66,7 +66,7 @@ def _titles(service: Service, lang: str) -> dict[str, str]:
 
 def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
     """Two tokenizers side by side, and the chart of all languages."""
-    examples = _examples(service)
+    report, examples = service.content.report, _examples(service.content.target)
     default = "teacher" if "teacher" in service.content.models else "student"
     with gr.Row(equal_height=True):
         text = gr.Textbox(
@@ -93,7 +93,11 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
 
     @html_errors
     def compare(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
-        return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
+        lang, names = lang_of(request), [name.strip() or "student" for name in (first, second)]
+        comparison = service.compare(text, *names)
+        titles = [_titles(service, lang).get(name, name) for name in names]
+        window = report.student.max_seq_length or 512
+        return html.tokens(comparison, titles, ids=ids, window=window, lang=lang)
 
     @html_errors
     def compare_live(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
@@ -101,13 +105,13 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
             return ""
         if not {first, second} <= set(service.content.models):  # a process for each letter typed would be too much
             return html.problem(translate(lang_of(request), "press_compare"))
-        return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
+        return compare(text, first, second, ids, request)
 
     def pick(code: str | None) -> str:
         return examples.get(code or "", next(iter(examples.values())))
 
     def draw(request: gr.Request) -> str:
-        return html.languages(results.fertility_rows(service.content.report), lang_of(request))
+        return html.languages(results.fertility_rows(report), lang_of(request))
 
     inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
     live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
@@ -119,19 +123,10 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
     return {"text": text, "first": first, "second": second}
 
 
-def _examples(service: Service) -> dict[str, str]:
+def _examples(target: str) -> dict[str, str]:
     """Return a sentence in each language of the sample, the target first."""
     row = next(iter(read_table(sample_file("languages.tsv"))))
-    target = service.content.target
     return dict(sorted(row.items(), key=lambda item: item[0] != target))
-
-
-def _show_tokens(service: Service, text: str, first: str, second: str, *, ids: bool, lang: str) -> str:
-    names = [name.strip() or "student" for name in (first, second)]
-    comparison = service.compare(text, *names)
-    titles = [_titles(service, lang).get(name, name) for name in names]
-    window = service.content.report.student.max_seq_length or 512
-    return html.tokens(comparison, titles, ids=ids, window=window, lang=lang)
 
 
 # -- search
@@ -295,11 +290,8 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         lang = lang_of(request)
         rows, facts = results.score_rows(report), _facts(report, lang)
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
-        return (
-            html.scores(rows, facts, lang),
-            html.pictures(dict(service.content.figures), lang),
-            html.links(addresses),
-        )
+        figures = html.pictures(service.content.figures, lang)
+        return html.scores(rows, facts, lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
