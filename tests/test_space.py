@@ -28,7 +28,7 @@ from hub_tools.space.documents import Documents
 from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.index import PRECISIONS, Precision, build_index
 from hub_tools.space.limits import Deadline, RefusedError
-from hub_tools.space.model import Model
+from hub_tools.space.model import ENCODING, Model
 from hub_tools.space.serve import check_installed
 from hub_tools.space.service import Service
 from hub_tools.space.vector_cache import VectorCache
@@ -95,19 +95,16 @@ def test_spaces_and_bytes_are_visible(token: str, byte_level: bool, expected: st
 
 def test_tokens_of_two_tokenizers_are_counted_and_compared(service: Service, minilm_files: TokenizerSpec) -> None:
     text = "Kütüphane açık. Library!"
-    found = service.compare(text, "teacher", "student")
-    first, second = found["first"], found["second"]
+    comparison = service.compare(text, "teacher", "student")
+    first, second = comparison["first"], comparison["second"]
     assert [t["token"] for t in first["tokens"]] == minilm_files.load().encode(text, add_special_tokens=False).tokens
     assert first["count"] > second["count"]
-    assert found["ratio"] == round(second["count"] / first["count"], 4)
+    assert comparison["ratio"] == round(second["count"] / first["count"], 4)
     assert second["per_word"] == round(second["count"] / 3, 4)
-    own, other = (service.content.models[name].tokenizer.vocabulary for name in ("teacher", "student"))
-    assert [t["shared"] for t in second["tokens"]] == [t["token"] in own for t in second["tokens"]]
-    assert (found["both"], found["only_first"], found["only_second"]) == (
-        len(own & other),
-        len(own - other),
-        len(other - own),
-    )
+    old, new = (service.content.models[name].tokenizer.vocabulary for name in ("teacher", "student"))
+    assert [t["shared"] for t in second["tokens"]] == [t["token"] in old for t in second["tokens"]]
+    counts = (comparison["both"], comparison["only_first"], comparison["only_second"])
+    assert counts == (len(old & new), len(old - new), len(new - old))
     assert all(text[t["start"] : t["end"]] for t in first["tokens"])
 
 
@@ -152,8 +149,8 @@ def test_public_tokenizers_and_datasets_are_read_from_the_hub_and_private_ones_a
     hub.add("model", "bob/tok", tmp_path / "tok")
     hub.add("model", "bob/bad", tmp_path / "bad")
     hub.add("model", "ada/secret", tmp_path / "tok", private=True)
-    found = service.compare("Merhaba dünya", "bob/tok", "student")
-    assert found == service.compare("Merhaba dünya", "teacher", "student")
+    expected = service.compare("Merhaba dünya", "teacher", "student")
+    assert service.compare("Merhaba dünya", "bob/tok", "student") == expected
     for repo, key in (("bob/bad", "error_tokenizer"), ("bob/no", "error_hub_tokenizer")):
         with pytest.raises(RefusedError) as refusal:
             service.compare("a", repo, "student")
@@ -382,9 +379,41 @@ def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model
     assert cache.get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
 
 
+class RecordedLock:
+    """A free lock that keeps how long it would have been waited for."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    def acquire(self, timeout: float) -> bool:
+        self.timeouts.append(timeout)
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def test_owners_documents_are_encoded_at_the_start_even_if_a_visitor_asks_first(content: SpaceContent) -> None:
+    service, lock = Service(content), RecordedLock()
+    service.corpora["documents"] = Documents(tuple(OWNERS_TEXTS), keep=True, encoding=lock)
+    service.warm_up()
+    service.search("x", service.corpus("documents", None), dimension=0, precision="float32", top=1)
+    assert len(lock.timeouts) == 2  # of the two models
+    assert min(lock.timeouts) > 3600
+    visit = Documents(("a", "b"), encoding=RecordedLock())
+    service.cache.get(content.models["student"], visit, Deadline())
+    assert visit.encoding.timeouts == pytest.approx([10], abs=1)
+
+
 def test_encoding_ends_at_the_deadline(student: Model) -> None:
     with pytest.raises(RefusedError, match="took longer than"):
         student.encode(["a"] * 50, "text", Deadline(0))
+
+
+def test_visitors_who_never_get_their_turn_are_told_that_others_are_asking(student: Model) -> None:
+    student.load()
+    with ENCODING, pytest.raises(RefusedError, match="Too many others"):
+        student.encode(["a"], "text", Deadline(0.1))
 
 
 def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
@@ -412,9 +441,9 @@ def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
 
 
 def test_cosines_of_sentences_are_a_symmetric_table(service: Service) -> None:
-    found = service.similarity(["ev", " ", "ev", "deniz"])
-    table = np.array(found["models"]["teacher"])
-    assert found["sentences"] == ["ev", "ev", "deniz"]
+    answer = service.similarity(["ev", " ", "ev", "deniz"])
+    table = np.array(answer["models"]["teacher"])
+    assert answer["sentences"] == ["ev", "ev", "deniz"]
     assert table[0, 1] == pytest.approx(1, abs=1e-3)
     assert (table == table.T).all()
     for sentences in (["one"], ["a"] * 13):

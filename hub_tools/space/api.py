@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import gradio as gr
 from gradio.events import api
@@ -20,8 +20,6 @@ from hub_tools.space.i18n import translate
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
 
-P = ParamSpec("P")
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # Calls that run the models, from the page, the API and MCP together.
@@ -42,13 +40,13 @@ def explain(error: Exception, lang: str) -> str:
 
 def add_api(service: Service) -> None:
     """Add the functions to the page that is being built."""
-    for function, limit in functions(service):
+    for function, limit in _functions(service):
         api(_api_errors(function), api_name=function.__name__, **limit)
 
 
-def _api_errors(function: Callable[P, T]) -> Callable[P, T]:
+def _api_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -57,7 +55,7 @@ def _api_errors(function: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
     """Return the functions, each with the types and the text that callers see, and how many calls run at once."""
 
     def compare_tokenizers(text: str, first: str = "teacher", second: str = "student") -> dict[str, Any]:

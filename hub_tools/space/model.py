@@ -26,7 +26,7 @@ TextRole = Literal["query", "document", "text"]
 # Few texts at a time: long documents let the short queries of others in between.
 _BATCH = 16
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
-_ENCODING = threading.Lock()
+ENCODING = threading.Lock()
 _LOADING = threading.Lock()
 
 
@@ -90,24 +90,18 @@ class Model:
             deadline: when to give up.
 
         Raises:
-            RefusedError: the time is over.
+            RefusedError: the time is over, or others encoded all the time.
         """
         model = self.load()
-        functions: dict[str, Any] = {
-            "query": model.encode_query,
-            "document": model.encode_document,
-            "text": model.encode,
-        }
-        encode = functions[role]
+        methods: dict[str, Any] = {"query": model.encode_query, "document": model.encode_document, "text": model.encode}
         by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(by_length), _BATCH):
             rows = by_length[start : start + _BATCH]
-            if not _ENCODING.acquire(timeout=deadline.left()):
-                deadline.left()
+            if not ENCODING.acquire(timeout=deadline.left()):
                 raise RefusedError("error_busy")
             try:
-                vectors[rows] = encode([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
+                vectors[rows] = methods[role]([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
             finally:
-                _ENCODING.release()
+                ENCODING.release()
         return unit(vectors)

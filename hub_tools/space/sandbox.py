@@ -65,14 +65,14 @@ def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) 
     command = [sys.executable, "-m", "hub_tools.space.sandbox", task]
     request = json.dumps(arguments).encode()
     try:
-        done = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
+        process = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
             command, input=request, env=environment, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise RefusedError("error_time", seconds=SECONDS) from error
-    if done.returncode != 0 or len(done.stdout) > _ANSWER:
+    if process.returncode != 0 or len(process.stdout) > _ANSWER:
         raise RefusedError("error_sandbox")
-    answer = json.loads(done.stdout)
+    answer = json.loads(process.stdout)
     if "refused" in answer:
         key, values = answer["refused"]
         raise RefusedError(key, **values)

@@ -15,7 +15,7 @@ from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Model, Vectors
 from hub_tools.space.vector_cache import VectorCache
 
-_ANSWERED = 5  # results among which a question's passage counts as found
+_ANSWERED = 5  # results among which the passage of an answered question is
 
 
 def sample_documents() -> dict[str, Documents]:
@@ -23,8 +23,8 @@ def sample_documents() -> dict[str, Documents]:
     passages = [row["text"] for row in read_table(sample_file("retrieval-passages.tsv"))]
     pairs = [row[lang] for row in read_table(sample_file("tr-en.tsv")) for lang in ("tr", "en")]
     many = [text for row in read_table(sample_file("languages.tsv")) for text in row.values()]
-    named = {"passages": passages, "sentences": pairs, "languages": many}
-    return {name: Documents(tuple(dict.fromkeys(texts)), keep=True) for name, texts in named.items()}
+    corpora = {"passages": passages, "sentences": pairs, "languages": many}
+    return {name: Documents(tuple(dict.fromkeys(texts)), keep=True) for name, texts in corpora.items()}
 
 
 def sample_languages() -> tuple[str, ...]:

@@ -106,7 +106,8 @@ class Service:
             RefusedError: too few or too many sentences, or the time is over.
         """
         kept, deadline = similarity.check_sentences(sentences), Deadline()
-        cosines = {name: similarity.cosines(m, kept, deadline) for name, m in self.content.models.items()}
+        models = self.content.models.items()
+        cosines = {name: similarity.cosines(model, kept, deadline) for name, model in models}
         return {"sentences": kept, "models": cosines}
 
     def map(self, documents: Documents) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class TokenizerView:
         """Tokenize a text, without the template's special tokens.
 
         Args:
-            text: what to tokenize.
+            text: checked text.
             other_vocabulary: tokens of the tokenizer that this one is compared with.
 
         Returns:

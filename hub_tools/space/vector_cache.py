@@ -16,8 +16,9 @@ from hub_tools.space.model import Model, Vectors
 _VISITS = 64
 # Dimensions and precisions of the same documents whose indices are kept.
 _SETTINGS = 4
-# Seconds that a visitor waits for documents that another call is encoding.
-_PATIENCE = 10.0
+# Part of a call that it waits for documents that another call is encoding: 10 seconds of a visitor's, hours of the
+# warm-up's, which may find a visitor before it.
+_PATIENCE = 1 / 6
 
 
 class EncodedDocuments:
@@ -56,7 +57,7 @@ class VectorCache:
         """
         if encoded := self._recall(model, documents):
             return encoded
-        if not documents.encoding.acquire(timeout=min(_PATIENCE, deadline.left())):
+        if not documents.encoding.acquire(timeout=_PATIENCE * deadline.left()):
             raise RefusedError("error_encoding")
         try:
             if encoded := self._recall(model, documents):
