@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,48 +25,39 @@ from benchmarks.document import write_section
 from hub_tools.models.encoder import unit
 from hub_tools.space.content import from_run
 from hub_tools.space.limits import Deadline
-from hub_tools.space.model import Model
 from hub_tools.space.search import sample_documents
-from hub_tools.space.service import Service
 
 DOCUMENTS, PORT = 100_000, 7997
 SETTINGS = ("float32", "int8", "binary")
 _SERVER = """
 import sys
 from pathlib import Path
+import numpy as np
 from hub_tools.space.app import launch
-from hub_tools.space.service import Service
 from hub_tools.space.content import from_run
-documents = Path(sys.argv[3]).read_text(encoding="utf-8").splitlines()
-launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2]), documents), port=int(sys.argv[4]))
+from hub_tools.space.service import Service
+from hub_tools.space.vector_cache import EncodedDocuments
+run, work, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+service = Service(from_run(run), (work / "documents.txt").read_text(encoding="utf-8").split("\\n"))
+for name, model in service.content.models.items():
+    vectors = np.load(work / f"{name}.npy")
+    service.cache.put(model, service.corpora["documents"], EncodedDocuments(vectors, seconds=0))
+launch(service, port=port)
 """
 
 
 def prepare(run: Path, work: Path) -> None:
-    """Write the documents, and their vectors into the cache of the page that is measured."""
-    content = from_run(run)
+    """Write the documents, and their vectors by each model for the page that is measured."""
     sentences = [text for documents in sample_documents().values() for text in documents.texts]
     random = np.random.default_rng(0)
     pairs = random.integers(0, len(sentences), (DOCUMENTS, 2))
     texts = [f"{sentences[a]} {sentences[b]} ({number})" for number, (a, b) in enumerate(pairs)]
     (work / "documents.txt").write_text("\n".join(texts), encoding="utf-8")
-    service = Service(content, work / "cache", texts)
-    for model in content.models.values():
+    for name, model in from_run(run).models.items():
         vectors = model.encode(sentences, "document", Deadline(3600))
         noise = 0.3 * random.standard_normal((DOCUMENTS, vectors.shape[1])) / vectors.shape[1] ** 0.5
         mixed = unit((vectors[pairs[:, 0]] + vectors[pairs[:, 1]] + noise).astype(np.float32))
-        service.cache.get(_Ready(model, mixed), service.corpora["documents"], Deadline())
-
-
-class _Ready(Model):
-    """A model that has encoded the documents already."""
-
-    def __init__(self, model: Model, vectors: Any) -> None:
-        super().__init__(model.name, model.title, model.folder, policy=model.policy, prompts=model.prompts)
-        self._vectors = vectors
-
-    def encode(self, *_: Any) -> Any:
-        return self._vectors
+        np.save(work / f"{name}.npy", mixed)
 
 
 def many(clients: int, rounds: int, call: Callable[[Any, int], Any]) -> dict[str, Any]:
@@ -115,8 +105,8 @@ def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
         return call
 
     prepare(run, work)
-    found: dict[str, Any] = {}
-    command = [sys.executable, "-c", _SERVER, str(run), str(work / "cache"), str(work / "documents.txt"), str(PORT)]
+    measured: dict[str, Any] = {}
+    command = [sys.executable, "-c", _SERVER, str(run), str(work), str(PORT)]
     start = time.perf_counter()
     log = work / "server.log"
     with (
@@ -128,24 +118,24 @@ def measure(run: Path, work: Path, clients: int, rounds: int) -> dict[str, Any]:
                 if server.poll() is not None:
                     sys.exit(log.read_text())
                 time.sleep(0.1)
-            found["opened"] = time.perf_counter() - start
+            measured["opened"] = time.perf_counter() - start
             calls = {"tokenize": tokenize, **{f"search {precision}": search(precision) for precision in SETTINGS}}
             for name, call in calls.items():
                 many(1, 3, call)  # loads the models and makes the index
                 for number in (1, clients):
-                    found[f"{name}_{number}"] = many(number, rounds * (5 if number == 1 else 1), call)
+                    measured[f"{name}_{number}"] = many(number, rounds * (5 if number == 1 else 1), call)
         finally:
             server.terminate()
-    for name in [key for key in found if key.startswith(("tokenize", "search"))]:
-        own = found[name].pop("answers")
+    for name in [key for key in measured if key.startswith(("tokenize", "search"))]:
+        answers = measured[name].pop("answers")
         if name.startswith("search"):
             for part in ("encode", "search"):
-                times = [model[f"{part}_ms"] for answer in own for model in answer["models"].values()]
-                found[name][part] = _percentiles(times)
-    return found
+                times = [model[f"{part}_ms"] for answer in answers for model in answer["models"].values()]
+                measured[name][part] = _percentiles(times)
+    return measured
 
 
-def document(found: dict[str, Any], clients: int) -> None:
+def document(measured: dict[str, Any], clients: int) -> None:
     """Write what was measured."""
     rows = [
         "| what (p50 / p95 in ms) | clients | calls | failed | whole call | search alone | encoding of the query |",
@@ -154,18 +144,19 @@ def document(found: dict[str, Any], clients: int) -> None:
     titles = {f"search {precision}": f"100,000 documents in {precision}, by two models" for precision in SETTINGS}
     for name, title in {"tokenize": "a sentence by two tokenizers", **titles}.items():
         for number in (1, clients):
-            own = found[f"{name}_{number}"]
-            parts = [f"{own[p]['p50']:.1f} / {own[p]['p95']:.1f}" if p in own else "" for p in ("search", "encode")]
-            whole = f"{own['p50']:.0f} / {own['p95']:.0f}"
+            row = measured[f"{name}_{number}"]
+            parts = [f"{row[p]['p50']:.1f} / {row[p]['p95']:.1f}" if p in row else "" for p in ("search", "encode")]
+            whole = f"{row['p50']:.0f} / {row['p95']:.0f}"
             rows.append(
-                f"| {title} | {number} | {own['calls']} | {own['failed']} | {whole} | {parts[0]} | {parts[1]} |"
+                f"| {title} | {number} | {row['calls']} | {row['failed']} | {whole} | {parts[0]} | {parts[1]} |"
             )
     body = [
         f"Written by `python -m benchmarks.space --run RUN` on {time.strftime('%Y-%m-%d')}; two CPU cores.",
         "",
         *rows,
         "",
-        f"The page opened in {found['opened']:.1f} s. Vectors: 100,000 x {found['dimension']} a model, all compared.",
+        f"The page opened in {measured['opened']:.1f} s, with the vectors read before.",
+        f"Vectors: 100,000 x {measured['dimension']} a model, all compared.",
         "Documents are pairs of sample sentences, their vectors means of the sentences' real ones with noise.",
         "Search alone is one model's; a whole call has the queue, two encodings, two searches (four below float32,",
         "for the share of results that are the same) and the way to it.",
@@ -182,12 +173,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
-    shutil.rmtree(args.work / "cache", ignore_errors=True)  # vectors of another run
     args.work.mkdir(parents=True, exist_ok=True)
-    found = measure(args.run, args.work, args.clients, args.rounds)
-    found["dimension"] = from_run(args.run).report.student.dim
-    (args.work / "space.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
-    document(found, args.clients)
+    measured = measure(args.run, args.work, args.clients, args.rounds)
+    measured["dimension"] = from_run(args.run).report.student.dim
+    (args.work / "space.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    document(measured, args.clients)
 
 
 if __name__ == "__main__":

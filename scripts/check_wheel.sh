@@ -19,7 +19,7 @@ for module in pkgutil.walk_packages(hub_tools.__path__, "hub_tools."):
     # The page itself needs gradio, which the wheel alone does not bring.
     if module.name not in ("hub_tools.job_script", *(f"hub_tools.space.{name}" for name in ("api", "app", "tabs"))):
         importlib.import_module(module.name)
-for name in ("templates/model.md", "templates/space.md", "space/style.css", "sample/tr-en.tsv", "job_script.py", "py.typed"):
+for name in ("templates/model.md", "templates/space.md", "space/style.css", "space/texts/en.toml", "sample/tr-en.tsv", "job_script.py", "py.typed"):
     assert (resources.files("hub_tools") / name).is_file(), name
 PYTHON
 venv/bin/hub-distill --version

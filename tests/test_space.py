@@ -28,7 +28,7 @@ from hub_tools.space.documents import Documents
 from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.index import PRECISIONS, Precision, build_index
 from hub_tools.space.limits import Deadline, RefusedError
-from hub_tools.space.model import Model
+from hub_tools.space.model import ENCODING, Model
 from hub_tools.space.serve import check_installed
 from hub_tools.space.service import Service
 from hub_tools.space.vector_cache import VectorCache
@@ -49,8 +49,8 @@ def content(finished: tuple[RunConfig, Any]) -> SpaceContent:
 
 
 @pytest.fixture(scope="session")
-def service(content: SpaceContent, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return Service(content, tmp_path_factory.mktemp("cache"), OWNERS_TEXTS)
+def service(content: SpaceContent) -> Service:
+    return Service(content, OWNERS_TEXTS)
 
 
 @pytest.fixture
@@ -95,19 +95,16 @@ def test_spaces_and_bytes_are_visible(token: str, byte_level: bool, expected: st
 
 def test_tokens_of_two_tokenizers_are_counted_and_compared(service: Service, minilm_files: TokenizerSpec) -> None:
     text = "Kütüphane açık. Library!"
-    found = service.compare(text, "teacher", "student")
-    first, second = found["first"], found["second"]
+    comparison = service.compare(text, "teacher", "student")
+    first, second = comparison["first"], comparison["second"]
     assert [t["token"] for t in first["tokens"]] == minilm_files.load().encode(text, add_special_tokens=False).tokens
     assert first["count"] > second["count"]
-    assert found["ratio"] == round(second["count"] / first["count"], 4)
+    assert comparison["ratio"] == round(second["count"] / first["count"], 4)
     assert second["per_word"] == round(second["count"] / 3, 4)
-    own, other = (service.content.models[name].tokenizer.vocabulary for name in ("teacher", "student"))
-    assert [t["shared"] for t in second["tokens"]] == [t["token"] in own for t in second["tokens"]]
-    assert (found["both"], found["only_first"], found["only_second"]) == (
-        len(own & other),
-        len(own - other),
-        len(other - own),
-    )
+    old, new = (service.content.models[name].tokenizer.vocabulary for name in ("teacher", "student"))
+    assert [t["shared"] for t in second["tokens"]] == [t["token"] in old for t in second["tokens"]]
+    counts = (comparison["both"], comparison["only_first"], comparison["only_second"])
+    assert counts == (len(old & new), len(old - new), len(new - old))
     assert all(text[t["start"] : t["end"]] for t in first["tokens"])
 
 
@@ -152,8 +149,8 @@ def test_public_tokenizers_and_datasets_are_read_from_the_hub_and_private_ones_a
     hub.add("model", "bob/tok", tmp_path / "tok")
     hub.add("model", "bob/bad", tmp_path / "bad")
     hub.add("model", "ada/secret", tmp_path / "tok", private=True)
-    found = service.compare("Merhaba dünya", "bob/tok", "student")
-    assert found == service.compare("Merhaba dünya", "teacher", "student")
+    expected = service.compare("Merhaba dünya", "teacher", "student")
+    assert service.compare("Merhaba dünya", "bob/tok", "student") == expected
     for repo, key in (("bob/bad", "error_tokenizer"), ("bob/no", "error_hub_tokenizer")):
         with pytest.raises(RefusedError) as refusal:
             service.compare("a", repo, "student")
@@ -226,6 +223,8 @@ def test_files_in_other_encodings_are_read_and_files_that_are_no_text_are_refuse
     assert documents.from_file(tmp_path / "x.csv") == ["bir, iki", "üç"]
     (tmp_path / "x.csv").write_text("no,sentence\n1,bir\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir"]
+    (tmp_path / "x.csv").write_bytes(b"no,text\r1,bir\r2,iki\r")  # line ends of old Macs
+    assert documents.from_file(tmp_path / "x.csv") == ["bir", "iki"]
     (tmp_path / "x.csv").write_text("bir cümle\niki cümle\n")
     assert documents.from_file(tmp_path / "x.csv") == ["bir cümle", "iki cümle"]
     (tmp_path / "y.csv").write_text('a,"' + "x" * 200_000 + '"\n')
@@ -238,7 +237,7 @@ def test_pasted_text_is_bounded() -> None:
     many = documents.from_paste("\n".join(f"text {i}" for i in range(5000)))
     assert len(many) == limits.DOCUMENTS
     assert len(documents.from_paste("x " * limits.CORPUS)[0]) <= limits.DOCUMENT
-    assert sum(map(len, documents.limit_texts([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
+    assert sum(map(len, limits.limit_texts([f"{i} " + "y" * 5000 for i in range(900)]))) <= limits.CORPUS
     with pytest.raises(RefusedError):
         documents.from_paste("z" * (2 * limits.CORPUS + 1))
 
@@ -255,7 +254,9 @@ def test_indices_find_what_is_near(precision: Precision, rows: int, dimension: i
     vectors = unit((middles[np.arange(rows) % 200] + 0.5 * random.standard_normal((rows, 64))).astype(np.float32))
     short = unit(vectors[:, :dimension])
     index = build_index(vectors, dimension, precision)
-    assert index.bytes == rows * {"float32": 4 * dimension, "int8": dimension, "binary": dimension // 8}[precision]
+    assert (
+        index.stored.nbytes == rows * {"float32": 4 * dimension, "int8": dimension, "binary": dimension // 8}[precision]
+    )
     queries = range(min(rows, 20))
     hits = [index.search(vectors[row], 10) for row in queries]
     best = np.argsort(-(short[: len(hits)] @ short.T), axis=1)[:, :10]
@@ -314,56 +315,38 @@ def test_queries_and_documents_get_their_prompts(student: Model, monkeypatch: py
     assert not np.allclose(plain, asked, atol=1e-2)
 
 
-def test_nothing_of_a_visitor_is_written_to_disk(content: SpaceContent, tmp_path: Path) -> None:
-    service = Service(content, tmp_path / "cache")
-    service.search(
-        "words", service.corpus("", ["the visitor's own words", "more"]), dimension=8, precision="int8", top=1
-    )
+def test_nothing_of_a_visitor_or_of_the_owner_is_written_to_disk(
+    content: SpaceContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    service = Service(content, OWNERS_TEXTS)
+    service.warm_up()
+    visitors = service.corpus("", ["the visitor's own words", "more"])
+    service.search("words", visitors, dimension=8, precision="int8", top=1)
     service.search("arı", service.corpora["passages"], dimension=0, precision="float32", top=1)
-    service.map(service.corpus("", ["the visitor's own words", "more"]))
-    assert not (tmp_path / "cache").exists()
+    service.map(visitors)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_owners_documents_are_encoded_once_and_kept_without_their_texts(
-    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
+def test_owners_documents_are_encoded_once_and_outlast_those_of_visitors(
+    content: SpaceContent, encoded: list[tuple[str, int]]
 ) -> None:
-    answers = []
-    for _ in range(2):  # two starts of the page
-        service = Service(content, tmp_path, OWNERS_TEXTS)
-        service.warm_up()
-        answers.append(service.search("x", service.corpora["documents"], dimension=0, precision="float32", top=2))
-    assert [call for call in encoded if call[1] == 2] == [("teacher", 2), ("student", 2)]
-    first, second = (answer["models"]["student"] for answer in answers)
-    assert (first["hits"], first["ms_per_1000_documents"]) == (second["hits"], second["ms_per_1000_documents"])
-    files = list(tmp_path.iterdir())
-    assert len(files) == 2
-    assert not any(OWNERS_TEXTS[0].encode() in file.read_bytes() for file in files)
-
-
-def test_only_the_newest_vectors_of_the_owner_stay_on_disk(content: SpaceContent, tmp_path: Path) -> None:
-    services = [Service(content, tmp_path, [f"{number}", "x"]) for number in range(4)]
-    for service in services:
-        service.warm_up()
-    assert len(list(tmp_path.iterdir())) == 4
-    for service in services:  # the files of the first are gone, its page goes on
-        answers = service.search("x", service.corpora["documents"], dimension=8, precision="binary", top=1)
-        assert answers["documents"] == 2
-
-
-def test_changed_models_do_not_get_the_vectors_of_others(
-    content: SpaceContent, encoded: list[tuple[str, int]], tmp_path: Path
-) -> None:
-    owners = Documents(("a", "b"), keep="disk")
-    for name, prompts in (("one", {}), ("same", {}), ("other", {"document": "passage: "})):
-        model = Model(name, name, content.models["student"].folder, prompts=prompts)
-        VectorCache(tmp_path).get(model, owners, Deadline())
-    assert encoded == [("one", 2), ("other", 2)]
+    service = Service(content, [*OWNERS_TEXTS, "a third"])
+    service.cache = VectorCache(visits=1)
+    service.warm_up()
+    for texts in (["a", "b"], ["c", "d"]):
+        service.map(service.corpus("", texts))
+        answers = service.search("x", service.corpora["documents"], dimension=0, precision="float32", top=3)
+        assert answers["documents"] == 3
+    assert [call for call in encoded if call[1] == 3] == [("teacher", 3), ("student", 3)]
 
 
 def test_vectors_of_visitors_beyond_the_bound_are_forgotten_and_searches_go_on(
-    content: SpaceContent, student: Model, encoded: list[tuple[str, int]], tmp_path: Path
+    student: Model, encoded: list[tuple[str, int]]
 ) -> None:
-    cache = VectorCache(tmp_path, visits=3)
+    cache = VectorCache(visits=3)
     passages = search.sample_documents()["passages"]
 
     def texts_found(texts: tuple[str, ...]) -> set[str]:
@@ -389,16 +372,48 @@ def test_many_settings_of_one_corpus_all_answer(service: Service, student: Model
             assert answers["models"]["student"]["dimension"] == dimension
 
 
-def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model, tmp_path: Path) -> None:
-    owners = Documents(("a", "b"), keep="disk")
+def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model) -> None:
+    owners, cache = Documents(("a", "b"), keep=True), VectorCache()
     with owners.encoding, pytest.raises(RefusedError, match="still being encoded"):
-        VectorCache(tmp_path).get(student, owners, Deadline(0.1))
-    assert VectorCache(tmp_path).get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
+        cache.get(student, owners, Deadline(0.1))
+    assert cache.get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
+
+
+class RecordedLock:
+    """A free lock that keeps how long it would have been waited for."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    def acquire(self, timeout: float) -> bool:
+        self.timeouts.append(timeout)
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def test_owners_documents_are_encoded_at_the_start_even_if_a_visitor_asks_first(content: SpaceContent) -> None:
+    service, lock = Service(content), RecordedLock()
+    service.corpora["documents"] = Documents(tuple(OWNERS_TEXTS), keep=True, encoding=lock)
+    service.warm_up()
+    service.search("x", service.corpus("documents", None), dimension=0, precision="float32", top=1)
+    assert len(lock.timeouts) == 2  # of the two models
+    assert min(lock.timeouts) > 3600
+    visit = Documents(("a", "b"), encoding=RecordedLock())
+    service.cache.get(content.models["student"], visit, Deadline())
+    assert visit.encoding.timeouts == pytest.approx([10], abs=1)
 
 
 def test_encoding_ends_at_the_deadline(student: Model) -> None:
     with pytest.raises(RefusedError, match="took longer than"):
         student.encode(["a"] * 50, "text", Deadline(0))
+
+
+def test_visitors_who_never_get_their_turn_are_told_that_others_are_asking(student: Model) -> None:
+    student.load()
+    with ENCODING, pytest.raises(RefusedError, match="Too many others"):
+        student.encode(["a"], "text", Deadline(0.1))
 
 
 def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
@@ -426,9 +441,9 @@ def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:
 
 
 def test_cosines_of_sentences_are_a_symmetric_table(service: Service) -> None:
-    found = service.similarity(["ev", " ", "ev", "deniz"])
-    table = np.array(found["models"]["teacher"])
-    assert found["sentences"] == ["ev", "ev", "deniz"]
+    answer = service.similarity(["ev", " ", "ev", "deniz"])
+    table = np.array(answer["models"]["teacher"])
+    assert answer["sentences"] == ["ev", "ev", "deniz"]
     assert table[0, 1] == pytest.approx(1, abs=1e-3)
     assert (table == table.T).all()
     for sentences in (["one"], ["a"] * 13):
@@ -459,7 +474,10 @@ def test_both_languages_have_all_texts_with_the_same_values() -> None:
     def names(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
-    assert {key: pair for key, pair in TEXTS.items() if names(pair[0]) != names(pair[1]) or not all(pair)} == {}
+    english, turkish = TEXTS["en"], TEXTS["tr"]
+    assert english.keys() == turkish.keys()
+    assert [key for key, text in english.items() if names(text) != names(turkish[key])] == []
+    assert all([*english.values(), *turkish.values()])
     assert set(search.sample_languages()) == set(AUTONYMS)
     for accepted, lang in (
         ("tr-TR,tr;q=0.9,en;q=0.8", "tr"),
@@ -632,7 +650,7 @@ def test_a_tokenizer_in_a_folder_of_its_model_is_compared_with_one_from_outside(
     modules[0]["path"] = "0_Transformer"
     (folder / "modules.json").write_text(json.dumps(modules))
     models = {**content.models, "teacher": find_model("teacher", str(folder), content.report)}
-    service = Service(replace(content, models=models), tmp_path / "cache")
+    service = Service(replace(content, models=models))
     expected = service.compare("Merhaba dünya", "teacher", "student")
     assert service.compare("Merhaba dünya", "teacher", "bob/tokenizer") == expected
 

@@ -46,7 +46,7 @@ sandbox.subprocess.run = counted
 from hub_tools.space.app import launch
 from hub_tools.space.service import Service
 from hub_tools.space.content import from_run
-launch(Service(from_run(Path(sys.argv[1])), Path(sys.argv[2])), port=int(sys.argv[3]))
+launch(Service(from_run(Path(sys.argv[1]))), port=int(sys.argv[2]))
 """
 
 
@@ -61,7 +61,7 @@ def page(finished: tuple[RunConfig, Any], log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", _SERVER, str(finished[0].output), str(log.parent / "cache"), str(port)]
+    command = [sys.executable, "-c", _SERVER, str(finished[0].output), str(port)]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(log.parent / "gradio")}
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env) as server:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import gradio as gr
 from gradio.events import api
@@ -17,12 +17,10 @@ from hub_tools.core.errors import HubToolsError
 from hub_tools.space import results
 from hub_tools.space.documents import from_hub
 from hub_tools.space.i18n import translate
+from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
 
-P = ParamSpec("P")
-T = TypeVar("T")
 log = logging.getLogger(__name__)
-
 
 # Calls that run the models, from the page, the API and MCP together.
 MODELS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 8}
@@ -30,29 +28,34 @@ MODELS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 8}
 SANDBOXED: dict[str, Any] = {"concurrency_id": "sandboxed", "concurrency_limit": 4}
 
 
-def api_errors(function: Callable[P, T]) -> Callable[P, T]:
-    """Let callers read why something was refused; a defect is logged here and not shown."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except HubToolsError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except Exception as error:
-            log.exception("A call of %s failed.", function.__name__)
-            raise gr.Error(translate("en", "error_defect"), print_exception=False) from error
-
-    return wrapped
+def explain(error: Exception, lang: str) -> str:
+    """Return what visitors read of an error; a defect is logged here and not shown."""
+    if isinstance(error, RefusedError):
+        return error.translate(lang)
+    if isinstance(error, HubToolsError):
+        return str(error)
+    log.error("A call failed.", exc_info=error)
+    return translate(lang, "error_defect")
 
 
 def add_api(service: Service) -> None:
     """Add the functions to the page that is being built."""
-    for function, limit in functions(service):
-        api(api_errors(function), api_name=function.__name__, **limit)
+    for function, limit in _functions(service):
+        api(_api_errors(function), api_name=function.__name__, **limit)
 
 
-def functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+def _api_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise gr.Error(explain(error, "en"), print_exception=False) from error
+
+    return wrapped
+
+
+def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
     """Return the functions, each with the types and the text that callers see, and how many calls run at once."""
 
     def compare_tokenizers(text: str, first: str = "teacher", second: str = "student") -> dict[str, Any]:

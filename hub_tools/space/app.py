@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -14,6 +14,7 @@ from hub_tools.core.languages import name_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
 from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
+from hub_tools.space.index import PRECISIONS
 from hub_tools.space.service import Service
 from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
 
@@ -61,14 +62,23 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
             with _tab("tokens", label):
                 restored = tokens_tab(service, label, page)
             with _tab("search", label):
-                restored += search_tab(service, label)
+                restored |= search_tab(service, label)
             with _tab("similarity", label):
-                restored += similarity_tab(service, label)
+                restored |= similarity_tab(service, label)
             with _tab("results", label):
                 results_tab(service, label, page)
         gr.Markdown(label("share"), elem_classes="ht-note")
         add_api(service)
-        page.load(_restorer(service), None, [tabs, *restored], api_visibility="private")
+
+        def restore(request: gr.Request) -> list[Any]:
+            state = dict(request.query_params)
+            updates = [gr.update(selected=state["tab"]) if state.get("tab") in TABS else gr.update()]
+            for key in restored:
+                value = _checked(key, state.get(key, ""), service)
+                updates.append(gr.update() if value is None else gr.update(value=value))
+            return updates
+
+        page.load(restore, None, [tabs, *restored.values()], api_visibility="private")
     return page, texts
 
 
@@ -90,7 +100,7 @@ def _labels(lang: str, service: Service) -> dict[str, str]:
         "most": limits.SENTENCES,
     }
     labels = {}
-    for key in TEXTS:
+    for key in TEXTS[lang]:
         try:
             labels[f"ht_{key}"] = translate(lang, key, **values)
         except KeyError:  # names what is only known when something was done
@@ -98,30 +108,14 @@ def _labels(lang: str, service: Service) -> dict[str, str]:
     return labels
 
 
-def _restorer(service: Service) -> Callable[[gr.Request], list[Any]]:
-    """Return a function that puts the state in the address back into the page."""
-    longest = {"text": limits.TEXT, "q": limits.QUERY, "sentences": limits.SENTENCES * limits.SENTENCE}
-
-    def restore(request: gr.Request) -> list[Any]:
-        state: Mapping[str, str] = dict(request.query_params)
-        tab = state.get("tab")
-        keys = ("text", "first", "second", "q", "corpus", "dim", "precision", "top", "sentences")
-        updates: list[Any] = [gr.update(selected=tab) if tab in TABS else gr.update()]
-        for key in keys:
-            value = _checked(key, state.get(key), longest.get(key, 100), service)
-            updates.append(gr.update() if value is None else gr.update(value=value))
-        return updates
-
-    return restore
-
-
-def _checked(key: str, value: str | None, longest: int, service: Service) -> Any:
+def _checked(key: str, value: str, service: Service) -> Any:
     """Return a value of the address, or None if it makes no sense."""
-    if value is None or len(value) > longest:
+    longest = {"text": limits.TEXT, "q": limits.QUERY, "sentences": limits.SENTENCES * limits.SENTENCE}
+    if not value or len(value) > longest.get(key, 100):
         return None
     if key in ("dim", "top"):
         return int(value) if value.isdecimal() and 0 < int(value) < _LONGEST_VECTOR else None
-    allowed = {"corpus": tuple(service.corpora), "precision": ("float32", "int8", "binary")}.get(key)
+    allowed = {"corpus": tuple(service.corpora), "precision": PRECISIONS}.get(key)
     return value if allowed is None or value in allowed else None
 
 

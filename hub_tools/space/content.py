@@ -100,13 +100,13 @@ def find_model(name: str, spec: str, report: FullReport) -> Model:
     if spec == BUNDLED or (Path(spec).parent.name == PACKAGE and not Path(spec).is_dir()):
         return Model(name, _title(spec), demo_teacher())
     policy, embed = _policy(report), report.config.embed
-    found = find_teacher(spec, policy=policy)
+    source = find_teacher(spec, policy=policy)
     prompts = {"query": embed.query_prompt, "document": embed.document_prompt}
     return Model(
         name,
         _title(spec),
-        found.path,
-        tokenizer_folder=found.input_folder,
+        source.path,
+        tokenizer_folder=source.input_folder,
         policy=policy,
         prompts={role: prompt for role, prompt in prompts.items() if prompt is not None},
     )

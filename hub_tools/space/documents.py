@@ -8,11 +8,10 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from hub_tools.core.files import digest
 from hub_tools.corpus.readers import TEXT_COLUMNS, text_column
-from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, UPLOAD, RefusedError
+from hub_tools.space.limits import CORPUS, UPLOAD, RefusedError, limit_texts
 from hub_tools.space.sandbox import check_id, run_sandboxed
 
 FILE_TYPES = (".txt", ".csv", ".pdf")
@@ -25,39 +24,18 @@ class Documents:
 
     Attributes:
         texts: the documents, none empty.
-        keep: where their vectors stay: for a visit, in memory, or on disk between starts too.
+        keep: their vectors stay in memory as long as the page; a visitor's make room for others.
         encoding: held while they are encoded.
     """
 
     texts: tuple[str, ...]
-    keep: Literal["visit", "memory", "disk"] = "visit"
+    keep: bool = False
     encoding: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
         """A hash of the texts."""
         return digest(self.texts)
-
-
-def limit_texts(texts: list[str]) -> list[str]:
-    """Return texts within the limits: white space folded, none empty, none twice, at most so many, each cut.
-
-    Raises:
-        RefusedError: nothing is left.
-    """
-    kept: dict[str, None] = {}
-    total = 0
-    for text in texts:
-        # Only what can be kept is folded: a pasted giant costs no more than its first part.
-        short = " ".join(text[: 2 * DOCUMENT].split())[:DOCUMENT].encode("utf-8", "replace").decode("utf-8")
-        total += len(short)
-        if total > CORPUS or len(kept) >= DOCUMENTS:
-            break
-        if short:
-            kept[short] = None
-    if not kept:
-        raise RefusedError("error_empty")
-    return list(kept)
 
 
 def from_paste(text: str) -> list[str]:
@@ -80,7 +58,8 @@ def from_file(file: Path) -> list[str]:
     if file.stat().st_size > UPLOAD:
         raise RefusedError("error_large", bytes=f"{UPLOAD:,}")
     if ending == ".pdf":
-        return limit_texts(run_sandboxed("pdf", file=str(file)))
+        paragraphs: list[str] = run_sandboxed("pdf", file=str(file))
+        return paragraphs
     text = decode(file.read_bytes())
     return limit_texts(_text_cells(text)) if ending == ".csv" else from_paste(text)
 
@@ -91,8 +70,9 @@ def from_hub(repo: str, config: str = "", split: str = "", column: str = "") -> 
     Raises:
         RefusedError: no such id, nothing public there, or it holds no text.
     """
-    texts = run_sandboxed("dataset", repo=check_id(repo), config=config[:200], split=split[:200], column=column[:200])
-    return limit_texts([str(text) for text in texts])
+    arguments = {"repo": check_id(repo), "config": config[:200], "split": split[:200], "column": column[:200]}
+    texts: list[str] = run_sandboxed("dataset", **arguments)
+    return texts
 
 
 def decode(content: bytes) -> str:
@@ -118,17 +98,16 @@ def _text_cells(text: str) -> list[str]:
     except csv.Error:
         dialect = csv.excel
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), dialect) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline=None), dialect) if row]
     except csv.Error as error:
         raise RefusedError("error_csv") from error
     if any(len(cell) > _CELL for row in rows for cell in row):
         raise RefusedError("error_csv")
-    if not rows:
-        return []
-    names = [name.strip().lower() for name in rows[0]]
+    names = [name.strip().lower() for name in rows[0]] if rows else []
     if (name := text_column(names)) in TEXT_COLUMNS:  # a single column may have any name, or none
         column = names.index(name)
-        return [row[column] for row in rows[1:] if len(row) > column]
-    letters = [sum(len(row[column]) for row in rows if len(row) > column) for column in range(len(names))]
-    column = letters.index(max(letters))
+        rows = rows[1:]
+    else:
+        letters = {place: sum(len(row[place]) for row in rows if len(row) > place) for place in range(len(names))}
+        column = max(letters, key=letters.__getitem__, default=0)
     return [row[column] for row in rows if len(row) > column]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,8 +17,11 @@ _DARK = 0.55  # strength of a colour on which white letters are easier to read
 
 def _number(value: float, lang: str, shape: str = ",") -> str:
     """Write a number as the language does."""
-    text = format(value, shape)
-    return text.translate(str.maketrans(",.", ".,")) if lang == "tr" else text
+    return _local(format(value, shape), lang)
+
+
+def _local(number: str, lang: str) -> str:
+    return number.translate(str.maketrans(",.", ".,")) if lang == "tr" else number
 
 
 def _change(ratio: float, lang: str) -> str:
@@ -43,28 +46,22 @@ def tokens(comparison: dict[str, Any], titles: Sequence[str], *, ids: bool, wind
     """
     sides = (("first", titles[0], "gone"), ("second", titles[1], "new"))
     panels = "".join(_panel(comparison[side], title, kind, ids=ids, lang=lang) for side, title, kind in sides)
+    counts = {key: _number(comparison[key], lang) for key in ("both", "only_first", "only_second")}
     return (
         f'<p class="ht-lead" role="status">{_verdict(comparison, titles, window, lang)}</p>'
         f'<div class="ht-two">{panels}</div>'
         f'<p class="ht-legend">{_meaning("new", lang)} {_meaning("gone", lang)} {escape(translate(lang, "signs"))}</p>'
-        f'<p class="ht-legend">{escape(_vocabularies(comparison, lang))}</p>'
+        f'<p class="ht-legend">{escape(translate(lang, "vocabularies", **counts))}</p>'
     )
 
 
 def _meaning(kind: str, lang: str) -> str:
-    return (
-        f'<span class="ht-t {kind}">{escape(translate(lang, kind))}</span> {escape(translate(lang, f"{kind}_means"))}'
-    )
-
-
-def _vocabularies(comparison: dict[str, Any], lang: str) -> str:
-    counts = {key: _number(comparison[key], lang) for key in ("both", "only_first", "only_second")}
-    return translate(lang, "vocabularies", **counts)
+    mark = f'<span class="ht-t {kind}">{escape(translate(lang, kind))}</span>'
+    return f"{mark} {escape(translate(lang, f'{kind}_means'))}"
 
 
 def _verdict(comparison: dict[str, Any], titles: Sequence[str], window: int, lang: str) -> str:
-    first, second = comparison["first"], comparison["second"]
-    ratio = comparison["ratio"]
+    first, second, ratio = comparison["first"], comparison["second"], comparison["ratio"]
     if not first["count"] or not second["count"]:
         return escape(translate(lang, "no_tokens"))
     key = "verdict_same" if first["count"] == second["count"] else "verdict_less" if ratio < 1 else "verdict_more"
@@ -87,30 +84,24 @@ def _verdict(comparison: dict[str, Any], titles: Sequence[str], window: int, lan
 def _panel(side: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) -> str:
     shown = side["tokens"][:_TOKENS]
     items = "".join(_token(token, place, kind, ids=ids, lang=lang) for place, token in enumerate(shown))
-    rest = len(side["tokens"]) - len(shown)
-    more = (
-        f'<p class="ht-note">{escape(translate(lang, "more_tokens", number=_number(rest, lang)))}</p>' if rest else ""
-    )
-    marked = sum(not token["shared"] for token in side["tokens"])
     facts = [
         (translate(lang, "tokens"), _number(side["count"], lang)),
         (translate(lang, "per_word"), _number(side["per_word"], lang, ".2f")),
         (translate(lang, "per_character"), _number(side["per_character"], lang, ".2f")),
-        (translate(lang, kind), _number(marked, lang)),
+        (translate(lang, kind), _number(sum(not token["shared"] for token in side["tokens"]), lang)),
         (translate(lang, "vocabulary"), _number(side["vocabulary"], lang)),
     ]
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    label = escape(translate(lang, "tokens_of", name=title), quote=True)
-    return (
-        f'<section class="ht-panel"><h3>{escape(title)}</h3><dl class="ht-facts">{rows}</dl>'
-        f'<ol class="ht-tokens" aria-label="{label}">{items}</ol>{more}</section>'
-    )
+    label = escape(translate(lang, "tokens_of", name=title))
+    content = f'{_facts(facts)}<ol class="ht-tokens" aria-label="{label}">{items}</ol>'
+    if rest := len(side["tokens"]) - len(shown):
+        content += f'<p class="ht-note">{escape(translate(lang, "more_tokens", number=_number(rest, lang)))}</p>'
+    return _section(title, content)
 
 
 def _token(token: dict[str, Any], place: int, kind: str, *, ids: bool, lang: str) -> str:
     classes = f"ht-t c{place % 5}" + ("" if token["shared"] else f" {kind}") + (" unknown" if token["unknown"] else "")
     status = translate(lang, "kept" if token["shared"] else kind)
-    title = escape(f"{token['token']} · id {token['id']} · {status}", quote=True)
+    title = escape(f"{token['token']} · id {token['id']} · {status}")
     number = f"<small>{token['id']}</small>" if ids else ""
     return f'<li class="{classes}" title="{title}">{escape(token["shown"])}{number}</li>'
 
@@ -131,16 +122,13 @@ def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
     body = ""
     for code, before, after in rows:
         name = escape(AUTONYMS.get(code, code)) + ("*" if code in WITHOUT_SPACES else "")
-        body += f'<tr><th scope="row"><span lang="{escape(code, quote=True)}">{name}</span></th>'
+        body += f'<tr><th scope="row"><span lang="{escape(code)}">{name}</span></th>'
         body += _bar(before, longest, "a", lang) + _bar(after, longest, "b", lang)
         good = "good" if after < before else ""
         body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     caption = translate(lang, "languages_caption", number=len(rows))
-    return _scroll(
-        _table("ht-bars", caption, head, body),
-        translate(lang, "languages_title"),
-    )
+    return _table("ht-bars", translate(lang, "languages_title"), caption, head, body)
 
 
 def _bar(value: float, longest: float, side: str, lang: str) -> str:
@@ -169,33 +157,24 @@ def hits(answers: dict[str, Any], titles: dict[str, str], quality: dict[str, tup
 
 
 def _answer_panel(title: str, answer: dict[str, Any], quality: tuple[float, float] | None, lang: str) -> str:
-    score = escape(translate(lang, "score"), quote=True)
+    score = escape(translate(lang, "score"))
     items = "".join(
         f'<li><span class="ht-score" title="{score}">{_number(hit["score"], lang, ".3f")}</span>'
         f"<span>{escape(hit['text'])}</span></li>"
         for hit in answer["hits"]
     )
     share = _number(100 * answer["index_bytes"] / max(answer["full_bytes"], 1), lang, ".0f")
+    encode, search = _number(answer["encode_ms"], lang, ".0f"), _number(answer["search_ms"], lang, ".1f")
     facts = [
-        (
-            translate(lang, "time_query"),
-            f"{_number(answer['encode_ms'], lang, '.0f')} + {_number(answer['search_ms'], lang, '.1f')} ms",
-        ),
+        (translate(lang, "time_query"), f"{encode} + {search} ms"),
         (translate(lang, "time_documents"), f"{_number(answer['ms_per_1000_documents'] / 1000, lang, '.1f')} s"),
-        (
-            translate(lang, "memory"),
-            f"{_size(answer['index_bytes'], lang)} ({share} %)",
-        ),
+        (translate(lang, "memory"), f"{_size(answer['index_bytes'], lang)} ({share} %)"),
         (translate(lang, "agreement"), f"{_number(100 * answer['agreement'], lang, '.0f')} %"),
     ]
     if quality:
-        shown = f"{_number(100 * quality[0], lang, '.0f')} % ({_number(100 * quality[1], lang, '.0f')} %)"
-        facts.append((translate(lang, "quality"), shown))
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    return (
-        f'<section class="ht-panel"><h3>{escape(title)}</h3><ol class="ht-hits">{items}</ol>'
-        f'<dl class="ht-facts">{rows}</dl></section>'
-    )
+        here, full = (_number(100 * answered, lang, ".0f") for answered in quality)
+        facts.append((translate(lang, "quality"), f"{here} % ({full} %)"))
+    return _section(title, f'<ol class="ht-hits">{items}</ol>{_facts(facts)}')
 
 
 def _size(number: int, lang: str) -> str:
@@ -224,17 +203,15 @@ def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lan
     body = ""
     for number, row in enumerate(rows):
         cells = "".join(_heat_cell(value, lang) for value in row)
-        name = escape(sentences[number], quote=True)
+        name = escape(sentences[number])
         body += f'<tr><th scope="row" title="{name}">{number + 1}</th>{cells}</tr>'
-    caption = translate(lang, "heat_caption", name=title)
-    table = _table("ht-heat", caption, "<td></td>" + head, body)
-    return _scroll(table, title)
+    return _table("ht-heat", title, translate(lang, "heat_caption", name=title), "<td></td>" + head, body)
 
 
 def _heat_cell(value: float, lang: str) -> str:
     strength = max(0.0, min(1.0, value))
-    dark = " strong" if strength > _DARK else ""
-    return f'<td class="{dark.strip()}" style="--heat:{strength:.3f}">{_number(value, lang, ".2f")}</td>'
+    strong = "strong" if strength > _DARK else ""
+    return f'<td class="{strong}" style="--heat:{strength:.3f}">{_number(value, lang, ".2f")}</td>'
 
 
 def maps(points: dict[str, Any], texts: Sequence[str], groups: Sequence[str], titles: dict[str, str], lang: str) -> str:
@@ -260,7 +237,7 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
         f"<title>{escape(f'{text[:200]} · {group}' if group else text[:200])}</title></circle>"
         for (x, y), text, group in zip(flat, texts, groups, strict=True)
     )
-    label = escape(translate(lang, "map_label", name=title, number=len(texts)), quote=True)
+    label = escape(translate(lang, "map_label", name=title, number=len(texts)))
     return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
 
 
@@ -273,11 +250,7 @@ def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]]
     head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
     body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
-    caption = translate(lang, "scores_caption")
-    return _scroll(
-        _table("ht-scores", caption, head, body),
-        translate(lang, "scores_title"),
-    )
+    return _table("ht-scores", translate(lang, "scores_title"), translate(lang, "scores_caption"), head, body)
 
 
 def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
@@ -285,15 +258,11 @@ def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
-def _local(value: str, lang: str) -> str:
-    return value.translate(str.maketrans(",.", ".,")) if lang == "tr" else value
-
-
-def pictures(figures: dict[str, bytes], lang: str) -> str:
+def pictures(figures: Mapping[str, bytes], lang: str) -> str:
     """Show the figures of a run, inside the page."""
     shown = ""
     for name, content in figures.items():
-        label = escape(_figure_name(name, lang), quote=True)
+        label = escape(_figure_name(name, lang))
         data = base64.b64encode(content).decode("ascii")
         shown += (
             f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
@@ -303,13 +272,13 @@ def pictures(figures: dict[str, bytes], lang: str) -> str:
 
 def _figure_name(name: str, lang: str) -> str:
     key = f"figure_{name}"
-    return translate(lang, key) if key in TEXTS else name.replace("_", " ")
+    return translate(lang, key) if key in TEXTS[lang] else name.replace("_", " ")
 
 
 def links(addresses: dict[str, str]) -> str:
     """Show links that leave the page."""
     items = "".join(
-        f'<li>{escape(name)}: <a href="{escape(address, quote=True)}" target="_blank" rel="noopener noreferrer">'
+        f'<li>{escape(name)}: <a href="{escape(address)}" target="_blank" rel="noopener noreferrer">'
         f"{escape(address.removeprefix('https://'))}</a></li>"
         for name, address in addresses.items()
     )
@@ -330,13 +299,15 @@ def _section(title: str, content: str) -> str:
     return f'<section class="ht-panel"><h3>{escape(title)}</h3>{content}</section>'
 
 
-def _table(kind: str, caption: str, head: str, body: str) -> str:
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return f'<dl class="ht-facts">{rows}</dl>'
+
+
+def _table(kind: str, label: str, caption: str, head: str, body: str) -> str:
+    """Write a table that scrolls in its own frame where it is wide, also with the keyboard."""
     return (
+        f'<div class="ht-scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _scroll(table: str, label: str) -> str:
-    """Let a wide table scroll in its own frame, also with the keyboard."""
-    return f'<div class="ht-scroll" tabindex="0" role="region" aria-label="{escape(label, quote=True)}">{table}</div>'

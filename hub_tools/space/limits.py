@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from hub_tools.core.errors import UserError
 from hub_tools.space.i18n import translate
@@ -70,4 +71,31 @@ def check_text(text: str, longest: int) -> str:
         raise RefusedError("error_empty")
     if len(text) > longest:
         raise RefusedError("error_long", characters=f"{len(text):,}", longest=f"{longest:,}")
+    return _without_surrogates(text)
+
+
+def limit_texts(texts: Iterable[str]) -> list[str]:
+    """Return texts within the limits: white space folded, none empty, none twice, at most so many, each cut.
+
+    Reads no further than to the limits.
+
+    Raises:
+        RefusedError: nothing is left.
+    """
+    kept: dict[str, None] = {}
+    total = 0
+    for text in texts:
+        # Only what can be kept is folded: a pasted giant costs no more than its first part.
+        short = _without_surrogates(" ".join(text[: 2 * DOCUMENT].split())[:DOCUMENT])
+        total += len(short)
+        if total > CORPUS or len(kept) >= DOCUMENTS:
+            break
+        if short:
+            kept[short] = None
+    if not kept:
+        raise RefusedError("error_empty")
+    return list(kept)
+
+
+def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")

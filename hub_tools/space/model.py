@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.core.files import digest, hash_file
 from hub_tools.models.encoder import unit
 from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.models.tokenizer import read_model_tokenizer
@@ -27,10 +26,8 @@ TextRole = Literal["query", "document", "text"]
 # Few texts at a time: long documents let the short queries of others in between.
 _BATCH = 16
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
-_ENCODING = threading.Lock()
+ENCODING = threading.Lock()
 _LOADING = threading.Lock()
-# Endings of the files that decide a model's vectors.
-_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".py")
 
 
 class Model:
@@ -67,13 +64,6 @@ class Model:
         return TokenizerView(read_model_tokenizer(self.tokenizer_folder))
 
     @cached_property
-    def fingerprint(self) -> str:
-        """A hash that changes whenever the model's vectors may."""
-        files = sorted(file for file in self.folder.rglob("*") if file.suffix in _MODEL_FILES)
-        hashes = [[str(file.relative_to(self.folder)), hash_file(file)] for file in files]
-        return digest([hashes, dict(self.prompts)])
-
-    @cached_property
     def _weights(self) -> SentenceTransformer:
         from hub_tools.models.loading import load_model
 
@@ -100,24 +90,18 @@ class Model:
             deadline: when to give up.
 
         Raises:
-            RefusedError: the time is over.
+            RefusedError: the time is over, or others encoded all the time.
         """
         model = self.load()
-        functions: dict[str, Any] = {
-            "query": model.encode_query,
-            "document": model.encode_document,
-            "text": model.encode,
-        }
-        encode = functions[role]
+        methods: dict[str, Any] = {"query": model.encode_query, "document": model.encode_document, "text": model.encode}
         by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(by_length), _BATCH):
             rows = by_length[start : start + _BATCH]
-            if not _ENCODING.acquire(timeout=deadline.left()):
-                deadline.left()
+            if not ENCODING.acquire(timeout=deadline.left()):
                 raise RefusedError("error_busy")
             try:
-                vectors[rows] = encode([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
+                vectors[rows] = methods[role]([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
             finally:
-                _ENCODING.release()
+                ENCODING.release()
         return unit(vectors)

@@ -13,12 +13,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from hub_tools.corpus.readers import text_column
-from hub_tools.space.limits import CORPUS, DOCUMENT, DOCUMENTS, RefusedError
+from hub_tools.space.limits import DOCUMENTS, RefusedError, limit_texts
 
 SECONDS = 40
 _MEMORY = 4 * 2**30
@@ -63,18 +65,29 @@ def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) 
     command = [sys.executable, "-m", "hub_tools.space.sandbox", task]
     request = json.dumps(arguments).encode()
     try:
-        done = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
+        process = subprocess.run(  # noqa: S603 - our own module, and what visitors say comes over stdin
             command, input=request, env=environment, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise RefusedError("error_time", seconds=SECONDS) from error
-    if done.returncode != 0 or len(done.stdout) > _ANSWER:
+    if process.returncode != 0 or len(process.stdout) > _ANSWER:
         raise RefusedError("error_sandbox")
-    answer = json.loads(done.stdout)
+    answer = json.loads(process.stdout)
     if "refused" in answer:
         key, values = answer["refused"]
         raise RefusedError(key, **values)
     return answer["result"]
+
+
+@contextmanager
+def _refusing(key: str, **values: object) -> Iterator[None]:
+    """Refuse with a reason: libraries raise bare exceptions for what they cannot read."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:
+        raise RefusedError(key, **values) from error
 
 
 def _compare(text: str, first: str, second: str) -> Any:
@@ -83,87 +96,52 @@ def _compare(text: str, first: str, second: str) -> Any:
     from hub_tools.space.tokenize import TokenizerView, compare
     from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    fetched = {name: _fetch(name.removeprefix("hub:")) for name in (first, second) if name.startswith("hub:")}
-    try:
-        views = [
-            TokenizerView(TokenizerSpec.read(fetched[name]) if name in fetched else read_model_tokenizer(Path(name)))
-            for name in (first, second)
-        ]
-        return compare(text, views[0], views[1])
-    except Exception as error:
-        # The library raises bare exceptions for what it cannot read.
-        ids = [name.removeprefix("hub:") for name in (first, second) if name.startswith("hub:")]
-        raise RefusedError("error_tokenizer", id=", ".join(ids)) from error
+    def view(name: str) -> TokenizerView:
+        repo = name.removeprefix("hub:")
+        return TokenizerView(read_model_tokenizer(Path(name)) if repo == name else TokenizerSpec.read(_fetch(repo)))
+
+    ids = [name.removeprefix("hub:") for name in (first, second) if name.startswith("hub:")]
+    with _refusing("error_tokenizer", id=", ".join(ids)):
+        return compare(text, view(first), view(second))
 
 
 def _fetch(repo: str) -> Path:
+    """Return the folder of a tokenizer of the Hub."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     check_id(repo)
     name = "tokenizer.json"
-    try:
+    with _refusing("error_hub_tokenizer", id=repo):
         online = os.environ.get("HF_HUB_OFFLINE") != "1"
         size = get_hf_file_metadata(hf_hub_url(repo, name), token=False).size if online else 0
         if (size or 0) > _TOKENIZER:
-            _refuse_size()
-        file = Path(hf_hub_download(repo, name, token=False))
+            raise RefusedError("error_large", bytes=f"{_TOKENIZER:,}")
         hf_hub_download(repo, "tokenizer_config.json", token=False)
-    except RefusedError:
-        raise
-    except Exception as error:
-        raise RefusedError("error_hub_tokenizer", id=repo) from error
-    return file.parent
-
-
-def _refuse_size() -> NoReturn:
-    raise RefusedError("error_large", bytes=f"{_TOKENIZER:,}")
+        return Path(hf_hub_download(repo, name, token=False)).parent
 
 
 def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
     """Return the first texts of a dataset on the Hub."""
-    from itertools import islice
-
     from datasets import load_dataset
 
     check_id(repo)
-    texts: list[str] = []
-    total = 0
-    try:
-        rows = load_dataset(repo, config or None, split=split or "train", streaming=True, token=False)
-        for row in islice(rows, DOCUMENTS):
-            column = column or text_column(row) or _first_text(row)
-            text = str(row[column] or "")[:DOCUMENT]
-            total += len(text)
-            if total > CORPUS:
-                break
-            texts.append(text)
-    except KeyError as error:
-        raise RefusedError("error_column", id=repo, columns=", ".join(map(str, row))[:200]) from error
-    except Exception as error:
-        raise RefusedError("error_dataset", id=repo) from error
-    return texts
-
-
-def _first_text(row: dict[str, Any]) -> str:
-    return next((name for name, value in row.items() if isinstance(value, str)), "text")
+    with _refusing("error_dataset", id=repo):
+        rows = iter(load_dataset(repo, config or None, split=split or "train", streaming=True, token=False))
+        first = next(rows, {"text": ""})
+        strings = (name for name, value in first.items() if isinstance(value, str))
+        column = column or text_column(first) or next(strings, "text")
+        if column not in first:
+            raise RefusedError("error_column", id=repo, columns=", ".join(map(str, first))[:200])
+        return limit_texts(str(row[column] or "") for row in islice(chain([first], rows), DOCUMENTS))
 
 
 def _pdf(file: str) -> list[str]:
     """Return the paragraphs of a PDF's text."""
     from pypdf import PdfReader
 
-    texts: list[str] = []
-    total = 0
-    try:
-        for page in PdfReader(file).pages[:_PAGES]:
-            text = page.extract_text()
-            total += len(text)
-            texts += re.split(r"\n\s*\n|(?<=[.!?…])\s*\n", text)
-            if total > CORPUS:
-                break
-    except Exception as error:
-        raise RefusedError("error_pdf") from error
-    return [" ".join(text.split()) for text in texts]
+    with _refusing("error_pdf"):
+        pages = (page.extract_text() for page in PdfReader(file).pages[:_PAGES])
+        return limit_texts(part for text in pages for part in re.split(r"\n\s*\n|(?<=[.!?…])\s*\n", text))
 
 
 def _limit() -> None:

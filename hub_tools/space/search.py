@@ -15,8 +15,7 @@ from hub_tools.space.limits import Deadline
 from hub_tools.space.model import Model, Vectors
 from hub_tools.space.vector_cache import VectorCache
 
-Hits = list[tuple[int, float]]
-_ANSWERED = 5  # results among which a question's passage counts as found
+_ANSWERED = 5  # results among which the passage of an answered question is
 
 
 def sample_documents() -> dict[str, Documents]:
@@ -24,8 +23,8 @@ def sample_documents() -> dict[str, Documents]:
     passages = [row["text"] for row in read_table(sample_file("retrieval-passages.tsv"))]
     pairs = [row[lang] for row in read_table(sample_file("tr-en.tsv")) for lang in ("tr", "en")]
     many = [text for row in read_table(sample_file("languages.tsv")) for text in row.values()]
-    named = {"passages": passages, "sentences": pairs, "languages": many}
-    return {name: Documents(tuple(dict.fromkeys(texts)), keep="memory") for name, texts in named.items()}
+    corpora = {"passages": passages, "sentences": pairs, "languages": many}
+    return {name: Documents(tuple(dict.fromkeys(texts)), keep=True) for name, texts in corpora.items()}
 
 
 def sample_languages() -> tuple[str, ...]:
@@ -50,10 +49,10 @@ def search(
         models: name -> model.
         cache: gives the documents' vectors.
         documents: where to search.
-        query: what is looked for.
+        query: checked text.
         dimension: numbers of a vector that are used; 0 or too many means all.
         precision: how the documents' vectors are stored.
-        top: results wanted.
+        top: number of results.
         deadline: when to give up.
 
     Returns:
@@ -64,41 +63,28 @@ def search(
     Raises:
         RefusedError: the time is over.
     """
-    setting: dict[str, Any] = {"dimension": dimension, "precision": precision, "top": top, "deadline": deadline}
-    answers = {name: _search_one(model, cache, documents, query, **setting) for name, model in models.items()}
+    answers = {}
+    for name, model in models.items():
+        encoded = cache.get(model, documents, deadline)
+        full = encoded.index(model.dimension, "float32")
+        index = encoded.index(usable_dimension(dimension, model.dimension), precision)
+        start = time.perf_counter()
+        vector = model.encode([query], "query", deadline)[0]
+        after_encoding = time.perf_counter()
+        hits = index.search(vector, top)
+        after_search = time.perf_counter()
+        full_rows = {row for row, _ in (hits if index is full else full.search(vector, top))}
+        answers[name] = {
+            "hits": [{"document": row, "score": round(score, 4), "text": documents.texts[row]} for row, score in hits],
+            "dimension": index.dimension,
+            "encode_ms": round(1000 * (after_encoding - start), 2),
+            "search_ms": round(1000 * (after_search - after_encoding), 2),
+            "ms_per_1000_documents": round(1e6 * encoded.seconds / len(documents.texts), 1),
+            "index_bytes": index.stored.nbytes,
+            "full_bytes": full.stored.nbytes,
+            "agreement": round(sum(row in full_rows for row, _ in hits) / len(full_rows), 4),
+        }
     return {"documents": len(documents.texts), "models": answers}
-
-
-def _search_one(
-    model: Model,
-    cache: VectorCache,
-    documents: Documents,
-    query: str,
-    *,
-    dimension: int,
-    precision: Precision,
-    top: int,
-    deadline: Deadline,
-) -> dict[str, Any]:
-    encoded = cache.get(model, documents, deadline)
-    full = encoded.index(model.dimension, "float32")
-    index = encoded.index(usable_dimension(dimension, model.dimension), precision)
-    start = time.perf_counter()
-    vector = model.encode([query], "query", deadline)[0]
-    after_encoding = time.perf_counter()
-    hits = index.search(vector, top)
-    after_search = time.perf_counter()
-    full_hits = hits if index is full else full.search(vector, top)
-    return {
-        "hits": [{"document": row, "score": round(score, 4), "text": documents.texts[row]} for row, score in hits],
-        "dimension": index.dimension,
-        "encode_ms": round(1000 * (after_encoding - start), 2),
-        "search_ms": round(1000 * (after_search - after_encoding), 2),
-        "ms_per_1000_documents": round(1e6 * encoded.seconds / len(documents.texts), 1),
-        "index_bytes": index.bytes,
-        "full_bytes": full.bytes,
-        "agreement": _agreement(hits, full_hits),
-    }
 
 
 def usable_dimension(asked: int, full: int) -> int:
@@ -106,10 +92,6 @@ def usable_dimension(asked: int, full: int) -> int:
     if asked <= 0 or asked >= full:
         return full
     return max(8, asked // 8 * 8)
-
-
-def _agreement(hits: Hits, full_hits: Hits) -> float:
-    return round(len({row for row, _ in hits} & {row for row, _ in full_hits}) / max(len(full_hits), 1), 4)
 
 
 class SampleQuestions:
@@ -135,5 +117,5 @@ class SampleQuestions:
             self._vectors[model.name] = model.encode(self._questions, "query", deadline)
         encoded = self._cache.get(model, self._passages, deadline)
         index = encoded.index(usable_dimension(dimension, model.dimension), precision)
-        hits = [index.search(vector, _ANSWERED) for vector in self._vectors[model.name]]
-        return float(np.mean([answer in dict(found) for found, answer in zip(hits, self._answers, strict=True)]))
+        results = [index.search(vector, _ANSWERED) for vector in self._vectors[model.name]]
+        return float(np.mean([answer in dict(hits) for hits, answer in zip(results, self._answers, strict=True)]))

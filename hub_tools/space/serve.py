@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hub_tools.core.errors import UserError
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.vector_cache import default_folder
 
 PACKAGES = ("gradio", "mcp", "pypdf")
 _OWNERS_DOCUMENTS = 200_000
@@ -30,7 +29,7 @@ def check_installed(packages: tuple[str, ...] = PACKAGES) -> None:
 def serve(
     content: SpaceContent, *, documents: Path | None = None, host: str | None = None, port: int | None = None
 ) -> None:
-    """Open the page and stay until it is stopped.
+    """Open the page and stay until it is stopped; see `check_installed`.
 
     Args:
         content: the models and the report.
@@ -39,13 +38,12 @@ def serve(
         port: by default the first free one from 7860.
 
     Raises:
-        UserError: a package is missing, or the documents hold no text.
+        UserError: the documents hold no text.
     """
-    check_installed()
     from hub_tools.space.app import launch
     from hub_tools.space.service import Service
 
-    launch(Service(content, default_folder(), read_documents(documents, content.target)), host=host, port=port)
+    launch(Service(content, read_documents(documents, content.target)), host=host, port=port)
 
 
 def read_documents(file: Path | None, lang: str) -> list[str]:

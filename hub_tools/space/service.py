@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from hub_tools.space import search, similarity, tokenize
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.documents import Documents, limit_texts
+from hub_tools.space.documents import Documents
 from hub_tools.space.index import PRECISIONS, Precision
-from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text
+from hub_tools.space.limits import QUERY, TEXT, TOP, Deadline, RefusedError, check_text, limit_texts
 from hub_tools.space.sandbox import check_id, run_sandboxed
 from hub_tools.space.vector_cache import VectorCache
 
@@ -23,16 +22,15 @@ class Service:
 
     Args:
         content: the models and the report.
-        cache: folder for the vectors of the owner's documents.
         documents: texts of the owner, one more corpus to search.
     """
 
-    def __init__(self, content: SpaceContent, cache: Path, documents: Sequence[str] = ()) -> None:
+    def __init__(self, content: SpaceContent, documents: Sequence[str] = ()) -> None:
         self.content = content
-        self.cache = VectorCache(cache)
+        self.cache = VectorCache()
         self.corpora = search.sample_documents()
         if documents:
-            self.corpora["documents"] = Documents(tuple(documents), keep="disk")
+            self.corpora["documents"] = Documents(tuple(documents), keep=True)
         self._questions = search.SampleQuestions(self.cache, self.corpora["passages"])
 
     def warm_up(self) -> None:
@@ -48,25 +46,22 @@ class Service:
         Raises:
             RefusedError: the text or an id cannot be used.
         """
-        text = check_text(text, TEXT)
-        models = self.content.models
+        text, models = check_text(text, TEXT), self.content.models
         if first in models and second in models:
             return tokenize.compare(text, models[first].tokenizer, models[second].tokenizer)
-        sides = [
-            str(models[name].tokenizer_folder) if name in models else f"hub:{check_id(name)}"
-            for name in (first, second)
-        ]
+        folders = {name: str(model.tokenizer_folder) for name, model in models.items()}
+        sides = [folders.get(name) or f"hub:{check_id(name)}" for name in (first, second)]
         comparison: dict[str, Any] = run_sandboxed("compare", text=text, first=sides[0], second=sides[1])
         return comparison
 
     def corpus(self, name: str, texts: Sequence[str] | None) -> Documents:
-        """Return the documents of a name, or a visitor's texts.
+        """Return a visitor's texts as documents, or without any the documents of a name.
 
         Raises:
             RefusedError: there is no such corpus, or no text in it.
         """
         if texts:
-            return Documents(tuple(limit_texts(list(texts))))
+            return Documents(tuple(limit_texts(texts)))
         if name not in self.corpora:
             raise RefusedError("error_choice", value=name[:50], choices=", ".join(self.corpora))
         return self.corpora[name]
@@ -111,7 +106,8 @@ class Service:
             RefusedError: too few or too many sentences, or the time is over.
         """
         kept, deadline = similarity.check_sentences(sentences), Deadline()
-        cosines = {name: similarity.cosines(m, kept, deadline) for name, m in self.content.models.items()}
+        models = self.content.models.items()
+        cosines = {name: similarity.cosines(model, kept, deadline) for name, model in models}
         return {"sentences": kept, "models": cosines}
 
     def map(self, documents: Documents) -> dict[str, Any]:
@@ -138,10 +134,6 @@ class Service:
 
 
 def _check_precision(name: str) -> Precision:
-    if not _is_precision(name):
+    if name not in PRECISIONS:
         raise RefusedError("error_choice", value=str(name)[:50], choices=", ".join(PRECISIONS))
     return name
-
-
-def _is_precision(name: str) -> TypeGuard[Precision]:
-    return name in PRECISIONS

@@ -1,4 +1,4 @@
-"""The four tabs: components and their events; each function returns the components that an address restores."""
+"""The four tabs: components and their events; each function returns what an address restores: key -> component."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from hub_tools.core.errors import HubToolsError
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.report import FullReport
 from hub_tools.space import html, limits, results
-from hub_tools.space.api import MODELS, SANDBOXED, log
+from hub_tools.space.api import MODELS, SANDBOXED, explain
 from hub_tools.space.documents import FILE_TYPES, Documents, from_file, from_hub, from_paste
 from hub_tools.space.i18n import AUTONYMS, page_language, translate
 from hub_tools.space.index import PRECISIONS
@@ -38,20 +37,14 @@ def lang_of(request: gr.Request | None) -> str:
 
 
 def html_errors(function: Callable[..., str]) -> Callable[..., str]:
-    """Show on the page why something was refused; a defect is logged here and not shown."""
+    """Show on the page why something was refused; the function's last argument is the request."""
 
     @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> str:
-        request = next((value for value in (*args, *kwargs.values()) if isinstance(value, gr.Request)), None)
+    def wrapped(*args: Any) -> str:
         try:
-            return function(*args, **kwargs)
-        except RefusedError as refusal:
-            return html.problem(refusal.translate(lang_of(request)))
-        except HubToolsError as error:
-            return html.problem(str(error))
-        except Exception:
-            log.exception("%s failed.", function.__name__)
-            return html.problem(translate(lang_of(request), "error_defect"))
+            return function(*args)
+        except Exception as error:
+            return html.problem(explain(error, lang_of(args[-1])))
 
     return wrapped
 
@@ -71,9 +64,9 @@ def _titles(service: Service, lang: str) -> dict[str, str]:
 # -- tokenizers
 
 
-def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
+def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
     """Two tokenizers side by side, and the chart of all languages."""
-    examples = _examples(service)
+    report, examples = service.content.report, _examples(service.content.target)
     default = "teacher" if "teacher" in service.content.models else "student"
     with gr.Row(equal_height=True):
         text = gr.Textbox(
@@ -100,7 +93,11 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
 
     @html_errors
     def compare(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
-        return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
+        lang, names = lang_of(request), [name.strip() or "student" for name in (first, second)]
+        comparison = service.compare(text, *names)
+        titles = [_titles(service, lang).get(name, name) for name in names]
+        window = report.student.max_seq_length or 512
+        return html.tokens(comparison, titles, ids=ids, window=window, lang=lang)
 
     @html_errors
     def compare_live(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
@@ -108,13 +105,13 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
             return ""
         if not {first, second} <= set(service.content.models):  # a process for each letter typed would be too much
             return html.problem(translate(lang_of(request), "press_compare"))
-        return _show_tokens(service, text, first, second, ids=ids, lang=lang_of(request))
+        return compare(text, first, second, ids, request)
 
     def pick(code: str | None) -> str:
         return examples.get(code or "", next(iter(examples.values())))
 
     def draw(request: gr.Request) -> str:
-        return html.languages(results.fertility_rows(service.content.report), lang_of(request))
+        return html.languages(results.fertility_rows(report), lang_of(request))
 
     inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
     live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
@@ -123,28 +120,19 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> list[Any]:
     gr.on([go.click, first.submit, second.submit], compare, inputs, out, js=js, **SANDBOXED, **_PRIVATE)
     example.input(pick, example, text, **_PRIVATE)
     page.load(draw, None, chart, **_PRIVATE)
-    return [text, first, second]
+    return {"text": text, "first": first, "second": second}
 
 
-def _examples(service: Service) -> dict[str, str]:
+def _examples(target: str) -> dict[str, str]:
     """Return a sentence in each language of the sample, the target first."""
     row = next(iter(read_table(sample_file("languages.tsv"))))
-    target = service.content.target
     return dict(sorted(row.items(), key=lambda item: item[0] != target))
-
-
-def _show_tokens(service: Service, text: str, first: str, second: str, *, ids: bool, lang: str) -> str:
-    names = [name.strip() or "student" for name in (first, second)]
-    comparison = service.compare(text, *names)
-    titles = [_titles(service, lang).get(name, name) for name in names]
-    window = service.content.report.student.max_seq_length or 512
-    return html.tokens(comparison, titles, ids=ids, window=window, lang=lang)
 
 
 # -- search
 
 
-def search_tab(service: Service, label: Label) -> list[Any]:
+def search_tab(service: Service, label: Label) -> dict[str, Any]:
     """The same query answered by teacher and student."""
     dimension = max(service.content.report.teacher.dim, service.content.report.student.dim)
     questions = [row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))][:_EXAMPLE_QUERIES]
@@ -152,7 +140,7 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     corpus = gr.Radio(
         [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus"
     )
-    own_texts = gr.State([])
+    loaded_texts = gr.State([])
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
         paste = gr.Textbox(
@@ -187,25 +175,24 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     out = gr.HTML(elem_id="ht-search-out")
 
     @html_errors
-    def search(query: str, corpus: str, dim: int, precision: str, top: int, own: list[str], request: gr.Request) -> str:
+    def search(
+        query: str, corpus: str, dim: int, precision: str, top: int, loaded: list[str], request: gr.Request
+    ) -> str:
         lang = lang_of(request)
-        if corpus == _OWN and not own:
+        if corpus == _OWN and not loaded:
             raise RefusedError("error_no_documents")
-        documents = Documents(tuple(own)) if corpus == _OWN else service.corpus(corpus, None)
+        documents = Documents(tuple(loaded)) if corpus == _OWN else service.corpus(corpus, None)
         answers = service.search(query, documents, dimension=dim, precision=precision, top=top)
         quality = service.quality(dim, precision) if corpus == "passages" else {}
         return html.hits(answers, _titles(service, lang), quality, lang)
 
     def load_own(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[list[str], str]:
-        texts: list[str] = []
-
-        @html_errors
-        def read(_: gr.Request) -> str:
-            texts.extend(_own_documents(paste, file, dataset))
-            return html.note(translate(lang_of(request), "loaded", number=len(texts)))
-
-        message = read(request)
-        return texts, message
+        lang = lang_of(request)
+        try:
+            texts = _own_documents(paste, file, dataset)
+        except Exception as error:
+            return [], html.problem(explain(error, lang))
+        return texts, html.note(translate(lang, "loaded", number=len(texts)))
 
     def show_own(corpus: str) -> Any:
         return gr.update(visible=corpus == _OWN)
@@ -213,13 +200,13 @@ def search_tab(service: Service, label: Label) -> list[Any]:
     def pick(question: str | None) -> str:
         return question or questions[0]
 
-    inputs = [query, corpus, dim, precision, top, own_texts]
-    js = remember("q", "corpus", "dim", "precision", "top", "_own")
+    inputs = [query, corpus, dim, precision, top, loaded_texts]
+    js = remember("q", "corpus", "dim", "precision", "top", "_loaded")
     gr.on([go.click, query.submit], search, inputs, out, js=js, **MODELS, **_PRIVATE)
-    load.click(load_own, [paste, file, dataset], [own_texts, ready], **SANDBOXED, **_PRIVATE)
+    load.click(load_own, [paste, file, dataset], [loaded_texts, ready], **SANDBOXED, **_PRIVATE)
     corpus.change(show_own, corpus, group, **_PRIVATE)
     example.input(pick, example, query, **_PRIVATE)
-    return [query, corpus, dim, precision, top]
+    return {"q": query, "corpus": corpus, "dim": dim, "precision": precision, "top": top}
 
 
 def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
@@ -235,7 +222,7 @@ def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
 # -- similarity
 
 
-def similarity_tab(service: Service, label: Label) -> list[Any]:
+def similarity_tab(service: Service, label: Label) -> dict[str, Any]:
     """Sentences against each other, and the map of a corpus."""
     sentences = gr.Textbox(
         _SENTENCES,
@@ -271,7 +258,7 @@ def similarity_tab(service: Service, label: Label) -> list[Any]:
 
     go.click(measure, sentences, out, js=remember("sentences"), **MODELS, **_PRIVATE)
     draw.click(draw_map, corpus, picture, **MODELS, **_PRIVATE)
-    return [sentences]
+    return {"sentences": sentences}
 
 
 # -- results
@@ -303,19 +290,14 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         lang = lang_of(request)
         rows, facts = results.score_rows(report), _facts(report, lang)
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
-        return (
-            html.scores(rows, facts, lang),
-            html.pictures(dict(service.content.figures), lang),
-            html.links(addresses),
-        )
+        figures = html.pictures(service.content.figures, lang)
+        return html.scores(rows, facts, lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
             return results.command(teacher, language, int(vocabulary or 0))
-        except RefusedError as refusal:
-            return f"# {refusal.translate(lang_of(request))}"
-        except HubToolsError as error:
-            return f"# {error}"
+        except Exception as error:
+            return f"# {explain(error, lang_of(request))}"
 
     page.load(show_all, None, [table, pictures, links], **_PRIVATE)
     chosen = [teacher, language, vocabulary]

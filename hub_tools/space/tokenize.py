@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_BYTE_TOKEN_LENGTH = len("<0x00>")
-
 
 def visible(token: str, *, byte_level: bool) -> str:
     """Write a token as a reader can tell it from others: spaces are ␣, line breaks ⏎, lone bytes ⟨E2⟩.
@@ -22,8 +21,8 @@ def visible(token: str, *, byte_level: bool) -> str:
         token: as the vocabulary has it.
         byte_level: whether the vocabulary is written in the alphabet of 256 characters.
     """
-    if token.startswith("<0x") and token.endswith(">") and len(token) == _BYTE_TOKEN_LENGTH:
-        return f"⟨{token[3:5]}⟩"
+    if byte := re.fullmatch("<0x(..)>", token):
+        return f"⟨{byte[1]}⟩"
     if byte_level and set(token) <= BYTE_ALPHABET:
         raw = byte_string(token)
         try:
@@ -58,7 +57,7 @@ class TokenizerView:
         """Tokenize a text, without the template's special tokens.
 
         Args:
-            text: what to tokenize.
+            text: checked text.
             other_vocabulary: tokens of the tokenizer that this one is compared with.
 
         Returns:
@@ -98,15 +97,13 @@ def compare(text: str, first: TokenizerView, second: TokenizerView) -> dict[str,
         `first` and `second` as from `TokenizerView.tokenize`; `only_first`, `only_second` and `both`, numbers of tokens
         of the vocabularies; and `ratio`, tokens of the second over tokens of the first.
     """
-    sides = {
-        "first": first.tokenize(text, second.vocabulary),
-        "second": second.tokenize(text, first.vocabulary),
-    }
+    cut_first, cut_second = first.tokenize(text, second.vocabulary), second.tokenize(text, first.vocabulary)
     both = len(first.vocabulary & second.vocabulary)
     return {
-        **sides,
+        "first": cut_first,
+        "second": cut_second,
         "only_first": len(first.vocabulary) - both,
         "only_second": len(second.vocabulary) - both,
         "both": both,
-        "ratio": round(sides["second"]["count"] / max(sides["first"]["count"], 1), 4),
+        "ratio": round(cut_second["count"] / max(cut_first["count"], 1), 4),
     }
