@@ -27,8 +27,6 @@ class Merge(NamedTuple):
     """Two tokens that become one.
 
     Attributes:
-        left: the first token.
-        right: the second.
         times: how often they were side by side in the running text.
         is_new: whether the result was no token before.
     """
@@ -81,17 +79,11 @@ class _Learner:
         self.pairs: dict[int, int] = defaultdict(int)
         self.places: dict[int, list[int]] = defaultdict(list)
         for number, ids in enumerate(self.words):
-            self._enter(number, ids)
-
-    def _enter(self, number: int, ids: list[int]) -> set[int]:
-        codes = [left << _SHIFT | right for left, right in pairwise(ids)]
-        count = self.counts[number]
-        for code in codes:
-            self.pairs[code] += count
-        distinct = set(codes)
-        for code in distinct:
-            self.places[code].append(number)
-        return distinct
+            codes = [left << _SHIFT | right for left, right in pairwise(ids)]
+            for code in codes:
+                self.pairs[code] += counts[number]
+            for code in set(codes):
+                self.places[code].append(number)
 
     def learn(self, allowed: Callable[[str, str], bool]) -> Iterator[Merge]:
         heap = [(-count, code) for code, count in self.pairs.items() if count >= _LEAST_COUNT]
@@ -142,13 +134,10 @@ class _Learner:
 
 
 def _joined(ids: list[int], left: int, right: int, number: int) -> list[int]:
-    result: list[int] = []
-    position, last = 0, len(ids) - 1
-    while position <= last:
-        if position < last and ids[position] == left and ids[position + 1] == right:
-            result.append(number)
-            position += 2
+    joined: list[int] = []
+    for token_id in ids:
+        if token_id == right and joined and joined[-1] == left:
+            joined[-1] = number
         else:
-            result.append(ids[position])
-            position += 1
-    return result
+            joined.append(token_id)
+    return joined

@@ -13,16 +13,9 @@ from hub_tools.tokenization.pretokenization import segment
 PREFIX = "##"
 
 
-def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
+def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX) -> Tokenizer:
     """Return a tokenizer of single words: no normalizer, no pre-tokenizer, no template."""
-    return Tokenizer(
-        models.WordPiece(
-            vocab=dict(vocab),
-            unk_token=unk_token,
-            continuing_subword_prefix=prefix,
-            max_input_chars_per_word=longest_word,
-        )
-    )
+    return Tokenizer(models.WordPiece(vocab=dict(vocab), unk_token=unk_token, continuing_subword_prefix=prefix))
 
 
 def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDArray[np.int64]:
@@ -40,7 +33,7 @@ def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characte
 
     Args:
         tokenizer: gives the normalizer and the pre-tokenizer.
-        texts: text in the target language.
+        texts: text in the language to be learned.
         size: how many tokens, single characters included.
         characters: the characters of the normalized texts.
 
