@@ -52,19 +52,11 @@ def clone(
     target: str = "",
     prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> CloneResult:
-    """Give the teacher the student's tokenizer and save the result as a sentence-transformers model.
+    """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
-    Temporary files are in the folder of the clone: the weights as safetensors where they are pickled, and those of the
-    word alignment, see `hub_tools.cloning.ibm_model1.align`.
-
-    Args:
-        teacher: the model to clone.
-        tokenizer_folder: folder of the student's tokenizer.
-        corpus: gives the text that some initialisations need.
-        out: folder of the clone.
-        init: how new rows are made, see `hub_tools.cloning.init`.
-        target: the language the student is made for.
-        prompts: prompts of the clone besides the teacher's.
+    How new rows are made says `hub_tools.cloning.init`; some ways need text of the corpus in the language `target`.
+    `prompts` are added to the teacher's. Temporary files are in `out`: the weights as safetensors where they are
+    pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
 
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
@@ -208,11 +200,29 @@ def _fit_tokenizer_settings(out: Path, teacher: TokenizerSpec, *, has_token_type
 
 
 def _update_configs(out: Path, teacher: TokenizerSpec, student: TokenizerSpec) -> None:
-    """Update sizes and ids of tokens in the configurations of the first module."""
-    token_of = {token_id: token for token, token_id in teacher.vocab.items()}
+    """Update sizes and ids of tokens, at any depth, in the configurations of the first module.
+
+    An id means the same token in the student's vocabulary; where a special token has another name there, it is the one
+    with the same role. An id whose token is missing becomes null: kept, it would name another token.
+    """
+    token_of, vocab = {token_id: token for token, token_id in teacher.vocab.items()}, student.vocab
+
+    def renumber(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: renumber(item, name) for name, item in value.items()}
+        if isinstance(value, list) and key.endswith(_IDS):
+            ids = (renumber(item, key) for item in value)
+            return list(dict.fromkeys(token_id for token_id in ids if token_id is not None))
+        if isinstance(value, int) and not isinstance(value, bool) and key.endswith(_IDS):
+            token = token_of.get(value)
+            if token is None:  # a default of the class, beyond the vocabulary
+                return None
+            return vocab.get(token if token in vocab else token_for(key, student) or "")
+        return len(vocab) if key == "vocab_size" else value
+
     for name in ("config.json", "generation_config.json"):
         if (out / name).exists():
-            write_json(out / name, _renumbered(read_json(out / name), token_of, student))
+            write_json(out / name, renumber(read_json(out / name)))
 
 
 def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
@@ -221,33 +231,3 @@ def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
     settings = read_json(file) if file.exists() else {}
     settings["prompts"] = {**(settings.get("prompts") or {}), **prompts}
     write_json(file, settings)
-
-
-def _renumbered(config: dict[str, Any], token_of: Mapping[int, str], student: TokenizerSpec) -> dict[str, Any]:
-    """Return a configuration whose ids of tokens, at any depth, mean the same tokens in the student's vocabulary.
-
-    Where a special token has another name there, it is the one with the same role. An id whose token is missing
-    becomes null: kept, it would name another token.
-    """
-    vocab = student.vocab
-
-    def renumber(value: Any, key: str) -> Any:
-        if isinstance(value, list):
-            ids = (renumber(item, key) for item in value)
-            return list(dict.fromkeys(token_id for token_id in ids if token_id is not None))
-        if not isinstance(value, int) or isinstance(value, bool):
-            return value
-        token = token_of.get(value)
-        if token is None:  # a default of the class, beyond the vocabulary
-            return None
-        return vocab.get(token if token in vocab else token_for(key, student) or "")
-
-    renumbered: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            renumbered[key] = _renumbered(value, token_of, student)
-        elif key.endswith(_IDS):
-            renumbered[key] = renumber(value, key)
-        else:
-            renumbered[key] = len(vocab) if key == "vocab_size" else value
-    return renumbered

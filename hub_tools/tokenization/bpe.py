@@ -78,7 +78,7 @@ class Bpe:
             made_by[pair[0] + pair[1]].append(pair)
         token_of = {token_id: token for token, token_id in self.vocab.items()}
         parts: dict[str, tuple[str, ...]] = {}
-        for token, token_ids in zip(self.vocab, segment(without_shortcut, list(self.vocab)), strict=True):
+        for token, token_ids in zip(self.vocab, segment(without_shortcut, self.vocab), strict=True):
             if token_ids == [self.vocab[token]]:
                 pairs = made_by[token]
                 parts[token] = pairs[0] if len(pairs) == 1 else self._last_merge(token, ranks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tokenizers import Encoding, Tokenizer
 
 from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.results import Figures
-from hub_tools.tokenization.pretokenization import normalize
+from hub_tools.tokenization.pretokenization import normalize, segment
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Order of the Renyi entropy that goes best with translation quality (Zouhar et al. 2023, arXiv 2306.16842).
@@ -35,7 +36,7 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
     """
     encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
     counts = np.bincount(
-        np.fromiter((token_id for encoding in encodings for token_id in encoding.ids), dtype=np.int64),
+        np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64),
         minlength=tokenizer.get_vocab_size(with_added_tokens=True),
     )
     unspaced = ["".join(text.split()) for text in texts]
@@ -75,10 +76,7 @@ def _renyi_efficiency(counts: NDArray[np.int64]) -> float:
 
 def parity(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> float:
     """Return tokens of the second sides of aligned texts over those of the first (arXiv 2305.15425)."""
-    first, second = (
-        sum(len(e.ids) for e in tokenizer.encode_batch_fast([p[i] for p in pairs], add_special_tokens=False))
-        for i in (0, 1)
-    )
+    first, second = (sum(map(len, segment(tokenizer, [pair[side] for pair in pairs]))) for side in (0, 1))
     return second / max(first, 1)
 
 
@@ -110,8 +108,7 @@ def compare_tokenizers(
 
 def _count_unused(tokenizer: TokenizerSpec, texts: list[str]) -> int:
     """Count the ids that none of the texts uses."""
-    encodings = tokenizer.load().encode_batch_fast(texts, add_special_tokens=False)
-    return len(tokenizer.vocab) - len({token_id for encoding in encodings for token_id in encoding.ids})
+    return len(tokenizer.vocab) - len(set(chain.from_iterable(segment(tokenizer.load(), texts))))
 
 
 def _count_losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: list[str]) -> tuple[int, int]:

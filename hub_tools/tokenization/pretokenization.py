@@ -19,7 +19,7 @@ from hub_tools.tokenization.tokenizer_json import read_model_vocab
 SPACE = "▁"
 # Where a tokenizer has no pre-tokenizer (Gemma, Llama), its words begin at the marks that stand for spaces.
 _MARKED_WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
-_BATCH = 50_000
+_BATCH = 8192
 # Most characters of distinct words that are held of a language, and how many texts are read between two looks.
 _MOST_CHARACTERS = 8_000_000
 _LOOK = 10_000
@@ -97,10 +97,11 @@ def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
     return Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
 
 
-def segment(tokenizer: Tokenizer, words: list[str]) -> Iterator[list[int]]:
-    """Yield the token ids of each word."""
-    for start in range(0, len(words), _BATCH):
-        for encoding in tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False):
+def segment(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
+    """Yield the token ids of each word or text, without special tokens of a template."""
+    iterator = iter(texts)
+    while batch := list(islice(iterator, _BATCH)):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
             yield encoding.ids
 
 
