@@ -20,7 +20,7 @@ from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.pretokenization import model_only_tokenizer, reachable_tokens
-from hub_tools.tokenization.token_map import Match, compose_from_own, map_tokens
+from hub_tools.tokenization.token_map import Match, compose_from_others, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 FAMILIES = ("byte-level", "gemma", "llama", "unigram", "wordpiece")
@@ -307,7 +307,7 @@ def test_rare_tokens_are_composed_of_the_students_others(name: str, cases: dict[
     known = cases[name].teacher.model_vocab
     new = sorted(number for token, number in student.model_vocab.items() if token not in known)
     rare = np.array(new[::7], dtype=np.int64)
-    found = compose_from_own(student, rare)
+    found = compose_from_others(student, rare)
     assert len(found.lengths) == len(rare)
     assert not set(found.token_ids.tolist()) & set(rare.tolist())
     assert found.count(Match.UNKNOWN) == 0

@@ -14,7 +14,7 @@ from hub_tools.cloning.ibm_model1 import align, aligned_rows
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.tokenization.token_map import Match, compose_from_own
+from hub_tools.tokenization.token_map import Match, compose_from_others
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Share of the aligned row in a new row; the rest is the mean of its pieces.
@@ -45,7 +45,7 @@ def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) ->
     """
     rare = rare[np.isin(rare, list(student.model_vocab.values()))]
     if len(rare):
-        composed = compose_from_own(student, rare)
+        composed = compose_from_others(student, rare)
         usable = composed.kinds != Match.UNKNOWN
         rows[rare[usable]] = subword_mean(composed, rows)[usable]
 

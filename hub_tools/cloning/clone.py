@@ -20,7 +20,7 @@ from hub_tools.cloning.architecture import VocabTensors, locate_vocab_tensors, r
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import subword_mean
-from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, SafetensorsFiles, unpickle
+from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, LazyEmbedding, SafetensorsFiles, unpickle
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
@@ -89,7 +89,7 @@ def clone(
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((tensors.embedding, *tensors.copies), _pad_rows(rows, size))
         for name in tensors.others:
-            replaced[name] = _pad_rows(subword_mean(token_map, checkpoint.read_rows(name)), size)
+            replaced[name] = _pad_rows(subword_mean(token_map, LazyEmbedding(checkpoint.read(name))), size)
         checkpoint.write(out, replaced, dropped=tensors.factors)
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     fallback = token_map.count(Match.UNKNOWN)
@@ -125,12 +125,12 @@ def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
 
 
 def _teacher_rows(checkpoint: SafetensorsFiles, tensors: VocabTensors) -> AnyRows:
-    rows: AnyRows = checkpoint.read_rows(tensors.embedding)
+    rows: AnyRows = LazyEmbedding(checkpoint.read(tensors.embedding))
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
     if "mapping" in tensors.factors:
         rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
     if "weights" in tensors.factors:
-        rows = rows[:] * checkpoint.read_rows("weights")[:][:, None]
+        rows = rows[:] * LazyEmbedding(checkpoint.read("weights"))[:][:, None]
     return rows
 
 

@@ -75,10 +75,6 @@ class SafetensorsFiles:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
-    def read_rows(self, name: str) -> LazyEmbedding:
-        """Return a tensor whose rows are read when they are asked for."""
-        return LazyEmbedding(self.read(name))
-
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
         """Copy all files to a folder, byte for byte but for tensors that are replaced or dropped.
 

@@ -29,12 +29,9 @@ _TEXTS = 200_000
 
 
 def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
-    """Fit the new tokens' rows, in place; return how many occurred in the text.
+    """Fit the new tokens' rows, float32, shape (V, hidden), in place; return how many occurred in the text.
 
-    Args:
-        rows: the student's rows so far, float32, shape (V, hidden).
-        context: what they were made from.
-        steps: optimizer steps of BATCH_TEXTS texts.
+    Each of the optimizer's steps reads BATCH_TEXTS texts.
 
     Raises:
         UserError: the teacher has no hidden states (static embeddings) or takes no rows, or a fit is not finite.
@@ -68,7 +65,7 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
             by_student, by_teacher = student_tokenizer.encode_batch(batch), teacher_tokenizer.encode_batch(batch)
             ids, mask = pad_encodings(by_student)
             looked_up = torch.nn.functional.embedding(ids, table, sparse=True)
-            # Without a gradient the teacher's rows stay where they are.
+            # Without a gradient the rows of tokens that the teacher has stay where they are.
             batch_rows = torch.where(is_new[ids].unsqueeze(-1), looked_up, looked_up.detach())
             loss = distance(teacher, batch_rows, by_student, by_teacher)
             if not torch.isfinite(loss):

@@ -27,7 +27,7 @@ from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
-    reachable,
+    reachable_pieces,
     select_wordpiece_vocabulary,
 )
 
@@ -45,8 +45,6 @@ class AdaptedTokenizer:
     """A student's tokenizer and how it came about.
 
     Attributes:
-        teacher: the tokenizer it was made from.
-        student: the student's tokenizer.
         plan: which tokens were kept and added.
         change: the normalizer, and what is different in it.
     """
@@ -92,7 +90,7 @@ class AdaptedTokenizer:
     def _count_reachable(self, tokens: list[str]) -> int:
         model = self.student.spec["model"]
         if self.teacher.family == "WordPiece":
-            return len(reachable(tokens, model["vocab"], model["unk_token"]))
+            return len(reachable_pieces(tokens, model["vocab"], model["unk_token"]))
         return len(reachable_tokens(model, tokens))
 
 

@@ -26,7 +26,6 @@ from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, 
 
 # The 256 bytes as BPE with byte fallback writes them.
 BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_NEVER = 1 << 60
 
 
 class Bpe:
@@ -93,7 +92,7 @@ class Bpe:
             spelled = () if self.byte_level else tuple(BYTE_TOKENS[byte] for byte in token.encode())
             return spelled if self.vocab.keys() >= set(spelled) else ()
         while parts[2:]:  # until the last merge
-            _, first = min((ranks.get(pair, _NEVER), place) for place, pair in enumerate(pairwise(parts)))
+            _, first = min((ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(pairwise(parts)))
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return tuple(parts)
 

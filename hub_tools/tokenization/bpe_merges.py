@@ -62,18 +62,38 @@ def learn_merges(
     Yields:
         The merges in the order they are learned; none is learned before it is asked for.
     """
-    return _Learner(words, counts.tolist(), dict(tokens)).learn(allowed)
+    index = _Words(words, counts.tolist())
+    token_of, ids = dict(tokens), {token: number for number, token in tokens.items()}
+    heap = [(-count, code) for code, count in index.pairs.items() if count >= _LEAST_COUNT]
+    heapq.heapify(heap)
+    while heap:
+        negative, code = heapq.heappop(heap)
+        count = index.pairs.get(code, 0)
+        if count != -negative:  # its count fell meanwhile, or it was entered again
+            if _LEAST_COUNT <= count < -negative:
+                heapq.heappush(heap, (-count, code))
+            continue
+        left, right = token_of[code >> _SHIFT], token_of[code & _MASK]
+        if not allowed(left, right):
+            continue
+        number = ids.get(left + right)
+        merge = Merge(left, right, count, number is None)
+        if number is None:
+            number = len(token_of) + _MASK // 2
+            ids[left + right], token_of[number] = number, left + right
+        for touched in index.merge(code, number):
+            if index.pairs[touched] >= _LEAST_COUNT:
+                heapq.heappush(heap, (-index.pairs[touched], touched))
+        yield merge
 
 
-class _Learner:
+class _Words:
     """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date.
 
     A pair is one number, its code: left id << 32 | right id.
     """
 
-    def __init__(self, words: Sequence[Sequence[int]], counts: list[int], tokens: dict[int, str]) -> None:
-        self.tokens = tokens
-        self.ids = {token: number for number, token in tokens.items()}
+    def __init__(self, words: Sequence[Sequence[int]], counts: list[int]) -> None:
         self.words = [list(ids) for ids in words]
         self.counts = counts
         self.pairs: dict[int, int] = defaultdict(int)
@@ -85,30 +105,7 @@ class _Learner:
             for code in set(codes):
                 self.places[code].append(number)
 
-    def learn(self, allowed: Callable[[str, str], bool]) -> Iterator[Merge]:
-        heap = [(-count, code) for code, count in self.pairs.items() if count >= _LEAST_COUNT]
-        heapq.heapify(heap)
-        while heap:
-            negative, code = heapq.heappop(heap)
-            count = self.pairs.get(code, 0)
-            if count != -negative:  # its count fell meanwhile, or it was entered again
-                if _LEAST_COUNT <= count < -negative:
-                    heapq.heappush(heap, (-count, code))
-                continue
-            left, right = self.tokens[code >> _SHIFT], self.tokens[code & _MASK]
-            if not allowed(left, right):
-                continue
-            number = self.ids.get(left + right)
-            merge = Merge(left, right, count, number is None)
-            if number is None:
-                number = len(self.tokens) + _MASK // 2
-                self.ids[left + right], self.tokens[number] = number, left + right
-            for touched in self._merge(code, number):
-                if self.pairs[touched] >= _LEAST_COUNT:
-                    heapq.heappush(heap, (-self.pairs[touched], touched))
-            yield merge
-
-    def _merge(self, code: int, number: int) -> set[int]:
+    def merge(self, code: int, number: int) -> set[int]:
         """Replace a pair wherever it occurs; return the pairs that became more frequent."""
         left, right = code >> _SHIFT, code & _MASK
         touched: set[int] = set()

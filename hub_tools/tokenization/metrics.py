@@ -20,13 +20,7 @@ RENYI_ORDER = 2.5
 
 
 def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | None) -> Figures:
-    """Measure how a tokenizer cuts texts in one language, without the template's special tokens.
-
-    Args:
-        tokenizer: without truncation and padding.
-        texts: in one language.
-        lang: its code.
-        unk_token: the unknown token, if there is one.
+    """Measure how a tokenizer without truncation cuts texts in a language; the template's special tokens do not count.
 
     Returns:
         `tokens_per_word`: tokens per stretch between white space, or per character in languages written without spaces
@@ -88,9 +82,7 @@ def compare_tokenizers(
 ) -> dict[str, Any]:
     """Measure both tokenizers on texts by language, and their parity on (source, translation) pairs.
 
-    Returns:
-        The fields `fertility`, `measures`, `parity`, `unused`, `new_unknowns` and `round_trip_failures` of
-        `TokenizerResult`.
+    Returns the fields of `TokenizerResult` from `fertility` to `round_trip_failures`.
     """
     tokenizers = {"teacher": teacher, "student": student}
     measures = side_by_side(tokenizers, texts)
@@ -112,11 +104,9 @@ def _count_unused(tokenizer: TokenizerSpec, texts: list[str]) -> int:
 
 
 def _count_losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: list[str]) -> tuple[int, int]:
-    """Count what the student's tokenizer loses and the teacher's does not.
+    """Count texts that have an unknown token only for the student, and texts whose letters do not come back.
 
-    Returns:
-        (texts with an unknown token that the teacher read without, texts whose letters do not come back
-        from encoding and decoding though the teacher's did).
+    That is from encoding and decoding, compared with what comes back from the teacher's tokenizer.
     """
     new_unknowns = failures = 0
     backends = teacher_backend, student_backend = teacher.load(), student.load()

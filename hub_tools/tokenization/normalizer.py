@@ -34,7 +34,6 @@ class NormalizerChange:
     """The student's normalizer and what is different in it.
 
     Attributes:
-        normalizer: to be used by the student.
         letters: letters and marks that are kept where the teacher's normalizer destroys them.
         notes: one sentence a change, for the report.
     """
@@ -47,16 +46,9 @@ class NormalizerChange:
 def adapt_normalizer(
     normalizer: Normalizer | None, spec: dict[str, Any] | None, lang: str, texts: Iterable[str]
 ) -> NormalizerChange:
-    """Make a normalizer that keeps the letters of a language.
+    """Make a normalizer that keeps the letters that texts in a language are written with.
 
-    Args:
-        normalizer: the teacher's.
-        spec: the same as in tokenizer.json.
-        lang: target language code.
-        texts: text in the target language.
-
-    Returns:
-        The teacher's normalizer itself where it loses nothing.
+    `normalizer` is the teacher's, and the result where it loses nothing; `spec` is the same as in tokenizer.json.
     """
     steps = flat_steps(spec, "normalizers")
     lowercases, strips = any(map(_lowercases, steps)), any(map(_strips, steps))

@@ -117,15 +117,10 @@ def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
 
 
 def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
-    """Count how often each token occurs in the running text.
-
-    Args:
-        tokenizer: of single words.
-        words: the words of the text.
-        size: least length of the result; ids may have gaps.
+    """Count how often a tokenizer of single words gives each token in the running text.
 
     Returns:
-        int64, shape (highest id + 1 or more,).
+        int64, shape (`size` or more,): ids may have gaps.
     """
     lengths: list[int] = []
 

@@ -77,10 +77,7 @@ def map_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> TokenMap:
     that marks spaces becomes pieces without a space. Two tokens are the same when they stand for the same bytes in the
     same position, so the name alone decides only where both tokenizers write tokens in one alphabet. Special tokens
     are mapped to those with the same name, or else the same role; no other token is mapped to a token of the template.
-
-    Args:
-        teacher: the teacher's tokenizer.
-        student: any other tokenizer, of the same family or not.
+    The tokenizers may be of different families.
     """
     teacher_vocab, student_vocab = teacher.vocab, student.vocab
     tokens = sorted(student_vocab, key=student_vocab.__getitem__)
@@ -193,15 +190,11 @@ def _byte_reader(teacher: TokenizerSpec, alphabet: TokenAlphabet) -> Callable[[b
     return lambda part: [token_id for text, token_id in characters if part in text][:_MOST_CHARACTERS]
 
 
-def compose_from_own(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
-    """Map some student tokens to the student's other tokens, in position.
-
-    Args:
-        student: the student's tokenizer.
-        without: student ids of tokens that the model has, int64, ascending; none of them is used in a composition.
+def compose_from_others(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
+    """Map tokens of the student's model to the student's other tokens, in position.
 
     Returns:
-        A map with one entry for each of `without`, whose ids are the student's.
+        A map with one entry for each id of `without`, whose ids are the student's and none of `without`.
     """
     vocab = student.model_vocab
     token_of = {token_id: token for token, token_id in vocab.items()}

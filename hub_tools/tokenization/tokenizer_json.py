@@ -15,8 +15,6 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json, write_text
 
 _NAMED_SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
-_BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
-_INPUTS = ["input_ids", "attention_mask"]
 _SETTINGS = ("padding_side", "truncation_side", "clean_up_tokenization_spaces", "chat_template")
 _TOKENIZER, _CONFIG, _TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 _SPECIAL_TOKENS = "special_tokens_map.json"
@@ -133,13 +131,10 @@ class TokenizerSpec:
     def with_model(
         self, model: dict[str, Any], normalizer: Any, added_tokens: list[str], max_seq_length: int | None
     ) -> TokenizerSpec:
-        """Return the same tokenizer around another model, with the new ids in added tokens and template.
+        """Return the same tokenizer around another `model` of tokenizer.json; added tokens and template get its ids.
 
-        Args:
-            model: the new `model` of tokenizer.json.
-            normalizer: the new `normalizer` of tokenizer.json.
-            added_tokens: the added tokens to keep besides those that the model has.
-            max_seq_length: longest input in tokens; None leaves what the settings say.
+        `added_tokens` stay, and so do those that the model has. `max_seq_length` is the longest input in tokens; None
+        leaves what the settings say.
         """
         vocab = read_model_vocab(model)
         kept = [token for token in self.spec["added_tokens"] if token["content"] in {*added_tokens, *vocab}]
@@ -166,12 +161,12 @@ class TokenizerSpec:
         """
         settings = self.settings
         longest = max_seq_length or settings.get("model_max_length")
-        inputs = settings.get("model_input_names", _BERT_INPUTS if self.family == "WordPiece" else _INPUTS)
+        inputs = ["input_ids", *(["token_type_ids"] if self.family == "WordPiece" else []), "attention_mask"]
         return {
             # Any class named after an architecture rebuilds its own normalizer and would undo the new one.
             "tokenizer_class": "PreTrainedTokenizerFast",
             **({"model_max_length": longest} if longest else {}),
-            "model_input_names": inputs,
+            "model_input_names": settings.get("model_input_names", inputs),
             **{name: settings[name] for name in _SETTINGS if name in settings},
             **_more_specials(settings, vocab),
             **{name: token for name in _NAMED_SPECIALS if (token := self.named_token(name)) in vocab},

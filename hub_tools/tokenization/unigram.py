@@ -52,6 +52,8 @@ class Unigram:
         self.vocab: dict[str, int] = {piece: number for number, piece in enumerate(self.scores)}
         unk_id = self.model.get("unk_id")
         self.unk_token: str | None = None if unk_id is None else self.model["vocab"][unk_id][0]
+        # They stay whether the corpus has them or not.
+        self.white = white_tokens(self.scores)
         self._longest = max(map(len, self.scores))
         # Whether a character that is no piece is read as bytes.
         self._reads_bytes = bool(self.model.get("byte_fallback"))
@@ -61,11 +63,6 @@ class Unigram:
         """Pieces that no text may lose: the unknown piece, and bytes or, where there are none, single characters."""
         smallest = BYTE_TOKENS if self._reads_bytes else (piece for piece in self.scores if len(piece) == 1)
         return {*smallest, self.unk_token or ""} & self.scores.keys()
-
-    @cached_property
-    def white(self) -> set[str]:
-        """Pieces that are white space only, which stay whether the corpus has them or not."""
-        return white_tokens(self.scores)
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
         """Return the most probable cut of a string into other pieces than the string itself (Viterbi).

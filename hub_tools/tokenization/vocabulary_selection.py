@@ -56,8 +56,7 @@ class SelectionState:
     """What stays the same while the balance is searched for.
 
     Attributes:
-        teacher: the teacher's model.
-        teacher_tokens: its tokens in the order of their ids.
+        teacher_tokens: the teacher's tokens in the order of their ids.
         removal_order: those that can go, in order, each with its cost.
         characters: new single characters, which are added in any case.
         words: the target's words.

@@ -29,13 +29,9 @@ def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDAr
 
 
 def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
-    """Learn tokens from text in the tokenizer's own normalization and pre-tokenization.
+    """Learn tokens from texts in the tokenizer's normalization and pre-tokenization.
 
-    Args:
-        tokenizer: gives the normalizer and the pre-tokenizer.
-        texts: text in the language to be learned.
-        size: how many tokens, single characters included.
-        characters: the characters of the normalized texts.
+    `characters` are those of the normalized texts; `size` counts them too, in both positions.
 
     Returns:
         Tokens of two characters and more, most useful first, continued ones with their prefix.

@@ -265,7 +265,7 @@ def _fill_with_used(candidates: _Candidates, selection: SelectionInput, split: f
         chosen = candidates.fill(split)
     while True:
         learned = sorted(set(candidates.learned) & chosen - first_choice)
-        unreachable = set(learned) - reachable(learned, _numbered(chosen), selection.unk_token)
+        unreachable = set(learned) - reachable_pieces(learned, _numbered(chosen), selection.unk_token)
         if not unreachable:
             return chosen
         candidates = candidates.without(unreachable)
@@ -276,7 +276,7 @@ def _numbered(tokens: set[str]) -> dict[str, int]:
     return {token: number for number, token in enumerate(sorted(tokens))}
 
 
-def reachable(tokens: list[str], vocab: Mapping[str, int], unk_token: str) -> set[str]:
+def reachable_pieces(tokens: list[str], vocab: Mapping[str, int], unk_token: str) -> set[str]:
     """Return those of the tokens that some word produces.
 
     A token that begins a word is produced by itself. A continued one follows any character with which it
