@@ -54,7 +54,7 @@ def clone(
 ) -> CloneResult:
     """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
-    How new rows are made says `hub_tools.cloning.init`; some ways need text of the corpus in the language `target`.
+    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the language `target`.
     `prompts` are added to the teacher's. Temporary files are in `out`: the weights as safetensors where they are
     pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
 

@@ -156,7 +156,6 @@ def _places(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
         rows     0 0 0 1 1 1   2 2
         columns  0 1 2 0 1 2   3 4
-
     """
     cells = lengths.prod(axis=1)
     pair = np.repeat(np.arange(len(lengths)), cells)
