@@ -81,7 +81,8 @@ def measure(data: Path, output: Path) -> dict[str, Any]:
     for lang in ("tr", "en"):
         texts = [row[s] for row in table(data / f"sts/stsb-{lang}-test.tsv.gz") for s in ("sentence1", "sentence2")]
         for name, folder in (("teacher", demo_teacher()), ("student", output / "student")):
-            tokens[lang, name] = measure_tokens(TokenizerSpec.read(folder).load(), texts, lang, "[UNK]").per_unit
+            figures = measure_tokens(TokenizerSpec.read(folder).load(), texts, lang, "[UNK]")
+            tokens[lang, name] = figures["tokens_per_word"]
     written = (output / "report.json").stat().st_mtime
     return {"report": report, "rows": rows, "tokens": tokens, "written": written}
 

@@ -13,7 +13,7 @@ from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
     language_weights,
-    reachable,
+    reachable_pieces,
     select_wordpiece_vocabulary,
 )
 
@@ -76,13 +76,13 @@ def test_every_single_character_of_the_teacher_stays(plan: VocabularyPlan, minil
 
 def test_every_token_can_be_produced(plan: VocabularyPlan) -> None:
     tokens = [t for t in plan.tokens if not t.startswith("[")]
-    assert reachable(tokens, vocabulary(plan), "[UNK]") == set(tokens)
+    assert reachable_pieces(tokens, vocabulary(plan), "[UNK]") == set(tokens)
 
 
 def test_an_unreachable_token_is_noticed() -> None:
     # "##bc" never follows "a": "abc" is a token, and no other character begins a word.
     tokens = {"[UNK]": 0, "a": 1, "##b": 2, "##c": 3, "##bc": 4, "abc": 5}
-    assert reachable(["##bc"], tokens, "[UNK]") == set()
+    assert reachable_pieces(["##bc"], tokens, "[UNK]") == set()
 
 
 def test_shares_are_tried_from_end_to_end_and_ever_closer(plan: VocabularyPlan) -> None:
@@ -97,7 +97,7 @@ def test_as_many_new_tokens_as_asked_for(minilm_files: TokenizerSpec, texts: dic
     made = plan_for(minilm_files, texts, 5000, exactly=1000)
     added = made.tokens[made.kept :]
     assert len(added) == 1000
-    assert reachable(added, vocabulary(made), "[UNK]") == set(added)
+    assert reachable_pieces(added, vocabulary(made), "[UNK]") == set(added)
     with pytest.raises(UserError, match=r"--learn 4000 is impossible here|supports only \d+ new tokens"):
         plan_for(minilm_files, texts, 7000, exactly=4000)
 

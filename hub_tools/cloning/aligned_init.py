@@ -14,7 +14,7 @@ from hub_tools.cloning.ibm_model1 import align, aligned_rows
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.tokenization.token_map import Match, compose_from_own
+from hub_tools.tokenization.token_map import Match, compose_from_others
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Share of the aligned row in a new row; the rest is the mean of its pieces.
@@ -25,12 +25,12 @@ _BATCH = 4096
 def mix_aligned(rows: Rows, context: InitContext) -> int:
     """Improve the new tokens' rows, in place, with those of their translations; return how many were aligned.
 
-    A new token that is too rare in the parallel text takes the mean of the student's own rows of its text,
-    most of which are aligned: better than the teacher's pieces, which belong to another language.
+    A new token that is too rare in the parallel text takes the mean of the student's rows of its text, most of which
+    are aligned: better than the teacher's pieces, which belong to another language.
     """
     parallel = context.corpus.result.parallel
     log.info("  aligning the words of %s sentence pairs", f"{parallel.train if parallel else 0:,}")
-    pairs = token_pairs(context.teacher_spec.load(), context.student_spec.load(), context.corpus)
+    pairs = _token_pairs(context.teacher_spec.load(), context.student_spec.load(), context.corpus)
     alignment = align(pairs, len(context.teacher_rows), context.scratch)
     aligned, translations = aligned_rows(alignment, context.teacher_rows, context.new_ids)
     rows[aligned] = (1 - ALIGNED_SHARE) * rows[aligned] + ALIGNED_SHARE * translations
@@ -45,12 +45,12 @@ def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) ->
     """
     rare = rare[np.isin(rare, list(student.model_vocab.values()))]
     if len(rare):
-        composed = compose_from_own(student, rare)
+        composed = compose_from_others(student, rare)
         usable = composed.kinds != Match.UNKNOWN
         rows[rare[usable]] = subword_mean(composed, rows)[usable]
 
 
-def token_pairs(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Iterator[tuple[list[int], list[int]]]:
+def _token_pairs(teacher: Tokenizer, student: Tokenizer, corpus: Corpus) -> Iterator[tuple[list[int], list[int]]]:
     """Yield ids of the target side by the student's tokenizer, and of the source side by the teacher's."""
     pairs = corpus.pairs()
     while batch := list(islice(pairs, _BATCH)):

@@ -34,11 +34,7 @@ class VocabTensors:
 
 
 def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTensors:
-    """Find the tensors that follow the vocabulary.
-
-    Args:
-        teacher: its first module's files are read; code of its own runs only where it is trusted.
-        checkpoint: the weights of that module.
+    """Find the tensors that follow the vocabulary in the checkpoint of a teacher's first module.
 
     Raises:
         UserError: the model has no input embeddings, or they are not in the checkpoint.
@@ -47,33 +43,32 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
         return _static_tensors(teacher, checkpoint)
     import torch
 
-    stored = checkpoint.tensors
+    shapes = checkpoint.shapes
     model = _build_on_meta(teacher, teacher.input_folder)
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, torch.nn.Embedding):
         raise UserError(f"{teacher.name} is a {type(model).__name__} without an embedding of tokens: nothing to clone.")
     parameters = dict(model.named_parameters(remove_duplicate=False))
     embedding_names = [name for name, parameter in parameters.items() if parameter is embedding.weight]
-    tied = [name for name in stored if any(_is_same(name, parameter) for parameter in embedding_names)]
+    tied = [name for name in shapes if any(_is_same(name, parameter) for parameter in embedding_names)]
     if not tied:
         raise UserError(
             f"{teacher.name} has no {embedding_names[0]} in {checkpoint.files[0].name}. Expected the weights of a "
             f"{type(model).__name__}, saved with its input embeddings."
         )
-    first = stored[tied[0]]
-    size = first.shape[0]
+    shape = shapes[tied[0]]
     other_embeddings = [
         (name, part)
         for name, part in model.named_modules()
         if isinstance(part, torch.nn.Embedding) and part is not embedding
     ]
-    tables = {f"{name}.weight" for name, part in other_embeddings if part.num_embeddings == size}
-    same_size = [name for name, tensor in stored.items() if name not in tied and tensor.shape[:1] == (size,)]
+    tables = {f"{name}.weight" for name, part in other_embeddings if part.num_embeddings == shape[0]}
+    same_size = [name for name in shapes if name not in tied and shapes[name][:1] == shape[:1]]
     parameter_of = {name: next((p for p in parameters if _is_same(name, p)), None) for name in same_size}
     # What is no part of the model that makes the vectors, and has a row for each token, is an output layer.
     others = [name for name, parameter in parameter_of.items() if parameter is None or parameter in tables]
     rows = checkpoint.read(tied[0])
-    copies = [name for name in others if stored[name].shape == first.shape and torch.equal(checkpoint.read(name), rows)]
+    copies = [name for name in others if shapes[name] == shape and torch.equal(checkpoint.read(name), rows)]
     return VocabTensors(
         embedding=tied[0],
         copies=(*tied[1:], *copies),
@@ -84,28 +79,25 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
 
 
 def _static_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTensors:
-    stored = checkpoint.tensors
-    name = "embedding.weight" if "embedding.weight" in stored else "embeddings"
-    if name not in stored:
+    if "embedding.weight" in checkpoint.shapes:
+        return VocabTensors(embedding="embedding.weight")
+    if "embeddings" not in checkpoint.shapes:
         raise UserError(f"{teacher.name} has no embedding.weight or embeddings in {checkpoint.files[0].name}.")
-    factors = tuple(factor for factor in ("mapping", "weights") if factor in stored and name == "embeddings")
-    return VocabTensors(embedding=name, factors=factors)
+    factors = tuple(factor for factor in ("mapping", "weights") if factor in checkpoint.shapes)
+    return VocabTensors(embedding="embeddings", factors=factors)
 
 
 def rows_built(teacher: Teacher, folder: Path) -> int:
-    """Return how many rows the clone's input embeddings will have: some code rounds the size of a vocabulary up.
-
-    Args:
-        teacher: says what the code may do.
-        folder: with the clone's configuration.
-    """
-    if teacher.input_type == STATIC:
-        return 0
-    return int(_build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
+    """Return how many rows the input embeddings of the clone in a folder need: some code rounds a size up."""
+    return (
+        0
+        if teacher.input_type == STATIC
+        else int(_build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
+    )
 
 
 def _build_on_meta(teacher: Teacher, folder: Path) -> Any:
-    """Build the model that a folder describes, without memory for its weights."""
+    """Build the model that a folder describes, without memory for its weights; its code runs only where trusted."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModel
 

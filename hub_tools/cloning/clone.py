@@ -20,7 +20,7 @@ from hub_tools.cloning.architecture import VocabTensors, locate_vocab_tensors, r
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import subword_mean
-from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, SafetensorsFiles, unpickle
+from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, LazyEmbedding, SafetensorsFiles, unpickle
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
@@ -52,19 +52,11 @@ def clone(
     target: str = "",
     prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> CloneResult:
-    """Give the teacher the student's tokenizer and save the result as a sentence-transformers model.
+    """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
-    Temporary files are in the folder of the clone: the weights as safetensors where they are pickled, and those of the
-    word alignment, see `hub_tools.cloning.ibm_model1.align`.
-
-    Args:
-        teacher: the model to clone.
-        tokenizer_folder: folder of the student's tokenizer.
-        corpus: gives the text that some initialisations need.
-        out: folder of the clone.
-        init: how new rows are made, see `hub_tools.cloning.init`.
-        target: the language the student is made for.
-        prompts: prompts of the clone besides the teacher's.
+    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the language `target`.
+    `prompts` are added to the teacher's. Temporary files are in `out`: the weights as safetensors where they are
+    pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
 
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
@@ -97,7 +89,7 @@ def clone(
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((tensors.embedding, *tensors.copies), _pad_rows(rows, size))
         for name in tensors.others:
-            replaced[name] = _pad_rows(subword_mean(token_map, checkpoint.read_rows(name)), size)
+            replaced[name] = _pad_rows(subword_mean(token_map, LazyEmbedding(checkpoint.read(name))), size)
         checkpoint.write(out, replaced, dropped=tensors.factors)
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     fallback = token_map.count(Match.UNKNOWN)
@@ -133,12 +125,12 @@ def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
 
 
 def _teacher_rows(checkpoint: SafetensorsFiles, tensors: VocabTensors) -> AnyRows:
-    rows: AnyRows = checkpoint.read_rows(tensors.embedding)
+    rows: AnyRows = LazyEmbedding(checkpoint.read(tensors.embedding))
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
     if "mapping" in tensors.factors:
         rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
     if "weights" in tensors.factors:
-        rows = rows[:] * checkpoint.read_rows("weights")[:][:, None]
+        rows = rows[:] * LazyEmbedding(checkpoint.read("weights"))[:][:, None]
     return rows
 
 
@@ -207,11 +199,29 @@ def _fit_tokenizer_settings(out: Path, teacher: TokenizerSpec, *, has_token_type
 
 
 def _update_configs(out: Path, teacher: TokenizerSpec, student: TokenizerSpec) -> None:
-    """Update sizes and ids of tokens in the configurations of the first module."""
-    token_of = {token_id: token for token, token_id in teacher.vocab.items()}
+    """Update sizes and ids of tokens, at any depth, in the configurations of the first module.
+
+    An id means the same token in the student's vocabulary; where a special token has another name there, it is the one
+    with the same role. An id whose token is missing becomes null: kept, it would name another token.
+    """
+    token_of, vocab = {token_id: token for token, token_id in teacher.vocab.items()}, student.vocab
+
+    def renumber(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: renumber(item, name) for name, item in value.items()}
+        if isinstance(value, list) and key.endswith(_IDS):
+            ids = (renumber(item, key) for item in value)
+            return list(dict.fromkeys(token_id for token_id in ids if token_id is not None))
+        if isinstance(value, int) and not isinstance(value, bool) and key.endswith(_IDS):
+            token = token_of.get(value)
+            if token is None:  # a default of the class, beyond the vocabulary
+                return None
+            return vocab.get(token if token in vocab else token_for(key, student) or "")
+        return len(vocab) if key == "vocab_size" else value
+
     for name in ("config.json", "generation_config.json"):
         if (out / name).exists():
-            write_json(out / name, _renumbered(read_json(out / name), token_of, student))
+            write_json(out / name, renumber(read_json(out / name)))
 
 
 def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
@@ -220,33 +230,3 @@ def _add_prompts(file: Path, prompts: Mapping[str, str]) -> None:
     settings = read_json(file) if file.exists() else {}
     settings["prompts"] = {**(settings.get("prompts") or {}), **prompts}
     write_json(file, settings)
-
-
-def _renumbered(config: dict[str, Any], token_of: Mapping[int, str], student: TokenizerSpec) -> dict[str, Any]:
-    """Return a configuration whose ids of tokens, at any depth, mean the same tokens in the student's vocabulary.
-
-    Where a special token has another name there, it is the one with the same role. An id whose token is missing
-    becomes null: kept, it would name another token.
-    """
-    vocab = student.vocab
-
-    def renumber(value: Any, key: str) -> Any:
-        if isinstance(value, list):
-            ids = (renumber(item, key) for item in value)
-            return list(dict.fromkeys(token_id for token_id in ids if token_id is not None))
-        if not isinstance(value, int) or isinstance(value, bool):
-            return value
-        token = token_of.get(value)
-        if token is None:  # a default of the class, beyond the vocabulary
-            return None
-        return vocab.get(token if token in vocab else token_for(key, student) or "")
-
-    renumbered: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            renumbered[key] = _renumbered(value, token_of, student)
-        elif key.endswith(_IDS):
-            renumbered[key] = renumber(value, key)
-        else:
-            renumbered[key] = len(vocab) if key == "vocab_size" else value
-    return renumbered

@@ -19,12 +19,9 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class InitContext:
-    """What new embedding rows are made from.
+    """What new embedding rows are made from, besides the teacher and both tokenizers.
 
     Attributes:
-        teacher: the model.
-        teacher_spec: its tokenizer.
-        student_spec: the student's tokenizer.
         token_map: student token -> teacher tokens, in position.
         teacher_rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
         corpus: text in the target language, and parallel text where there is some.

@@ -53,12 +53,7 @@ def mix_focus(rows: Rows, context: InitContext) -> int:
 def token_vectors(
     tokenizer: Tokenizer, texts: Iterable[str], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return vectors of tokens from the company they keep.
-
-    Args:
-        tokenizer: the student's.
-        texts: text in the target language.
-        size: of the vocabulary.
+    """Return vectors of the tokens of a vocabulary from the company they keep in texts.
 
     Returns:
         Unit vectors, float32, shape (size, DIMENSIONS or fewer), null for tokens that do not occur; and how often each
@@ -113,12 +108,7 @@ def _mutual_information(pairs: Any, counts: NDArray[np.float64]) -> Any:
 def nearest(
     vectors: NDArray[np.float32], ids: NDArray[np.int64], candidates: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
-    """Find the nearest tokens of some tokens, block by block.
-
-    Args:
-        vectors: unit vectors, shape (V, dimensions).
-        ids: tokens whose neighbours are looked for.
-        candidates: ids that may be neighbours.
+    """Find the nearest tokens of `ids` among `candidates` by unit vectors, shape (V, dimensions), block by block.
 
     Yields:
         A block of `ids`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).

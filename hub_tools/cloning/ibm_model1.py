@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,6 @@ _LONGEST = 64
 _BATCH_PAIRS = 4096
 # Token pairs whose statistics are kept, 16 bytes each; beyond that the least associated half is forgotten.
 _MOST_CODES = 1 << 24
-
 _BLOCK_ROWS = 4096
 
 TokenPairs = Iterable[tuple[list[int], list[int]]]
@@ -33,12 +34,12 @@ TokenPairs = Iterable[tuple[list[int], list[int]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """Expected numbers of links, one entry for each pair of tokens that occurred together.
+    """Expected numbers of links, one entry for each pair of tokens that occurred together; arrays of shape (entries,).
 
     Attributes:
-        student: student ids, int64, shape (entries,), ascending.
-        teacher: teacher ids, int64, shape (entries,).
-        links: expected number of links, float64, shape (entries,).
+        student: student ids, ascending.
+        teacher: teacher ids.
+        links: expected number of links.
     """
 
     student: NDArray[np.int64]
@@ -58,37 +59,26 @@ def align(pairs: TokenPairs, teacher_size: int, scratch: Path, rounds: int = ROU
         scratch: folder for the temporary files; they are deleted at the end.
         rounds: EM rounds.
     """
-    sentence_pairs = _SentencePairs(scratch, pairs, teacher_size)
-    student, teacher = sentence_pairs.codes // teacher_size, sentence_pairs.codes % teacher_size
-    # P(student token | teacher token)
-    probability = np.ones(len(student), np.float32)
-    links = np.zeros(len(student))
-    for _ in range(rounds):
-        links = np.zeros(len(student))
-        for entries, rows in sentence_pairs.cells():
-            known = entries >= 0
-            links += np.bincount(
-                entries[known], weights=_shares_of_rows(probability, entries, rows)[known], minlength=len(links)
-            )
-        probability = _shares_of_group(links, teacher)
-    sentence_pairs.delete()
+    with TemporaryDirectory(dir=scratch) as folder:
+        sentence_pairs = _SentencePairs(Path(folder), pairs, teacher_size)
+        student, teacher = sentence_pairs.codes // teacher_size, sentence_pairs.codes % teacher_size
+        # P(student token | teacher token)
+        probability, links = np.ones(len(student), np.float32), np.zeros(len(student))
+        for _ in range(rounds):
+            links = np.zeros(len(student))
+            for entries, rows in sentence_pairs.cells():
+                known = entries >= 0  # forgotten token pairs have no probability
+                shares = _shares(np.where(known, probability[entries], 0), rows)
+                links += np.bincount(entries[known], weights=shares[known], minlength=len(links))
+            probability = _shares(links, teacher).astype(np.float32)
     return Alignment(student=student, teacher=teacher, links=links)
 
 
-def _shares_of_rows(
-    probability: NDArray[np.float32], entries: NDArray[np.int32], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Return the probabilities of cells, made to sum to 1 within each row; 0 for forgotten token pairs."""
-    weights = np.where(entries >= 0, probability[entries], 0)
-    totals = np.bincount(rows, weights=weights)[rows]
-    shares: NDArray[np.float32] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+def _shares(weights: NDArray[Any], group: NDArray[np.int64]) -> NDArray[Any]:
+    """Return weights made to sum to 1 within each group; 0 where they sum to 0."""
+    totals = np.bincount(group, weights=weights)[group]
+    shares: NDArray[Any] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares
-
-
-def _shares_of_group(links: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float32]:
-    totals = np.bincount(group, weights=links)[group] if len(group) else links
-    shares = np.divide(links, totals, out=np.zeros_like(links), where=totals > 0)
-    return shares.astype(np.float32)
 
 
 class _SentencePairs:
@@ -101,10 +91,10 @@ class _SentencePairs:
         codes: of all token pairs that are kept, int64, ascending.
     """
 
-    def __init__(self, scratch: Path, pairs: TokenPairs, teacher_size: int) -> None:
+    def __init__(self, folder: Path, pairs: TokenPairs, teacher_size: int) -> None:
         self.codes, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._teacher_size = teacher_size
-        self._ids_file, self._cells_file = scratch / "ids", scratch / "cells"
+        self._ids_file, self._cells_file = folder / "ids", folder / "cells"
         # Of each batch: how many student and teacher ids each pair has, shape (pairs, 2).
         self._lengths: list[NDArray[np.int64]] = []
         usable = (p for p in pairs if p[0] and p[1] and max(map(len, p)) <= _LONGEST)
@@ -126,11 +116,6 @@ class _SentencePairs:
             for lengths in self._lengths:
                 rows, _ = _places(lengths)
                 yield np.fromfile(file, np.int32, len(rows)), rows
-
-    def delete(self) -> None:
-        """Delete the files."""
-        self._ids_file.unlink()
-        self._cells_file.unlink()
 
     def _cell_codes(self) -> Iterator[NDArray[np.int64]]:
         with self._ids_file.open("rb") as file:
@@ -171,12 +156,6 @@ def _places(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
         rows     0 0 0 1 1 1   2 2
         columns  0 1 2 0 1 2   3 4
-
-    Args:
-        lengths: numbers of student and teacher ids, int64, shape (pairs, 2).
-
-    Returns:
-        Two arrays, int64, shape (cells,).
     """
     cells = lengths.prod(axis=1)
     pair = np.repeat(np.arange(len(lengths)), cells)
@@ -193,8 +172,8 @@ def aligned_rows(
 
     Args:
         alignment: from `align`.
-        teacher_rows: the teacher's embedding matrix, float32, shape (teacher vocabulary, hidden).
-        student_ids: those that may get a row, int64, ascending.
+        teacher_rows: float32, shape (teacher vocabulary, hidden).
+        student_ids: those that may get a row, ascending.
         least_links: tokens with fewer expected links in all get none.
 
     Returns:

@@ -5,7 +5,11 @@ In each of them a token that the teacher has too keeps the teacher's row, bit fo
 
 from __future__ import annotations
 
+from hub_tools.cloning import mean
+from hub_tools.cloning.aligned_init import mix_aligned
 from hub_tools.cloning.context import InitContext, Rows
+from hub_tools.cloning.focus import mix_focus
+from hub_tools.cloning.token_distillation import distill_tokens
 from hub_tools.config import Init
 from hub_tools.core.logging import log
 
@@ -29,26 +33,6 @@ def init_embeddings(init: Init, context: InitContext) -> tuple[Rows, dict[str, i
         init = "frequency"  # the best without pairs in all languages that were tried (docs/results.md)
         if len(context.new_ids):
             log.info("  no parallel text: new rows are means of the teacher's rows of their pieces, rare ones first")
-    rows = _mean_rows(init, context)
-    if init == "align":
-        from hub_tools.cloning.aligned_init import mix_aligned
-
-        return rows, {"aligned": mix_aligned(rows, context)}
-    if init == "focus" and len(context.new_ids):
-        from hub_tools.cloning.focus import mix_focus
-
-        return rows, {"focus": mix_focus(rows, context)}
-    if init == "token_distillation" and len(context.new_ids):
-        from hub_tools.cloning.token_distillation import distill_tokens
-
-        return rows, {"distilled": distill_tokens(rows, context)}
-    return rows, {}
-
-
-def _mean_rows(init: Init, context: InitContext) -> Rows:
-    """Return rows as means, of the kind that was asked for or that all other initialisations begin with."""
-    from hub_tools.cloning import mean
-
     token_map, weights = context.token_map, None
     if init == "mean":
         token_map = mean.map_bare_text(context.teacher_spec, context.student_spec, token_map)
@@ -57,4 +41,11 @@ def _mean_rows(init: Init, context: InitContext) -> Rows:
     elif init == "frequency":
         texts = context.corpus.all_texts(context.target, context.target)
         weights = mean.frequency_weights(context.teacher_spec, token_map, texts)
-    return mean.subword_mean(token_map, context.teacher_rows, weights)
+    rows = mean.subword_mean(token_map, context.teacher_rows, weights)
+    if init == "align":
+        return rows, {"aligned": mix_aligned(rows, context)}
+    if init == "focus" and len(context.new_ids):
+        return rows, {"focus": mix_focus(rows, context)}
+    if init == "token_distillation" and len(context.new_ids):
+        return rows, {"distilled": distill_tokens(rows, context)}
+    return rows, {}

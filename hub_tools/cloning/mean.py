@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.cloning.safetensors_io import AnyRows
+from hub_tools.tokenization.pretokenization import segment
 from hub_tools.tokenization.token_map import Match, TokenMap, flat_map
 from hub_tools.tokenization.token_text import surface_of
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -65,21 +67,15 @@ def _places(offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDA
 def map_bare_text(teacher: TokenizerSpec, student: TokenizerSpec, token_map: TokenMap) -> TokenMap:
     """Return a map in which new tokens are read as bare text, wherever in a word they occur.
 
-    Args:
-        teacher: the teacher's tokenizer.
-        student: the student's tokenizer.
-        token_map: the map in position; its exact tokens stay, and new ones whose text alone is nothing.
+    Exact tokens stay as in `token_map`, the map in position, and so do new ones whose text alone is nothing.
     """
     vocab = student.vocab
     texts = [surface_of(student, token)[0] for token in sorted(vocab, key=vocab.__getitem__)]
-    encodings = teacher.load().encode_batch_fast(texts, add_special_tokens=False)
     unk_id = teacher.vocab.get(teacher.unk_token or "", -1)
-    rows, offsets = [], token_map.offsets
-    for student_id, encoding in enumerate(encodings):
-        start = offsets[student_id]
-        in_position = token_map.token_ids[start : start + token_map.lengths[student_id]].tolist()
-        is_new = token_map.kinds[student_id] != Match.EXACT
-        rows.append(encoding.ids if is_new and encoding.ids and unk_id not in encoding.ids else in_position)
+    rows = [token_ids.tolist() for token_ids in np.split(token_map.token_ids, token_map.offsets[1:])]
+    for student_id, bare in enumerate(segment(teacher.load(), texts)):
+        if token_map.kinds[student_id] != Match.EXACT and bare and unk_id not in bare:
+            rows[student_id] = bare
     return flat_map(rows, token_map.kinds)
 
 
@@ -95,11 +91,8 @@ def length_weights(teacher: TokenizerSpec, token_map: TokenMap) -> NDArray[np.fl
 
 def frequency_weights(teacher: TokenizerSpec, token_map: TokenMap, texts: Iterable[str]) -> NDArray[np.float64]:
     """Return how rare each piece of the map is in texts, between 0 and 1, shape of `token_map.token_ids`."""
-    tokenizer, counts = teacher.load(), np.zeros(max(teacher.vocab.values()) + 1)
-    iterator = iter(texts)
-    while batch := list(islice(iterator, _BLOCK)):
-        token_ids = [i for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False) for i in e.ids]
-        counts += np.bincount(token_ids, minlength=len(counts))
-    share = counts / max(counts.sum(), 1)
+    counts = Counter(chain.from_iterable(segment(teacher.load(), texts)))
+    share = np.array([counts[token_id] for token_id in range(max(teacher.vocab.values()) + 1)])
+    share = share / max(share.sum(), 1)
     weights: NDArray[np.float64] = (_SMOOTH / (_SMOOTH + share))[token_map.token_ids]
     return weights

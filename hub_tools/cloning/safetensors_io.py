@@ -9,8 +9,7 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,25 +26,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _BLOCK_ROWS = 8192
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorInfo:
-    """A tensor in a file.
-
-    Attributes:
-        file: the safetensors file.
-        shape: its shape.
-    """
-
-    file: Path
-    shape: tuple[int, ...]
-
-
 class LazyEmbedding:
-    """A tensor of any floating dtype whose rows are read as float32, as those of an array; only these are converted.
-
-    Args:
-        tensor: in a memory map.
-    """
+    """A tensor in a memory map whose rows are read as float32, as those of an array; only these are converted."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor = tensor
@@ -54,11 +36,11 @@ class LazyEmbedding:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, which: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+    def __getitem__(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         import torch
 
-        chosen = self._tensor[which if isinstance(which, slice) else torch.from_numpy(np.ascontiguousarray(which))]
-        rows: NDArray[np.float32] = chosen.float().numpy()
+        tensor = self._tensor[index if isinstance(index, slice) else torch.from_numpy(np.ascontiguousarray(index))]
+        rows: NDArray[np.float32] = tensor.float().numpy()
         return rows
 
 
@@ -67,47 +49,47 @@ AnyRows = NDArray[np.float32] | LazyEmbedding
 
 
 class SafetensorsFiles:
-    """The tensors of a folder with model.safetensors, or with several files and an index.
+    """The tensors of the folder of a module with model.safetensors, or with several files and an index.
 
-    Args:
-        folder: of one module.
+    Attributes:
+        files: the files that hold them.
+        shapes: name -> shape, in the order of the files and of the bytes in them.
 
     Raises:
         UserError: there are no safetensors, or they are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = _files(folder)
-        self.tensors = {name: info for file in self.files for name, info in _read_header(file).items()}
+        self.folder, self.files = folder, _files(folder)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._file_of: dict[str, Path] = {}
+        for file in self.files:
+            with _open(file) as opened:
+                for name in opened.offset_keys():
+                    self.shapes[name] = tuple(opened.get_slice(name).get_shape())
+                    self._file_of[name] = file
 
     def read(self, name: str) -> torch.Tensor:
         """Return a tensor in its own dtype; memory is taken only for the parts that are looked at."""
-        with _open(self.tensors[name].file) as file:
+        with _open(self._file_of[name]) as file:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
-    def read_rows(self, name: str) -> LazyEmbedding:
-        """Return a tensor whose rows are read when they are asked for."""
-        return LazyEmbedding(self.read(name))
-
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
-        """Copy all files, byte for byte but for some tensors.
+        """Copy all files to a folder, byte for byte but for tensors that are replaced or dropped.
 
-        Args:
-            out: the folder to write to.
-            replaced: tensor name -> new values, float32; they are stored in the dtype of what they replace.
-            dropped: names of tensors that are left out.
+        New values are stored in the dtype of what they replace.
         """
+        changed = {self._file_of[name] for name in (*replaced, *dropped)}
         for file in self.files:
-            if {*replaced, *dropped} & _read_header(file).keys():
+            if file in changed:
                 _rewrite(file, out / file.name, replaced, dropped)
             else:
                 shutil.copyfile(file, out / file.name)
         if (self.folder / INDEX).exists():
             index = read_json(self.folder / INDEX)
             index["weight_map"] = {k: v for k, v in index["weight_map"].items() if k not in dropped}
-            size = _total_size(out / file.name for file in self.files)
+            size = sum(_bytes_of_tensors(out / file.name) for file in self.files)
             index["metadata"] = {**index.get("metadata", {}), "total_size": size}
             write_json(out / INDEX, index)
 
@@ -133,20 +115,9 @@ def _open(file: Path) -> Any:
         raise UserError(f"{file} is damaged or missing: expected safetensors. Fetch the model again.") from error
 
 
-def _read_header(file: Path) -> dict[str, TensorInfo]:
-    """Return the tensors of a file in the order of their bytes."""
+def _bytes_of_tensors(file: Path) -> int:
     with _open(file) as opened:
-        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.offset_keys()}
-    return {name: TensorInfo(file=file, shape=shape) for name, shape in shapes.items()}
-
-
-def _total_size(files: Iterable[Path]) -> int:
-    """Return the bytes of all tensors of some files."""
-    size = 0
-    for file in files:
-        with _open(file) as opened:
-            size += sum(opened.get_tensor(name).nbytes for name in opened.offset_keys())
-    return size
+        return sum(opened.get_tensor(name).nbytes for name in opened.offset_keys())
 
 
 def _rewrite(file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str]) -> None:
@@ -187,12 +158,7 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
 
 
 def unpickle(folder: Path, out: Path) -> None:
-    """Write pickled weights as safetensors; the pickle is read without running code.
-
-    Args:
-        folder: with pytorch_model.bin, or its parts and their index.
-        out: gets model.safetensors.
-    """
+    """Write the pickled weights of a folder as `out`/model.safetensors; the pickle is read without running code."""
     import torch
     from safetensors.torch import save_file
 

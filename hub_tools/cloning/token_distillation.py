@@ -29,12 +29,9 @@ _TEXTS = 200_000
 
 
 def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
-    """Fit the new tokens' rows, in place; return how many occurred in the text.
+    """Fit the new tokens' rows, float32, shape (V, hidden), in place; return how many occurred in the text.
 
-    Args:
-        rows: the student's rows so far, float32, shape (V, hidden).
-        context: what they were made from.
-        steps: optimizer steps of BATCH_TEXTS texts.
+    Each of the optimizer's steps reads BATCH_TEXTS texts.
 
     Raises:
         UserError: the teacher has no hidden states (static embeddings) or takes no rows, or a fit is not finite.
@@ -67,11 +64,13 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
             batch = [texts[i] for i in random.integers(0, len(texts), BATCH_TEXTS)]
             by_student, by_teacher = student_tokenizer.encode_batch(batch), teacher_tokenizer.encode_batch(batch)
             ids, mask = pad_encodings(by_student)
-            loss = distance(teacher, torch.nn.functional.embedding(ids, table, sparse=True), by_student, by_teacher)
+            looked_up = torch.nn.functional.embedding(ids, table, sparse=True)
+            # Without a gradient the rows of tokens that the teacher has stay where they are.
+            batch_rows = torch.where(is_new[ids].unsqueeze(-1), looked_up, looked_up.detach())
+            loss = distance(teacher, batch_rows, by_student, by_teacher)
             if not torch.isfinite(loss):
                 raise UserError("--init token_distillation: the fit is not finite. Use --init align or mean.")
             loss.backward()
-            table.grad = _only(table.grad, is_new)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
@@ -83,12 +82,7 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
 
 
 def check_takes_rows(teacher: Any, width: int) -> None:
-    """Refuse a model that reads ids alone: rows can only be fitted where they can be passed in.
-
-    Args:
-        teacher: a transformers model.
-        width: of a row.
-    """
+    """Refuse a transformers model that reads ids alone: rows can only be fitted where they can be passed in."""
     import torch
 
     row = torch.zeros(1, 1, width)
@@ -103,29 +97,14 @@ def check_takes_rows(teacher: Any, width: int) -> None:
 
 
 def distance(teacher: Any, rows: torch.Tensor, by_student: list[Encoding], by_teacher: list[Encoding]) -> Any:
-    """Return the mean squared distance of hidden states, of the same texts read in the student's and its own tokens.
+    """Return the mean squared distance of hidden states of the same texts, read in the student's and its own tokens.
 
-    Args:
-        teacher: a transformers model.
-        rows: of the student's tokens, shape (texts, length, hidden).
-        by_student: the texts in the student's tokens.
-        by_teacher: the texts in the teacher's.
+    `teacher` is a transformers model, `rows` are those of the student's tokens, shape (texts, length, hidden).
     """
     ids, mask = pad_encodings(by_student)
     targets, has_target = _targets(teacher, by_student, by_teacher, ids.shape)
     states = hidden_states(teacher, inputs_embeds=scale_rows(teacher, rows), attention_mask=mask)
     return ((states - targets)[has_target] ** 2).mean()
-
-
-def _only(gradient: Any, is_new: torch.Tensor) -> Any:
-    """Return a sparse gradient without the rows that must not move."""
-    import torch
-
-    gradient = gradient.coalesce()
-    use = is_new[gradient.indices()[0]]
-    return torch.sparse_coo_tensor(
-        gradient.indices()[:, use], gradient.values()[use], gradient.shape, check_invariants=False
-    )
 
 
 def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:

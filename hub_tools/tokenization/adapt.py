@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,16 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar
 from hub_tools.results import TokenizerResult
-from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
-from hub_tools.tokenization.pretokenization import WordCounts, count_words
+from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from hub_tools.tokenization.unigram import Unigram
-from hub_tools.tokenization.vocabulary_selection import select_vocabulary
+from hub_tools.tokenization.vocabulary_selection import select_vocabulary, subword_model
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
-    reachable,
+    reachable_pieces,
     select_wordpiece_vocabulary,
 )
 
@@ -48,8 +45,6 @@ class AdaptedTokenizer:
     """A student's tokenizer and how it came about.
 
     Attributes:
-        teacher: the tokenizer it was made from.
-        student: the student's tokenizer.
         plan: which tokens were kept and added.
         change: the normalizer, and what is different in it.
     """
@@ -64,7 +59,7 @@ class AdaptedTokenizer:
         self.student.write(Path(folder))
 
     def summary(self) -> dict[str, Any]:
-        """Return the fields of `TokenizerResult` that say what was done."""
+        """Return the fields of `TokenizerResult` that say how it was made."""
         teacher_vocab = self.teacher.vocab
         return {
             **_count_tokens(self.teacher, self.student),
@@ -95,8 +90,8 @@ class AdaptedTokenizer:
     def _count_reachable(self, tokens: list[str]) -> int:
         model = self.student.spec["model"]
         if self.teacher.family == "WordPiece":
-            return len(reachable(tokens, model["vocab"], model["unk_token"]))
-        return len(_family(self.teacher).reachable(model, tokens))
+            return len(reachable_pieces(tokens, model["vocab"], model["unk_token"]))
+        return len(reachable_tokens(model, tokens))
 
 
 def adapt_tokenizer(
@@ -120,13 +115,18 @@ def adapt_tokenizer(
         UserError: the family is not supported, or V is impossible.
     """
     _check_supported(teacher)
-    change = _adapt_normalizer(teacher, texts, target, config)
     pretokenizer = teacher.load()
+    change = NormalizerChange(normalizer=pretokenizer.normalizer)
+    if not config.keep_normalizer:
+        change = adapt_normalizer(pretokenizer.normalizer, teacher.spec["normalizer"], target, texts[target]())
     if change.normalizer is not None:
         pretokenizer.normalizer = change.normalizer
     word_counts = _count_words(pretokenizer, texts)
-    size = _vocab_size(teacher, config)
-    exactly = size - config.keep if config.learn is None and config.keep is not None else config.learn
+    size, exactly = config.vocab_size or default_vocab_size(len(teacher.vocab)), config.learn
+    if config.keep is not None:
+        if config.vocab_size is None and exactly is not None:
+            size = config.keep + exactly
+        exactly = size - config.keep if exactly is None else exactly
     # Placeholders go first, but only when something has to go.
     placeholders = teacher.placeholders
     keeps_all = size >= len(teacher.vocab)
@@ -143,13 +143,15 @@ def adapt_tokenizer(
             special_tokens=added_tokens,
             vocab_size=size,
             letters=change.letters,
-            learn=partial(_learn_wordpiece, pretokenizer, texts[target], word_counts[target]),
+            learn=lambda count: learn_tokens(
+                pretokenizer, texts[target](), count, chain.from_iterable(word_counts[target].words)
+            ),
             exactly=exactly,
         )
         model = {**teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(plan.tokens)}}
     else:
         model, plan = select_vocabulary(
-            _family(teacher, word_counts[target]),
+            subword_model(teacher, word_counts[target]),
             word_counts,
             target=target,
             fixed=set(added_tokens),
@@ -175,16 +177,6 @@ def _check_supported(teacher: TokenizerSpec) -> None:
         )
 
 
-def _family(teacher: TokenizerSpec, target: WordCounts | None = None) -> Bpe | Unigram:
-    return Bpe(teacher.spec) if teacher.family == "BPE" else Unigram(teacher.spec, target)
-
-
-def _vocab_size(teacher: TokenizerSpec, config: TokenizerConfig) -> int:
-    if config.vocab_size is None and config.keep is not None and config.learn is not None:
-        return config.keep + config.learn
-    return config.vocab_size or default_vocab_size(len(teacher.vocab))
-
-
 def _count_words(pretokenizer: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
     word_counts = {}
     with bar("counting words", len(texts), " languages") as progress:
@@ -192,19 +184,6 @@ def _count_words(pretokenizer: Tokenizer, texts: Texts) -> dict[str, WordCounts]
             word_counts[lang] = count_words(pretokenizer, open_texts())
             progress.update()
     return word_counts
-
-
-def _adapt_normalizer(teacher: TokenizerSpec, texts: Texts, target: str, config: TokenizerConfig) -> NormalizerChange:
-    original = teacher.load().normalizer
-    if config.keep_normalizer:
-        return NormalizerChange(normalizer=original)
-    return adapt_normalizer(original, teacher.spec["normalizer"], target, texts[target]())
-
-
-def _learn_wordpiece(
-    pretokenizer: Tokenizer, open_texts: Callable[[], Iterable[str]], words: WordCounts, size: int
-) -> list[str]:
-    return learn_tokens(pretokenizer, open_texts(), size, chain.from_iterable(words.words))
 
 
 def make_tokenizer(
@@ -218,20 +197,10 @@ def make_tokenizer(
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
 ) -> TokenizerResult:
-    """Make the student's tokenizer, write it to a folder and measure it.
+    """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
-    Args:
-        teacher: the teacher's tokenizer.
-        texts: language -> a function that starts reading its training texts.
-        out: folder for tokenizer.json and tokenizer_config.json.
-        target: the language the student is made for.
-        config: see `adapt_tokenizer`.
-        max_seq_length: the teacher's longest input in tokens, written into the settings.
-        samples: language -> texts that both tokenizers are measured on.
-        pairs: held-out (source, translation), for the parity.
-
-    Raises:
-        UserError: the family is not supported, or V is impossible.
+    Both tokenizers are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source,
+    translation).
     """
     adapted = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
     adapted.student.write(out)

@@ -20,13 +20,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from tokenizers.pre_tokenizers import ByteLevel
-
 from hub_tools.core.errors import UserError
 from hub_tools.tokenization.bpe_merges import LONGEST_TOKEN, Merge
 from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, segment, white_tokens
 
-_NEVER = 1 << 60
+# The 256 bytes as BPE with byte fallback writes them.
+BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 class Bpe:
@@ -41,27 +40,29 @@ class Bpe:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.model: dict[str, Any] = dict(spec["model"])
-        _refuse_unknown_features(self.model)
+        for feature in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
+            if self.model.get(feature):
+                raise UserError(
+                    f"The teacher's tokenizer is a BPE model with {feature}={self.model[feature]!r}, which cannot be "
+                    "adapted. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
+                )
         self.vocab: dict[str, int] = self.model["vocab"]
         self.merges: list[tuple[str, str]] = [_pair(merge) for merge in self.model["merges"]]
         self.byte_level = "ByteLevel" in str(spec["pre_tokenizer"])
         self.unk_token: str | None = self.model.get("unk_token")
-        # Whole words that are tokens are taken without merges (tiktoken).
-        self.takes_words = bool(self.model.get("ignore_merges"))
 
     @cached_property
     def atoms(self) -> set[str]:
         """Tokens that no text may lose: the 256 bytes in their alphabet, or as <0xNN>, and the unknown token."""
-        whole = set(ByteLevel.alphabet()) if self.byte_level else {f"<0x{byte:02X}>" for byte in range(256)}
-        return (whole | {self.unk_token or ""}) & self.vocab.keys()
+        return {*(BYTE_ALPHABET if self.byte_level else BYTE_TOKENS), self.unk_token or ""} & self.vocab.keys()
 
     @cached_property
     def white(self) -> set[str]:
         """Tokens that are white space only: code and poems need them, whether the corpus has them or not."""
         if not self.byte_level:
             return white_tokens(self.vocab)
-        known = [token for token in self.vocab if BYTE_ALPHABET.issuperset(token)]
-        return {token for token in known if byte_string(token).decode(errors="replace").isspace()}
+        in_bytes = [token for token in self.vocab if BYTE_ALPHABET.issuperset(token)]
+        return {token for token in in_bytes if byte_string(token).decode(errors="replace").isspace()}
 
     @cached_property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -69,7 +70,6 @@ class Bpe:
 
         A token that is missing here cannot be produced by any text.
         """
-        tokens = list(self.vocab)
         without_shortcut = model_only_tokenizer({**self.model, "ignore_merges": False})
         ranks = {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
         made_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -77,21 +77,22 @@ class Bpe:
             made_by[pair[0] + pair[1]].append(pair)
         token_of = {token_id: token for token, token_id in self.vocab.items()}
         parts: dict[str, tuple[str, ...]] = {}
-        for token, token_ids in zip(tokens, segment(without_shortcut, tokens), strict=True):
+        for token, token_ids in zip(self.vocab, segment(without_shortcut, self.vocab), strict=True):
             if token_ids == [self.vocab[token]]:
                 pairs = made_by[token]
                 parts[token] = pairs[0] if len(pairs) == 1 else self._last_merge(token, ranks)
-            elif self.takes_words and token not in self.atoms:
+            # Whole words that are tokens are taken without merges (tiktoken).
+            elif self.model.get("ignore_merges") and token not in self.atoms:
                 parts[token] = tuple(token_of[token_id] for token_id in token_ids)
         return parts
 
     def _last_merge(self, token: str, ranks: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
         parts = list(token)
         if len(parts) == 1:
-            spelled = tuple(f"<0x{byte:02X}>" for byte in token.encode()) if not self.byte_level else ()
-            return spelled if all(byte in self.vocab for byte in spelled) else ()
+            spelled = () if self.byte_level else tuple(BYTE_TOKENS[byte] for byte in token.encode())
+            return spelled if self.vocab.keys() >= set(spelled) else ()
         while parts[2:]:  # until the last merge
-            _, first = min((ranks.get(pair, _NEVER), place) for place, pair in enumerate(pairwise(parts)))
+            _, first = min((ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(pairwise(parts)))
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return tuple(parts)
 
@@ -147,16 +148,11 @@ class Bpe:
         if not self.byte_level:
             return joins_letters(left, right)
         token = left + right
-        return _characters_begun(token) <= LONGEST_TOKEN and _is_text_or_begins_a_character(token)
+        characters = sum(map(_FIRST_BYTES.__contains__, token))
+        return characters <= LONGEST_TOKEN and _is_text_or_begins_a_character(token)
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """Return the model with other tokens.
-
-        Args:
-            kept: tokens of the teacher, in the order of their new ids.
-            characters: new single characters.
-            merges: learned ones.
-        """
+        """Return the model of tokens of the teacher, in the order of their new ids, new characters, learned merges."""
         tokens = dict.fromkeys([*kept, *characters])
         pairs = [p for p in self.merges if p[0] in tokens and p[1] in tokens and p[0] + p[1] in tokens]
         for merge in merges:
@@ -164,23 +160,6 @@ class Bpe:
             pairs.append((merge.left, merge.right))
         vocab = {token: token_id for token_id, token in enumerate(tokens)}
         return {**self.model, "vocab": vocab, "merges": [list(pair) for pair in pairs]}
-
-    def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Return those of the tokens that merges produce from some text: their own string gives just them.
-
-        Where whole words are taken without merges that would prove nothing, so this shortcut is switched off.
-        """
-        segmented = segment(model_only_tokenizer({**model, "ignore_merges": False}), tokens)
-        return [t for t, token_ids in zip(tokens, segmented, strict=True) if token_ids == [model["vocab"][t]]]
-
-
-def _refuse_unknown_features(model: Mapping[str, Any]) -> None:
-    for feature in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
-        if model.get(feature):
-            raise UserError(
-                f"The teacher's tokenizer is a BPE model with {feature}={model[feature]!r}, which cannot be "
-                "adapted. Expected byte-level BPE or BPE with byte fallback; pass --tokenizer with a ready one."
-            )
 
 
 def _pair(merge: str | list[str]) -> tuple[str, str]:
@@ -194,15 +173,8 @@ def joins_letters(left: str, right: str) -> bool:
     Families that mark spaces have no pre-tokenizer that keeps punctuation and digits apart from words;
     SentencePiece's trainer does that while it learns, so it is done here too.
     """
-    if len(left) + len(right) > LONGEST_TOKEN:
-        return False
-    if left == SPACE:
-        return _all_letters(right)
-    return _all_letters(left.removeprefix(SPACE)) and _all_letters(right)
-
-
-def _all_letters(text: str) -> bool:
-    return all(unicodedata.category(c)[0] in "LM" for c in text)
+    joined = left.removeprefix(SPACE) + right
+    return len(left) + len(right) <= LONGEST_TOKEN and all(unicodedata.category(c)[0] in "LM" for c in joined)
 
 
 def byte_string(token: str) -> bytes:
@@ -215,24 +187,14 @@ def byte_alphabet(text: bytes) -> str:
     return "".join(_CHARACTER_OF[byte] for byte in text)
 
 
-def _byte_of() -> dict[str, int]:
-    # The alphabet of GPT-2: printable Latin-1 characters stand for themselves, the others are moved up in order.
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    moved = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + place): byte for place, byte in enumerate(moved)}
-
-
-_BYTE_OF = _byte_of()
+# The alphabet of GPT-2: printable Latin-1 characters stand for themselves, the others are moved up in order.
+_PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
+_MOVED = [byte for byte in range(256) if byte not in _PRINTABLE]
+_BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + place): byte for place, byte in enumerate(_MOVED)}
 _CHARACTER_OF = {byte: character for character, byte in _BYTE_OF.items()}
 BYTE_ALPHABET = frozenset(_BYTE_OF)
-
-
+# Bytes with which a character begins in UTF-8.
 _FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0)}
-
-
-def _characters_begun(token: str) -> int:
-    """Count the characters that begin in a token of the byte-level alphabet."""
-    return sum(map(_FIRST_BYTES.__contains__, token))
 
 
 def _is_text_or_begins_a_character(token: str) -> bool:

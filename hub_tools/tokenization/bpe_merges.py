@@ -27,8 +27,6 @@ class Merge(NamedTuple):
     """Two tokens that become one.
 
     Attributes:
-        left: the first token.
-        right: the second.
         times: how often they were side by side in the running text.
         is_new: whether the result was no token before.
     """
@@ -64,59 +62,50 @@ def learn_merges(
     Yields:
         The merges in the order they are learned; none is learned before it is asked for.
     """
-    return _Learner(words, counts.tolist(), dict(tokens)).learn(allowed)
+    index = _Words(words, counts.tolist())
+    token_of, ids = dict(tokens), {token: number for number, token in tokens.items()}
+    heap = [(-count, code) for code, count in index.pairs.items() if count >= _LEAST_COUNT]
+    heapq.heapify(heap)
+    while heap:
+        negative, code = heapq.heappop(heap)
+        count = index.pairs.get(code, 0)
+        if count != -negative:  # its count fell meanwhile, or it was entered again
+            if _LEAST_COUNT <= count < -negative:
+                heapq.heappush(heap, (-count, code))
+            continue
+        left, right = token_of[code >> _SHIFT], token_of[code & _MASK]
+        if not allowed(left, right):
+            continue
+        number = ids.get(left + right)
+        merge = Merge(left, right, count, number is None)
+        if number is None:
+            number = len(token_of) + _MASK // 2
+            ids[left + right], token_of[number] = number, left + right
+        for touched in index.merge(code, number):
+            if index.pairs[touched] >= _LEAST_COUNT:
+                heapq.heappush(heap, (-index.pairs[touched], touched))
+        yield merge
 
 
-class _Learner:
+class _Words:
     """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date.
 
     A pair is one number, its code: left id << 32 | right id.
     """
 
-    def __init__(self, words: Sequence[Sequence[int]], counts: list[int], tokens: dict[int, str]) -> None:
-        self.tokens = tokens
-        self.ids = {token: number for number, token in tokens.items()}
+    def __init__(self, words: Sequence[Sequence[int]], counts: list[int]) -> None:
         self.words = [list(ids) for ids in words]
         self.counts = counts
         self.pairs: dict[int, int] = defaultdict(int)
         self.places: dict[int, list[int]] = defaultdict(list)
         for number, ids in enumerate(self.words):
-            self._enter(number, ids)
+            codes = [left << _SHIFT | right for left, right in pairwise(ids)]
+            for code in codes:
+                self.pairs[code] += counts[number]
+            for code in set(codes):
+                self.places[code].append(number)
 
-    def _enter(self, number: int, ids: list[int]) -> set[int]:
-        codes = [left << _SHIFT | right for left, right in pairwise(ids)]
-        count = self.counts[number]
-        for code in codes:
-            self.pairs[code] += count
-        distinct = set(codes)
-        for code in distinct:
-            self.places[code].append(number)
-        return distinct
-
-    def learn(self, allowed: Callable[[str, str], bool]) -> Iterator[Merge]:
-        heap = [(-count, code) for code, count in self.pairs.items() if count >= _LEAST_COUNT]
-        heapq.heapify(heap)
-        while heap:
-            negative, code = heapq.heappop(heap)
-            count = self.pairs.get(code, 0)
-            if count != -negative:  # its count fell meanwhile, or it was entered again
-                if _LEAST_COUNT <= count < -negative:
-                    heapq.heappush(heap, (-count, code))
-                continue
-            left, right = self.tokens[code >> _SHIFT], self.tokens[code & _MASK]
-            if not allowed(left, right):
-                continue
-            number = self.ids.get(left + right)
-            merge = Merge(left, right, count, number is None)
-            if number is None:
-                number = len(self.tokens) + _MASK // 2
-                self.ids[left + right], self.tokens[number] = number, left + right
-            for touched in self._merge(code, number):
-                if self.pairs[touched] >= _LEAST_COUNT:
-                    heapq.heappush(heap, (-self.pairs[touched], touched))
-            yield merge
-
-    def _merge(self, code: int, number: int) -> set[int]:
+    def merge(self, code: int, number: int) -> set[int]:
         """Replace a pair wherever it occurs; return the pairs that became more frequent."""
         left, right = code >> _SHIFT, code & _MASK
         touched: set[int] = set()
@@ -142,13 +131,10 @@ class _Learner:
 
 
 def _joined(ids: list[int], left: int, right: int, number: int) -> list[int]:
-    result: list[int] = []
-    position, last = 0, len(ids) - 1
-    while position <= last:
-        if position < last and ids[position] == left and ids[position + 1] == right:
-            result.append(number)
-            position += 2
+    joined: list[int] = []
+    for token_id in ids:
+        if token_id == right and joined and joined[-1] == left:
+            joined[-1] = number
         else:
-            result.append(ids[position])
-            position += 1
-    return result
+            joined.append(token_id)
+    return joined

@@ -10,12 +10,13 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, normalizers
 
 from hub_tools.core.languages import TURKIC_I
+from hub_tools.tokenization.tokenizer_json import flat_steps
 
 Normalizer = normalizers.Normalizer
 
@@ -33,31 +34,23 @@ class NormalizerChange:
     """The student's normalizer and what is different in it.
 
     Attributes:
-        normalizer: to be used by the student.
         letters: letters and marks that are kept where the teacher's normalizer destroys them.
         notes: one sentence a change, for the report.
     """
 
     normalizer: Normalizer | None
     letters: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def adapt_normalizer(
     normalizer: Normalizer | None, spec: dict[str, Any] | None, lang: str, texts: Iterable[str]
 ) -> NormalizerChange:
-    """Make a normalizer that keeps the letters of a language.
+    """Make a normalizer that keeps the letters that texts in a language are written with.
 
-    Args:
-        normalizer: the teacher's.
-        spec: the same as in tokenizer.json.
-        lang: target language code.
-        texts: text in the target language.
-
-    Returns:
-        The teacher's normalizer itself where it loses nothing.
+    `normalizer` is the teacher's, and the result where it loses nothing; `spec` is the same as in tokenizer.json.
     """
-    steps = _flat(spec)
+    steps = flat_steps(spec, "normalizers")
     lowercases, strips = any(map(_lowercases, steps)), any(map(_strips, steps))
     turkic = lang in TURKIC_I and lowercases
     letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
@@ -68,15 +61,15 @@ def adapt_normalizer(
     for step in steps:
         changed += _kept_part(step)
         if _lowercases(step):
-            # The rules for capitals are written for composed letters; stripping decomposes again.
-            capital_rules = _turkic_capitals(lang) if turkic else ()
-            changed += [*([normalizers.NFC()] if turkic and strips else []), *capital_rules, normalizers.Lowercase()]
+            if turkic:
+                # The rules for capitals are written for composed letters; stripping decomposes again.
+                changed += [normalizers.NFC()] if strips else []
+                changed += [normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i")]
+            changed.append(normalizers.Lowercase())
             lowered = True
         if _strips(step):
-            capitals = (
-                [] if lowered else [*(c.upper() for c in letters if len(c.upper()) == 1), *("İ" if turkic else "")]
-            )
-            changed += _strip_marks_except([*letters, *capitals])
+            capitals = [*(c.upper() for c in letters if len(c.upper()) == 1), *("İ" if turkic else "")]
+            changed += _strip_marks_except([*letters, *([] if lowered else capitals)])
     notes = []
     if turkic:
         notes.append(
@@ -105,15 +98,6 @@ def _unrepaired(
     return (f"Not repaired: the teacher's normalizer ({kinds}) {' and '.join(losses)}, and so does the student's.",)
 
 
-def _flat(spec: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return the steps of a normalizer, those of sequences within it too."""
-    if spec is None:
-        return []
-    if spec["type"] != "Sequence":
-        return [spec]
-    return [step for part in spec["normalizers"] for step in _flat(part)]
-
-
 def _lowercases(step: dict[str, Any]) -> bool:
     return step["type"] == "Lowercase" or (step["type"] == "BertNormalizer" and bool(step["lowercase"]))
 
@@ -135,10 +119,6 @@ def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
     spec = {"version": "1.0", "added_tokens": [], "normalizer": step, "model": model}
     rest = Tokenizer.from_str(json.dumps(spec)).normalizer
     return [rest, normalizers.NFC()] if step["type"] == "BertNormalizer" else [rest]
-
-
-def _turkic_capitals(lang: str) -> tuple[Normalizer, ...]:
-    return (normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i"))
 
 
 def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> tuple[str, ...]:

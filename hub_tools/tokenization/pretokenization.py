@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
+
+from hub_tools.tokenization.tokenizer_json import read_model_vocab
 
 SPACE = "▁"
 # Where a tokenizer has no pre-tokenizer (Gemma, Llama), its words begin at the marks that stand for spaces.
 _MARKED_WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
-_BATCH = 50_000
+_BATCH = 8192
 # Most characters of distinct words that are held of a language, and how many texts are read between two looks.
 _MOST_CHARACTERS = 8_000_000
 _LOOK = 10_000
@@ -34,11 +36,6 @@ class WordCounts:
 
     words: list[str]
     counts: NDArray[np.int64]
-
-    @property
-    def total(self) -> int:
-        """Running words."""
-        return int(self.counts.sum())
 
 
 def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordCounts:
@@ -75,13 +72,18 @@ def _thin_out(counts: Counter[str]) -> Counter[str]:
     return counts
 
 
+def normalize(tokenizer: Tokenizer, text: str) -> str:
+    """Return a text as the tokenizer's normalizer, if it has one, makes it."""
+    return str(tokenizer.normalizer.normalize_str(text)) if tokenizer.normalizer else text
+
+
 def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
     """Yield the words of a text, normalized.
 
     A piece that still holds several space marks is cut before each: in the families that mark spaces so, no merge
     crosses them, so the model segments the piece word by word.
     """
-    normalized = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    normalized = normalize(tokenizer, text)
     splitter = tokenizer.pre_tokenizer
     for piece in [piece for piece, _ in splitter.pre_tokenize_str(normalized)] if splitter else [normalized]:
         if SPACE in piece[1:]:
@@ -91,48 +93,34 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
 
 
 def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
-    """Return a tokenizer of single words: the model alone, no normalizer, pre-tokenizer, template or added tokens.
+    """Return a tokenizer of single words: the `model` of a tokenizer.json without normalizer, template and the like."""
+    return Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
 
-    Args:
-        model: the `model` of a tokenizer.json.
+
+def segment(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
+    """Yield the token ids of each word or text, without special tokens of a template."""
+    iterator = iter(texts)
+    while batch := list(islice(iterator, _BATCH)):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            yield encoding.ids
+
+
+def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
+    """Return those of the tokens of a BPE or Unigram model that some text produces: their own string gives just them.
+
+    A shortcut that takes whole words without merges (`ignore_merges`) would prove nothing, so it is switched off.
     """
-    return Tokenizer.from_str(
-        json.dumps(
-            {
-                "version": "1.0",
-                "truncation": None,
-                "padding": None,
-                "added_tokens": [],
-                "normalizer": None,
-                "pre_tokenizer": None,
-                "post_processor": None,
-                "decoder": None,
-                "model": model,
-            }
-        )
-    )
-
-
-def segment(tokenizer: Tokenizer, words: list[str]) -> Iterator[list[int]]:
-    """Yield the token ids of each word."""
-    return (encoding.ids for encoding in _encodings(tokenizer, words))
-
-
-def _encodings(tokenizer: Tokenizer, words: list[str]) -> Iterator[Encoding]:
-    for start in range(0, len(words), _BATCH):
-        yield from tokenizer.encode_batch_fast(words[start : start + _BATCH], add_special_tokens=False)
+    vocab = read_model_vocab(model)
+    shortcut = {"ignore_merges": False} if model["type"] == "BPE" else {}
+    segmented = segment(model_only_tokenizer({**model, **shortcut}), tokens)
+    return [token for token, token_ids in zip(tokens, segmented, strict=True) if token_ids == [vocab[token]]]
 
 
 def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
-    """Count how often each token occurs in the running text.
-
-    Args:
-        tokenizer: of single words.
-        words: the words of the text.
-        size: least length of the result; ids may have gaps.
+    """Count how often a tokenizer of single words gives each token in the running text.
 
     Returns:
-        int64, shape (highest id + 1 or more,).
+        int64, shape (`size` or more,): ids may have gaps.
     """
     lengths: list[int] = []
 
@@ -144,12 +132,6 @@ def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDAr
     flat = np.fromiter(ids(), dtype=np.int64)
     weights = np.repeat(words.counts, lengths) if lengths else words.counts
     return np.bincount(flat, weights=weights, minlength=max(size, tokenizer.get_vocab_size())).astype(np.int64)
-
-
-def total_tokens(tokenizer: Tokenizer, words: WordCounts) -> int:
-    """Count the tokens of the running text."""
-    lengths = np.fromiter(map(len, _encodings(tokenizer, words.words)), dtype=np.int64, count=len(words.words))
-    return int(lengths @ words.counts)
 
 
 def white_tokens(tokens: Iterable[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec, flat_steps
 
 # What a token does, and the settings that name one that does it. Begin and end come first: where one token is the end
 # of a text and the padding too (Qwen), the vectors depend on the end.
@@ -14,17 +14,12 @@ _NAMES = {"begin": ("cls", "bos"), "end": ("sep", "eos"), "mask": ("mask",), "un
 def special_token_map(tokenizer: TokenizerSpec) -> dict[str, list[str]]:
     """Return role -> the special tokens that have it, the most important one first."""
     first, last = _template_ends(tokenizer.spec["post_processor"])
-    by_role: dict[str, list[str | None]] = {
-        "begin": [first],
-        "end": [last],
-        "mask": [],
-        "unknown": [tokenizer.unk_token],
-        "padding": [],
-    }
-    vocab = tokenizer.vocab
+    most_important = {"begin": first, "end": last, "unknown": tokenizer.unk_token}
+    vocab, by_role = tokenizer.vocab, {}
     for role, names in _NAMES.items():
-        by_role[role] += [_content(tokenizer.settings.get(f"{name}_token")) for name in names]
-    return {role: list(dict.fromkeys(t for t in tokens if t in vocab)) for role, tokens in by_role.items()}
+        tokens = [most_important.get(role), *(tokenizer.named_token(f"{name}_token") for name in names)]
+        by_role[role] = list(dict.fromkeys(token for token in tokens if token in vocab))
+    return by_role
 
 
 def match_special_tokens(source: TokenizerSpec, target: TokenizerSpec) -> dict[str, str]:
@@ -46,26 +41,21 @@ def token_for(setting: str, tokenizer: TokenizerSpec) -> str | None:
     role = next((role for role, names in _NAMES.items() if name in names), None)
     if role is None:
         return None
-    named = _content(tokenizer.settings.get(f"{name}_token"))
+    named = tokenizer.named_token(f"{name}_token")
     return named if named in tokenizer.vocab else next(iter(special_token_map(tokenizer)[role]), None)
-
-
-def _content(token: str | dict[str, Any] | None) -> str | None:
-    return token["content"] if isinstance(token, dict) else token
 
 
 def _template_ends(processor: dict[str, Any] | None) -> tuple[str | None, str | None]:
     """Return the special tokens that a template puts before and after a text."""
-    if processor is None:
-        return None, None
-    if processor["type"] == "Sequence":
-        ends = [_template_ends(part) for part in processor["processors"]]
-        return next((first for first, _ in ends if first), None), next((last for _, last in ends if last), None)
-    if "cls" in processor and "sep" in processor:  # BertProcessing and RobertaProcessing
-        return processor["cls"][0], processor["sep"][0]
-    parts = [next(iter(part.items())) for part in processor.get("single", [])]
-    kinds = [kind for kind, _ in parts]
-    text = kinds.index("Sequence") if "Sequence" in kinds else 0
-    before = [part["id"] for _, part in parts[:text]]
-    after = [part["id"] for _, part in parts[text + 1 :]]
-    return (before[0] if before else None), (after[-1] if after else None)
+    firsts, lasts = [], []
+    for step in flat_steps(processor, "processors"):
+        if "cls" in step and "sep" in step:  # BertProcessing and RobertaProcessing
+            firsts.append(step["cls"][0])
+            lasts.append(step["sep"][0])
+        parts = [next(iter(part.items())) for part in step.get("single", [])]
+        kinds = [kind for kind, _ in parts]
+        text = kinds.index("Sequence") if "Sequence" in kinds else 0
+        before, after = parts[:text], parts[text + 1 :]
+        firsts += [part["id"] for _, part in before[:1]]
+        lasts += [part["id"] for _, part in after[-1:]]
+    return next(iter(firsts), None), next(iter(lasts), None)

@@ -6,19 +6,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
 from itertools import chain
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from hub_tools.tokenization.bpe import Bpe
-from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, segment
+from hub_tools.tokenization.bpe import BYTE_TOKENS
+from hub_tools.tokenization.pretokenization import SPACE, model_only_tokenizer, normalize, segment
 from hub_tools.tokenization.special_tokens import match_special_tokens
-from hub_tools.tokenization.token_text import BYTE_TOKENS, TokenAlphabet
+from hub_tools.tokenization.token_text import TokenAlphabet
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.vocabulary_selection import subword_model
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter
 
 # A part of a character that the teacher cannot write becomes the mean of at most so many characters that have it.
@@ -78,36 +77,24 @@ def map_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> TokenMap:
     that marks spaces becomes pieces without a space. Two tokens are the same when they stand for the same bytes in the
     same position, so the name alone decides only where both tokenizers write tokens in one alphabet. Special tokens
     are mapped to those with the same name, or else the same role; no other token is mapped to a token of the template.
-
-    Args:
-        teacher: the teacher's tokenizer.
-        student: any other tokenizer, of the same family or not.
+    The tokenizers may be of different families.
     """
     teacher_vocab, student_vocab = teacher.vocab, student.vocab
     tokens = sorted(student_vocab, key=student_vocab.__getitem__)
     special = match_special_tokens(student, teacher)
     alphabet = TokenAlphabet.of(teacher)
     by_name: Mapping[str, int] = teacher_vocab if alphabet.kind == TokenAlphabet.of(student).kind else {}
-    same_ids = np.fromiter(
-        (teacher_vocab[special[token]] if token in special else by_name.get(token, -1) for token in tokens),
-        dtype=np.int64,
-        count=len(tokens),
-    )
-    new = np.flatnonzero(same_ids < 0)
+    rows = [[teacher_vocab[special[token]] if token in special else by_name.get(token, -1)] for token in tokens]
+    new = [student_id for student_id, row in enumerate(rows) if row == [-1]]
+    kinds = np.full(len(tokens), Match.EXACT, dtype=np.int8)
     unk_id = teacher_vocab.get(teacher.unk_token or "", -1)
     byte_ids = {teacher_vocab[token] for token in BYTE_TOKENS if token in teacher_vocab and alphabet.byte_tokens}
-
-    kinds = np.full(len(tokens), Match.EXACT, dtype=np.int8)
-    lengths = np.ones(len(tokens), dtype=np.int64)
-    pieces: list[list[int]] = []
-    if len(new):
-        pieces, is_same = _teacher_pieces(teacher, student, [tokens[student_id] for student_id in new])
-        kinds[new] = [_kind(piece_ids, unk_id, byte_ids) for piece_ids in pieces]
-        kinds[new[is_same]] = Match.EXACT
-        lengths[new] = [len(piece_ids) or 1 for piece_ids in pieces]
-    token_ids = np.repeat(same_ids, lengths)
-    token_ids[token_ids < 0] = list(chain.from_iterable(piece_ids or [max(unk_id, 0)] for piece_ids in pieces))
-    return TokenMap(token_ids=token_ids, lengths=lengths, kinds=kinds)
+    pieces, is_same = _teacher_pieces(teacher, student, [tokens[student_id] for student_id in new])
+    for student_id, piece_ids, same in zip(new, pieces, is_same, strict=True):
+        rows[student_id] = piece_ids or [max(unk_id, 0)]
+        if not same:
+            kinds[student_id] = _kind(piece_ids, unk_id, byte_ids)
+    return flat_map(rows, kinds)
 
 
 def _kind(piece_ids: Sequence[int], unk_id: int, byte_ids: set[int]) -> Match:
@@ -118,10 +105,10 @@ def _kind(piece_ids: Sequence[int], unk_id: int, byte_ids: set[int]) -> Match:
 
 def _teacher_pieces(
     teacher: TokenizerSpec, student: TokenizerSpec, tokens: list[str]
-) -> tuple[list[list[int]], NDArray[np.bool_]]:
+) -> tuple[list[list[int]], list[bool]]:
     """Return the teacher's ids of the text of each of the student's tokens, and which of them are the same token."""
     alphabet, student_alphabet = TokenAlphabet.of(teacher), TokenAlphabet.of(student)
-    none_same = np.zeros(len(tokens), bool)
+    none_same = [False] * len(tokens)
     if alphabet == student_alphabet and alphabet.kind == "words":
         return _compose(teacher, tokens, teacher.vocab), none_same
     if alphabet == student_alphabet and teacher.spec["normalizer"] == student.spec["normalizer"]:
@@ -133,7 +120,7 @@ def _teacher_pieces(
         len(ids) == 1 and ids[0] in token_of and alphabet.decode(token_of[ids[0]])[0] == text.encode(errors=_ESCAPED)
         for ids, (text, _) in zip(pieces, surfaces, strict=True)
     ]
-    return pieces, np.array(is_same)
+    return pieces, is_same
 
 
 def _surfaces(student: TokenizerSpec, alphabet: TokenAlphabet, tokens: list[str]) -> list[tuple[str, bool]]:
@@ -166,34 +153,30 @@ def _pieces_of_text(
     ]
     texts = [(part, begins) for _, part, begins, no_text in parts if not no_text]
     read_bytes = _byte_reader(teacher, alphabet)
-    read_texts = _read_words if alphabet.kind == "words" else partial(_read_text, alphabet=alphabet)
-    pieces_of_texts = iter(read_texts(teacher, texts))
+    pieces_of_texts = iter(_read_texts(teacher, alphabet, texts))
     pieces: list[list[int]] = [[] for _ in surfaces]
     for number, part, _, no_text in parts:
         pieces[number] += read_bytes(part.encode(errors=_ESCAPED)) if no_text else next(pieces_of_texts)
     return pieces
 
 
-def _read_words(teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]]) -> Iterable[list[int]]:
-    backend = teacher.load()
-    words = [text if begins or _is_split_off(backend, text) else PREFIX + text for text, begins in texts]
-    return _compose(teacher, words, teacher.vocab)
-
-
-def _read_text(
-    teacher: TokenizerSpec, texts: Sequence[tuple[str, bool]], alphabet: TokenAlphabet
+def _read_texts(
+    teacher: TokenizerSpec, alphabet: TokenAlphabet, texts: Sequence[tuple[str, bool]]
 ) -> Iterable[list[int]]:
-    normalizer = teacher.load().normalizer
+    backend = teacher.load()
+    if alphabet.kind == "words":
+        words = [text if begins or _is_split_off(backend, text) else PREFIX + text for text, begins in texts]
+        return _compose(teacher, words, teacher.vocab)
     # What the normalizer puts before every text belongs only where a word begins.
-    lead = normalizer.normalize_str("a").replace(SPACE, " ").partition("a")[0] if normalizer else ""
+    lead = normalize(backend, "a").replace(SPACE, " ").partition("a")[0]
 
-    def normalize(text: str) -> str:
-        if normalizer is None or _NO_TEXT.search(text):
+    def normalize_inside(text: str) -> str:
+        if backend.normalizer is None or _NO_TEXT.search(text):
             return text
-        normalized = str(normalizer.normalize_str(text)).replace(SPACE, " ").removeprefix(lead)
+        normalized = normalize(backend, text).replace(SPACE, " ").removeprefix(lead)
         return normalized or (" " if text.isspace() else "")
 
-    encoded = [alphabet.encode(normalize(text).encode(errors=_ESCAPED), begins) for text, begins in texts]
+    encoded = [alphabet.encode(normalize_inside(text).encode(errors=_ESCAPED), begins) for text, begins in texts]
     return segment(model_only_tokenizer(teacher.spec["model"]), encoded)
 
 
@@ -201,50 +184,32 @@ def _byte_reader(teacher: TokenizerSpec, alphabet: TokenAlphabet) -> Callable[[b
     """Return how the teacher reads a part of a character: as byte tokens, or else as characters that have this part."""
     vocab = teacher.vocab
     if alphabet.byte_tokens:
-        return lambda part: [vocab[token] for byte in part if (token := f"<0x{byte:02X}>") in vocab]
+        return lambda part: [vocab[BYTE_TOKENS[byte]] for byte in part if BYTE_TOKENS[byte] in vocab]
     decoded = ((alphabet.decode(token)[0], token_id) for token, token_id in teacher.model_vocab.items())
     characters = [(text, number) for text, number in decoded if text and len(text) == _LENGTHS[text[0] >> 4] > 1]
-
-    def read(part: bytes) -> list[int]:
-        return [token_id for text, token_id in characters if part in text][:_MOST_CHARACTERS]
-
-    return read
+    return lambda part: [token_id for text, token_id in characters if part in text][:_MOST_CHARACTERS]
 
 
-def compose_from_own(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
-    """Map some student tokens to the student's other tokens, in position.
-
-    Args:
-        student: the student's tokenizer.
-        without: student ids of tokens that the model has, int64, ascending; none of them is used in a composition.
+def compose_from_others(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
+    """Map tokens of the student's model to the student's other tokens, in position.
 
     Returns:
-        A map with one entry for each of `without`, whose ids are the student's.
+        A map with one entry for each id of `without`, whose ids are the student's and none of `without`.
     """
     vocab = student.model_vocab
-    left_out = set(without.tolist())
-    tokens = [token for token, token_id in sorted(vocab.items(), key=lambda item: item[1]) if token_id in left_out]
+    token_of = {token_id: token for token, token_id in vocab.items()}
+    tokens = [token_of[token_id] for token_id in without.tolist()]
+    left_out = set(tokens)
+    rest = {token: token_id for token, token_id in vocab.items() if token not in left_out}
     if student.family == "WordPiece":
-        rest = {token: token_id for token, token_id in vocab.items() if token_id not in left_out}
         rows = _compose(student, tokens, rest)
     else:
-        reduced = model_only_tokenizer(_model_without(student, set(tokens)))
+        reduced = model_only_tokenizer(subword_model(student).build(rest, [], []))
         token_of = {token_id: token for token, token_id in reduced.get_vocab().items()}
         rows = [[vocab[token_of[token_id]] for token_id in token_ids] for token_ids in segment(reduced, tokens)]
     unk_id = vocab.get(student.unk_token or "", -1)
-    kinds = np.array([Match.UNKNOWN if unk_id in ids or not ids else Match.COMPOSED for ids in rows], dtype=np.int8)
+    kinds = np.array([_kind(token_ids, unk_id, set()) for token_ids in rows], dtype=np.int8)
     return flat_map([token_ids or [0] for token_ids in rows], kinds)
-
-
-def _model_without(student: TokenizerSpec, removed: set[str]) -> dict[str, Any]:
-    """Return the model without some tokens and without what is built from them."""
-    model = student.spec["model"]
-    if student.family == "Unigram":
-        vocab = [[piece, score] for piece, score in model["vocab"] if piece not in removed]
-        unk_id = next((n for n, (piece, _) in enumerate(vocab) if piece == student.unk_token), None)
-        return {**model, "vocab": vocab, "unk_id": unk_id}
-    family = Bpe(student.spec)
-    return family.build([token for token in family.vocab if token not in removed], [], [])
 
 
 def flat_map(rows: Sequence[Sequence[int]], kinds: NDArray[np.int8]) -> TokenMap:
@@ -275,5 +240,4 @@ def _compose(tokenizer: TokenizerSpec, tokens: list[str], vocab: Mapping[str, in
 
 
 def _words_of(tokenizer: Tokenizer, surface: str) -> list[str]:
-    text = tokenizer.normalizer.normalize_str(surface) if tokenizer.normalizer else surface
-    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalize(tokenizer, surface))]

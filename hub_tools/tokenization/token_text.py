@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_alphabet, byte_string
+from hub_tools.tokenization.bpe import BYTE_ALPHABET, BYTE_TOKENS, byte_alphabet, byte_string
 from hub_tools.tokenization.pretokenization import SPACE
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX
 
-BYTE_TOKENS = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
+_BYTE_OF = {token: bytes([byte]) for byte, token in enumerate(BYTE_TOKENS)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class TokenAlphabet:
     @classmethod
     def of(cls, tokenizer: TokenizerSpec) -> TokenAlphabet:
         """Return the alphabet of a tokenizer."""
-        kind: Literal["words", "bytes", "marks"] = "bytes" if tokenizer.byte_level else "marks"
-        if tokenizer.family == "WordPiece":
-            kind = "words"
-        return cls(kind=kind, byte_tokens=bool(tokenizer.spec["model"].get("byte_fallback")))
+        return cls(
+            kind="words" if tokenizer.family == "WordPiece" else "bytes" if tokenizer.byte_level else "marks",
+            byte_tokens=bool(tokenizer.spec["model"].get("byte_fallback")),
+        )
 
     def decode(self, token: str) -> tuple[bytes, bool]:
         """Return the bytes that a token stands for, without the space before it, and whether it begins a word.
@@ -44,8 +44,8 @@ class TokenAlphabet:
         if self.kind == "bytes" and BYTE_ALPHABET.issuperset(token):
             text = byte_string(token)
             return text.removeprefix(b" "), text.startswith(b" ")
-        if self.byte_tokens and token in BYTE_TOKENS:
-            byte = BYTE_TOKENS[token]
+        if self.byte_tokens and token in _BYTE_OF:
+            byte = _BYTE_OF[token]
             return byte.removeprefix(b" "), byte == b" "
         return token.removeprefix(SPACE).replace(SPACE, " ").encode(), token.startswith(SPACE)
 

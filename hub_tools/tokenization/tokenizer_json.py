@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
@@ -15,8 +15,6 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json, write_text
 
 _NAMED_SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "bos_token", "eos_token")
-_BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
-_INPUTS = ["input_ids", "attention_mask"]
 _SETTINGS = ("padding_side", "truncation_side", "clean_up_tokenization_spaces", "chat_template")
 _TOKENIZER, _CONFIG, _TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 _SPECIAL_TOKENS = "special_tokens_map.json"
@@ -101,8 +99,12 @@ class TokenizerSpec:
     @property
     def pad_token_id(self) -> int | None:
         """Id of the padding token, if there is one."""
-        token = self.settings.get("pad_token")
-        return None if token is None else self.vocab.get(_content(token))
+        return self.vocab.get(self.named_token("pad_token") or "")
+
+    def named_token(self, setting: str) -> str | None:
+        """Return the token that a setting like `cls_token` names, if it names one."""
+        token = self.settings.get(setting)
+        return _content(token) if token else None
 
     @property
     def added_tokens(self) -> list[str]:
@@ -121,39 +123,30 @@ class TokenizerSpec:
         Not those that the teacher uses: marked special, named in the settings, or part of the template.
         """
         reserved = {token for token in self.vocab if _PLACEHOLDER.fullmatch(token)}
-        return reserved - {*self.special_tokens, *self._named_tokens, *_template_tokens(self.spec["post_processor"])}
-
-    @property
-    def _named_tokens(self) -> list[str]:
-        """Tokens that the settings name for a purpose."""
-        named = [_content(self.settings[name]) for name in _NAMED_SPECIALS if self.settings.get(name)]
+        named = [token for name in _NAMED_SPECIALS if (token := self.named_token(name))]
         for more in (self.settings.get("additional_special_tokens"), self.settings.get("extra_special_tokens")):
             named += map(_content, more.values() if isinstance(more, dict) else more or [])
-        return named
+        return reserved - {*self.special_tokens, *named, *_template_tokens(self.spec["post_processor"])}
 
     def with_model(
         self, model: dict[str, Any], normalizer: Any, added_tokens: list[str], max_seq_length: int | None
     ) -> TokenizerSpec:
-        """Return the same tokenizer around another model, with the new ids in added tokens and template.
+        """Return the same tokenizer around another `model` of tokenizer.json; added tokens and template get its ids.
 
-        Args:
-            model: the new `model` of tokenizer.json.
-            normalizer: the new `normalizer` of tokenizer.json.
-            added_tokens: the added tokens to keep besides those that the model has.
-            max_seq_length: longest input in tokens; None leaves what the settings say.
+        `added_tokens` stay, and so do those that the model has. `max_seq_length` is the longest input in tokens; None
+        leaves what the settings say.
         """
         vocab = read_model_vocab(model)
         kept = [token for token in self.spec["added_tokens"] if token["content"] in {*added_tokens, *vocab}]
         # Those outside the model come after it, in their order: the library gives them no other ids.
         outside = [token["content"] for token in kept if token["content"] not in vocab]
         vocab |= {content: len(vocab) + number for number, content in enumerate(outside)}
+        added = [{**token, "id": vocab[token["content"]]} for token in kept]
         spec = {
             **self.spec,
             "truncation": None,
             "padding": None,
-            "added_tokens": sorted(
-                ({**token, "id": vocab[token["content"]]} for token in kept), key=lambda token: token["id"]
-            ),
+            "added_tokens": sorted(added, key=lambda token: token["id"]),
             "normalizer": normalizer,
             "model": model,
             "post_processor": _renumber(self.spec["post_processor"], vocab),
@@ -168,16 +161,15 @@ class TokenizerSpec:
         """
         settings = self.settings
         longest = max_seq_length or settings.get("model_max_length")
-        specials = {name: _content(settings[name]) for name in _NAMED_SPECIALS if settings.get(name)}
-        inputs = settings.get("model_input_names", _BERT_INPUTS if self.family == "WordPiece" else _INPUTS)
+        inputs = ["input_ids", *(["token_type_ids"] if self.family == "WordPiece" else []), "attention_mask"]
         return {
             # Any class named after an architecture rebuilds its own normalizer and would undo the new one.
             "tokenizer_class": "PreTrainedTokenizerFast",
             **({"model_max_length": longest} if longest else {}),
-            "model_input_names": inputs,
+            "model_input_names": settings.get("model_input_names", inputs),
             **{name: settings[name] for name in _SETTINGS if name in settings},
             **_more_specials(settings, vocab),
-            **{name: token for name, token in specials.items() if token in vocab},
+            **{name: token for name in _NAMED_SPECIALS if (token := self.named_token(name)) in vocab},
         }
 
 
@@ -192,13 +184,19 @@ def _more_specials(settings: Mapping[str, Any], vocab: Mapping[str, int]) -> dic
 
 def _template_tokens(processor: dict[str, Any] | None) -> set[str]:
     """Return the tokens that a post-processor puts around the text."""
-    if processor is None:
-        return set()
-    if processor["type"] == "Sequence":
-        return {token for part in processor["processors"] for token in _template_tokens(part)}
-    of_template = processor["special_tokens"].values() if processor["type"] == "TemplateProcessing" else ()
-    pair = {processor[name][0] for name in ("sep", "cls") if name in processor}
-    return pair | {token for special in of_template for token in special["tokens"]}
+    tokens = set()
+    for step in flat_steps(processor, "processors"):
+        tokens |= {step[name][0] for name in ("sep", "cls") if name in step}
+        if step["type"] == "TemplateProcessing":
+            tokens |= {token for special in step["special_tokens"].values() for token in special["tokens"]}
+    return tokens
+
+
+def flat_steps(spec: dict[str, Any] | None, parts: Literal["normalizers", "processors"]) -> list[dict[str, Any]]:
+    """Return the steps of a normalizer or post-processor, those of sequences within it too."""
+    if spec is None:
+        return []
+    return [step for part in spec[parts] for step in flat_steps(part, parts)] if spec["type"] == "Sequence" else [spec]
 
 
 def read_model_vocab(model: Mapping[str, Any]) -> dict[str, int]:
@@ -226,10 +224,8 @@ def _renumber(processor: dict[str, Any] | None, vocab: Mapping[str, int]) -> dic
         }
         return {**processor, "special_tokens": specials}
     # BertProcessing and RobertaProcessing name their two tokens as [text, id].
-    pairs: dict[str, Any] = {
-        name: [processor[name][0], vocab[processor[name][0]]] for name in ("sep", "cls") if name in processor
-    }
-    return {**processor, **pairs}
+    pairs = {name: processor[name][0] for name in ("sep", "cls") if name in processor}
+    return {**processor, **{name: [token, vocab[token]] for name, token in pairs.items()}}
 
 
 def _content(token: str | dict[str, Any]) -> str:

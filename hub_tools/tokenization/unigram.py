@@ -15,10 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from hub_tools.tokenization.bpe import joins_letters
+from hub_tools.tokenization.bpe import BYTE_TOKENS, joins_letters
 from hub_tools.tokenization.bpe_merges import Merge
-from hub_tools.tokenization.pretokenization import WordCounts, model_only_tokenizer, segment, token_counts, white_tokens
-from hub_tools.tokenization.tokenizer_json import read_model_vocab
+from hub_tools.tokenization.pretokenization import (
+    WordCounts,
+    model_only_tokenizer,
+    reachable_tokens,
+    token_counts,
+    white_tokens,
+)
 
 # A new piece is at least this much more probable (in nats) than its best cut.
 _MARGIN = 1e-3
@@ -37,6 +42,8 @@ class Unigram:
     """
 
     byte_level = False
+    # Whether a learned piece may consist of two others.
+    allowed = staticmethod(joins_letters)
 
     def __init__(self, spec: Mapping[str, Any], target: WordCounts | None = None) -> None:
         self.target = target
@@ -45,24 +52,17 @@ class Unigram:
         self.vocab: dict[str, int] = {piece: number for number, piece in enumerate(self.scores)}
         unk_id = self.model.get("unk_id")
         self.unk_token: str | None = None if unk_id is None else self.model["vocab"][unk_id][0]
+        # They stay whether the corpus has them or not.
+        self.white = white_tokens(self.scores)
         self._longest = max(map(len, self.scores))
-
-    @property
-    def _reads_bytes(self) -> bool:
-        """Whether a character that is no piece is read as bytes."""
-        return bool(self.model.get("byte_fallback"))
+        # Whether a character that is no piece is read as bytes.
+        self._reads_bytes = bool(self.model.get("byte_fallback"))
 
     @cached_property
     def atoms(self) -> set[str]:
-        """Pieces that no text may lose: bytes, the unknown piece, and single characters where there are no bytes."""
-        spelled = {f"<0x{byte:02X}>" for byte in range(256)} if self._reads_bytes else set()
-        single = {piece for piece in self.scores if len(piece) == 1} if not self._reads_bytes else set()
-        return (spelled | single | {self.unk_token or ""}) & self.scores.keys()
-
-    @cached_property
-    def white(self) -> set[str]:
-        """Pieces that are white space only, which stay whether the corpus has them or not."""
-        return white_tokens(self.scores)
+        """Pieces that no text may lose: the unknown piece, and bytes or, where there are none, single characters."""
+        smallest = BYTE_TOKENS if self._reads_bytes else (piece for piece in self.scores if len(piece) == 1)
+        return {*smallest, self.unk_token or ""} & self.scores.keys()
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
         """Return the most probable cut of a string into other pieces than the string itself (Viterbi).
@@ -90,28 +90,23 @@ class Unigram:
         return best[-1][0], pieces[::-1]
 
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
-        """Return pieces in the order in which they can be given up, each with its cost.
+        """Return pieces in the order in which they can be given up, each with its cost, as `Bpe.removal_order` does.
 
         Its best cut into the pieces that are left replaces a piece, so their frequency grows by its own.
-
-        Args:
-            frequency: of each piece in running text, in any unit.
-            fixed: pieces that stay.
-
-        Returns:
-            (piece, cost in the unit of the frequency), cheapest first.
         """
         weight = {piece: frequency.get(piece, 0.0) for piece in self.scores}
-        left = {piece: score for piece, score in self.scores.items() if piece not in self._control_pieces(fixed)}
+        # Special pieces are part of the vocabulary, but of no text.
+        special = {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unk_token or ""}
+        left = {piece: score for piece, score in self.scores.items() if piece not in special}
         stay = fixed | self.atoms
         heap = [(weight[piece], -self.vocab[piece], piece) for piece in self.scores if piece not in stay]
         heapq.heapify(heap)
         order: list[tuple[str, float]] = []
         while heap:
-            known, rank, piece = heapq.heappop(heap)
+            least, rank, piece = heapq.heappop(heap)
             _, cut = self.best_cut(piece, left)
             cost = weight[piece] * max(len(cut or piece) - 1, 1)
-            if cost > known:  # costs only grow: it comes up again when the cheaper ones are gone
+            if cost > least:  # costs only grow: it comes up again when the cheaper ones are gone
                 heapq.heappush(heap, (cost, rank, piece))
                 continue
             if not cut and not self._reads_bytes:
@@ -121,14 +116,6 @@ class Unigram:
             for part in cut:
                 weight[part] += weight[piece]
         return order
-
-    def _control_pieces(self, fixed: set[str]) -> set[str]:
-        """Return special pieces: part of the vocabulary, but of no text."""
-        return {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unk_token or ""}
-
-    def allowed(self, left: str, right: str) -> bool:
-        """Return whether a learned piece may consist of two others."""
-        return joins_letters(left, right)
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
         """Return the model with other pieces.
@@ -171,7 +158,7 @@ class Unigram:
         """Move new scores until every new piece wins over its best cut, and no teacher's piece loses to new ones."""
         pieces = learned | (self._reached_by_teacher & scores.keys())
         for _ in range(_ROUNDS):
-            beaten = pieces - set(self.reachable(self._with(scores), sorted(pieces)))
+            beaten = pieces - set(reachable_tokens(self._with(scores), sorted(pieces)))
             if not beaten:
                 return
             for piece in sorted(beaten):
@@ -183,14 +170,8 @@ class Unigram:
 
     @cached_property
     def _reached_by_teacher(self) -> set[str]:
-        return set(self.reachable(self.model, list(self.scores)))
+        return set(reachable_tokens(self.model, list(self.scores)))
 
     def _with(self, scores: Mapping[str, float]) -> dict[str, Any]:
-        unk_id = list(scores).index(self.unk_token) if self.unk_token is not None else None
+        unk_id = next((number for number, piece in enumerate(scores) if piece == self.unk_token), None)
         return {**self.model, "vocab": [[piece, score] for piece, score in scores.items()], "unk_id": unk_id}
-
-    def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Return those of the pieces that are the best cut of their own string."""
-        vocab = read_model_vocab(model)
-        segmented = segment(model_only_tokenizer(model), tokens)
-        return [token for token, token_ids in zip(tokens, segmented, strict=True) if token_ids == [vocab[token]]]

@@ -11,24 +11,30 @@ smallest where the next removal costs more than the next learned token saves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
+from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
     WordCounts,
     character_counts,
     model_only_tokenizer,
+    reachable_tokens,
     segment,
     token_counts,
-    total_tokens,
 )
-from hub_tools.tokenization.wordpiece_selection import CHARACTER_COUNT, VocabularyPlan, language_weights
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.unigram import Unigram
+from hub_tools.tokenization.wordpiece_selection import (
+    CHARACTER_COUNT,
+    VocabularyPlan,
+    language_weights,
+    token_frequency,
+)
 
 # Learning depends on what was given up before: the balance is computed again until it moves by less than a hundredth of
 # the vocabulary, and this many times at most.
@@ -37,33 +43,12 @@ _NEAR, _ROUNDS = 0.01, 4
 _LEAST_CHARACTER_COUNT = 2
 _FIRST_SHARE = 0.3
 
+SubwordModel = Bpe | Unigram
 
-class SubwordModel(Protocol):
-    """What the selection asks of a tokenizer's model; see `bpe.Bpe` and `unigram.Unigram`."""
 
-    model: dict[str, Any]
-    vocab: dict[str, int]
-    byte_level: bool
-
-    @property
-    def atoms(self) -> set[str]:
-        """Tokens that no text may lose."""
-
-    @property
-    def white(self) -> set[str]:
-        """Tokens that are white space only."""
-
-    def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
-        """Return the tokens in the order in which they can go, with costs that never fall."""
-
-    def allowed(self, left: str, right: str) -> bool:
-        """Return whether a learned token may consist of two others."""
-
-    def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """Return the model with other tokens."""
-
-    def reachable(self, model: Mapping[str, Any], tokens: list[str]) -> list[str]:
-        """Return those of the tokens that some text produces."""
+def subword_model(tokenizer: TokenizerSpec, target: WordCounts | None = None) -> SubwordModel:
+    """Return a tokenizer's model as data; `target` is needed only to learn pieces, see `Unigram`."""
+    return Bpe(tokenizer.spec) if tokenizer.family == "BPE" else Unigram(tokenizer.spec, target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +56,7 @@ class SelectionState:
     """What stays the same while the balance is searched for.
 
     Attributes:
-        teacher: the teacher's model.
-        teacher_tokens: its tokens in the order of their ids.
+        teacher_tokens: the teacher's tokens in the order of their ids.
         removal_order: those that can go, in order, each with its cost.
         characters: new single characters, which are added in any case.
         words: the target's words.
@@ -160,8 +144,8 @@ def select_vocabulary(
 
     Args:
         teacher: the teacher's model.
-        word_counts: per language, under the student's normalizer.
-        target: the target language.
+        word_counts: language -> its words, under the student's normalizer.
+        target: the language to be learned.
         fixed: special tokens, which stay.
         size: tokens of the student's model.
         exactly: how many tokens to learn, new characters among them; None leaves the balance to the text.
@@ -173,9 +157,10 @@ def select_vocabulary(
         UserError: `size` is too small for what has to stay, or larger than the text supports.
     """
     weights = language_weights(list(word_counts), target)
-    frequency, totals = _token_frequency(teacher, word_counts, weights)
+    frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
     needed, new_characters = _characters(teacher, word_counts, target)
-    new_characters = [] if exactly == 0 else new_characters
+    if exactly == 0:
+        new_characters = []
     state = SelectionState(
         teacher=teacher,
         teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
@@ -192,7 +177,9 @@ def select_vocabulary(
             f"are {least}. Give at least {least - size + 1000} more."
         )
     kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
-    objective = _objective(model, word_counts, weights, totals)
+    student = model_only_tokenizer(model)
+    lengths = {lang: int(token_counts(student, words).sum()) for lang, words in word_counts.items()}
+    objective = sum(weights[lang] * length / max(totals[lang], 1) for lang, length in lengths.items())
     learned = [merge.token for merge in merges if merge.is_new]
     tokens = [*kept, *new_characters, *learned]
     plan = VocabularyPlan(
@@ -233,25 +220,12 @@ def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list
 
 def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
     """Return learned tokens that no text produces, and those that replace a kept token in its own string."""
-    unreachable = learned - set(teacher.reachable(model, sorted(learned)))
-    before = teacher.reachable(teacher.model, kept)
-    lost = sorted(set(before) - set(teacher.reachable(model, before)))
+    unreachable = learned - set(reachable_tokens(model, sorted(learned)))
+    before = reachable_tokens(teacher.model, kept)
+    lost = sorted(set(before) - set(reachable_tokens(model, before)))
     tokenizer = model_only_tokenizer(model)
     used = {token_id for token_ids in segment(tokenizer, lost) for token_id in token_ids}
     return unreachable | {token for token in learned if tokenizer.token_to_id(token) in used}
-
-
-def _token_frequency(
-    teacher: SubwordModel, word_counts: Mapping[str, WordCounts], weights: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Return the weighted frequency of each token, and the tokens of each language's text."""
-    tokenizer = model_only_tokenizer(teacher.model)
-    frequency, totals = np.zeros(max(teacher.vocab.values()) + 1), {}
-    for lang, words in word_counts.items():
-        counts = token_counts(tokenizer, words, len(frequency))
-        totals[lang] = int(counts.sum())
-        frequency += weights[lang] * counts / max(totals[lang], 1)
-    return {token: float(frequency[token_id]) for token, token_id in teacher.vocab.items()}, totals
 
 
 def _characters(
@@ -275,7 +249,8 @@ def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
             f"--learn {learned} is impossible here: between {least} and {most} tokens can be learned, so that all "
             "characters stay and the vocabulary has the size asked for."
         )
-    for _ in range(_ROUNDS):
+    attempt = 0
+    while True:
         balance, merges = state.find_balance(learned)
         available = sum(merge.is_new for merge in merges)
         if available < least:
@@ -283,25 +258,9 @@ def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
                 f"--vocab-size is larger than what the text supports: the teacher has {len(state.teacher_tokens)} "
                 f"tokens and the text {available} more. Give {state.size - least + available} or less, or more text."
             )
-        if available == learned and (exactly is not None or abs(balance - learned) <= _NEAR * state.size):
+        # After the last round as many are learned as the text has: the teacher's tokens fill the rest.
+        follows_balance = exactly is None and attempt < _ROUNDS
+        if available == learned and not (follows_balance and abs(balance - learned) > _NEAR * state.size):
             return merges
-        learned = balance if exactly is None else available
-    # No segmentation that was tried gave more than this: the teacher's tokens fill the rest.
-    while True:
-        _, merges = state.find_balance(learned)
-        available = sum(merge.is_new for merge in merges)
-        if available == learned:
-            return merges
-        learned = available
-
-
-def _objective(
-    model: dict[str, Any],
-    word_counts: Mapping[str, WordCounts],
-    weights: Mapping[str, float],
-    totals: Mapping[str, int],
-) -> float:
-    tokenizer = model_only_tokenizer(model)
-    return sum(
-        weights[lang] * total_tokens(tokenizer, words) / max(totals[lang], 1) for lang, words in word_counts.items()
-    )
+        learned = balance if follows_balance else available
+        attempt += 1

@@ -13,16 +13,9 @@ from hub_tools.tokenization.pretokenization import segment
 PREFIX = "##"
 
 
-def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX, longest_word: int = 100) -> Tokenizer:
+def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX) -> Tokenizer:
     """Return a tokenizer of single words: no normalizer, no pre-tokenizer, no template."""
-    return Tokenizer(
-        models.WordPiece(
-            vocab=dict(vocab),
-            unk_token=unk_token,
-            continuing_subword_prefix=prefix,
-            max_input_chars_per_word=longest_word,
-        )
-    )
+    return Tokenizer(models.WordPiece(vocab=dict(vocab), unk_token=unk_token, continuing_subword_prefix=prefix))
 
 
 def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDArray[np.int64]:
@@ -36,13 +29,9 @@ def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDAr
 
 
 def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
-    """Learn tokens from text in the tokenizer's own normalization and pre-tokenization.
+    """Learn tokens from texts in the tokenizer's normalization and pre-tokenization.
 
-    Args:
-        tokenizer: gives the normalizer and the pre-tokenizer.
-        texts: text in the target language.
-        size: how many tokens, single characters included.
-        characters: the characters of the normalized texts.
+    `characters` are those of the normalized texts; `size` counts them too, in both positions.
 
     Returns:
         Tokens of two characters and more, most useful first, continued ones with their prefix.

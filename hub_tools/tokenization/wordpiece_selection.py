@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
@@ -68,6 +69,18 @@ def language_weights(languages: list[str], target: str) -> dict[str, float]:
     return {lang: weight / total for lang, weight in weights.items()}
 
 
+def token_frequency(
+    tokenizer: Tokenizer, vocab: Mapping[str, int], word_counts: Mapping[str, WordCounts], weights: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the weighted frequency of each token, and the tokens of each language's text."""
+    frequency, totals = np.zeros(max(vocab.values()) + 1), {}
+    for lang, words in word_counts.items():
+        counts = token_counts(tokenizer, words, len(frequency))
+        totals[lang] = int(counts.sum())
+        frequency += weights[lang] * counts / max(totals[lang], 1)
+    return {token: float(frequency[token_id]) for token, token_id in vocab.items()}, totals
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelectionInput:
     """What a vocabulary is selected from.
@@ -75,8 +88,8 @@ class SelectionInput:
     Attributes:
         teacher_vocab: token -> id of the teacher's model.
         unk_token: its unknown token.
-        word_counts: per language, under the student's normalizer.
-        target: the target language.
+        word_counts: language -> its words, under the student's normalizer.
+        target: the language to be learned.
         placeholders: the teacher's tokens that no text uses; they go first.
     """
 
@@ -85,11 +98,6 @@ class SelectionInput:
     word_counts: Mapping[str, WordCounts]
     target: str
     placeholders: Set[str] = frozenset()
-
-    @property
-    def teacher_tokens(self) -> list[str]:
-        """The teacher's tokens in the order of their ids."""
-        return sorted(self.teacher_vocab, key=self.teacher_vocab.__getitem__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,7 @@ def select_wordpiece_vocabulary(
     Raises:
         UserError: V is too small for specials and characters, or larger than the text supports.
     """
-    teacher_tokens = selection.teacher_tokens
+    teacher_tokens = sorted(selection.teacher_vocab, key=selection.teacher_vocab.__getitem__)
     characters = _new_characters(selection, letters) if exactly != 0 else []
     both_forms = [form for c in characters for form in (c, PREFIX + c)]
     single = [token for token in teacher_tokens if len(token.removeprefix(PREFIX)) == 1]
@@ -157,12 +165,15 @@ def select_wordpiece_vocabulary(
             "or more text."
         )
     candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
-    tried = _try_splits(
-        candidates, _objective(selection), None if exactly is None else _share(candidates, selection, exactly)
-    )
+    objective = _objective(selection)
+    if exactly is None:
+        least, tried = 0, _try_splits(candidates, objective)
+    else:
+        least = exactly - len(fixed - selection.teacher_vocab.keys())
+        share = _share(candidates, exactly, least)
+        tried = {share: objective(candidates.fill(share))}
     split = min(tried, key=tried.__getitem__)
-    new_characters = len(fixed - selection.teacher_vocab.keys())
-    chosen = _fill_with_used(candidates, selection, split, 0 if exactly is None else exactly - new_characters)
+    chosen = _fill_with_used(candidates, selection, split, least)
     kept = [t for t in teacher_tokens if t in chosen]
     added = [t for t in dict.fromkeys((*both_forms, *learned)) if t in chosen and t not in selection.teacher_vocab]
     if len(chosen) < vocab_size or (exactly is not None and len(added) < exactly):
@@ -175,12 +186,10 @@ def select_wordpiece_vocabulary(
     return VocabularyPlan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
 
 
-def _try_splits(
-    candidates: _Candidates, objective: Callable[[set[str]], float], share: float | None
-) -> dict[float, float]:
-    """Return the objective at the given share, or at shares ever closer around the best."""
-    tried = {s: objective(candidates.fill(s)) for s in (_SPLITS if share is None else (share,))}
-    for step in _STEPS if share is None else ():
+def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
+    """Return the objective at shares that come ever closer around the best."""
+    tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
+    for step in _STEPS:
         best = min(tried, key=tried.__getitem__)
         for near in (round(best - step, 3), round(best + step, 3)):
             if 0 <= near <= 1:
@@ -188,36 +197,33 @@ def _try_splits(
     return tried
 
 
-def _share(candidates: _Candidates, selection: SelectionInput, exactly: int) -> float:
-    """Return the share of the room that leaves so many tokens to learn, new characters counted."""
-    more = exactly - len(candidates.fixed - selection.teacher_vocab.keys())
-    if not 0 <= more <= min(candidates.room, len(candidates.learned)):
-        least = exactly - more
-        most = least + min(candidates.room, len(candidates.learned))
-        raise UserError(f"--learn {exactly} is impossible here: between {least} and {most} tokens can be learned.")
-    return (candidates.room - more) / max(candidates.room, 1)
+def _share(candidates: _Candidates, exactly: int, learned: int) -> float:
+    """Return the share of the room that leaves so many tokens to learn, `exactly` with the new characters."""
+    most = min(candidates.room, len(candidates.learned))
+    if not 0 <= learned <= most:
+        characters = exactly - learned
+        raise UserError(
+            f"--learn {exactly} is impossible here: between {characters} and {characters + most} tokens can be learned."
+        )
+    return (candidates.room - learned) / max(candidates.room, 1)
 
 
 def _new_characters(selection: SelectionInput, letters: tuple[str, ...]) -> list[str]:
     """Return the characters of the target language that the teacher lacks in either position."""
-    seen: Counter[str] = Counter(dict.fromkeys(letters, CHARACTER_COUNT))
-    if selection.target in selection.word_counts:
-        seen += character_counts(selection.word_counts[selection.target])
+    seen = Counter(dict.fromkeys(letters, CHARACTER_COUNT))
+    seen += character_counts(selection.word_counts[selection.target])
     frequent = sorted(c for c, n in seen.items() if n >= CHARACTER_COUNT)
     return [c for c in frequent if c not in selection.teacher_vocab or PREFIX + c not in selection.teacher_vocab]
 
 
 def _rank_kept(selection: SelectionInput) -> list[str]:
     """Rank the teacher's tokens by balanced frequency in the other languages; their ids break ties."""
-    tokenizer = segmenter(selection.teacher_vocab, selection.unk_token)
-    weights = language_weights(list(selection.word_counts), selection.target)
-    frequency = np.zeros(max(selection.teacher_vocab.values()) + 1)
-    for lang, table in selection.word_counts.items():
-        if lang != selection.target or len(selection.word_counts) == 1:
-            counts = token_counts(tokenizer, table)
-            frequency += weights[lang] * counts / max(int(counts.sum()), 1)
     ids = selection.teacher_vocab
-    return sorted(ids, key=lambda token: (token in selection.placeholders, -frequency[ids[token]], ids[token]))
+    weights = language_weights(list(selection.word_counts), selection.target)
+    others = {lang: words for lang, words in selection.word_counts.items() if lang != selection.target}
+    tokenizer = segmenter(ids, selection.unk_token)
+    frequency, _ = token_frequency(tokenizer, ids, others or selection.word_counts, weights)
+    return sorted(ids, key=lambda token: (token in selection.placeholders, -frequency[token], ids[token]))
 
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
@@ -234,7 +240,7 @@ def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
     words, costs = list(cost_of), np.fromiter(cost_of.values(), dtype=np.float64)
 
     def value(tokens: set[str]) -> float:
-        after = segmenter({token: index for index, token in enumerate(sorted(tokens))}, selection.unk_token)
+        after = segmenter(_numbered(tokens), selection.unk_token)
         return float(word_lengths(after, words, selection.unk_token) @ costs)
 
     return value
@@ -243,37 +249,34 @@ def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
 def _fill_with_used(candidates: _Candidates, selection: SelectionInput, split: float, least: int) -> set[str]:
     """Fill the room, replacing learned tokens that the target's words never use, or that no word can.
 
-    Args:
-        candidates: the tokens to choose from.
-        selection: the words.
-        split: share of the room given to the teacher's tokens.
-        least: learned tokens that must be left; those that can be used are spared then.
+    At least `least` learned tokens are left: of the unused ones, those that some word can use are spared then.
     """
     chosen = candidates.fill(split)
     first_choice = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
-    for _ in range(_ROUNDS if selection.target in selection.word_counts else 0):
-        tokens = sorted(chosen)
-        tokenizer = segmenter({token: index for index, token in enumerate(tokens)}, selection.unk_token)
-        used = token_counts(tokenizer, selection.word_counts[selection.target])
-        unused = {token for token, count in zip(tokens, used, strict=True) if not count} - first_choice
+    for _ in range(_ROUNDS):
+        tokenizer = segmenter(_numbered(chosen), selection.unk_token)
+        counts = token_counts(tokenizer, selection.word_counts[selection.target])
+        unused = {token for token, token_id in _numbered(chosen).items() if not counts[token_id]} - first_choice
         spare = max(len(candidates.learned) - least, 0)
         dropped = set([token for token in reversed(candidates.learned) if token in unused][:spare])
         if not dropped or len(candidates.without(dropped).fill(split)) < len(chosen):
             break  # nothing is left to put in their place
         candidates = candidates.without(dropped)
         chosen = candidates.fill(split)
-    while unreachable := _unreachable(set(candidates.learned) & chosen - first_choice, chosen, selection.unk_token):
+    while True:
+        learned = sorted(set(candidates.learned) & chosen - first_choice)
+        unreachable = set(learned) - reachable_pieces(learned, _numbered(chosen), selection.unk_token)
+        if not unreachable:
+            return chosen
         candidates = candidates.without(unreachable)
         chosen = candidates.fill(split)
-    return chosen
 
 
-def _unreachable(tokens: set[str], vocabulary: set[str], unk_token: str) -> set[str]:
-    vocab = {token: index for index, token in enumerate(sorted(vocabulary))}
-    return tokens - reachable(sorted(tokens), vocab, unk_token)
+def _numbered(tokens: set[str]) -> dict[str, int]:
+    return {token: number for number, token in enumerate(sorted(tokens))}
 
 
-def reachable(tokens: list[str], vocab: Mapping[str, int], unk_token: str) -> set[str]:
+def reachable_pieces(tokens: list[str], vocab: Mapping[str, int], unk_token: str) -> set[str]:
     """Return those of the tokens that some word produces.
 
     A token that begins a word is produced by itself. A continued one follows any character with which it
