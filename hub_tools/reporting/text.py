@@ -10,7 +10,7 @@ from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.figures import draw_figures
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
-from hub_tools.results import CorpusResult, Figures, LanguageText, Search, TokenizerResult
+from hub_tools.results import CorpusResult, Search, TokenizerResult
 
 _TOKENIZERS = ("teacher", "student")
 _MEASURES = {
@@ -59,41 +59,51 @@ def what_decided(report: FullReport) -> str:
     return f"None of these figures was used for a decision{exceptions}."
 
 
-def _results(report: FullReport) -> list[list[str]]:
-    """Return rows of text: a head, then one row a figure, columns teacher, clone, student."""
+def size_rows(report: FullReport) -> list[list[str]]:
+    """Return the head of a table of teacher, clone and student, and rows with their sizes."""
     teacher, student = report.teacher, report.student
-    rows = [
+    return [
         ["", *MODELS],
         ["parameters", f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
         ["vocabulary", f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
     ]
-    fertility = report.tokenizer.fertility
+
+
+def score_rows(report: FullReport) -> list[list[str]]:
+    """Return a row for each measurement: the task, and what teacher, clone and student reach."""
+    rows = []
+    for row in report.evaluation:
+        count = f", n={row.n:,}" if row.n else ""
+        supervised = ", supervised" if row.supervised else ""
+        scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
+        rows.append([f"{row.task}, {row.metric} ({row.split}{count}{supervised})", *scores])
+    return rows
+
+
+def _results(report: FullReport) -> list[list[str]]:
+    rows, fertility = size_rows(report), report.tokenizer.fertility
     for lang in dict.fromkeys((report.target, "en")):
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = (f"{fertility[lang][name]:.2f}" for name in _TOKENIZERS)
             rows.append([f"tokens per {unit}, {name_of(lang)}", before, after, after])
-    for row in report.evaluation:
-        count = f", n={row.n}" if row.n else ""
-        scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
-        rows.append([f"{row.task}, {row.metric} ({row.split}{count})", *scores])
-    return rows
+    return rows + score_rows(report)
 
 
 def _search(search: Search) -> str:
     return f"\n? {search.query}\n  teacher: {_shorten(search.teacher)}\n  student: {_shorten(search.student)}"
 
 
-def _shorten(text: str, width: int = _SUMMARY_WIDTH) -> str:
-    return text if len(text) <= width else text[: width - 1].rsplit(" ", 1)[0] + " …"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SUMMARY_WIDTH else text[: _SUMMARY_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
 def _markdown(report: Report, figures: dict[str, str]) -> str:
     kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
     parts = [f"# A {name_of(report.target)} {kind}"]
     if isinstance(report, FullReport):
-        decided = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
-        parts += [markdown_table(_results(report)), decided]
+        parts.append(markdown_table(_results(report)))
+        parts.append(f"Scores are x100. {how_measured(report)} {what_decided(report)}")
     parts += ["## What was done", "\n".join(_stages(report))]
     if report.tokenizer is not None:
         parts += ["## Tokenizer", *_tokenizer(report.tokenizer, report.target)]
@@ -115,8 +125,7 @@ def _tokenizer(tokenizer: TokenizerResult, target: str) -> list[str]:
     if tokenizer.sources:
         sources = [[rule, f"{number:,}"] for rule, number in tokenizer.sources.items()]
         parts.append(markdown_table([["tokens by the rule that put them there", "number"], *sources]))
-    shown = [lang for lang in dict.fromkeys((target, "en")) if lang in measures]
-    columns = [(lang, name) for lang in shown for name in _TOKENIZERS]
+    columns = [(lang, name) for lang in dict.fromkeys((target, "en")) if lang in measures for name in _TOKENIZERS]
     head = ["measure", *(f"{name_of(lang)}, {name}" for lang, name in columns)]
     rows = [[label, *(f"{measures[lang][name][key]:,}" for lang, name in columns)] for key, label in _MEASURES.items()]
     parts.append(markdown_table([head, *rows]))
@@ -126,16 +135,13 @@ def _tokenizer(tokenizer: TokenizerResult, target: str) -> list[str]:
     if tokenizer.parity:
         ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in tokenizer.parity.items())
         parts.append(f"Tokens for one of the source side's in held-out pairs (parity): {ratios}.")
-    head = ["language", "tokens per word, teacher", "student", "change", "student tokens used"]
-    rows = [_language_row(lang, measures[lang]) for lang in language_order(measures, target)]
-    return [*parts, markdown_table([head, *rows])]
-
-
-def _language_row(lang: str, measures: dict[str, Figures]) -> list[str]:
-    before, after = (measures[name]["tokens_per_word"] for name in _TOKENIZERS)
-    change = f"{after / before - 1:+.0%}" if before else ""
-    name = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
-    return [name, f"{before:.2f}", f"{after:.2f}", change, f"{measures['student']['tokens_used']:,}"]
+    rows = [["language", "tokens per word, teacher", "student", "change", "student tokens used"]]
+    for lang in language_order(measures, target):
+        before, after = (measures[lang][name]["tokens_per_word"] for name in _TOKENIZERS)
+        label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
+        change = f"{after / before - 1:+.0%}" if before else ""
+        rows.append([label, f"{before:.2f}", f"{after:.2f}", change, f"{measures[lang]['student']['tokens_used']:,}"])
+    return [*parts, markdown_table(rows)]
 
 
 def _stages(report: Report) -> list[str]:
@@ -148,7 +154,7 @@ def _stages(report: Report) -> list[str]:
             f"{tokenizer.added:,} new{reachable}; texts with a new unknown: {tokenizer.new_unknowns}, texts that do "
             f"not come back: {tokenizer.round_trip_failures}."
         )
-        lines += [f"- Normalizer: {note}" for note in tokenizer.normalizer_changes]
+        lines += [f"- Normalizer: {change}" for change in tokenizer.normalizer_changes]
     if clone := report.clone:
         lines.append(
             f"- Clone: {clone.exact:,} rows exact, {clone.composed:,} composed, {clone.byte:,} from bytes, "
@@ -164,7 +170,7 @@ def _stages(report: Report) -> list[str]:
             f"- Teacher's vectors: {embeddings.rows:,} rows of {embeddings.dim} {embeddings.dtype}{taken}.{left_out}"
         )
     if distill := report.distill:
-        speed = "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,} tokens/s"
+        speed = "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,.0f} tokens/s"
         best = "not measured" if distill.cosine_after is None else f"at step {distill.best_step}"
         lines.append(
             f"- Distillation: {distill.steps:,} steps, {distill.tokens:,} tokens on {distill.device} in "
@@ -175,13 +181,10 @@ def _stages(report: Report) -> list[str]:
 
 def _text(corpus: CorpusResult) -> list[str]:
     rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
-    rows += [[name_of(lang), *(f"{number:,}" for number in _counts(text))] for lang, text in corpus.text.items()]
+    for lang, text in corpus.text.items():
+        dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
+        rows.append([name_of(lang), *(f"{count:,}" for count in (text.read, text.kept, text.heldout, *dropped))])
     parts = [markdown_table(rows)]
     if pairs := corpus.parallel:
         parts.append(f"Parallel text: {pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out.")
     return parts
-
-
-def _counts(text: LanguageText) -> tuple[int, ...]:
-    dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
-    return (text.read, text.kept, text.heldout, *dropped)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from hub_tools.core.languages import name_of
-from hub_tools.reporting.markdown import block, escape, inline_code
+from hub_tools.core.languages import WITHOUT_SPACES, name_of
+from hub_tools.reporting.markdown import block, escape, inline_code, literal, render, yaml
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
@@ -33,6 +33,37 @@ class Names:
     space: str | None = None
 
 
+def render_card(
+    kind: str, report: FullReport, names: Names, metadata: dict[str, Any], **values: str | float | None
+) -> str:
+    """Return the card of a model, tokenizer or dataset repo; `values` are those that other cards do not have."""
+    tokenizer, embeddings = report.tokenizer, report.embeddings
+    return render(
+        f"{kind}.md",
+        metadata=yaml(metadata),
+        repo=literal(getattr(names, kind)),
+        links=_links(names, kind),
+        target=name_of(report.target),
+        teacher=escape(teacher_name(report)),
+        teacher_link=teacher_link(report),
+        example=literal(report.searches[0].query if report.searches else "a question"),
+        family=escape(tokenizer.family),
+        vocab_size=tokenizer.vocab_size,
+        kept=tokenizer.kept,
+        added=tokenizer.added,
+        added_reachable=tokenizer.added_reachable,
+        new_unknowns=tokenizer.new_unknowns,
+        round_trip_failures=tokenizer.round_trip_failures,
+        normalizer_changes="\n".join(f"- {escape(change)}" for change in tokenizer.normalizer_changes),
+        rows=embeddings.rows,
+        dim=str(embeddings.dim),
+        dtype=embeddings.dtype,
+        corpus=_corpus(report),
+        reproduce=_how_to_reproduce(report),
+        **values,
+    )
+
+
 def teacher_name(report: FullReport) -> str:
     """Return what to call the teacher in public: its Hub id, or the last part of its folder's name."""
     teacher = report.teacher
@@ -47,20 +78,19 @@ def teacher_link(report: FullReport) -> str:
     return f"[{escape(name)}](https://huggingface.co/{name})"
 
 
-def links(names: Names, this_repo: str) -> str:
-    """Return a list of the repos of the run but the one that the card belongs to."""
-    places = [
-        ("Model", "", names.model),
-        ("Tokenizer", "", names.tokenizer),
-        ("Teacher's vectors", "datasets/", names.dataset),
-        ("Demo", "spaces/", names.space),
+def _links(names: Names, this_kind: str) -> str:
+    """Return a list of the other repos of the run."""
+    repos = [
+        ("Model", "model", ""),
+        ("Tokenizer", "tokenizer", ""),
+        ("Teacher's vectors", "dataset", "datasets/"),
+        ("Demo", "space", "spaces/"),
     ]
-    lines = [
+    return "\n".join(
         f"- {label}: [{escape(name)}](https://huggingface.co/{prefix}{name})"
-        for label, prefix, name in places
-        if name and name != this_repo
-    ]
-    return "\n".join(lines)
+        for label, kind, prefix in repos
+        if (name := getattr(names, kind)) and kind != this_kind
+    )
 
 
 def common_metadata(report: FullReport) -> dict[str, Any]:
@@ -70,35 +100,31 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
 
 
-def changed(report: FullReport, kind: str) -> str:
-    """Say what became of the teacher in the model repo or the tokenizer repo, as licenses ask for."""
-    tokenizer = report.tokenizer
-    if kind == "tokenizer":
-        return f"{tokenizer.kept:,} of its tokens were kept and {tokenizer.added:,} others put beside them"
-    return (
-        f"its tokenizer was replaced by one of {tokenizer.vocab_size:,} tokens, its token embeddings with it, and all "
-        "weights were trained further"
-    )
-
-
-def example(report: FullReport) -> str:
-    """Return a text to show: a search of the run, or plain words."""
-    return report.searches[0].query if report.searches else "a question"
-
-
-def left_out(report: FullReport) -> str:
-    """Say why texts of a language were not embedded; nothing where all were."""
+def left_out(report: FullReport) -> str | None:
+    """Say why texts of a language were not embedded; None where all were."""
     languages = [name_of(lang) for lang in report.embeddings.left_out]
     accuracy = report.embeddings.teacher_bitext_accuracy
     if not languages or accuracy is None:
-        return ""
+        return None
     return (
         f"The teacher finds {100 * accuracy:.0f} % of the held-out translations, so its own vectors of "
         f"{', '.join(languages)} text are no goal: that language is taught by the parallel text alone."
     )
 
 
-def corpus_table(report: FullReport) -> str:
+def fertility_table(report: FullReport, languages: list[str]) -> str:
+    """Return tokens per word before and after; nothing without languages."""
+    if not languages:
+        return ""
+    rows = [["tokens per word", "teacher", "student"]]
+    for lang in languages:
+        tokens = report.tokenizer.fertility[lang]
+        label = name_of(lang) + ("*" if lang in WITHOUT_SPACES else "")
+        rows.append([escape(label), f"{tokens['teacher']:.2f}", f"{tokens['student']:.2f}"])
+    return markdown_table(rows)
+
+
+def _corpus(report: FullReport) -> str:
     """Return which text the run read, and at which commits."""
     corpus, named = report.corpus, dict.fromkeys([*report.config.lang, "en"])
     rows = [["text", "sources", "texts kept", "held out"]]
@@ -129,7 +155,7 @@ def sources_of(report: FullReport, lang: str) -> list[str]:
     return [re.sub(rf"(?<![A-Za-z]){lang}(?![A-Za-z])", "{lang}", name) for name in names]
 
 
-def how_to_reproduce(report: FullReport) -> str:
+def _how_to_reproduce(report: FullReport) -> str:
     """Return the command that does the run again, with its versions."""
     command, toml = reproduce(report)
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
@@ -138,5 +164,4 @@ def how_to_reproduce(report: FullReport) -> str:
         parts += ["with `run.toml`:", block(toml, "toml")]
     if "PATH/" in command:
         parts.append("`PATH` stands for a folder on the machine of the run.")
-    parts.append(f"Versions: {escape(versions)}.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, f"Versions: {escape(versions)}."])
