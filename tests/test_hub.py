@@ -15,7 +15,7 @@ from hub_tools.core.files import write_text
 from hub_tools.core.run_record import read_record
 from hub_tools.hub import publish as hub_publish
 from hub_tools.hub.contents import collect
-from hub_tools.hub.repos import Repo, chosen_kinds, names_of, repo_ids
+from hub_tools.hub.repos import Repo, chosen_kinds, repo_ids
 from hub_tools.reporting.report import FullReport, read_report
 from tests import fake_run
 from tests.fake_hub import FakeHub
@@ -52,7 +52,8 @@ def logged_in(hub: FakeHub, online: dict[str, str], monkeypatch: pytest.MonkeyPa
 
 def contents(run: Path, *kinds: str) -> dict[str, Repo]:
     report = read_report(run)
-    repos = collect(run, report, kinds, names_of(repo_ids(report.config), kinds))
+    ids = repo_ids(report.config)
+    repos = collect(run, report, kinds, {kind: ids[kind] for kind in kinds})
     return {repo.kind: repo for repo in repos}
 
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 from hub_tools.hub.repos import Repo, repo_ids
 from hub_tools.hub.space_repo import run_files
-from hub_tools.reporting.cards import Names, dataset_card, model_card, notice, tokenizer_card
+from hub_tools.reporting.cards import dataset_card, model_card, notice, tokenizer_card
 from hub_tools.reporting.report import FullReport
 
 Files = dict[str, Path | bytes]
 _NOT_PUBLISHED = (".*", "training.json", "tensorboard", "__pycache__", "*.pyc")
 
 
-def collect(run: Path, report: FullReport, kinds: tuple[str, ...], linked: Names) -> list[Repo]:
+def collect(run: Path, report: FullReport, kinds: tuple[str, ...], linked: Mapping[str, str]) -> list[Repo]:
     """Return repos of a finished run with all their files.
 
     Args:
         run: the run folder.
         report: what was made; its configuration says how the repos are called.
         kinds: of the repos.
-        linked: repos that the cards may link to.
+        linked: kind -> id of the repos that the cards may link to.
     """
     ids, figures = repo_ids(report.config), _figures(run)
     # The Space loads the model from the Hub: it exists, or is published along.
-    shown = replace(linked, model=ids["model"])
+    shown = {**linked, "model": ids["model"]}
     makers = {
         "model": lambda: _files(run / "student") | figures | _card(model_card(report, linked)),
         "tokenizer": lambda: _files(run / "tokenizer") | _card(tokenizer_card(report, linked)),

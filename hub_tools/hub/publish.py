@@ -23,7 +23,7 @@ from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_reco
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
 from hub_tools.hub.contents import collect, size_of
-from hub_tools.hub.repos import Repo, chosen_ids, chosen_kinds, named_ids, names_of, repo_ids, repo_type
+from hub_tools.hub.repos import Repo, chosen_ids, chosen_kinds, named_ids, repo_ids, repo_type
 from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.report import FullReport, read_report, run_config
 
@@ -65,7 +65,7 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
         check_access(options, {kind: ids[kind] for kind in kinds})
         if options.private:
             write_record(run, read_record(run).with_publish({"private": True}))
-        repos = collect(run, report, kinds, names_of(ids, _linkable(api, ids, kinds)))
+        repos = collect(run, report, kinds, _linkable(api, ids, kinds))
         for repo in repos:
             with explained(str(repo)):
                 _push(api, repo, options)
@@ -79,8 +79,8 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
 def plan_push(run: Path, changes: Mapping[str, Any]) -> str:
     """List what `publish` would upload, every file with its size, without asking the Hub; arguments as `publish`."""
     report = _read(run, changes)
-    kinds = _kinds(report)
-    repos = collect(run, report, kinds, names_of(repo_ids(report.config), kinds))
+    kinds, ids = _kinds(report), repo_ids(report.config)
+    repos = collect(run, report, kinds, {kind: ids[kind] for kind in kinds})
     private = " (private)" if report.config.publish.private else ""
     lines = []
     for repo in repos:
@@ -140,10 +140,14 @@ def _kinds(report: FullReport, options: PublishConfig | None = None) -> tuple[st
     return chosen_kinds(options or report.config.publish, own_vectors=report.embeddings.taken_from is None)
 
 
-def _linkable(api: HfApi, ids: dict[str, str], kinds: tuple[str, ...]) -> tuple[str, ...]:
+def _linkable(api: HfApi, ids: dict[str, str], kinds: tuple[str, ...]) -> dict[str, str]:
     """Return the repos that are published now or exist already: a card links to no other."""
     with explained("the Hub"):
-        return tuple(kind for kind in ids if kind in kinds or api.repo_exists(ids[kind], repo_type=repo_type(kind)))
+        return {
+            kind: repo_id
+            for kind, repo_id in ids.items()
+            if kind in kinds or api.repo_exists(repo_id, repo_type=repo_type(kind))
+        }
 
 
 def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from hub_tools.config import REPOS, PublishConfig, RunConfig, short_name
 from hub_tools.core.errors import UsageError
-from hub_tools.reporting.cards import Names
 
 RepoType = Literal["model", "dataset", "space"]
 # Kind -> suffix of the repo's name, and its type on the Hub.
@@ -98,8 +97,3 @@ def chosen_ids(config: RunConfig) -> dict[str, str]:
     """Return the id of each repo that a run will publish."""
     ids = repo_ids(config)
     return {kind: ids[kind] for kind in chosen_kinds(config.publish, own_vectors=config.embed.use is None)}
-
-
-def names_of(ids: dict[str, str], kinds: tuple[str, ...]) -> Names:
-    """Return the repos of some kinds as the cards name them."""
-    return Names(**{kind: repo_id for kind, repo_id in ids.items() if kind in kinds})

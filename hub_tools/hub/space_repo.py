@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hub_tools.core.languages import name_of
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.demo import PACKAGE
-from hub_tools.reporting.cards import Names, teacher_name
+from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.markdown import escape, render, yaml
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport
@@ -48,15 +49,15 @@ def demo_files() -> dict[str, bytes]:
     return _plain(metadata, "Tokenizer surgery", about)
 
 
-def run_files(report: FullReport, names: Names) -> dict[str, bytes]:
+def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     """Return the Space of a published run, without its figures.
 
     Args:
         report: what the run made and measured.
-        names: the repos; `model` is needed.
+        repos: kind -> id of the repos that exist, the model's among them.
     """
-    teacher, model = _teacher(report), str(names.model)
-    settings = SpaceSettings(student=model, teacher=teacher, tokenizer=names.tokenizer, dataset=names.dataset)
+    teacher, model, dataset = _teacher(report), repos["model"], repos.get("dataset")
+    settings = SpaceSettings(student=model, teacher=teacher, tokenizer=repos.get("tokenizer"), dataset=dataset)
     models = [model, *([report.teacher.id] if report.teacher.revision else [])]
     title = f"A {name_of(report.target)} student of {teacher_name(report)}"
     about = (
@@ -65,7 +66,7 @@ def run_files(report: FullReport, names: Names) -> dict[str, bytes]:
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
-    metadata = _metadata(title, models, [names.dataset] if names.dataset else [])
+    metadata = _metadata(title, models, [dataset] if dataset else [])
     return {
         **_plain(metadata, title, about),
         SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),

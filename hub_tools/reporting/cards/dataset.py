@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import text_licenses
-from hub_tools.reporting.cards.shared import Names, left_out, render_card, teacher_link
-from hub_tools.reporting.markdown import escape, inline_code
+from hub_tools.reporting.cards.shared import left_out, render_card, teacher_link
+from hub_tools.reporting.markdown import inline_code
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import table_row
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def dataset_card(report: FullReport, names: Names) -> str:
+def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the dataset repo; arguments as for `model_card`."""
     embeddings, revision = report.embeddings, report.teacher.revision
     longest, limit = embeddings.max_seq_length, report.config.embed.distill_limit
@@ -32,12 +33,11 @@ def dataset_card(report: FullReport, names: Names) -> str:
     return render_card(
         "dataset",
         report,
-        names,
+        repos,
         metadata,
         revision=inline_code(revision) if revision else "a local folder",
         prompts="\n".join(map(table_row, _prompts(report))) or None,
         truncation=f"texts are read up to {longest:,} tokens of the teacher's tokenizer" if longest else "none",
-        pooling=escape(embeddings.pooling) if embeddings.pooling else None,
         length="1" if embeddings.normalized else "not normalized",
         precision=embeddings.precision or "not known",
         megabytes=f"{embeddings.bytes / 1e6:,.1f}",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.shared import Names, common_metadata, fertility_table, left_out, render_card
+from hub_tools.reporting.cards.shared import common_metadata, fertility_table, left_out, render_card
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
@@ -28,12 +29,12 @@ _TASKS = {
 }
 
 
-def model_card(report: FullReport, names: Names) -> str:
+def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the model repo.
 
     Args:
         report: what the run made and measured.
-        names: the repos; `model` is needed, the others are linked where given.
+        repos: kind -> id of the repos that exist; the card links to the others.
     """
     fertility, prompts = report.tokenizer.fertility, report.embeddings.prompts
     languages = [lang for lang in dict.fromkeys([*report.config.lang, "en"]) if lang in fertility]
@@ -43,11 +44,9 @@ def model_card(report: FullReport, names: Names) -> str:
     return render_card(
         "model",
         report,
-        names,
-        _metadata(report, names),
+        repos,
+        _metadata(report, repos),
         origin="new" if report.config.tokenizer.use else f"learned from {name_of(report.target)} text",
-        exact=report.clone.exact,
-        composed=report.clone.composed,
         trust=", trust_remote_code=True" if report.student.code else "",
         encode_query="encode_query" if has_roles else "encode",
         encode_document="encode_document" if has_roles else "encode",
@@ -57,7 +56,7 @@ def model_card(report: FullReport, names: Names) -> str:
         what_decided=what_decided(report),
         small=_small_samples(report),
         fertility=fertility_table(report, languages),
-        fertility_figure="![Tokens per word by language](figures/tokens_per_word.png)" if fertility else None,
+        fertility_figure="figures/tokens_per_word.png" if fertility else None,
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
         left_out=left_out(report),
@@ -68,7 +67,7 @@ def model_card(report: FullReport, names: Names) -> str:
     )
 
 
-def _metadata(report: FullReport, names: Names) -> dict[str, Any]:
+def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -86,8 +85,8 @@ def _metadata(report: FullReport, names: Names) -> dict[str, Any]:
         for row in report.evaluation
         if row.metric in _TASKS and row.student is not None
     ]
-    datasets = [*([names.dataset] if names.dataset else []), *sorted(_hub_sources(report))]
-    model_name = str(names.model).rpartition("/")[2]
+    datasets = [*([repos["dataset"]] if "dataset" in repos else []), *sorted(_hub_sources(report))]
+    model_name = repos["model"].rpartition("/")[2]
     return {
         **common_metadata(report),
         "library_name": "sentence-transformers",
@@ -133,28 +132,22 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         before, after = f"{distill.cosine_before:.4f}", f"{distill.cosine_after:.4f}"
         effect = f", which took the mean cosine on held-out text from {before} to {after}"
         best = f"; the best held-out cosine was at step {distill.best_step:,}"
-        figure = "![Held-out cosine to the teacher over training](figures/heldout_cosine.png)"
+        figure = "figures/heldout_cosine.png"
     source = ""
     if taken:
         source = inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
     return {
         "learned": f"the vectors of {source}" if source else "the teacher's vectors",
         "taken_from": f", taken from {source}" if source else "",
-        "tokens": distill.tokens,
         "effect": effect,
         "loss": loss,
-        "steps": distill.steps,
         "best_step": best,
         "step_tokens": config.batch_tokens or STEP_TOKENS[distill.device],
-        "learning_rate": distill.learning_rate,
         "backbone_learning_rate": distill.learning_rate * config.backbone_lr_scale,
         "weight_interpolation": config.weight_interpolation,
         "warmup_ratio": config.warmup_ratio,
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
-        "device": distill.device,
-        "precision": distill.precision,
-        "minutes": distill.minutes,
         "speed": "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,.0f} tokens per second",
         "history_figure": figure,
     }

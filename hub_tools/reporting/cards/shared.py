@@ -1,10 +1,9 @@
-"""What all cards hold: the repos, the teacher, the text and how to do the run again."""
+"""What all cards hold: links, the teacher, the text and how to do the run again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -14,50 +13,25 @@ from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.tables import markdown_table
-
-
-@dataclass(frozen=True, kw_only=True)
-class Names:
-    """Hub ids of the repos of one run; None for a repo that does not exist.
-
-    Attributes:
-        model: the student.
-        tokenizer: its tokenizer alone.
-        dataset: the teacher's vectors.
-        space: the demo.
-    """
-
-    model: str | None = None
-    tokenizer: str | None = None
-    dataset: str | None = None
-    space: str | None = None
+from hub_tools.reporting.text import template_values
 
 
 def render_card(
-    kind: str, report: FullReport, names: Names, metadata: dict[str, Any], **values: str | float | None
+    kind: str, report: FullReport, repos: Mapping[str, str], metadata: dict[str, Any], **values: str | float | None
 ) -> str:
     """Return the card of a model, tokenizer or dataset repo; `values` are those that other cards do not have."""
-    tokenizer, embeddings = report.tokenizer, report.embeddings
     return render(
         f"{kind}.md",
+        **template_values(report),
         metadata=yaml(metadata),
-        repo=literal(getattr(names, kind)),
-        links=_links(names, kind),
+        repo=literal(repos[kind]),
+        links=_links(repos, kind),
         target=name_of(report.target),
         teacher=escape(teacher_name(report)),
         teacher_link=teacher_link(report),
         example=literal(report.searches[0].query if report.searches else "a question"),
-        family=escape(tokenizer.family),
-        vocab_size=tokenizer.vocab_size,
-        kept=tokenizer.kept,
-        added=tokenizer.added,
-        added_reachable=tokenizer.added_reachable,
-        new_unknowns=tokenizer.new_unknowns,
-        round_trip_failures=tokenizer.round_trip_failures,
-        normalizer_changes="\n".join(f"- {escape(change)}" for change in tokenizer.normalizer_changes),
-        rows=embeddings.rows,
-        dim=str(embeddings.dim),
-        dtype=embeddings.dtype,
+        normalizer_changes="\n".join(f"- {escape(change)}" for change in report.tokenizer.normalizer_changes),
+        dim=str(report.embeddings.dim),
         corpus=_corpus(report),
         reproduce=_how_to_reproduce(report),
         **values,
@@ -78,18 +52,18 @@ def teacher_link(report: FullReport) -> str:
     return f"[{escape(name)}](https://huggingface.co/{name})"
 
 
-def _links(names: Names, this_kind: str) -> str:
+def _links(repos: Mapping[str, str], this_kind: str) -> str:
     """Return a list of the other repos of the run."""
-    repos = [
-        ("Model", "model", ""),
-        ("Tokenizer", "tokenizer", ""),
-        ("Teacher's vectors", "dataset", "datasets/"),
-        ("Demo", "space", "spaces/"),
-    ]
+    places = {
+        "model": ("Model", ""),
+        "tokenizer": ("Tokenizer", ""),
+        "dataset": ("Teacher's vectors", "datasets/"),
+        "space": ("Demo", "spaces/"),
+    }
     return "\n".join(
-        f"- {label}: [{escape(name)}](https://huggingface.co/{prefix}{name})"
-        for label, kind, prefix in repos
-        if (name := getattr(names, kind)) and kind != this_kind
+        f"- {label}: [{escape(repos[kind])}](https://huggingface.co/{prefix}{repos[kind]})"
+        for kind, (label, prefix) in places.items()
+        if kind in repos and kind != this_kind
     )
 
 
@@ -125,7 +99,6 @@ def fertility_table(report: FullReport, languages: list[str]) -> str:
 
 
 def _corpus(report: FullReport) -> str:
-    """Return which text the run read, and at which commits."""
     corpus, named = report.corpus, dict.fromkeys([*report.config.lang, "en"])
     rows = [["text", "sources", "texts kept", "held out"]]
     for lang in (lang for lang in named if lang in corpus.text):
@@ -156,7 +129,6 @@ def sources_of(report: FullReport, lang: str) -> list[str]:
 
 
 def _how_to_reproduce(report: FullReport) -> str:
-    """Return the command that does the run again, with its versions."""
     command, toml = reproduce(report)
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     parts = [block(command, "bash")]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.shared import Names, common_metadata, fertility_table, render_card, teacher_link
+from hub_tools.reporting.cards.shared import common_metadata, fertility_table, render_card, teacher_link
 from hub_tools.reporting.markdown import inline_code
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
 
 
-def tokenizer_card(report: FullReport, names: Names) -> str:
+def tokenizer_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the tokenizer repo; arguments as for `model_card`."""
     ready, fertility = report.config.tokenizer.use, report.tokenizer.fertility
     metadata = {
@@ -21,7 +23,7 @@ def tokenizer_card(report: FullReport, names: Names) -> str:
     return render_card(
         "tokenizer",
         report,
-        names,
+        repos,
         metadata,
         ready_tokenizer=inline_code(redact_paths(ready)) if ready else None,
         made_from=None if ready else teacher_link(report),
