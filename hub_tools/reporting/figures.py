@@ -15,32 +15,32 @@ from hub_tools.reporting.report import Report
 _COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
 
 
-def draw_figures(root: Path, report: Report) -> dict[str, str]:
+def draw_figures(root: Path, report: Report) -> dict[str, str | None]:
     """Draw the figures of the stages that ran into the folder figures/ of a run.
 
     Returns:
-        Title -> path in the run folder.
+        `fertility_figure` and `history_figure`: their paths in the run folder, None for one that was not drawn.
     """
-    figures = {}
+    fertility_figure, history_figure = "figures/tokens_per_word.png", "figures/heldout_cosine.png"
     shutil.rmtree(root / "figures", ignore_errors=True)  # those of an earlier run
     (root / "figures").mkdir()
-    if report.tokenizer is not None and report.tokenizer.fertility:
-        figures["Tokens per word by language"] = "figures/tokens_per_word.png"
-        draw_fertility(report.tokenizer.fertility, report.target, root / "figures" / "tokens_per_word.png")
+    fertility = report.tokenizer.fertility if report.tokenizer is not None else None
+    if fertility:
+        draw_fertility(fertility, report.target, root / fertility_figure)
     history = read_json(root / "student" / "training.json")["history"] if report.distill is not None else []
-    if measured := [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]:
-        figures["Held-out cosine to the teacher over training"] = "figures/heldout_cosine.png"
-        _draw_history(measured, root / "figures" / "heldout_cosine.png")
-    return figures
+    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
+    if measured:
+        _draw_history(measured, root / history_figure)
+    return {
+        "fertility_figure": fertility_figure if fertility else None,
+        "history_figure": history_figure if measured else None,
+    }
 
 
 def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
-    """Draw bars of tokens per word: one group a language, one bar a tokenizer.
+    """Draw bars of tokens per word: one group a language, the target first, one bar a tokenizer.
 
-    Args:
-        fertility: language -> tokenizer -> tokens per word.
-        target: the language to put first.
-        file: the picture to write.
+    `fertility` is language -> tokenizer -> tokens per word.
     """
     languages = language_order(fertility, target)
     names = list(fertility[languages[0]])
@@ -51,8 +51,7 @@ def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Pa
             offset = (place - (len(names) - 1) / 2) * bar_width
             color = _COLORS[place % len(_COLORS)]
             axes.bar([i + offset for i in range(len(languages))], values, width=bar_width, label=name, color=color)
-        labels = [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages]
-        axes.set_xticks(range(len(languages)), labels)
+        axes.set_xticks(range(len(languages)), [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages])
         axes.set_ylabel("tokens per word (* per character)")
         axes.margins(x=0.01)
         axes.legend(frameon=False)

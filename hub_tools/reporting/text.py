@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.figures import draw_figures
-from hub_tools.reporting.markdown import escape, render
+from hub_tools.reporting.markdown import escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
-from hub_tools.results import CloneResult, CorpusResult, DistillResult, EmbeddingsResult, Search, TokenizerResult
+from hub_tools.results import CorpusResult, Search, TokenizerResult
 
 _TOKENIZERS = ("teacher", "student")
 _MEASURES = {
@@ -22,12 +23,6 @@ _MEASURES = {
     "continued_words": "share of words in several tokens",
     "renyi_efficiency": "Renyi efficiency (order 2.5)",
     "tokens_used": "distinct tokens used",
-}
-_SECTIONS = {
-    "tokenizer": TokenizerResult,
-    "clone": CloneResult,
-    "embeddings": EmbeddingsResult,
-    "distill": DistillResult,
 }
 _SUMMARY_WIDTH = 110
 
@@ -68,14 +63,39 @@ def what_decided(report: FullReport) -> str:
     return f"None of these figures was used for a decision{exceptions}."
 
 
+def left_out(report: Report) -> str | None:
+    """Say why texts of a language were not embedded; None where all were."""
+    embeddings = report.embeddings
+    if embeddings is None or embeddings.teacher_bitext_accuracy is None or not embeddings.left_out:
+        return None
+    share, languages = f"{100 * embeddings.teacher_bitext_accuracy:.0f} %", map(name_of, embeddings.left_out)
+    return (
+        f"The teacher finds {share} of the held-out translations, so its own vectors of {', '.join(languages)} text are "
+        "not used: the student learns that language from the parallel text alone."
+    )
+
+
+def source_of_vectors(report: Report) -> str | None:
+    """Name the dataset that the teacher's vectors were taken from; None where the run computed them."""
+    taken = report.embeddings and report.embeddings.taken_from
+    if not taken:
+        return None
+    return inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
+
+
 def template_values(report: Report) -> dict[str, str | float | None]:
     """Return the numbers and words of a report as values of a template, named as in report.json.
 
     `distill_steps` is `report.distill.steps`. A value is None where its stage did not run.
     """
-    values: dict[str, str | float | None] = {}
-    for section, kind in _SECTIONS.items():
-        for name in (field.name for field in fields(kind)):
+    speed, source = report.distill and report.distill.tokens_per_second, source_of_vectors(report)
+    values: dict[str, str | float | None] = {
+        "left_out": left_out(report),
+        "speed": f", {speed:,.0f} tokens per second" if speed else "",
+        "taken_from": f", taken from {source}" if source else "",
+    }
+    for section in ("tokenizer", "clone", "embeddings", "distill"):
+        for name in (field.name for field in fields(get_type_hints(FullReport)[section])):
             value = getattr(getattr(report, section), name, None)
             if value is None or isinstance(value, str | int | float):
                 values[f"{section}_{name}"] = escape(value) if isinstance(value, str) else value
@@ -121,23 +141,16 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _SUMMARY_WIDTH else text[: _SUMMARY_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
-def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, figures: dict[str, str]) -> str:
+def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, figures: dict[str, str | None]) -> str:
     kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
-    results, searches, speed, best, taken_from, left_out = None, None, "", "not measured", "", ""
+    results, searches, best = None, None, "not measured"
     if isinstance(report, FullReport):
         prose = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
         results = f"{markdown_table(_results(report))}\n\n{prose}"
     if report.searches:
         searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
-    if distill := report.distill:
-        speed = "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,.0f} tokens/s"
-        best = "not measured" if distill.cosine_after is None else f"at step {distill.best_step}"
-    if embeddings := report.embeddings:
-        taken_from = f", taken from {embeddings.taken_from['name']}" if embeddings.taken_from else ""
-        left_out = "".join(
-            f" No monolingual {name_of(lang)} text: the teacher does not know the language."
-            for lang in embeddings.left_out
-        )
+    if report.distill and report.distill.cosine_after is not None:
+        best = f"at step {report.distill.best_step}"
     reachable = tokenizer.added_reachable
     timings = [[stage, f"{seconds:.0f}"] for stage, seconds in report.timings.items()]
     return render(
@@ -147,14 +160,11 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, 
         results=results,
         reachable="" if reachable is None else f" ({reachable:,} reachable)",
         normalizer_changes="\n".join(f"- Normalizer: {note}" for note in tokenizer.normalizer_changes) or None,
-        taken_from=taken_from,
-        left_out=left_out,
-        speed=speed,
         best=best,
         **_tokenizer_tables(tokenizer, report.target),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=", ".join(f"{name} {ratio:.2f}" for name, ratio in (tokenizer.parity or {}).items()) or None,
-        figures="\n\n".join(f"## {title}\n\n![{title}]({file})" for title, file in figures.items()),
+        **figures,
         corpus=_corpus(corpus),
         searches=searches,
         timings=markdown_table([["stage", "seconds"], *timings]),
@@ -165,7 +175,8 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, 
 def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str | None]:
     """Return where the tokens come from, all measures for the target and English, and tokens per word of all."""
     measures = tokenizer.measures
-    sources = [[rule, f"{number:,}"] for rule, number in (tokenizer.sources or {}).items()]
+    sources = [["tokens by the rule that put them there", "number"]]
+    sources += [[rule, f"{number:,}"] for rule, number in (tokenizer.sources or {}).items()]
     columns = [(lang, name) for lang in dict.fromkeys((target, "en")) if lang in measures for name in _TOKENIZERS]
     head = ["measure", *(f"{name_of(lang)}, {name}" for lang, name in columns)]
     rows = [[label, *(f"{measures[lang][name][key]:,}" for lang, name in columns)] for key, label in _MEASURES.items()]
@@ -177,9 +188,7 @@ def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str 
         used = f"{measures[lang]['student']['tokens_used']:,}"
         languages.append([label, f"{before:.2f}", f"{after:.2f}", change, used])
     return {
-        "sources": markdown_table([["tokens by the rule that put them there", "number"], *sources])
-        if sources
-        else None,
+        "sources": markdown_table(sources) if tokenizer.sources else None,
         "measures": markdown_table([head, *rows]),
         "fertility": markdown_table(languages),
     }

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import text_licenses
-from hub_tools.reporting.cards.shared import left_out, render_card, teacher_link
+from hub_tools.reporting.cards.shared import render_card, teacher_link
 from hub_tools.reporting.markdown import inline_code
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import table_row
+from hub_tools.reporting.text import left_out
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 

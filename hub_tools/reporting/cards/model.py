@@ -10,12 +10,12 @@ from typing import Any
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.shared import common_metadata, fertility_table, left_out, render_card
+from hub_tools.reporting.cards.shared import common_metadata, fertility_table, render_card
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import how_measured, score_rows, size_rows, what_decided
+from hub_tools.reporting.text import how_measured, score_rows, size_rows, source_of_vectors, what_decided
 
 _SMALL_SAMPLE = 200
 
@@ -59,7 +59,6 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         fertility_figure="figures/tokens_per_word.png" if fertility else None,
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
-        left_out=left_out(report),
         growth=_growth(fertility),
         code=", ".join(map(inline_code, report.student.code)) or None,
         missing=", ".join(map(name_of, report.corpus.missing)) or None,
@@ -121,7 +120,7 @@ def _small_samples(report: FullReport) -> str:
 
 def _training(report: FullReport) -> dict[str, str | float | None]:
     """Return what was done with the student, and the values of the table of hyperparameters."""
-    config, distill, taken = report.config.distill, report.distill, report.embeddings.taken_from
+    config, distill = report.config.distill, report.distill
     loss = "mean squared difference" if config.loss == "mse" else "1 - cosine to the teacher's vector"
     if config.loss == "relational":
         loss += f", and {config.similarity_weight:g} x the squared difference of the similarities in a batch"
@@ -133,12 +132,8 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         effect = f", which took the mean cosine on held-out text from {before} to {after}"
         best = f"; the best held-out cosine was at step {distill.best_step:,}"
         figure = "figures/heldout_cosine.png"
-    source = ""
-    if taken:
-        source = inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
     return {
-        "learned": f"the vectors of {source}" if source else "the teacher's vectors",
-        "taken_from": f", taken from {source}" if source else "",
+        "learned": f"the vectors of {source}" if (source := source_of_vectors(report)) else "the teacher's vectors",
         "effect": effect,
         "loss": loss,
         "best_step": best,
@@ -148,7 +143,6 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         "warmup_ratio": config.warmup_ratio,
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
-        "speed": "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,.0f} tokens per second",
         "history_figure": figure,
     }
 

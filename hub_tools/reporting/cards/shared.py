@@ -15,6 +15,9 @@ from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import template_values
 
+# Kind of repo -> where the Hub's addresses of it begin.
+_PLACES = {"model": "", "tokenizer": "", "dataset": "datasets/", "space": "spaces/"}
+
 
 def render_card(
     kind: str, report: FullReport, repos: Mapping[str, str], metadata: dict[str, Any], **values: str | float | None
@@ -25,7 +28,7 @@ def render_card(
         **template_values(report),
         metadata=yaml(metadata),
         repo=literal(repos[kind]),
-        links=_links(repos, kind),
+        **{f"{name}_link": _link(repos.get(name), place) for name, place in _PLACES.items()},
         target=name_of(report.target),
         teacher=escape(teacher_name(report)),
         teacher_link=teacher_link(report),
@@ -47,24 +50,11 @@ def teacher_name(report: FullReport) -> str:
 def teacher_link(report: FullReport) -> str:
     """Return the teacher's name, as a link where it is on the Hub."""
     name = teacher_name(report)
-    if not report.teacher.revision:
-        return f"{inline_code(name)} (a local folder)"
-    return f"[{escape(name)}](https://huggingface.co/{name})"
+    return f"{_link(name)}" if report.teacher.revision else f"{inline_code(name)} (a local folder)"
 
 
-def _links(repos: Mapping[str, str], this_kind: str) -> str:
-    """Return a list of the other repos of the run."""
-    places = {
-        "model": ("Model", ""),
-        "tokenizer": ("Tokenizer", ""),
-        "dataset": ("Teacher's vectors", "datasets/"),
-        "space": ("Demo", "spaces/"),
-    }
-    return "\n".join(
-        f"- {label}: [{escape(repos[kind])}](https://huggingface.co/{prefix}{repos[kind]})"
-        for kind, (label, prefix) in places.items()
-        if kind in repos and kind != this_kind
-    )
+def _link(repo_id: str | None, place: str = "") -> str | None:
+    return repo_id and f"[{escape(repo_id)}](https://huggingface.co/{place}{repo_id})"
 
 
 def common_metadata(report: FullReport) -> dict[str, Any]:
@@ -72,18 +62,6 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     teacher = report.teacher
     base = {"base_model": teacher.id, "base_model_relation": "finetune"} if teacher.revision else {}
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
-
-
-def left_out(report: FullReport) -> str | None:
-    """Say why texts of a language were not embedded; None where all were."""
-    languages = [name_of(lang) for lang in report.embeddings.left_out]
-    accuracy = report.embeddings.teacher_bitext_accuracy
-    if not languages or accuracy is None:
-        return None
-    return (
-        f"The teacher finds {100 * accuracy:.0f} % of the held-out translations, so its own vectors of "
-        f"{', '.join(languages)} text are no goal: that language is taught by the parallel text alone."
-    )
 
 
 def fertility_table(report: FullReport, languages: list[str]) -> str:
