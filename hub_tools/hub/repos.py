@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,7 @@ class Repo:
 
     kind: str
     id: str
-    files: dict[str, Path | bytes]
+    files: dict[str, Path | bytes] = field(default_factory=dict)
 
     @property
     def type(self) -> RepoType:
@@ -60,7 +61,10 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
     Raises:
         UsageError: there is no namespace, or a name that the Hub does not allow.
     """
-    return named_ids(config.publish, config.publish.name or _default_name(config))
+    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
+    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
+    name = f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
+    return named_ids(config.publish, config.publish.name or name)
 
 
 def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
@@ -76,24 +80,15 @@ def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
     return ids
 
 
-def _default_name(config: RunConfig) -> str:
-    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
-    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
-    return f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
+def chosen(ids: Mapping[str, str], options: PublishConfig, *, own_vectors: bool) -> dict[str, str]:
+    """Return the repos that are published: model, tokenizer and dataset or some of them, and the Space if asked for.
 
-
-def chosen_kinds(options: PublishConfig, *, own_vectors: bool) -> tuple[str, ...]:
-    """Return what is published: model, tokenizer and dataset or some of them, and the Space where asked for.
-
-    Args:
-        options: what was asked for.
-        own_vectors: whether the run computed its vectors; those of others are not published again.
+    Vectors that the run did not compute are not published again.
     """
-    kinds = [kind for kind in options.only or REPOS if own_vectors or kind != "dataset"]
-    return (*kinds, *(["space"] if options.space else []))
+    kinds = [*(options.only or REPOS), *(["space"] if options.space else [])]
+    return {kind: ids[kind] for kind in kinds if own_vectors or kind != "dataset"}
 
 
 def chosen_ids(config: RunConfig) -> dict[str, str]:
-    """Return the id of each repo that a run will publish."""
-    ids = repo_ids(config)
-    return {kind: ids[kind] for kind in chosen_kinds(config.publish, own_vectors=config.embed.use is None)}
+    """Return kind -> id of the repos that a run publishes."""
+    return chosen(repo_ids(config), config.publish, own_vectors=config.embed.use is None)

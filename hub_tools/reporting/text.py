@@ -70,8 +70,8 @@ def left_out(report: Report) -> str | None:
         return None
     share, languages = f"{100 * embeddings.teacher_bitext_accuracy:.0f} %", map(name_of, embeddings.left_out)
     return (
-        f"The teacher finds {share} of the held-out translations, so its own vectors of {', '.join(languages)} text are "
-        "not used: the student learns that language from the parallel text alone."
+        f"The teacher finds {share} of the held-out translations, so its own vectors of {', '.join(languages)} text "
+        "are not used: the student learns that language from the parallel text alone."
     )
 
 
