@@ -23,7 +23,7 @@ from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_reco
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
 from hub_tools.hub.contents import collect
-from hub_tools.hub.repos import Repo, chosen, chosen_ids, named_ids, repo_ids, repo_type
+from hub_tools.hub.repos import Repo, chosen, chosen_ids, named_ids, repo_ids
 from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.report import FullReport, read_report, run_config
 
@@ -66,8 +66,8 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
         if options.private:
             write_record(run, read_record(run).with_publish({"private": True}))
         with explained("the Hub"):
-            others = [kind for kind in ids if kind not in published]
-            existing = {kind: ids[kind] for kind in others if api.repo_exists(ids[kind], repo_type=repo_type(kind))}
+            others = [Repo(kind=kind, id=ids[kind]) for kind in ids.keys() - published.keys()]
+            existing = {repo.kind: repo.id for repo in others if api.repo_exists(repo.id, repo_type=repo.type)}
         repos = collect(run, report, published, published | existing)
         for repo in repos:
             with explained(str(repo)):

@@ -39,7 +39,7 @@ class Repo:
     @property
     def type(self) -> RepoType:
         """The type of the repo on the Hub."""
-        return repo_type(self.kind)
+        return _KINDS[self.kind][1]
 
     @property
     def path(self) -> str:
@@ -48,11 +48,6 @@ class Repo:
 
     def __str__(self) -> str:
         return f"{self.kind} repo {self.id!r}"
-
-
-def repo_type(kind: str) -> RepoType:
-    """Return the type on the Hub of a kind of repo."""
-    return _KINDS[kind][1]
 
 
 def repo_ids(config: RunConfig) -> dict[str, str]:

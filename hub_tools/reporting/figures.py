@@ -15,26 +15,15 @@ from hub_tools.reporting.report import Report
 _COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
 
 
-def draw_figures(root: Path, report: Report) -> dict[str, str | None]:
-    """Draw the figures of the stages that ran into the folder figures/ of a run.
-
-    Returns:
-        `fertility_figure` and `history_figure`: their paths in the run folder, None for one that was not drawn.
-    """
-    fertility_figure, history_figure = "figures/tokens_per_word.png", "figures/heldout_cosine.png"
-    shutil.rmtree(root / "figures", ignore_errors=True)  # those of an earlier run
-    (root / "figures").mkdir()
-    fertility = report.tokenizer.fertility if report.tokenizer is not None else None
-    if fertility:
-        draw_fertility(fertility, report.target, root / fertility_figure)
-    history = read_json(root / "student" / "training.json")["history"] if report.distill is not None else []
-    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
-    if measured:
-        _draw_history(measured, root / history_figure)
-    return {
-        "fertility_figure": fertility_figure if fertility else None,
-        "history_figure": history_figure if measured else None,
-    }
+def draw_figures(root: Path, report: Report) -> None:
+    """Draw the figures of the stages that ran into the folder figures/ of a run."""
+    folder = root / "figures"
+    shutil.rmtree(folder, ignore_errors=True)  # those of an earlier run
+    folder.mkdir()
+    if report.tokenizer is not None and report.tokenizer.fertility:
+        draw_fertility(report.tokenizer.fertility, report.target, folder / "tokens_per_word.png")
+    if report.distill is not None and report.distill.cosine_after is not None:
+        _draw_history(read_json(root / "student" / "training.json")["history"], folder / "heldout_cosine.png")
 
 
 def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
@@ -57,7 +46,8 @@ def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Pa
         axes.legend(frameon=False)
 
 
-def _draw_history(measured: list[tuple[int, float]], file: Path) -> None:
+def _draw_history(history: list[dict[str, Any]], file: Path) -> None:
+    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
     with _axes(file, width=6) as axes:
         axes.plot(*zip(*measured, strict=True), marker="o", color=_COLORS[1])
         axes.set_xlabel("step")

@@ -116,10 +116,6 @@ class Report:
     def from_record(record: RunRecord, run: Path) -> Report:
         """Build the report of the stages that are finished: a `FullReport` where all of them are.
 
-        Args:
-            record: what was done.
-            run: the run folder.
-
         Raises:
             UserError: the record is damaged.
         """

@@ -36,31 +36,13 @@ def write_report(root: Path, report: Report) -> None:
         return
     write_json(root / "report.json", report.to_dict())
     if report.tokenizer is not None and report.corpus is not None:
-        figures = draw_figures(root, report)
-        write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus, figures))
+        draw_figures(root, report)
+        write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus))
 
 
 def summary(report: FullReport) -> str:
     """Return the table and the searches that a run ends with on the terminal."""
     return "\n".join(["", terminal_table(_results(report)), *map(_search, report.searches)])
-
-
-def how_measured(report: FullReport) -> str:
-    """Say in which arithmetic the figures of a report were measured."""
-    distill = report.distill
-    but = "" if distill.precision == "fp32" else f", but for the cosine to the teacher: in {distill.precision}"
-    return f"All models ran in fp32 with the same code, on {distill.device}{but}."
-
-
-def what_decided(report: FullReport) -> str:
-    """Say which figures of a report were used for a decision."""
-    figures = []
-    if report.distill.cosine_after is not None:
-        figures.append("the held-out cosine, which chose the checkpoint")
-    if report.embeddings.teacher_bitext_accuracy is not None:
-        figures.append("the teacher's share of translations found, which chose the text to train on")
-    exceptions = f" but {', and '.join(figures)}" if figures else ""
-    return f"None of these figures was used for a decision{exceptions}."
 
 
 def left_out(report: Report) -> str | None:
@@ -88,18 +70,42 @@ def template_values(report: Report) -> dict[str, str | float | None]:
 
     `distill_steps` is `report.distill.steps`. A value is None where its stage did not run.
     """
-    speed, source = report.distill and report.distill.tokens_per_second, source_of_vectors(report)
+    tokenizer, distill, source = report.tokenizer, report.distill, source_of_vectors(report)
+    speed = distill and distill.tokens_per_second
     values: dict[str, str | float | None] = {
+        "how_measured": None,
+        "what_decided": None,
         "left_out": left_out(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
+        "fertility_figure": "figures/tokens_per_word.png" if tokenizer and tokenizer.fertility else None,
+        "history_figure": "figures/heldout_cosine.png" if distill and distill.cosine_after is not None else None,
+        "versions": escape(", ".join(f"{name} {version}" for name, version in report.versions.items())),
     }
+    if isinstance(report, FullReport):
+        values |= {"how_measured": _how_measured(report), "what_decided": _what_decided(report)}
     for section in ("tokenizer", "clone", "embeddings", "distill"):
         for name in (field.name for field in fields(get_type_hints(FullReport)[section])):
             value = getattr(getattr(report, section), name, None)
             if value is None or isinstance(value, str | int | float):
                 values[f"{section}_{name}"] = escape(value) if isinstance(value, str) else value
     return values
+
+
+def _how_measured(report: FullReport) -> str:
+    distill = report.distill
+    but = "" if distill.precision == "fp32" else f", but for the cosine to the teacher: in {distill.precision}"
+    return f"All models ran in fp32 with the same code, on {distill.device}{but}."
+
+
+def _what_decided(report: FullReport) -> str:
+    figures = []
+    if report.distill.cosine_after is not None:
+        figures.append("the held-out cosine, which chose the checkpoint")
+    if report.embeddings.teacher_bitext_accuracy is not None:
+        figures.append("the teacher's share of translations found, which chose the text to train on")
+    exceptions = f" but {', and '.join(figures)}" if figures else ""
+    return f"None of these figures was used for a decision{exceptions}."
 
 
 def size_rows(report: FullReport) -> list[list[str]]:
@@ -141,12 +147,11 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _SUMMARY_WIDTH else text[: _SUMMARY_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
-def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, figures: dict[str, str | None]) -> str:
+def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) -> str:
     kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
     results, searches, best = None, None, "not measured"
     if isinstance(report, FullReport):
-        prose = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
-        results = f"{markdown_table(_results(report))}\n\n{prose}"
+        results = markdown_table(_results(report))
     if report.searches:
         searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
     if report.distill and report.distill.cosine_after is not None:
@@ -164,11 +169,9 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult, 
         **_tokenizer_tables(tokenizer, report.target),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=", ".join(f"{name} {ratio:.2f}" for name, ratio in (tokenizer.parity or {}).items()) or None,
-        **figures,
         corpus=_corpus(corpus),
         searches=searches,
         timings=markdown_table([["stage", "seconds"], *timings]),
-        versions=", ".join(f"{name} {version}" for name, version in report.versions.items()),
     )
 
 

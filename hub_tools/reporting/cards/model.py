@@ -15,7 +15,7 @@ from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import how_measured, score_rows, size_rows, source_of_vectors, what_decided
+from hub_tools.reporting.text import score_rows, size_rows, source_of_vectors
 
 _SMALL_SAMPLE = 200
 
@@ -52,11 +52,8 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         encode_document="encode_document" if has_roles else "encode",
         prompts=_prompts(report),
         results=markdown_table([*size_rows(report), *scores]),
-        how_measured=how_measured(report),
-        what_decided=what_decided(report),
         small=_small_samples(report),
         fertility=fertility_table(report, languages),
-        fertility_figure="figures/tokens_per_word.png" if fertility else None,
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
         growth=_growth(fertility),
@@ -126,12 +123,11 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         loss += f", and {config.similarity_weight:g} x the squared difference of the similarities in a batch"
     if config.matryoshka:
         loss += f", over the first {', '.join(map(str, config.matryoshka))} numbers"
-    effect, best, figure = ". No text was held out, so what that changed was not measured", "", None
+    effect, best = ". No text was held out, so what that changed was not measured", ""
     if distill.cosine_before is not None and distill.cosine_after is not None:
         before, after = f"{distill.cosine_before:.4f}", f"{distill.cosine_after:.4f}"
         effect = f", which took the mean cosine on held-out text from {before} to {after}"
         best = f"; the best held-out cosine was at step {distill.best_step:,}"
-        figure = "figures/heldout_cosine.png"
     return {
         "learned": f"the vectors of {source}" if (source := source_of_vectors(report)) else "the teacher's vectors",
         "effect": effect,
@@ -143,21 +139,16 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         "warmup_ratio": config.warmup_ratio,
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
-        "history_figure": figure,
     }
 
 
 def _growth(fertility: dict[str, dict[str, float]]) -> str | None:
     """Say how many languages take more tokens than before; None where none does."""
-    growth = {
-        lang: tokens["student"] / max(tokens["teacher"], 1e-9)
-        for lang, tokens in fertility.items()
-        if tokens["student"] > tokens["teacher"]
-    }
-    if not growth:
+    growing = [lang for lang, tokens in fertility.items() if tokens["student"] > tokens["teacher"]]
+    if not growing:
         return None
-    worst = max(growth, key=lambda lang: growth[lang])
+    worst = max(growing, key=lambda lang: fertility[lang]["student"] / max(fertility[lang]["teacher"], 1e-9))
     return (
-        f"{len(growth)} of {len(fertility)} measured languages take more tokens than before, {name_of(worst)} the "
+        f"{len(growing)} of {len(fertility)} measured languages take more tokens than before, {name_of(worst)} the "
         f"most: {fertility[worst]['student']:.2f} instead of {fertility[worst]['teacher']:.2f}."
     )

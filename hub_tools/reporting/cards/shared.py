@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +14,7 @@ from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import template_values
+from hub_tools.results import LanguageText, ParallelText
 
 # Kind of repo -> where the Hub's addresses of it begin.
 _PLACES = {"model": "", "tokenizer": "", "dataset": "datasets/", "space": "spaces/"}
@@ -23,12 +24,13 @@ def render_card(
     kind: str, report: FullReport, repos: Mapping[str, str], metadata: dict[str, Any], **values: str | float | None
 ) -> str:
     """Return the card of a model, tokenizer or dataset repo; `values` are those that other cards do not have."""
+    revisions = report.corpus.revisions
     return render(
         f"{kind}.md",
         **template_values(report),
         metadata=yaml(metadata),
         repo=literal(repos[kind]),
-        **{f"{name}_link": _link(repos.get(name), place) for name, place in _PLACES.items()},
+        **{f"{name}_link": _link(repos[name], place) if name in repos else None for name, place in _PLACES.items()},
         target=name_of(report.target),
         teacher=escape(teacher_name(report)),
         teacher_link=teacher_link(report),
@@ -36,6 +38,7 @@ def render_card(
         normalizer_changes="\n".join(f"- {escape(change)}" for change in report.tokenizer.normalizer_changes),
         dim=str(report.embeddings.dim),
         corpus=_corpus(report),
+        commits=", ".join(f"{inline_code(name)} at {inline_code(at)}" for name, at in revisions.items() if at) or None,
         reproduce=_how_to_reproduce(report),
         **values,
     )
@@ -50,11 +53,11 @@ def teacher_name(report: FullReport) -> str:
 def teacher_link(report: FullReport) -> str:
     """Return the teacher's name, as a link where it is on the Hub."""
     name = teacher_name(report)
-    return f"{_link(name)}" if report.teacher.revision else f"{inline_code(name)} (a local folder)"
+    return _link(name) if report.teacher.revision else f"{inline_code(name)} (a local folder)"
 
 
-def _link(repo_id: str | None, place: str = "") -> str | None:
-    return repo_id and f"[{escape(repo_id)}](https://huggingface.co/{place}{repo_id})"
+def _link(repo_id: str, place: str = "") -> str:
+    return f"[{escape(repo_id)}](https://huggingface.co/{place}{repo_id})"
 
 
 def common_metadata(report: FullReport) -> dict[str, Any]:
@@ -64,10 +67,10 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
 
 
-def fertility_table(report: FullReport, languages: list[str]) -> str:
-    """Return tokens per word before and after; nothing without languages."""
+def fertility_table(report: FullReport, languages: list[str]) -> str | None:
+    """Return tokens per word before and after; None without languages."""
     if not languages:
-        return ""
+        return None
     rows = [["tokens per word", "teacher", "student"]]
     for lang in languages:
         tokens = report.tokenizer.fertility[lang]
@@ -77,27 +80,20 @@ def fertility_table(report: FullReport, languages: list[str]) -> str:
 
 
 def _corpus(report: FullReport) -> str:
-    corpus, named = report.corpus, dict.fromkeys([*report.config.lang, "en"])
-    rows = [["text", "sources", "texts kept", "held out"]]
-    for lang in (lang for lang in named if lang in corpus.text):
-        text = corpus.text[lang]
-        rows.append([name_of(lang), _codes(map(redact_paths, text.sources)), f"{text.kept:,}", f"{text.heldout:,}"])
-    others = [lang for lang in corpus.text if lang not in named]
-    if others:
+    texts, pairs = report.corpus.text, report.corpus.parallel
+    named = dict.fromkeys([*report.config.lang, "en"])
+    rows = [_corpus_row(name_of(lang), texts[lang].sources, [texts[lang]]) for lang in named if lang in texts]
+    if others := [lang for lang in texts if lang not in named]:
         sources = sorted({name for lang in others for name in sources_of(report, lang)})
-        kept = sum(corpus.text[lang].kept for lang in others)
-        heldout = sum(corpus.text[lang].heldout for lang in others)
-        rows.append([f"{len(others)} other languages", _codes(sources), f"{kept:,}", f"{heldout:,}"])
-    if pairs := corpus.parallel:
-        files = _codes(map(redact_paths, pairs.files))
-        rows.append(["parallel text, pairs", files, f"{pairs.kept:,}", f"{pairs.heldout:,}"])
-    table = markdown_table(rows, numbers=False)
-    read = [f"{inline_code(name)} at {inline_code(commit)}" for name, commit in corpus.revisions.items() if commit]
-    return f"{table}\n\nDatasets of the Hub were read as they were: {', '.join(read)}." if read else table
+        rows.append(_corpus_row(f"{len(others)} other languages", sources, [texts[lang] for lang in others]))
+    if pairs:
+        rows.append(_corpus_row("parallel text, pairs", pairs.files, [pairs]))
+    return markdown_table([["text", "sources", "texts kept", "held out"], *rows], numbers=False)
 
 
-def _codes(names: Iterable[str]) -> str:
-    return ", ".join(map(inline_code, names))
+def _corpus_row(label: str, sources: list[str], texts: Sequence[LanguageText | ParallelText]) -> list[str]:
+    kept, heldout = sum(text.kept for text in texts), sum(text.heldout for text in texts)
+    return [label, ", ".join(inline_code(redact_paths(name)) for name in sources), f"{kept:,}", f"{heldout:,}"]
 
 
 def sources_of(report: FullReport, lang: str) -> list[str]:
@@ -108,10 +104,9 @@ def sources_of(report: FullReport, lang: str) -> list[str]:
 
 def _how_to_reproduce(report: FullReport) -> str:
     command, toml = reproduce(report)
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     parts = [block(command, "bash")]
     if toml:
         parts += ["with `run.toml`:", block(toml, "toml")]
     if "PATH/" in command:
         parts.append("`PATH` stands for a folder on the machine of the run.")
-    return "\n\n".join([*parts, f"Versions: {escape(versions)}."])
+    return "\n\n".join(parts)
