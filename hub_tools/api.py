@@ -1,7 +1,10 @@
 """The public functions: each takes objects or ids, returns objects, and leaves logging and global state alone.
 
-A model is a SentenceTransformer, its folder or its Hub id; a tokenizer is a fast tokenizer of transformers, what
-`adapt_tokenizer` returned, a folder or a Hub id. Texts are lists by language.
+What they have in common: a model (teacher, student) is a SentenceTransformer, its folder or its Hub id, and is left as
+it is. A tokenizer is a fast tokenizer of transformers, what `adapt_tokenizer` returned, a folder or a Hub id. `texts`
+are lists by language, `target` is the code of the language to learn, `parallel` are files of aligned sentences, `sts`
+are tables with columns sentence1, sentence2, score, and `out` is a folder for the result. `device` is auto, cpu, cuda
+or mps, `precision` is auto, fp32 or bf16; weights stay in fp32.
 """
 
 from __future__ import annotations
@@ -14,19 +17,34 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hub_tools.cloning.clone import clone as write_clone
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UsageError
+from hub_tools.core.files import write_json
+from hub_tools.core.hardware import choose_hardware
 from hub_tools.core.plain import to_plain
+from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.build import build_corpus as write_corpus
+from hub_tools.corpus.sources import Source
+from hub_tools.evaluation.tasks import sts_tasks
+from hub_tools.hub.publish import publish
+from hub_tools.models.loading import load_model
+from hub_tools.models.resolve import find_teacher, find_tokenizer
+from hub_tools.models.teacher import Teacher
+from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.pipeline import run
+from hub_tools.reporting.report import Report
+from hub_tools.reporting.tables import markdown_table, score_text
+from hub_tools.results import CorpusResult, DistillResult
+from hub_tools.tokenization.adapt import AdaptedTokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.training.distill import distill as train_on_vectors
+from hub_tools.vectors.dataset import EmbeddingDataset
+from hub_tools.vectors.embed import embed as write_embeddings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-    from hub_tools.corpus.build import Corpus
-    from hub_tools.models.teacher import Teacher
-    from hub_tools.reporting.report import Report
-    from hub_tools.results import DistillResult
-    from hub_tools.tokenization.adapt import AdaptedTokenizer
-    from hub_tools.vectors.dataset import EmbeddingDataset
 
     Model = str | Path | SentenceTransformer
     Texts = Mapping[str, Sequence[str]]
@@ -43,23 +61,16 @@ class Student:
     @cached_property
     def model(self) -> SentenceTransformer:
         """The student, loaded when it is first used."""
-        return _load(self.folder / "student")
+        return load_model(self.folder / "student", device="cpu")
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> list[str]:
-        """Publish model, tokenizer and vectors, each with its card; what was private once stays private.
+        """Publish the model as `namespace/name`, and tokenizer and vectors named after it; return the addresses.
 
-        Args:
-            repo_id: of the model, `namespace/name`; the others are named after it.
-            private: whether the repos are private.
-
-        Returns:
-            The addresses.
+        Each gets its card. What was private once stays private.
 
         Raises:
             UserError: not logged in, no right to write, or the Hub refused.
         """
-        from hub_tools.hub.publish import publish
-
         namespace, slash, name = repo_id.partition("/")
         if not slash:
             raise UsageError(f"repo_id = {repo_id!r}; expected namespace/name.")
@@ -76,7 +87,7 @@ class Training:
     @cached_property
     def model(self) -> SentenceTransformer:
         """The student, loaded when it is first used."""
-        return _load(self.folder)
+        return load_model(self.folder, device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,22 +109,15 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        values: dict[str, Any] = to_plain(self)
-        return values
+        return {"rows": to_plain(self.rows)}
 
     def to_markdown(self) -> str:
         """Return a table, scores x100."""
-        from hub_tools.reporting.tables import markdown_table, score_text
-
-        head = ["task", *(self.rows[0].values if self.rows else ())]
-        lines = [
-            [
-                f"{row.task}, {row.metric} ({row.split}, n={row.n})",
-                *(score_text(row.metric, v) for v in row.values.values()),
-            ]
-            for row in self.rows
-        ]
-        return markdown_table([head, *lines])
+        lines = [["task", *(self.rows[0].values if self.rows else ())]]
+        for row in self.rows:
+            scores = (score_text(row.metric, value) for value in row.values.values())
+            lines.append([f"{row.task}, {row.metric} ({row.split}, n={row.n})", *scores])
+        return markdown_table(lines)
 
 
 def distill(
@@ -130,18 +134,9 @@ def distill(
 ) -> Student:
     """Make a student of a teacher, specialised to a language: the command `hub-distill` as a function.
 
-    Interrupted, the same call continues where it stopped.
-
-    Args:
-        teacher: Hub id, `id@revision` or folder of a sentence-transformers model.
-        lang: code of the target language; more languages after commas.
-        output: the run folder.
-        corpus: text sources, as `--corpus` takes them; by default Wikipedia from the Hub.
-        parallel: files of aligned sentences.
-        sts: similarity tables to measure on.
-        vocab_size: tokens of the student; by default half of the teacher's.
-        steps: training steps; by default three times through the text.
-        options: other fields of `RunConfig`; sections are dictionaries, e.g. `distill={"loss": "mse"}`.
+    The arguments are options (docs/options.md), `corpus` by default Wikipedia from the Hub. Other fields of `RunConfig`
+    are `options`, sections as dictionaries, e.g. `distill={"loss": "mse"}`. Interrupted, the same call continues where
+    it stopped.
 
     Raises:
         HubToolsError: an option cannot work, or something that the user can correct went wrong.
@@ -153,8 +148,6 @@ def distill(
         >>> student.report.tokenizer.vocab_size
         4096
     """
-    from hub_tools.pipeline import run
-
     values: dict[str, Any] = {
         "teacher": str(teacher),
         "lang": lang,
@@ -173,14 +166,10 @@ def distill(
 def adapt_tokenizer(
     tokenizer: Any, *, texts: Texts, target: str, vocab_size: int | None = None, keep_normalizer: bool = False
 ) -> AdaptedTokenizer:
-    """Prune a tokenizer's vocabulary and teach it a language; no model is needed.
+    """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    Args:
-        tokenizer: the tokenizer to begin with.
-        texts: language -> texts; the vocabulary is balanced over them.
-        target: the language to learn, one of `texts`.
-        vocab_size: tokens afterwards; by default half of what there were.
-        keep_normalizer: keep the normalizer even if it loses letters of the language.
+    It has `vocab_size` tokens afterwards, by default half of what there were. A normalizer that loses letters of the
+    language is changed, unless `keep_normalizer` is true.
 
     Raises:
         UserError: the kind of tokenizer is not supported, or the size is impossible.
@@ -191,9 +180,6 @@ def adapt_tokenizer(
         >>> len(AutoTokenizer.from_pretrained(folder / "tokenizer"))
         3000
     """
-    from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
-    from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
@@ -203,14 +189,9 @@ def adapt_tokenizer(
 def clone(
     teacher: Model, tokenizer: Any, *, init: Init = "mean", corpus: Corpus | None = None, target: str = ""
 ) -> SentenceTransformer:
-    """Give a model another tokenizer: its weights, and new embedding rows for tokens that it does not have.
+    """Give a model a tokenizer of any family: its weights, and new embedding rows for tokens that it does not have.
 
-    Args:
-        teacher: the model; it is left as it is.
-        tokenizer: of any family.
-        init: how new rows begin; all but `mean`, `position` and `length` read a corpus.
-        corpus: what `build_corpus` returned.
-        target: the language that the new tokens were learned from.
+    `init` says how new rows begin; all but `mean`, `position` and `length` read what `build_corpus` returned.
 
     Returns:
         The clone, on the CPU.
@@ -223,31 +204,18 @@ def clone(
         >>> model[0].auto_model.get_input_embeddings().weight.shape
         torch.Size([3000, 32])
     """
-    from hub_tools.cloning.clone import clone as write_clone
-    from hub_tools.core.files import write_json
-    from hub_tools.corpus.build import Corpus
-    from hub_tools.results import CorpusResult
-
-    with TemporaryDirectory() as scratch, _teacher(teacher) as found, _tokenizer_folder(tokenizer) as tokenizer_folder:
+    with TemporaryDirectory() as scratch, _teacher(teacher) as model, _tokenizer_folder(tokenizer) as tokenizer_folder:
         out = Path(scratch)
         write_json(out / "corpus" / "stats.json", to_plain(CorpusResult(languages=[], missing=[], text={})))
         texts = corpus or Corpus(out / "corpus")
-        write_clone(found, tokenizer_folder, texts, out / "clone", init=init, target=target)
-        return _load(out / "clone")
+        write_clone(model, tokenizer_folder, texts, out / "clone", init=init, target=target)
+        return load_model(out / "clone", device="cpu")
 
 
 def build_corpus(
     texts: Texts, *, teacher: Model, target: str, out: str | Path, parallel: Files = (), seed: int = 42
 ) -> Corpus:
-    """Clean texts, cut them to a teacher's length, deduplicate them and hold some out.
-
-    Args:
-        texts: language -> texts.
-        teacher: the model whose tokenizer measures the length.
-        target: the target language.
-        out: an empty folder for the corpus.
-        parallel: files of aligned sentences.
-        seed: of the split.
+    """Clean texts, cut them to the length that a teacher reads, deduplicate them and hold some out, in an empty folder.
 
     Raises:
         UserError: there is too little text.
@@ -257,26 +225,19 @@ def build_corpus(
         >>> corpus.languages
         ('tr',)
     """
-    from hub_tools.corpus.build import Corpus
-    from hub_tools.corpus.build import build_corpus as build
-    from hub_tools.corpus.sources import Source
-    from hub_tools.models.tokenizer import read_model_tokenizer
-
     sources = [
         Source(lang=lang, name="texts", identity=None, open=partial(iter, lines)) for lang, lines in texts.items()
     ]
-    files, languages = [Path(file) for file in _several(parallel)], tuple(dict.fromkeys((target, *texts)))
-    with _teacher(teacher) as found:
-        tokenizer = read_model_tokenizer(found.input_folder).load()
-        build(
+    with _teacher(teacher) as model:
+        write_corpus(
             Path(out),
             sources,
-            files,
-            languages=languages,
+            [Path(file) for file in _several(parallel)],
+            languages=tuple(dict.fromkeys((target, *texts))),
             limit=None,
             seed=seed,
-            tokenizer=tokenizer,
-            max_tokens=found.max_seq_length,
+            tokenizer=read_model_tokenizer(model.input_folder).load(),
+            max_tokens=model.max_seq_length,
         )
     return Corpus(Path(out))
 
@@ -293,14 +254,8 @@ def embed(
 ) -> EmbeddingDataset:
     """Compute a teacher's vector of every text of a corpus, in shards; a call that was cut off continues.
 
-    Args:
-        teacher: the model.
-        corpus: what `build_corpus` returned.
-        target: the target language.
-        out: folder of the dataset, which `datasets.load_dataset` reads too.
-        config: how many texts, behind which prompts, stored how.
-        device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16.
+    Returns:
+        The dataset in `out`, which `datasets.load_dataset` reads too.
 
     Raises:
         UserError: a vector is not finite, or there is nothing to embed.
@@ -310,13 +265,9 @@ def embed(
         >>> vectors.manifest["dim"]
         32
     """
-    from hub_tools.core.hardware import choose_hardware
-    from hub_tools.vectors.dataset import EmbeddingDataset
-    from hub_tools.vectors.embed import embed as write_embeddings
-
-    with _teacher(teacher) as found:
-        hardware = choose_hardware(device, precision)
-        write_embeddings(found, corpus, Path(out), target=target, config=config or EmbedConfig(), hardware=hardware)
+    hardware = choose_hardware(device, precision)
+    with _teacher(teacher) as model:
+        write_embeddings(model, corpus, Path(out), target=target, config=config or EmbedConfig(), hardware=hardware)
     return EmbeddingDataset(Path(out))
 
 
@@ -330,16 +281,7 @@ def train(
     precision: str = "auto",
     seed: int = 42,
 ) -> Training:
-    """Train a student on a teacher's vectors; a call that was cut off continues.
-
-    Args:
-        student: the model to begin with.
-        embeddings: what `embed` returned.
-        out: folder of the trained student.
-        config: how to train.
-        device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16; weights stay in fp32.
-        seed: of the order of the texts.
+    """Train a student on a teacher's vectors, which `embed` returned; a call that was cut off continues.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
@@ -349,23 +291,14 @@ def train(
         >>> training.result.steps
         2
     """
-    from hub_tools.core.hardware import choose_hardware
-    from hub_tools.training.distill import distill as train_on_vectors
-
-    with _model_folder(student) as model_folder:
-        hardware = choose_hardware(device, precision)
-        result = train_on_vectors(
-            Path(model_folder), embeddings, Path(out), config or DistillConfig(), hardware=hardware, seed=seed
-        )
+    config, hardware = config or DistillConfig(), choose_hardware(device, precision)
+    with _saved(student, create_model_card=False) as folder:
+        result = train_on_vectors(Path(folder), embeddings, Path(out), config, hardware=hardware, seed=seed)
     return Training(Path(out), result)
 
 
 def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
-    """Measure models on the same similarity tables, by the cosines of their vectors.
-
-    Args:
-        models: name -> model.
-        sts: tables with columns sentence1, sentence2, score.
+    """Measure models, by name, on the same similarity tables, by the cosines of their vectors.
 
     Raises:
         UserError: a table has no such columns, or a model cannot be loaded.
@@ -375,8 +308,6 @@ def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
         >>> [row.metric for row in scores.rows]
         ['spearman', 'pearson']
     """
-    from hub_tools.evaluation.tasks import sts_tasks
-
     tasks = sts_tasks([Path(file) for file in _several(sts)])
     loaded = {name: _loaded(model) for name, model in models.items()}
     rows = []
@@ -389,46 +320,30 @@ def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
 
 
 @contextmanager
-def _model_folder(model: Model) -> Iterator[str]:
-    """Give a Hub id or folder as it is, and a model in memory as a folder for the length of a block."""
-    if isinstance(model, str | Path):
-        yield str(model)
+def _saved(thing: Any, **options: Any) -> Iterator[str]:
+    """Give a Hub id or folder as it is, and an object in memory as a folder for the length of a block."""
+    if isinstance(thing, str | Path):
+        yield str(thing)
         return
-    with TemporaryDirectory() as saved:
-        model.save_pretrained(saved, create_model_card=False)
-        yield saved
+    with TemporaryDirectory() as folder:
+        thing.save_pretrained(folder, **options)
+        yield folder
 
 
 @contextmanager
 def _teacher(model: Model) -> Iterator[Teacher]:
-    from hub_tools.models.resolve import find_teacher
-
-    with _model_folder(model) as name:
+    with _saved(model, create_model_card=False) as name:
         yield find_teacher(name)
 
 
 @contextmanager
 def _tokenizer_folder(tokenizer: Any) -> Iterator[Path]:
-    from hub_tools.models.resolve import find_tokenizer
-
-    if isinstance(tokenizer, str | Path):
-        yield find_tokenizer(str(tokenizer))[0]
-        return
-    with TemporaryDirectory() as saved:
-        tokenizer.save_pretrained(saved)
-        yield Path(saved)
-
-
-def _load(model_folder: Path) -> SentenceTransformer:
-    from hub_tools.models.loading import load_model
-
-    return load_model(model_folder, device="cpu")
+    with _saved(tokenizer) as name:
+        yield find_tokenizer(name)[0]
 
 
 def _loaded(model: Model) -> SentenceTransformer:
-    from hub_tools.models.resolve import find_teacher
-
-    return _load(find_teacher(str(model)).path) if isinstance(model, str | Path) else model
+    return load_model(find_teacher(str(model)).path, device="cpu") if isinstance(model, str | Path) else model
 
 
 def _several(files: Files) -> tuple[str, ...]:

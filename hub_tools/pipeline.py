@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields
 
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import init_processes
@@ -22,21 +22,21 @@ from hub_tools.stages.job import prepare, remember
 from hub_tools.stages.tokenizer import TokenizerStage
 
 
-def stages_until(last: str, config: RunConfig) -> list[Stage[Any]]:
-    """Return the stages that a command does, in their order: the last one and those that it needs."""
-    embed: Stage[Any] = ImportStage() if config.embed.use else EmbedStage()
-    stages: list[Stage[Any]] = [CorpusStage(), TokenizerStage(), CloneStage(), embed, DistillStage(), EvaluateStage()]
-    needed = {name for stage in stages if stage.name == last for name in (*stage.needs, last)}
-    return [stage for stage in stages if last == "publish" or stage.name in needed]
+def stages_until(last: str, config: RunConfig) -> list[type[Stage]]:
+    """Return the stages that a command does, in their order: the last one and those that it reads."""
+    embed = ImportStage if config.embed.use else EmbedStage
+    stages: list[type[Stage]] = [CorpusStage, TokenizerStage, CloneStage, embed, DistillStage, EvaluateStage]
+    needed = {stage.folder for stage in stages if last in (stage.name, "publish")}
+    for stage in reversed(stages):
+        if stage.folder in needed:
+            needed |= {item.name for item in fields(stage)}
+    return [stage for stage in stages if stage.folder in needed]
 
 
 def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Report:
-    """Do the job up to a stage, and use what is finished.
+    """Do the job up to a stage, and use what is finished unless it is to be `fresh`.
 
-    Args:
-        config: the options.
-        last: name of the last stage. `publish` pushes only where the configuration says so.
-        fresh: forget what is finished.
+    `publish` is the whole job; it pushes only where the configuration says so.
 
     Returns:
         The report; sections of stages that did not run are None.
@@ -46,25 +46,23 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
     """
     processes = init_processes(config.device)
     stages = stages_until(last, config)
+    folders = {stage.folder for stage in stages}
     pushes = last == "publish" and config.publish.namespace is not None
     if pushes:
         check_before(config)
-    tokenizer_only = last in ("corpus", "tokenizer")
-    job = prepare(config, tokenizer_only=tokenizer_only, fresh=fresh, processes=processes)
+    job = prepare(config, tokenizer_only=folders <= {"corpus", "tokenizer"}, fresh=fresh, processes=processes)
     with (
         RunDir(config.output, config.to_toml(), fresh=fresh, processes=processes) as run_dir,
         log_to(config.output / "log.txt" if processes.is_main else None),
     ):
         if pushes:
             run_dir.update_record(lambda record: record.with_publish(changed(config.publish)))
-        if not {"embed", "distill"}.isdisjoint(stage.name for stage in stages):
+        if not folders.isdisjoint({"embeddings", "student"}):
             run_dir.update_record(lambda record: remember(config, record, job.hardware))
         done: dict[str, Finished] = {}
         for stage in stages:
-            done[stage.name] = stage.run(job, done, run_dir)
-        folders = {stage.folder for stage in stages}
-        record = run_dir.record.only(folders)
-        report = Report.from_record(record, config.output)
+            done[stage.folder] = stage.of(job, done).run(job, run_dir)
+        report = Report.from_record(run_dir.record.only(folders), config.output)
         if processes.is_main:
             write_report(config.output, report)
     if pushes and processes.is_main:

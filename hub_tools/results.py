@@ -13,96 +13,68 @@ Figures = dict[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageText:
-    """The monolingual text of one language, in texts.
+class TextCounts:
+    """Counts of texts, or of pairs."""
 
-    Attributes:
-        sources: the text sources that were read.
-        read: texts read; chunks of one text count once.
-        kept: chunks kept, of which `train` and `heldout` say the split.
-        characters: characters kept.
-    """
-
-    sources: list[str]
-    read: int = 0
-    kept: int = 0
+    read: int = 0  # chunks of one text count once
+    kept: int = 0  # in train and held-out text
     train: int = 0
     heldout: int = 0
-    characters: int = 0
     dropped_empty: int = 0
     dropped_duplicate: int = 0
     dropped_in_heldout_pairs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParallelText:
-    """The parallel text, in pairs; `languages` are those of the source and the target side, where they are known."""
+class LanguageText(TextCounts):
+    """The monolingual text of one language; `characters` are those kept."""
+
+    sources: list[str]
+    characters: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelText(TextCounts):
+    """The parallel text; `languages` are those of the source and the target side, where they are known."""
 
     files: list[str]
     languages: tuple[str, ...] = ()
-    read: int = 0
-    kept: int = 0
-    train: int = 0
-    heldout: int = 0
-    dropped_empty: int = 0
-    dropped_duplicate: int = 0
-    dropped_in_heldout_pairs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusResult:
-    """The corpus.
+    """The corpus."""
 
-    Attributes:
-        languages: those with text, the target first.
-        missing: those asked for without any.
-        text: language -> its monolingual text.
-        parallel: None where no parallel file was given.
-        revisions: dataset of the Hub -> its commit.
-    """
-
-    languages: list[str]
-    missing: list[str]
+    languages: list[str]  # with text, the target first
+    missing: list[str]  # asked for, without text
     text: dict[str, LanguageText]
     parallel: ParallelText | None = None
-    revisions: dict[str, str | None] = field(default_factory=dict)
+    revisions: dict[str, str | None] = field(default_factory=dict)  # dataset of the Hub -> its commit
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerResult:
-    """The student's tokenizer beside the teacher's.
-
-    Attributes:
-        added_reachable: of the added tokens, those that some text produces; None for a ready tokenizer.
-        sources: rule -> tokens that it put into the vocabulary.
-        split: share of learned tokens, of WordPiece.
-        objective: value of the objective by share tried.
-        fertility: language -> teacher and student -> tokens per word.
-        measures: language -> teacher and student -> figures.
-        parity: teacher and student -> tokens for one of the source side's; None without held-out pairs.
-        unused: teacher and student -> ids that none of the measured texts uses.
-        revision: commit of a ready tokenizer of the Hub.
-    """
+    """The student's tokenizer beside the teacher's; measures are those of `teacher` and `student`."""
 
     family: str
     vocab_size: int
     kept: int
     added: int
-    added_reachable: int | None
+    added_reachable: int | None  # tokens that some text produces; None for a ready tokenizer
     specials_kept: int
     placeholders_dropped: int | None = None
-    sources: dict[str, int] | None = None
+    sources: dict[str, int] | None = None  # rule -> tokens that it put into the vocabulary
     new_characters: list[str] | None = None
-    split: float | None = None
-    objective: dict[str, float] | None = None
+    split: float | None = None  # share of learned tokens, of WordPiece
+    objective: dict[str, float] | None = None  # its value for each share tried
     normalizer_changes: list[str] = field(default_factory=list)
-    fertility: dict[str, dict[str, float]]
-    measures: dict[str, dict[str, Figures]]
-    parity: dict[str, float] | None = None
-    unused: dict[str, int] | None = None
+    fertility: dict[str, dict[str, float]]  # tokens per word, by language
+    measures: dict[str, dict[str, Figures]]  # by language
+    parity: dict[str, float] | None = None  # tokens for one of the source side's, on held-out pairs
+    unused: dict[str, int] | None = None  # ids that none of the measured texts uses
     new_unknowns: int
     round_trip_failures: int
-    revision: str | None = None
+    revision: str | None = None  # commit of a ready tokenizer of the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,30 +93,19 @@ class CloneResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingsResult:
-    """The dataset of the teacher's vectors.
+    """The dataset of the teacher's vectors."""
 
-    Attributes:
-        teacher: id of the model that computed them; None where an imported dataset does not say.
-        splits: split -> rows.
-        dtype: of the stored vectors.
-        precision: arithmetic they were computed in.
-        prompting: rule by which texts got a prompt.
-        teacher_bitext_accuracy: share of held-out translations that the teacher finds.
-        left_out: languages whose monolingual text was left out, because the teacher does not know them.
-        taken_from: name and revision of an imported dataset.
-    """
-
-    teacher: str | None
+    teacher: str | None  # id of the model that computed them; None where an imported dataset does not say
     revision: str | None
-    precision: str | None
+    precision: str | None  # of the arithmetic; `dtype` is that of the stored vectors
     max_seq_length: int | None
     truncation_side: str | None
     pooling: str | None
     prompts: dict[str, str]
     default_prompt_name: str | None
-    prompting: dict[str, Any] | None
+    prompting: dict[str, Any] | None  # rule by which texts got a prompt
     rows: int
-    splits: dict[str, int]
+    splits: dict[str, int]  # split -> rows
     dim: int
     dtype: str
     normalized: bool
@@ -152,9 +113,10 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
-    teacher_bitext_accuracy: float | None = None
+    teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
+    # Languages whose monolingual text was left out, because the teacher does not know them.
     left_out: list[str] = field(default_factory=list)
-    taken_from: dict[str, str | None] | None = None
+    taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,22 +148,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """One measurement of the models; None where it cannot be had.
-
-    Attributes:
-        split: train, dev, test, heldout or `as given`.
-        n: texts, pairs or questions.
-        supervised: whether the student was trained with labels of this task.
-    """
+    """One measurement of the three models."""
 
     task: str
-    split: str
+    split: str  # train, dev, test, heldout or `as given`
     metric: str
-    n: int | None
+    n: int | None  # texts, pairs or questions
     teacher: float | None
     clone: float | None
     student: float | None
-    supervised: bool = False
+    supervised: bool = False  # whether the student was trained with labels of this task
 
 
 @dataclass(frozen=True, kw_only=True)

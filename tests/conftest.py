@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from hub_tools.config import RunConfig, TokenizerConfig
 from hub_tools.core.files import write_json
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.demo import demo_teacher
@@ -190,19 +191,19 @@ def whole_job(teacher: Path, output: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, dict[str, Any]]:
-    """A whole run and its report; leave its folder as it is."""
+    """A whole run and its report as plain data; leave its folder as it is."""
     from hub_tools.pipeline import run
 
     config = RunConfig.from_dict(whole_job(tiny_teacher, tmp_path_factory.mktemp("finished") / "run"))
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return config, run(config)
+        return config, to_plain(run(config))
     # One worker does the work, and the others use a copy of its folder again.
     first = tmp_path_factory.getbasetemp().parent / "finished"
     with FileLock(f"{first}.lock"):
         if first.exists():
             shutil.copytree(first, config.output)
-            return config, run(config)
-        report = run(config)
+            return config, to_plain(run(config))
+        report = to_plain(run(config))
         shutil.copytree(config.output, first)
         return config, report
 

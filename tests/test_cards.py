@@ -185,11 +185,11 @@ def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
 
 
 def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None:
-    report["config"]["tokenizer"]["use"] = "org/theirs@v1"
+    report["config"]["tokenizer"] = {"use": "org/theirs@v1"}
     report["tokenizer"] |= {"added_reachable": None, "revision": "e" * 40}
     assert f"--tokenizer org/theirs@{'e' * 40}" in command_of(report)
     report["tokenizer"]["revision"] = None
-    report["config"]["tokenizer"]["use"] = "/home/ada/theirs@home"
+    report["config"]["tokenizer"] = {"use": "/home/ada/theirs@home"}
     assert "--tokenizer PATH/theirs@home" in command_of(report)
 
 
@@ -218,7 +218,7 @@ def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str,
 
 
 def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> None:
-    report["config"]["tokenizer"]["use"] = "/home/ada/theirs"
+    report["config"]["tokenizer"] = {"use": "/home/ada/theirs"}
     report["tokenizer"]["added_reachable"] = None
     card, model = card_of("tokenizer", report), card_of("model", report)
     assert "that of `PATH/theirs` as it is" in card

@@ -177,6 +177,12 @@ def test_the_language_of_a_pair_is_said_only_where_the_columns_name_it(
     assert plain.result.parallel is not None and plain.result.parallel.languages == ("tr",)
 
 
+def test_an_empty_corpus_needs_no_folder() -> None:
+    corpus = Corpus.empty()
+    assert not corpus.has_pairs and not list(corpus.pairs())
+    assert corpus.sample("tr") == list(corpus.all_texts("tr", "tr")) == []
+
+
 def test_a_set_of_texts_forgets_and_invents_none() -> None:
     texts = TextSet()
     numbers = [*range(5000), *range(2500)]

@@ -334,7 +334,6 @@ def uninterrupted(run_alone: Callable[..., tuple[list[str], Path]]) -> dict[str,
     return files_of(root / "embeddings")
 
 
-@pytest.mark.slow
 def test_a_killed_run_computes_only_what_is_missing_and_ends_the_same(
     run_alone: Callable[..., tuple[list[str], Path]], uninterrupted: dict[str, str]
 ) -> None:
@@ -355,7 +354,6 @@ def test_a_killed_run_computes_only_what_is_missing_and_ends_the_same(
     assert {name: (root / "embeddings" / name).stat().st_mtime_ns for name in times} == times
 
 
-@pytest.mark.slow
 def test_two_processes_of_accelerate_write_the_same_bytes_as_one(
     run_alone: Callable[..., tuple[list[str], Path]], uninterrupted: dict[str, str]
 ) -> None:

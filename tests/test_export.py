@@ -131,3 +131,11 @@ def test_static_embeddings_need_no_export(small_clones: dict[str, tuple[Path, An
     with pytest.raises(UserError, match="a table of rows, which needs no export"):
         exports.export(small_clones["static"][0], "onnx", tmp_path / "out")
     assert load_model(small_clones["static"][0], device="cpu")
+
+
+def test_the_folder_where_one_stands_has_a_name(
+    small_clones: dict[str, tuple[Path, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_clones["static"][0])
+    with pytest.raises(UserError, match=r"clone begins with a StaticEmbedding"):
+        exports.export(Path(), "onnx")

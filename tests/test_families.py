@@ -391,7 +391,7 @@ def test_settings_name_only_tokens_that_are_there(
     teacher = teacher_of["gemma"]
     named = {"bos_token": "<bos>", "eos_token": "</nowhere>", "chat_template": "{{ messages }}", "padding_side": "left"}
     more = {"additional_special_tokens": ["<unused5>", "<start_of_image>"]}
-    given = TokenizerSpec(spec=teacher.spec, settings={**teacher.settings, **named, **more}, template="{{ x }}")
+    given = TokenizerSpec(spec=teacher.spec, settings={**teacher.settings, **named, **more}, chat_template="{{ x }}")
     adapt_tokenizer(given, readers(texts), target="tr", config=TokenizerConfig(vocab_size=6000)).student.write(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
     assert len(tokenizer) == 6000

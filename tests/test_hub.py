@@ -130,7 +130,7 @@ def test_the_teachers_notice_comes_before_ours(run: Path) -> None:
 
 
 def test_a_ready_tokenizer_is_published_without_the_teachers_license(values: dict[str, Any], tmp_path: Path) -> None:
-    values["config"]["tokenizer"]["use"] = "org/tokenizer"
+    values["config"]["tokenizer"] = {"use": "org/tokenizer"}
     run = fake_run.write_run(tmp_path / "run", values)
     assert not {"LICENSE", "NOTICE"} & set(contents(run, "tokenizer")["tokenizer"].files)
 

@@ -21,8 +21,9 @@ IDS = [("model", "ada/tiny-tr"), ("model", "ada/tiny-tr-tokenizer"), ("dataset",
 
 
 @pytest.fixture
-def run_folder(finished: tuple[RunConfig, dict[str, Any]]) -> Path:
-    return finished[0].output
+def run_folder(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of the finished run, which remembers what it is published with."""
+    return Path(shutil.copytree(finished[0].output, tmp_path / "run"))
 
 
 def push(run: Path, *args: str, cwd: Path, **env: str) -> Result:
@@ -93,7 +94,7 @@ def test_each_repo_gets_its_files_and_no_path_of_this_machine(
     assert files[IDS[2]] == {"README.md", "manifest.json", "train-00000.parquet", "validation-00000.parquet"}
     assert {"model.safetensors", "modules.json", "figures/tokens_per_word.png", "README.md"} <= files[IDS[0]]
     published = b"".join(hub.read(*repo, path) for repo in IDS for path in files[repo])
-    for private in (str(run_folder.parent), str(tmp_path), str(ROOT)):
+    for private in (str(tmp_path.parent), str(ROOT)):
         assert private.encode() not in published, private
 
 
@@ -325,16 +326,16 @@ def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Pa
     assert "spaces/ada/tiny-tr-demo" in hub.read(*IDS[0], "README.md").decode()
     assert [len(c["items"]) for c in hub.collections.values()] == [4]
     published = b"".join(hub.read(*space, path) for path in files)
-    for private in (str(run_folder.parent), str(tmp_path), str(ROOT)):
+    for private in (str(tmp_path.parent), str(ROOT)):
         assert private.encode() not in published, private
     check_nothing_leaked(hub, run_folder)
     # A Space's machine has the repo's files, and the models from the Hub.
     with environment(**online):
         shown = from_settings(Path(snapshot_download("ada/tiny-tr-demo", repo_type="space")))
         student = shown.models["student"]
-        assert (list(shown.models), len(student.files.vocab), student.title) == (["student"], 4096, "tiny-tr")
+        assert (list(shown.models), len(student.tokenizer.vocabulary), student.title) == (["student"], 4096, "tiny-tr")
         assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
-        assert student.load().encode(["Merhaba"]).shape == (1, shown.report["student"]["dim"])
+        assert student.load().encode(["Merhaba"]).shape == (1, shown.report.student.dim)
 
 
 @pytest.mark.parametrize("namespace", ["../x", "a/b", "a b", "-ada", "$(id)", "a--b", ""])
@@ -347,13 +348,15 @@ def test_an_unfinished_run_or_one_with_stages_of_another_is_not_published(run_fo
     args = ["--push-to-hub", "ada", "--dry-run"]
     refused(hub_distill("publish", "nothing", *args, cwd=tmp_path), "nothing is no run folder")
     refused(hub_distill("publish", str(run_folder), "--dry-run", cwd=tmp_path), "Missing --push-to-hub", code=2)
-    broken = tmp_path / "broken"
-    shutil.copytree(run_folder, broken, ignore=shutil.ignore_patterns("cache", ".lock"))
-    marker = json.loads((broken / "student/.done.json").read_text())
-    (broken / "student/.done.json").write_text(json.dumps({**marker, "key": "0" * 16}))
-    refused(hub_distill("publish", "broken", *args, cwd=tmp_path), "evaluation in broken was made with another student")
-    shutil.rmtree(broken / "evaluation")
-    refused(hub_distill("publish", "broken", *args, cwd=tmp_path), "broken is not finished: evaluation is missing")
+    marker = run_folder / "student/.done.json"
+    whole = marker.read_text()
+    marker.write_text(json.dumps({**json.loads(whole), "key": "0" * 16}))
+    done = hub_distill("publish", str(run_folder), *args, cwd=tmp_path)
+    refused(done, f"student in {run_folder} is not the one that run.json describes")
+    marker.write_text(whole)
+    shutil.rmtree(run_folder / "evaluation")
+    done = hub_distill("publish", str(run_folder), *args, cwd=tmp_path)
+    refused(done, f"{run_folder} is not finished: evaluation is missing")
 
 
 def test_a_stage_pushes_nothing(tiny_teacher: Path, tmp_path: Path) -> None:

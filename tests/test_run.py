@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from transformers import AutoTokenizer
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import write_json
-from hub_tools.pipeline import Job, plan, run
+from hub_tools.core.plain import to_plain
+from hub_tools.core.run_record import read_record, write_record
+from hub_tools.pipeline import run
 from hub_tools.reporting.reproduce import reproduce
+from hub_tools.stages.job import prepare
+from hub_tools.stages.plan import plan
 from tests.commands import finish, hub_distill, succeeded
 
 ROOT = Path(__file__).parents[1]
@@ -117,9 +121,10 @@ def test_a_second_run_uses_everything_again(
     finished: tuple[RunConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, report = finished
-    monkeypatch.setattr("hub_tools.reporting.text.versions", lambda: {"torch": "99.0"})
+    for module in ("core.run_dir", "reporting.report"):
+        monkeypatch.setattr(f"hub_tools.{module}.versions", lambda: {"torch": "99.0"})
     before = {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")}
-    again = run(config)
+    again = to_plain(run(config))
     assert {f: f.stat().st_mtime_ns for f in config.output.rglob("*.safetensors")} == before
     assert again["timings"] == report["timings"]
     # Those that trained the student, not those of today.
@@ -127,15 +132,12 @@ def test_a_second_run_uses_everything_again(
     assert "versions" not in again["distill"]
 
 
-def test_changed_options_redo_what_depends_on_them(
-    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_options_redo_what_depends_on_them(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> None:
     config, _ = finished
     shutil.copytree(config.output, tmp_path / "run")
     values = {**plain(config), "output": str(tmp_path / "run"), "clone": {"init": "mean"}}
-    capsys.readouterr()
     run(RunConfig.from_dict(values), last="distill")
-    said = capsys.readouterr().err
+    said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
     assert "tokenizer: already done" in said
     assert "embeddings: already done" in said
     assert "clone: done again, because it depends on what changed: init" in said
@@ -221,7 +223,7 @@ def test_a_ready_tokenizer_can_be_used(
 ) -> None:
     ready = finished[0].output / "tokenizer"
     shutil.copytree(finished[0].output, tmp_path / "run")
-    report = run(RunConfig.from_dict({**job_options, "tokenizer": {"use": str(ready)}}), last="clone")
+    report = to_plain(run(RunConfig.from_dict({**job_options, "tokenizer": {"use": str(ready)}}), last="clone"))
     assert report["tokenizer"]["vocab_size"] == 4096
     assert report["clone"]["fallback"] == 0
 
@@ -231,18 +233,20 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
 ) -> None:
     config = RunConfig.from_dict({**job_options, "device": "auto", "precision": "auto"})
     run(config, last="corpus")
-    assert not (config.output / ".hardware.json").exists()
+    assert read_record(config.output).hardware is None
     run(config, last="embed")
-    assert Job(config).hardware.precision == "fp32"
-    chosen = json.loads((config.output / ".hardware.json").read_text())
-    assert chosen["chosen"]["device"] == "cpu"
+    assert prepare(config).hardware.precision == "fp32"
+    record = read_record(config.output)
+    assert record.hardware is not None
+    assert record.hardware["chosen"]["device"] == "cpu"
     # As if it had been begun on a GPU that this machine does not have.
-    write_json(config.output / ".hardware.json", {**chosen, "chosen": {"device": "cuda", "precision": "bf16"}})
+    gpu = {**record.hardware, "chosen": {"device": "cuda", "precision": "bf16"}}
+    write_record(config.output, replace(record, hardware=gpu))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert Job(config).hardware.device == "cuda"
+    assert prepare(config).hardware.device == "cuda"
     with pytest.raises(UserError, match=r"begun on cuda, and torch finds no such device here.*--device cpu"):
         run(config, last="embed")
-    assert Job(config, fresh=True).hardware.device == "cpu"
+    assert prepare(config, fresh=True).hardware.device == "cpu"
 
 
 def test_prompts_that_the_teachers_files_do_not_name_are_given(
@@ -251,28 +255,31 @@ def test_prompts_that_the_teachers_files_do_not_name_are_given(
     shutil.copytree(finished[0].output, tmp_path / "run")  # for its corpus and tokenizer
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
     config = RunConfig.from_dict({**job_options, "embed": {"distill_limit": 20, **given}})
-    report = run(config)
+    done = run(config)
+    report = to_plain(done)
     prompts = {"query": "query: ", "document": "passage: "}
     assert report["embeddings"]["prompts"] == prompts
     assert {"query", "document"} < set(report["embeddings"]["rows_by_prompt"])
     for name in ("clone", "student"):
         assert SentenceTransformer(str(config.output / name), device="cpu").prompts == prompts
-    assert "--query-prompt 'query: '" in reproduce(report)[0]
+    assert "--query-prompt 'query: '" in reproduce(done)[0]
 
 
 def test_licenses_of_another_teacher_do_not_stay(
-    job_options: dict[str, object], tiny_teacher: Path, tmp_path: Path
+    job_options: dict[str, object], finished: tuple[RunConfig, dict[str, Any]], tiny_teacher: Path, tmp_path: Path
 ) -> None:
+    folder = Path(shutil.copytree(finished[0].output, tmp_path / "run"))  # for its corpus and tokenizer
     with_license = Path(shutil.copytree(tiny_teacher, tmp_path / "with"))
     (with_license / "LICENSE").write_text("theirs")
-    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="corpus")
-    assert (tmp_path / "run" / "license" / "LICENSE").read_text() == "theirs"
-    run(RunConfig.from_dict(job_options), last="corpus")
-    assert not (tmp_path / "run" / "license").exists()
+    run(RunConfig.from_dict({**job_options, "teacher": str(with_license)}), last="clone")
+    assert (folder / "clone/license/LICENSE").read_text() == "theirs"
+    run(RunConfig.from_dict(job_options), last="clone")
+    assert not (folder / "clone/license").exists()
 
 
-def test_fresh_forgets_what_is_finished(job_options: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    run(RunConfig.from_dict(job_options), last="corpus")
-    capsys.readouterr()
-    run(RunConfig.from_dict(job_options), last="corpus", fresh=True)
-    assert "corpus ..." in capsys.readouterr().err
+def test_fresh_forgets_what_is_finished(job_options: dict[str, object], tmp_path: Path) -> None:
+    config = RunConfig.from_dict(job_options)
+    for fresh in (False, False, True):
+        run(config, last="corpus", fresh=fresh)
+    said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
+    assert [said.count(words) for words in ("corpus ...", "corpus: already done")] == [2, 1]

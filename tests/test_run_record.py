@@ -55,7 +55,7 @@ def test_a_stage_of_another_teacher_makes_the_run_unpublishable_and_names_nobody
     weights = {name: tensor * 1.5 for name, tensor in load_file(other / "model.safetensors").items()}
     save_file(weights, other / "model.safetensors", {"format": "pt"})
     (other / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
-    report = (run_folder / "report.json").read_bytes()
+    before = json.loads((run_folder / "report.json").read_bytes())
     succeeded(hub_distill("corpus", "--config", "run.toml", "--teacher", str(other), cwd=tmp_path))
     done = hub_distill("publish", "run", "--push-to-hub", "ada", cwd=tmp_path, **online)
     refused(done, "made with another")
@@ -68,7 +68,9 @@ def test_a_stage_of_another_teacher_makes_the_run_unpublishable_and_names_nobody
     card = hub.read("model", "ada/tiny-tr", "README.md").decode()
     assert "other-teacher" not in card
     assert "cc-by-nc-4.0" not in card
-    assert json.loads((run_folder / "report.json").read_bytes()) == json.loads(report)
+    after = json.loads((run_folder / "report.json").read_bytes())
+    for section in ("teacher", "tokenizer", "clone", "embeddings", "distill", "evaluation"):
+        assert after[section] == before[section]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,8 @@ def test_a_ready_tokenizer_is_the_same_when_the_cache_gets_more_files_of_its_rep
         shutil.copy(run_folder / "tokenizer" / file, ready)
     (ready / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 4096}))
     hub.add("model", "org/ready", ready)
+    options = (tmp_path / "run.toml").read_text(encoding="utf-8")
+    (tmp_path / "run.toml").write_text(options.replace("vocab_size = 4096\n", ""), encoding="utf-8")
     command = ["tokenizer", "--config", "run.toml", "--tokenizer", "org/ready"]
     first = hub_distill(*command, cwd=tmp_path, **online)
     succeeded(first)

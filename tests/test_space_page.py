@@ -207,7 +207,6 @@ def visit(browser: Any, address: str, **options: Any) -> Any:
 
 
 @needs_browser
-@pytest.mark.slow
 def test_every_tab_works_in_a_browser(browser: Any, page: str, log: Path) -> None:
     tab = visit(browser, page)
     shown = tab.inner_text("#ht-tokens-out")
@@ -248,7 +247,6 @@ def test_every_tab_works_in_a_browser(browser: Any, page: str, log: Path) -> Non
 
 
 @needs_browser
-@pytest.mark.slow
 def test_the_page_works_in_turkish_on_a_dark_phone_by_keyboard(browser: Any, page: str) -> None:
     phone = {"width": 390, "height": 844}
     tab = visit(browser, page, locale="tr-TR", viewport=phone, color_scheme="dark")
@@ -271,7 +269,6 @@ def test_the_page_works_in_turkish_on_a_dark_phone_by_keyboard(browser: Any, pag
 
 
 @needs_browser
-@pytest.mark.slow
 def test_hostile_text_and_files_run_nothing_in_a_browser(browser: Any, page: str, tmp_path: Path) -> None:
     evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
     tab = visit(browser, page)

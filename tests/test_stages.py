@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import DistillConfig
+from hub_tools.config import DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
+from hub_tools.core.distributed import ALONE
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import FOLDERS, RunDir, Task, check_finished
 from hub_tools.core.run_record import RunRecord, read_record, write_record
-from hub_tools.stages.base import identity, neutral, parts_of
-from hub_tools.stages.job import HashedFile, ReadyTokenizer
+from hub_tools.models.resolve import find_teacher
+from hub_tools.pipeline import stages_until
+from hub_tools.stages.base import Finished, identity, neutral, parts_of
+from hub_tools.stages.job import HashedFile, Job, ReadyTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,69 @@ def test_a_ready_tokenizer_is_known_by_its_own_files_alone(tmp_path: Path) -> No
     assert identity(ReadyTokenizer(path=tmp_path, revision="abc")) == before
     (tmp_path / "tokenizer.json").write_text('{"model": 1}')
     assert identity(ReadyTokenizer(path=tmp_path, revision="abc")) != before
+
+
+def job_of(teacher: Path, **options: Any) -> Job:
+    return Job(
+        config=RunConfig(teacher=str(teacher), lang=("tr",), **options),
+        teacher=find_teacher(str(teacher), tokenizer_only=True),
+        languages=("tr", "en"),
+        sources=(),
+        parallel=(),
+        sts=(),
+        ready=None,
+        imported=None,
+        hardware=Hardware(device="cpu", precision="fp32"),
+        processes=ALONE,
+    )
+
+
+def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
+    job = job_of(minilm, distill=DistillConfig(steps=3))
+    done = {folder: Finished(path=Path(folder), identity=f"key of {folder}") for folder in FOLDERS}
+    parts = {stage.folder: parts_of(stage.of(job, done)) for stage in stages_until("publish", job.config)}
+    assert parts["clone"] == {
+        "teacher": job.teacher.fingerprint,
+        "legal_files": [],
+        "tokenizer": "key of tokenizer",
+        "corpus": "key of corpus",
+        "init": "align",
+        "prompts": {},
+        "target": "tr",
+    }
+    assert {"steps": 3, "seed": 42, "device": "cpu", "precision": "fp32"}.items() <= parts["student"].items()
+    assert parts["embeddings"]["precision"] == "fp32"
+    assert not {"device", "processes"} & parts["embeddings"].keys()
+
+
+def test_a_ready_tokenizer_is_no_part_of_a_key_by_its_name(minilm: Path) -> None:
+    options = (TokenizerConfig(use="here"), TokenizerConfig(use="there"))
+    keys = []
+    for config in options:
+        job = job_of(minilm, tokenizer=config)
+        tokenizer = stages_until("tokenizer", job.config)[-1]
+        keys.append(parts_of(tokenizer.of(job, {"corpus": Finished(path=Path("corpus"), identity="key")})))
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(
+    ("last", "names"),
+    [
+        ("corpus", "corpus"),
+        ("clone", "corpus tokenizer clone"),
+        ("embed", "corpus embed"),
+        ("distill", "corpus tokenizer clone embed distill"),
+        ("publish", "corpus tokenizer clone embed distill evaluate"),
+    ],
+)
+def test_a_stage_alone_does_what_it_reads(last: str, names: str) -> None:
+    config = RunConfig(teacher="org/model", lang=("tr",))
+    assert [stage.name for stage in stages_until(last, config)] == names.split()
+
+
+def test_vectors_of_others_have_to_fit_a_clone() -> None:
+    config = RunConfig(teacher="org/model", lang=("tr",), embed=EmbedConfig(use="org/vectors"))
+    assert [stage.name for stage in stages_until("embed", config)] == ["corpus", "tokenizer", "clone", "embed"]
 
 
 def task(folder: str, parts: dict[str, Any], **options: Any) -> Task:

@@ -223,7 +223,6 @@ def test_a_replacement_that_was_cut_off_leaves_the_old_state(
     assert distance(plain, last_weights(tmp_path)) == 0
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_it_continues_to_the_same_bits(tiny_teacher: Path, tmp_path: Path) -> None:
     moments = ["step:0", "step:1", "best:2", "step:3", "rename:4", "step:5", "never"]
     said = run(sys.executable, "-m", "tests.training_job", "kill", str(tiny_teacher), str(tmp_path), *moments)
@@ -247,7 +246,6 @@ def two_processes(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) 
     return out
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_student_of_one(
     tiny_teacher: Path, tmp_path: Path, plain: Weights, two_processes: Path
 ) -> None:
@@ -256,7 +254,6 @@ def test_two_processes_give_the_student_of_one(
     assert distance(last_weights(tmp_path), last_weights(two_processes / "1")) < 2e-4
 
 
-@pytest.mark.slow
 def test_processes_share_sums_and_what_the_main_one_found(two_processes: Path) -> None:
     first, second = (json.loads((two_processes / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert first == second

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import GroupedGroup, given_options, run_options
+from hub_tools.cli.base import RUN_OPTIONS, GroupedGroup, command_line_options
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
 from hub_tools.cli.publish import publish
 from hub_tools.cli.space import space
-from hub_tools.cli.stages import STAGES, demo, stage_command, work
+from hub_tools.cli.stages import STAGES, demo, run_until, stage_command
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError, explain
 from hub_tools.core.logging import setup_logging
@@ -28,16 +28,16 @@ def _whole_job(**options: Any) -> None:
     needs; hub-distill demo shows it all on a small bundled sample.
     """
     context = click.get_current_context()
-    context.obj = given_options(context, options)
+    context.obj = command_line_options(context, options)
     if context.obj and context.invoked_subcommand not in (None, *STAGES):
         raise UsageError(f"Options of {context.invoked_subcommand} stand after its name.")
     if context.invoked_subcommand is None:
-        work(context.obj, last="publish")
+        run_until("publish", context.obj)
 
 
 main = GroupedGroup(
     "hub-distill",
-    params=[*click_options({option.section for option in OPTIONS}), *run_options()],
+    params=[*click_options({option.section for option in OPTIONS}), *RUN_OPTIONS],
     callback=_whole_job,
     help=_whole_job.__doc__,
     invoke_without_command=True,

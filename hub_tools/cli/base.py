@@ -9,7 +9,10 @@ from typing import Any
 import click
 
 from hub_tools.config import RunConfig
-from hub_tools.options import COMMON_TITLE, GroupedOption, nest
+from hub_tools.options import COMMON, OPTIONS, nest
+
+# Options of the job that are shown under a title of their own.
+_TITLES = {option.name: option.group for option in OPTIONS if option.name not in COMMON}
 
 
 class GroupedCommand(click.Command):
@@ -21,7 +24,7 @@ class GroupedCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                groups.setdefault(getattr(param, "group", COMMON_TITLE), []).append(record)
+                groups.setdefault(_TITLES.get(str(param.name), "What everyone needs"), []).append(record)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
@@ -34,10 +37,15 @@ class GroupedGroup(click.Group, GroupedCommand):
         """Return the names of the commands."""
         return list(self.commands)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, then the commands."""
-        GroupedCommand.format_options(self, ctx, formatter)
-        self.format_commands(ctx, formatter)
+
+# Options of a run that are about this command, not about the result.
+RUN_OPTIONS = (
+    click.Option(["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."),
+    click.Option(
+        ["--resume/--fresh"], default=True, help="Use finished stages again, or begin from the start. [default: resume]"
+    ),
+    click.Option(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
+)
 
 
 def tune_process() -> None:
@@ -49,32 +57,17 @@ def tune_process() -> None:
     keep_freed_memory()
 
 
-def run_options() -> list[click.Option]:
-    """Return the options of a run that are about this command, not about the result."""
-    return [
-        GroupedOption(
-            ["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."
-        ),
-        GroupedOption(
-            ["--resume/--fresh"],
-            default=True,
-            help="Use finished stages again, or begin from the start. [default: resume]",
-        ),
-        GroupedOption(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
-    ]
-
-
-def given_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+def command_line_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the options that were given on the command line."""
     source = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in options.items() if context.get_parameter_source(name) is source}
 
 
-def configure(given: Mapping[str, Any]) -> RunConfig:
-    """Build the configuration from the options given, by name; `config_file` names a file with more.
+def configure(options: Mapping[str, Any]) -> RunConfig:
+    """Build the configuration from the options that were given, by name; `config_file` names a file with more.
 
     Raises:
         UsageError: an option is missing, unknown or wrong.
     """
-    file = given.get("config_file")
-    return RunConfig.from_toml(Path(file), nest(given)) if file else RunConfig.from_dict(nest(given))
+    file, values = options.get("config_file"), nest(options)
+    return RunConfig.from_toml(Path(file), values) if file else RunConfig.from_dict(values)

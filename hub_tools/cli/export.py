@@ -20,5 +20,6 @@ def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: b
     from hub_tools.models.loading import LoadPolicy
 
     quiet_libraries()
-    made = exports.export(source, cast("exports.Format", kind), output, policy=LoadPolicy(code=trust_remote_code))
-    click.echo(f"{made['folder']}/{made['file']}: {made['bytes'] / 1e6:,.1f} MB, least cosine {made['least_cosine']}")
+    exported = exports.export(source, cast("exports.Format", kind), output, policy=LoadPolicy(code=trust_remote_code))
+    size = f"{exported['bytes'] / 1e6:,.1f} MB"
+    click.echo(f"{exported['folder']}/{exported['file']}: {size}, least cosine {exported['least_cosine']}")

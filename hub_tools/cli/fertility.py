@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+_FILE, _FOLDER = click.Path(dir_okay=False, path_type=Path), click.Path(path_type=Path)
+
 
 @click.command()
 @click.option("--tokenizer", "tokenizers", multiple=True, required=True, metavar="ID_OR_DIR", help="Repeatable.")
@@ -13,12 +15,11 @@ import click
     "--text", required=True, metavar="FILE", help="Text, plain or gzipped; a path with {lang} for many languages."
 )
 @click.option("--lang", default="en", show_default=True, help="Language of the text; the one shown first.")
-@click.option("--parallel", type=click.Path(dir_okay=False), help="Table with a column a language, for parity.")
-@click.option("--output", metavar="DIR", help="Write fertility.json, fertility.md and a figure there.")
-def fertility(tokenizers: tuple[str, ...], text: str, lang: str, parallel: str | None, output: str | None) -> None:
+@click.option("--parallel", type=_FILE, help="Table with a column a language, for parity.")
+@click.option("--output", type=_FOLDER, metavar="DIR", help="Write fertility.json, fertility.md and a figure there.")
+def fertility(tokenizers: tuple[str, ...], text: str, lang: str, parallel: Path | None, output: Path | None) -> None:
     """Compare how tokenizers cut text."""
     from hub_tools.core.languages import check_language
     from hub_tools.reporting.fertility import compare
 
-    aligned, out = (Path(value) if value else None for value in (parallel, output))
-    click.echo(compare(tokenizers, text, check_language(lang), parallel=aligned, out=out))
+    click.echo(compare(tokenizers, text, check_language(lang), parallel=parallel, out=output))

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from hub_tools.cli.base import configure, given_options
+from hub_tools.cli.base import command_line_options, configure
 from hub_tools.options import OPTIONS, click_options
 
 
@@ -27,7 +27,7 @@ def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, s
     # All but the run folder, and the options that are about files and finished stages of this machine.
     known = [param for param in click_options(o.section for o in OPTIONS) if param.name != "output"]
     context = click.Command("hub-distill", params=list(known)).make_context("hub-distill jobs", list(options))
-    remote.check_remote(configure(given_options(context, context.params)))
+    remote.check_remote(configure(command_line_options(context, context.params)))
     command = remote.job_command(options, flavor=flavor, timeout=timeout)
     click.echo(shlex.join(["hf", *command]))
     if dry_run:

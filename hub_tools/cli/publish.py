@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import given_options
+from hub_tools.cli.base import command_line_options
 from hub_tools.options import click_options, nest
-
-_SECTION = "publish"
 
 
 def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
@@ -22,21 +20,20 @@ def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
     from hub_tools.hub import publish as hub
 
     # An option that was not given stays as the run has it.
-    changes = nest(given_options(click.get_current_context(), options)).get(_SECTION, {})
+    changes = nest(command_line_options(click.get_current_context(), options)).get("publish", {})
     if dry_run:
         click.echo(hub.plan_push(run, changes))
-        return
-    if check:
+    elif check:
         click.echo("\n".join(f"may be written: {repo_id}" for repo_id in hub.check(run, changes)))
-        return
-    click.echo("\n".join(hub.publish(run, changes)))
+    else:
+        click.echo("\n".join(hub.publish(run, changes)))
 
 
 publish = click.Command(
     "publish",
     params=[
         click.Argument(["run"], type=click.Path(path_type=Path)),
-        *(option for option in click_options((_SECTION,)) if not option.hidden),
+        *(option for option in click_options(("publish",)) if not option.hidden),
         click.Option(["--dry-run"], is_flag=True, help="List every file with its size and change nothing."),
         click.Option(
             ["--check"], is_flag=True, help="Only see whether the repos may be written; RUN may not exist yet."

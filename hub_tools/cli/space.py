@@ -7,20 +7,25 @@ from pathlib import Path
 
 import click
 
-from hub_tools.core.errors import HubToolsError, UserError, explain
+from hub_tools.cli.base import tune_process
+from hub_tools.core.errors import HubToolsError, explain
+
+_PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--documents", metavar="FILE", help="Texts of yours to search in, one more corpus (formats: --corpus).")
+@click.argument("run", type=_PATH)
+@click.option(
+    "--documents", type=_PATH, metavar="FILE", help="Texts of yours to search in, one more corpus (formats: --corpus)."
+)
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. [default: this machine only]")
 @click.option("--port", type=int, metavar="N", help="[default: the first free one from 7860]")
-def space(run: Path, documents: str | None, host: str | None, port: int | None) -> None:
+def space(run: Path, documents: Path | None, host: str | None, port: int | None) -> None:
     """Open a page that shows a finished RUN: tokenizers, search, similarity, results.
 
     It needs more packages: pip install 'hub-tools[space]'.
     """
-    show(run, documents=Path(documents) if documents else None, host=host, port=port)
+    show(run, documents=documents, host=host, port=port)
 
 
 def show(run: Path, *, documents: Path | None = None, host: str | None = None, port: int | None = None) -> None:
@@ -35,10 +40,12 @@ def show(run: Path, *, documents: Path | None = None, host: str | None = None, p
 def open_space(folder: Path) -> None:
     """Serve the page of a Space's folder until it is stopped; its app.py calls this.
 
-    It shows the models that space.json in the folder names, or without that file the demo's run, which is made first
-    where it is not finished (some minutes).
+    It shows the models that space.json in the folder names, or without that file the demo's run, which is finished
+    first (some minutes).
     """
+    from hub_tools import pipeline
     from hub_tools.core.logging import setup_logging
+    from hub_tools.demo import demo_config
     from hub_tools.reporting.space_settings import SETTINGS_FILE
     from hub_tools.space.content import from_settings
     from hub_tools.space.serve import check_installed, serve
@@ -49,22 +56,9 @@ def open_space(folder: Path) -> None:
         if (folder / SETTINGS_FILE).exists():
             serve(from_settings(folder))
         else:
-            show(_finish_demo(Path("demo-run")))
+            run = Path("demo-run")
+            tune_process()
+            pipeline.run(demo_config(run))
+            show(run)
     except HubToolsError as error:
         sys.exit(f"Error: {explain(error)}")
-
-
-def _finish_demo(run: Path) -> Path:
-    """Make the run of `hub-distill demo` where it is not finished; return its folder."""
-    from hub_tools.core.run_dir import check_finished
-
-    try:
-        check_finished(run)
-    except UserError:
-        from hub_tools import pipeline
-        from hub_tools.cli.base import tune_process
-        from hub_tools.demo import demo_config
-
-        tune_process()
-        pipeline.run(demo_config(run))
-    return run

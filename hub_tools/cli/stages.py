@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from hub_tools.cli.base import GroupedCommand, configure, given_options, run_options, tune_process
+from hub_tools.cli.base import RUN_OPTIONS, GroupedCommand, command_line_options, configure, tune_process
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError
 from hub_tools.options import click_options, nest
-
-if TYPE_CHECKING:
-    from hub_tools.reporting.report import Report
 
 # In the order of the job: a stage uses the options of those before it.
 STAGES = {
@@ -28,37 +25,33 @@ STAGES = {
 }
 
 
-def work(given: Mapping[str, Any], last: str) -> None:
-    """Do the job up to a stage, or print the plan.
-
-    Args:
-        given: the options that were given, by name.
-        last: the stage, or `publish` for the whole job.
+def run_until(last: str, options: Mapping[str, Any]) -> None:
+    """Do the job up to a stage with the options that were given, by name; `publish` is the whole job.
 
     Raises:
         HubToolsError: something that the user can change.
     """
-    from hub_tools import pipeline
-    from hub_tools.stages.plan import plan
-
-    if last != "publish" and "publish" in nest(given):
+    if last != "publish" and "publish" in nest(options):
         raise UsageError(
             "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
         )
-    config = configure(given)
-    if given.get("dry_run"):
+    fresh, dry_run = not options.get("resume", True), options.get("dry_run", False)
+    run_job(configure(options), last=last, fresh=fresh, dry_run=dry_run)
+
+
+def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: bool) -> None:
+    """Do the job up to a stage and, after a whole run, print table and searches; or print the plan."""
+    from hub_tools import pipeline
+    from hub_tools.reporting.report import FullReport
+    from hub_tools.reporting.text import summary
+    from hub_tools.stages.plan import plan
+
+    if dry_run:
         if is_main_process():
             click.echo(plan(config))
         return
     tune_process()
-    print_end(pipeline.run(config, last=last, fresh=not given.get("resume", True)), config)
-
-
-def print_end(report: Report, config: RunConfig) -> None:
-    """Print the table and the searches that a whole run ends with."""
-    from hub_tools.reporting.report import FullReport
-    from hub_tools.reporting.text import summary
-
+    report = pipeline.run(config, last=last, fresh=fresh)
     if isinstance(report, FullReport) and is_main_process():
         click.echo(summary(report))
         click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
@@ -72,9 +65,9 @@ def stage_command(name: str) -> click.Command:
     def callback(**options: Any) -> None:
         # Options may stand before or after the stage's name.
         context = click.get_current_context()
-        work({**(context.obj or {}), **given_options(context, options)}, last=name)
+        run_until(name, {**(context.obj or {}), **command_line_options(context, options)})
 
-    return GroupedCommand(name, params=[*click_options(used), *run_options()], callback=callback, help=STAGES[name])
+    return GroupedCommand(name, params=[*click_options(used), *RUN_OPTIONS], callback=callback, help=STAGES[name])
 
 
 @click.command()
@@ -82,26 +75,19 @@ def stage_command(name: str) -> click.Command:
 @click.option("--resume/--fresh", default=True, help="Use finished stages again, or begin from the start.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @click.option("--space", is_flag=True, help="Then open the Space: a page that shows teacher and student.")
-def demo(output: str, resume: bool, dry_run: bool, space: bool) -> None:
+def demo(output: str, *, resume: bool, dry_run: bool, space: bool) -> None:
     """Do the whole job on a real teacher and the bundled sample text, in a few minutes.
 
     It shows the tool working. The sample is far too small for a student that is good for anything: real
     students need real corpora.
     """
-    from hub_tools import pipeline
     from hub_tools.cli.space import show
     from hub_tools.demo import demo_config
-    from hub_tools.stages.plan import plan
+    from hub_tools.space.serve import check_installed
 
-    config = demo_config(Path(output))
-    if dry_run:
-        click.echo(plan(config))
-        return
-    if space:
-        from hub_tools.space.serve import check_installed
-
+    config, opens = demo_config(Path(output)), space and not dry_run
+    if opens:
         check_installed()
-    tune_process()
-    print_end(pipeline.run(config, fresh=not resume), config)
-    if space:
+    run_job(config, fresh=not resume, dry_run=dry_run)
+    if opens:
         show(config.output)

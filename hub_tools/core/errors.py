@@ -10,7 +10,7 @@ class HubToolsError(Exception):
 
 
 class UserError(HubToolsError):
-    """The input or an option cannot work; the message says what was expected and how to mend it."""
+    """The input or an option cannot work; the message says what was expected and what to do."""
 
 
 class UsageError(HubToolsError):
@@ -42,13 +42,13 @@ def explain(error: BaseException) -> str | None:
     if is_out_of_memory(error):
         return (
             "Out of memory. Close other programs, or go on where there is more of it: run the same command again, and "
-            "finished stages are kept. A smaller --limit (texts per language) needs less, and begins anew."
+            "finished stages are kept. A smaller --limit (texts per language) needs less, and starts over."
         )
     return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the machine or of a device, did not suffice."""
+    """Return whether memory, of the machine or of a device, did not suffice."""
     if isinstance(error, MemoryError):
         return True
     text = str(error)

@@ -5,59 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Self, TypeVar, get_type_hints
+from operator import ge, gt, le, lt
+from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_type_hints
 
 from hub_tools.core.errors import UsageError
 from hub_tools.core.plain import check_keys, describe, from_plain
 
 T = TypeVar("T")
+_BOUNDS = {"minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)}
 
 
-def about(
-    flag: str | None,
-    help_text: str,
-    *,
-    metavar: str | None = None,
-    unset: str | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    commas: bool = False,
-    neutral: bool = False,
-) -> dict[str, Any]:
-    """Describe an option, as metadata of its field.
+class Facts(TypedDict, total=False):
+    """What is known of an option besides its default and its help."""
 
-    Args:
-        flag: its name on the command line; None means that only a TOML file and Python can set it.
-        help_text: what it is, for `--help` and docs/options.md.
-        metavar: what stands for its value in help texts.
-        unset: what happens where it is not given and the default says nothing.
-        minimum: least value; of a list, of each item.
-        maximum: largest value.
-        above: values have to be larger.
-        below: values have to be smaller.
-        commas: a list that may be written as one text with commas between the items.
-        neutral: it changes no result, only how fast or in how much memory it is computed, or what is shown.
-    """
-    return {
-        "help": help_text,
-        "flag": flag,
-        "metavar": metavar,
-        "unset": unset,
-        "minimum": minimum,
-        "maximum": maximum,
-        "above": above,
-        "below": below,
-        "commas": commas,
-        "neutral": neutral,
-    }
+    flag: str | None  # name on the command line where the field has another; None: only a file and Python can set it
+    metavar: str  # what stands for its value in help texts
+    unset: str  # what happens where it is not given and the default says nothing
+    minimum: float  # least value; of a list, of each item
+    maximum: float
+    above: float  # values have to be larger
+    below: float
+    commas: bool  # a list that may be written as one text with commas between the items
+    neutral: bool  # it changes no result, only how fast or in how much memory it is computed, or what is shown
 
 
-def option(default: T, flag: str | None, help_text: str, **facts: Any) -> T:
-    """Return a dataclass field with a default; the other arguments are those of `about`."""
-    made: T = field(default=default, metadata=about(flag, help_text, **facts))
-    return made
+def option(default: T, help_text: str, **facts: Unpack[Facts]) -> T:
+    """Return a dataclass field with a default; its metadata describes the option."""
+    described: T = field(default=default, metadata={"help": help_text, **facts})
+    return described
+
+
+def flag_of(item: Field[Any]) -> str | None:
+    """Return the name that a field has on the command line; None where it has none."""
+    is_option = "help" in item.metadata
+    return item.metadata.get("flag", f"--{item.name.replace('_', '-')}") if is_option else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +79,12 @@ class Section:
     @classmethod
     def option_name(cls, item: Field[Any]) -> str:
         """Return a field's flag, or section.field where it has none."""
-        return str(item.metadata.get("flag") or f"{cls.section}.{item.name}".lstrip("."))
+        return flag_of(item) or f"{cls.section}.{item.name}".lstrip(".")
 
     def changed_options(self, *names: str) -> list[str]:
         """Return the option names of those of the fields that do not have their default."""
-        by_name = {item.name: item for item in fields(self)}
-        return [self.option_name(by_name[n]) for n in names if getattr(self, n) != by_name[n].default]
+        changed = (item for item in fields(self) if getattr(self, item.name) != item.default)
+        return [self.option_name(item) for item in changed if item.name in names]
 
 
 def _is_required(item: Field[Any]) -> bool:
@@ -126,25 +107,16 @@ def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     except ValueError as error:
         raise UsageError(f"{error}.") from error
     for item in typed if isinstance(typed, tuple) else (typed,):
-        if isinstance(item, int | float) and not _is_within(item, facts):
-            raise UsageError(f"{name} = {item}; expected {describe(hint)}{_bounds(facts)}.")
+        if isinstance(item, int | float):
+            _check_bounds(item, hint, facts, name)
         if isinstance(item, str) and not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
             raise UsageError(f"{name} = {item!r} is not valid Unicode: neither TOML nor JSON can hold it.")
     return typed
 
 
-def _is_within(number: float, facts: Mapping[str, Any]) -> bool:
-    minimum, maximum, above, below = (facts.get(name) for name in ("minimum", "maximum", "above", "below"))
-    return (
-        (isinstance(number, int) or math.isfinite(number))
-        and (minimum is None or number >= minimum)
-        and (maximum is None or number <= maximum)
-        and (above is None or number > above)
-        and (below is None or number < below)
-    )
-
-
-def _bounds(facts: Mapping[str, Any]) -> str:
-    words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
-    given = [f"{word} {facts[name]:g}" for name, word in words.items() if facts.get(name) is not None]
-    return ", " + " and ".join(given) if given else ""
+def _check_bounds(number: float, hint: Any, facts: Mapping[str, Any], name: str) -> None:
+    bounds = [(words, is_within, facts[key]) for key, (words, is_within) in _BOUNDS.items() if key in facts]
+    is_finite = isinstance(number, int) or math.isfinite(number)
+    if not is_finite or not all(is_within(number, bound) for _, is_within, bound in bounds):
+        limits = " and ".join(f"{words} {bound:g}" for words, _, bound in bounds)
+        raise UsageError(f"{name} = {number}; expected {describe(hint)}{limits and ', ' + limits}.")

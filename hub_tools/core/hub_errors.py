@@ -30,7 +30,7 @@ def explain_hub(error: BaseException, what: str) -> str | None:
 
 
 def _was_raised_in(function: str, error: BaseException) -> bool:
-    """Whether an error came out of a function: hf_xet, which moves large files, raises plain errors of Python."""
+    """Return whether a function raised an error: hf_xet, which moves large files, raises plain errors of Python."""
     for cause in _causes(error):
         trace = cause.__traceback__
         while trace is not None:

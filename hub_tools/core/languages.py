@@ -45,12 +45,12 @@ _WIKIPEDIA_CODES = {"nb": "no"}
 
 
 def name_of(code: str) -> str:
-    """English name of a language code."""
+    """Return the English name of a language code."""
     return LANGUAGES.get(code) or MORE_LANGUAGES.get(code) or code
 
 
 def wikipedia_code(code: str) -> str:
-    """The code under which Wikipedia dumps keep the language."""
+    """Return the code under which Wikipedia dumps keep the language."""
     return _WIKIPEDIA_CODES.get(code, code)
 
 
@@ -74,12 +74,12 @@ def check_language(code: str) -> str:
 
 
 def balanced_languages(chosen: tuple[str, ...], count: int = 40) -> tuple[str, ...]:
-    """The chosen languages first, then English and the rest of the list, up to `count` codes."""
+    """Return the chosen languages first, then English and the rest of the list, up to `count` codes."""
     ordered = dict.fromkeys((*chosen, "en", *LANGUAGES))
     return tuple(ordered)[: max(count, len(chosen))]
 
 
 def language_order(fertility: dict[str, Any], target: str) -> list[str]:
-    """The target, English, then the rest in the order of the list of languages."""
+    """Return the target, English, then the rest in the order of the list of languages."""
     known = list(dict.fromkeys((target, "en", *LANGUAGES)))
     return sorted(fertility, key=lambda lang: known.index(lang) if lang in known else len(known))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,16 +54,22 @@ class Corpus:
 
     Args:
         path: its folder.
+        result: what stats.json in it holds; None: it is read.
 
     Attributes:
         result: what was read, kept and dropped.
         languages: those with monolingual text.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, result: CorpusResult | None = None) -> None:
         self.path = path
-        self.result: CorpusResult = from_plain(CorpusResult, read_json(path / "stats.json"))
+        self.result: CorpusResult = result or from_plain(CorpusResult, read_json(path / "stats.json"))
         self.languages: tuple[str, ...] = tuple(self.result.languages)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a corpus without any text, which has no files."""
+        return cls(Path(), CorpusResult(languages=[], missing=[], text={}))
 
     def texts(self, lang: str, split: str = "train", limit: int | None = None) -> Iterator[str]:
         """Yield texts of a language, in the order they were read."""
@@ -84,9 +90,8 @@ class Corpus:
 
     def pairs(self, split: str = "train") -> Iterator[Pair]:
         """Yield aligned texts; the teacher reads the source."""
-        file = self.path / "parallel.parquet"
-        if file.exists():
-            rows = (row for row in read_table(file) if row["split"] == split)
+        if self.has_pairs:
+            rows = (row for row in read_table(self.path / "parallel.parquet") if row["split"] == split)
             yield from (Pair(*(row[column] for column in Pair._fields)) for row in rows)
 
     @property

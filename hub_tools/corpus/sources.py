@@ -47,12 +47,12 @@ class Source:
 
 
 def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
-    """What a --corpus value stands for.
+    """Find the texts that a --corpus value stands for.
 
     Args:
         spec: `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub
             dataset `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`.
-        languages: the codes wanted, the target first.
+        languages: codes of the languages to find text of, the target first.
         seed: of the shuffle of streamed datasets.
 
     Raises:
@@ -73,13 +73,13 @@ def _sample_source(lang: str) -> Source | None:
     files = [sample_file("languages.tsv")]
     if lang in ("tr", "en"):
         files.append(sample_file("tr-en.tsv"))
-    if not any(lang in _header(file) for file in files):
+    with_text = [file for file in files if lang in _header(file)]
+    if not with_text:
         return None
 
     def read() -> Iterator[str]:
-        for file in files:
-            if lang in _header(file):
-                yield from (row[lang] for row in read_table(file))
+        for file in with_text:
+            yield from (row[lang] for row in read_table(file))
 
     identity = [SAMPLE, lang, *map(hash_file, files)]
     return Source(lang=lang, name=f"sample ({lang})", identity=identity, open=read)
@@ -91,41 +91,38 @@ def _header(file: Path) -> list[str]:
 
 
 def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
-    wanted = languages if "{lang}" in spec else languages[:1]
-    found = []
-    for lang in wanted:
+    chosen = languages if "{lang}" in spec else languages[:1]
+    sources = []
+    for lang in chosen:
         path = Path(spec.replace("{lang}", lang)).expanduser()
         if path.is_file():
             # Size and time stand for the content: hashing gigabytes at each start would be slow.
             stat = path.stat()
             identity = [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
             read = partial(read_texts, path, lang)
-            found.append(Source(lang=lang, name=str(path), identity=identity, open=read))
+            sources.append(Source(lang=lang, name=str(path), identity=identity, open=read))
         elif lang == languages[0]:
-            kind = "folder" if path.is_dir() else "file"
-            raise UserError(
-                f"--corpus {spec}: there is no file {path} for the target language"
-                + (f" (it is a {kind}; did you mean {spec.rstrip('/')}/{{lang}}.txt.gz?)." if kind == "folder" else ".")
-            )
-    return found
+            hint = f" (it is a folder; did you mean {spec.rstrip('/')}/{{lang}}.txt.gz?)" if path.is_dir() else ""
+            raise UserError(f"--corpus {spec}: there is no file {path} for the target language{hint}.")
+    return sources
 
 
 def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
     dataset, config, split, column = (*spec.split(":"), "", "", "")[:4]
-    name, _, asked = dataset.partition("@")
+    name, _, wanted = dataset.partition("@")
     if name.count("/") > 1 or " " in name or not name:
         raise UserError(
             f"--corpus {spec!r} is neither a file here nor a Hub dataset. Expected sample, a file, a path with "
             "{lang}, or id[@revision][:config[:split[:column]]]."
         )
-    wanted = languages if "{lang}" in spec else languages[:1]
+    chosen = languages if "{lang}" in spec else languages[:1]
     revisions: dict[str, str | None] = {}
     sources = []
-    for lang in wanted:
+    for lang in chosen:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
         if parts[0] not in revisions:
-            revisions[parts[0]] = dataset_revision(parts[0], asked)
+            revisions[parts[0]] = dataset_revision(parts[0], wanted)
         revision = revisions[parts[0]]
         written = parts[0] + dataset[len(name) :]
         sources.append(
@@ -133,8 +130,8 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
                 lang=lang,
                 name=":".join(part for part in parts[:2] if part),
                 # As it was written too: the report, which tells how to do the run again, names it so.
-                identity=[written, *parts[1:], revision or asked, seed],
-                open=partial(_stream, *parts, revision=revision or asked or None, seed=seed),
+                identity=[written, *parts[1:], revision or wanted, seed],
+                open=partial(_stream, *parts, revision=revision or wanted or None, seed=seed),
                 dataset=written,
                 revision=revision,
             )
@@ -142,12 +139,12 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
     return sources
 
 
-def dataset_revision(name: str, asked: str = "") -> str | None:
-    """The commit that a dataset on the Hub is at, or that the Hub's cache remembers; None where nobody can tell.
+def dataset_revision(name: str, wanted: str = "") -> str | None:
+    """Return the commit of a dataset of the Hub, or the one that the cache remembers; None where nobody can tell.
 
     Args:
         name: its id.
-        asked: branch, tag or commit; nothing means the main branch.
+        wanted: branch, tag or commit; nothing means the main branch.
 
     Raises:
         UserError: there is no such dataset or revision, or no access to it.
@@ -157,7 +154,9 @@ def dataset_revision(name: str, asked: str = "") -> str | None:
 
     try:
         # A file that every repo has: the cache then knows the commit offline too.
-        folder = snapshot_download(name, repo_type="dataset", revision=asked or None, allow_patterns=[".gitattributes"])
+        folder = snapshot_download(
+            name, repo_type="dataset", revision=wanted or None, allow_patterns=[".gitattributes"]
+        )
     except Exception as error:
         # Without a network nobody can tell; a Hub that answered with an error may be well again in a minute.
         if isinstance(error, LocalEntryNotFoundError) and not isinstance(error.__cause__, HfHubHTTPError):

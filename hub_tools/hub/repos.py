@@ -24,17 +24,11 @@ _VALID_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]
 
 @dataclass(frozen=True, kw_only=True)
 class Repo:
-    """A repo to publish.
+    """A repo to publish."""
 
-    Attributes:
-        kind: model, tokenizer, dataset or space.
-        id: its id on the Hub.
-        files: path in the repo -> a file here, or its bytes.
-    """
-
-    kind: str
-    id: str
-    files: dict[str, Path | bytes] = field(default_factory=dict)
+    kind: str  # model, tokenizer, dataset or space
+    id: str  # on the Hub
+    files: dict[str, Path | bytes] = field(default_factory=dict)  # path in the repo -> a file here, or its bytes
 
     @property
     def type(self) -> RepoType:

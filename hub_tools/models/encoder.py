@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
-from hub_tools.models.loading import longest_input
+from hub_tools.models.loading import is_static, longest_input
 from hub_tools.models.padding import pad, padded_lengths
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ _PROBE = ("A", "Two words, or three.", "Işığı görünce 光 🙂", "word " *
 
 
 class Encoded(NamedTuple):
-    """What became of texts.
+    """Vectors of texts.
 
     Attributes:
         vectors: float32, shape (texts, dim).
-        tokens: how many tokens the model read of each, prompt and special tokens included, -1 where nobody counted;
+        tokens: how many tokens the model read of each, prompt and special tokens included, -1 where that is unknown;
             int32, shape (texts,).
     """
 
@@ -57,7 +57,7 @@ class Encoder:
     def __init__(self, model: SentenceTransformer, hardware: Hardware) -> None:
         self.model, self.hardware = model, hardware
         self._budget = BATCH_TOKENS[hardware.device]
-        self._is_static = not hasattr(model[0], "auto_model")
+        self._is_static = is_static(model)
         tokenizer: Any = model.tokenizer
         self._pad_id = 0 if self._is_static else int(tokenizer.pad_token_id or 0)
         self._tokenizer: Any = tokenizer if self._is_static else tokenizer.backend_tokenizer
@@ -82,13 +82,13 @@ class Encoder:
     def _tokenize(self, texts: list[str]) -> list[NDArray[np.int32]]:
         self._tokenizer.no_padding()
         limit = longest_input(self.model)
-        if limit is not None:  # each call of the model's own tokenizer sets this anew
+        if limit is not None:  # each call of the model's own tokenizer changes this
             self._tokenizer.enable_truncation(limit, direction=self._truncation_side)
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=not self._is_static)
         return [np.array(e.ids, dtype=np.int32) for e in encoded]
 
     def _in_batches(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
-        """Vectors of texts, in smaller batches from here on where memory does not suffice."""
+        """Return vectors of texts, in smaller batches from here on where memory does not suffice."""
         while True:
             try:
                 return self._in_batches_of(self._budget, ids, hardware)
@@ -115,14 +115,14 @@ class Encoder:
         import torch
 
         order = []
-        found = []
+        outputs = []
         with torch.inference_mode(), autocast(hardware):
             for batch in length_batches([len(i) for i in ids], budget):
                 order += batch
                 features = {name: t.to(hardware.device) for name, t in self._features([ids[i] for i in batch]).items()}
-                found.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])
+                outputs.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])
             # One transfer for all: the device is not waited for after each batch.
-            sorted_vectors = torch.cat(found).cpu().numpy()
+            sorted_vectors = torch.cat(outputs).cpu().numpy()
         vectors = np.empty_like(sorted_vectors)
         vectors[order] = sorted_vectors
         return vectors
@@ -138,28 +138,30 @@ class Encoder:
         return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
     def fits(self, prompt: str) -> bool:
-        """Whether token ids alone, of the prompt and the text, give what the model's own `encode` gives."""
+        """Return whether token ids alone, of the prompt and the text, give what the model's own `encode` gives.
+
+        Chat templates, for example, and pooling that leaves out the prompt do not.
+        """
         if prompt not in self._fits:
-            self._fits[prompt] = self._fits_the_model(prompt)
+            self._fits[prompt] = self._compare_with_encode(prompt)
         return self._fits[prompt]
 
-    def _fits_the_model(self, prompt: str) -> bool:
-        """Whether our batches give what `encode` gives; chat templates and pooling without the prompt, say, do not."""
-        texts, exact = list(_PROBE), self.hardware.exact
+    def _compare_with_encode(self, prompt: str) -> bool:
+        texts, fp32 = list(_PROBE), self.hardware.exact
         try:
-            ours = self._in_batches(self._tokenize([prompt + text for text in texts]), exact)
+            vectors = self._in_batches(self._tokenize([prompt + text for text in texts]), fp32)
         except (KeyError, TypeError, ValueError) as error:
             log.info("  the model takes other inputs than token ids (%s): encoding as it does itself", error)
             return False
-        theirs = encode(self.model, texts, exact, prompt=prompt)
-        if ours.shape == theirs.shape and _least_cosine(ours, theirs) >= _SAME:
+        expected = encode(self.model, texts, fp32, prompt=prompt)
+        if vectors.shape == expected.shape and _least_cosine(vectors, expected) >= _SAME:
             return True
         log.info("  the model prepares its texts in a way of its own: encoding as it does itself")
         return False
 
 
 def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Batches of texts of like lengths, the longest first.
+    """Yield batches of texts of similar lengths, the longest first.
 
     Args:
         lengths: tokens of each text.
@@ -180,7 +182,7 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
 def encode(
     model: SentenceTransformer, texts: list[str], hardware: Hardware, way: Way = "encode", *, prompt: str | None = None
 ) -> NDArray[np.float32]:
-    """Vectors of texts as the model itself makes them.
+    """Return the vectors of texts as the model itself makes them.
 
     Args:
         model: the model.
@@ -196,10 +198,10 @@ def encode(
     while True:
         try:
             with autocast(hardware):
-                found = getattr(model, way)(
+                vectors = getattr(model, way)(
                     texts, prompt=prompt, batch_size=rows, convert_to_tensor=True, show_progress_bar=False
                 )
-            return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
+            return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
         except (RuntimeError, MemoryError) as error:
             if rows == 1 or not is_out_of_memory(error):
                 raise
@@ -207,7 +209,7 @@ def encode(
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length one, float32; null rows, of texts without a token that the model knows, stay null."""
+    """Return rows of length one, float32; null rows, of texts without a token that the model knows, stay null."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return scaled

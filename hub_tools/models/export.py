@@ -1,8 +1,8 @@
 """Exports for deployment: ONNX, int8 ONNX and OpenVINO, each kept only if it gives the model's vectors.
 
-torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. What they are given is the
-whole model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is
-left for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
+torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. They are given the whole
+model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left
+for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ _CPU = Hardware(device="cpu", precision="fp32")
 
 
 def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadPolicy = SAFE) -> dict[str, Any]:
-    """Export a model and compare what came out with it.
+    """Export a model, and keep the export only if it gives the model's vectors.
 
     Args:
         source: a run folder, whose student is taken, or the folder of a sentence-transformers model.
         kind: the format.
-        out: folder to write; None: beside the model, named after the format. It is there only if the gate was passed.
+        out: folder to write; None: beside the model, named after the format. It exists only if the vectors are the
+            model's.
         policy: what the model's files may do.
 
     Returns:
@@ -84,28 +85,28 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        made = Path(scratch) / "export"
-        _copy_settings(folder, made)
+        partial = Path(scratch) / "export"
+        _copy_settings(folder, partial)
         log.info("exporting %s as %s", folder, kind)
-        file = made / FILES[kind]
+        file = partial / FILES[kind]
         file.parent.mkdir(parents=True, exist_ok=True)
         texts = gate_texts()
-        with _refusing(model, kind):
+        with _explain_failure(model, kind):
             write(model, kind, file)
-            found_vectors = read_back(model, kind, file, texts)
-        least = check_parity(encode(model, texts, _CPU), found_vectors, kind)
-        found = {"format": kind, "file": FILES[kind], "least_cosine": round(least, 6), "texts": len(texts)}
-        write_json(made / "export.json", found)
+            exported = read_back(model, kind, file, texts)
+        least_cosine = check_parity(encode(model, texts, _CPU), exported, kind)
+        facts = {"format": kind, "file": FILES[kind], "least_cosine": round(least_cosine, 6), "texts": len(texts)}
+        write_json(partial / "export.json", facts)
         if out.exists():
             out.rmdir()
-        made.replace(out)
+        partial.replace(out)
     size = sum(f.stat().st_size for f in (out / FILES[kind]).parent.iterdir())
-    return {**found, "bytes": size, "folder": str(out)}
+    return {**facts, "bytes": size, "folder": str(out)}
 
 
 @contextmanager
-def _refusing(model: SentenceTransformer, kind: Format) -> Iterator[None]:
-    """Turn whatever an exporter raises, of many kinds and on many lines, into a refusal."""
+def _explain_failure(model: SentenceTransformer, kind: Format) -> Iterator[None]:
+    """Turn whatever an exporter raises, of many kinds and on many lines, into one line."""
     try:
         yield
     except Exception as error:
@@ -118,10 +119,10 @@ def _refusing(model: SentenceTransformer, kind: Format) -> Iterator[None]:
 
 
 def find_model(source: Path) -> Path:
-    """The folder of a model, or of the student of a run.
+    """Return the folder of a model, or of the student of a run.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is no such folder.
     """
     for folder in (source / "student", source):
         if (folder / "modules.json").exists():
@@ -140,7 +141,7 @@ def _check_libraries(kind: Format) -> None:
 
 
 def _copy_settings(folder: Path, out: Path) -> None:
-    """Tokenizer, configurations and the other modules; nothing that holds the first module's weights, in any form."""
+    """Copy tokenizer, configurations and the other modules; nothing that holds the first module's weights."""
 
     def leave_out(where: str, names: list[str]) -> set[str]:
         patterns = _LEFT_OUT if Path(where) == folder else (".*",)
@@ -150,26 +151,26 @@ def _copy_settings(folder: Path, out: Path) -> None:
 
 
 def gate_texts() -> list[str]:
-    """Texts of many lengths in two languages, the longest beyond what the model reads."""
+    """Return texts of many lengths in two languages, the longest beyond what the model reads."""
     pairs = list(read_table(sample_file("tr-en.tsv")))[:_GATE_TEXTS]
     texts = [pair[lang] for pair in pairs for lang in ("tr", "en")]
     return [*texts, "a", " ".join(texts)]
 
 
-def check_parity(wanted: Vectors, found: Vectors, kind: str) -> float:
-    """The least cosine between two sets of vectors, shape (texts, dim).
+def check_parity(expected: Vectors, exported: Vectors, kind: str) -> float:
+    """Return the least cosine between two sets of vectors, shape (texts, dim).
 
     Raises:
         UserError: it is below `PARITY`, or the vectors have another width.
     """
-    if wanted.shape != found.shape:
+    if expected.shape != exported.shape:
         raise UserError(
-            f"The {kind} export gives {found.shape[-1]} numbers for a text, the model {wanted.shape[-1]}: a Dense head "
-            "was dropped. Nothing was written."
+            f"The {kind} export gives {exported.shape[-1]} numbers for a text, the model {expected.shape[-1]}: a Dense "
+            "head was dropped. Nothing was written."
         )
-    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
-    least = float(((wanted * found).sum(axis=1) / lengths).min())
-    if not least >= PARITY:
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(exported, axis=1)
+    least = float(((expected * exported).sum(axis=1) / lengths).min())
+    if not least >= PARITY:  # true for NaN too
         raise UserError(
             f"The {kind} export gives other vectors than the model: the least cosine is {least:.4f}, expected at least "
             f"{PARITY}. Nothing was written. Deploy the model itself, or try another --format."
@@ -178,7 +179,7 @@ def check_parity(wanted: Vectors, found: Vectors, kind: str) -> float:
 
 
 def whole(model: SentenceTransformer) -> torch.nn.Module:
-    """The model as a function of token ids and attention mask, to hidden states and vectors."""
+    """Return the model as a function of token ids and attention mask, to hidden states and vectors."""
     import torch
 
     width = model.truncate_dim  # None means all
@@ -201,8 +202,8 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
 
 
 def _example(model: SentenceTransformer) -> dict[str, Any]:
-    read = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
-    return {name: read[name] for name in _INPUTS}
+    inputs = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
+    return {name: inputs[name] for name in _INPUTS}
 
 
 def write(model: SentenceTransformer, kind: Format, file: Path) -> None:
@@ -240,7 +241,7 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
 def _write_int8(plain: Path, file: Path) -> None:
     onnx: Any = import_module("onnx")
     graph = onnx.load(plain)
-    # Shapes that the exporter noted before it folded weights; quantization infers them anew.
+    # Shapes that the exporter noted before it folded weights; quantization infers them again.
     del graph.graph.value_info[:]
     onnx.save(graph, plain)
     quantize: Callable[..., None] = import_module("onnxruntime.quantization").quantize_dynamic
@@ -253,35 +254,31 @@ def _write_openvino(plain: Path, file: Path) -> None:
 
 
 def read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
-    """Vectors of texts by the export alone, with the model's tokenizer and default prompt.
+    """Return the vectors of texts by the export alone, with the model's tokenizer and default prompt.
 
     Args:
         model: gives tokenizer, prompt and length.
         kind: the format.
-        file: what was exported.
+        file: the exported graph.
         texts: read in batches of several sizes and lengths.
     """
     compute = _session(kind, file)
     prompt = model.prompts.get(model.default_prompt_name or "") or ""
-    found = []
+    vectors = []
     for start in range(0, len(texts), _GATE_BATCH):
         batch = [prompt + text for text in texts[start : start + _GATE_BATCH]]
-        read = model.tokenizer(
+        inputs = model.tokenizer(
             batch, padding=True, truncation=True, max_length=model.max_seq_length, return_tensors="np"
         )
-        found.append(compute({name: read[name].astype(np.int64) for name in _INPUTS}))
-    return np.concatenate(found)
+        vectors.append(compute({name: inputs[name].astype(np.int64) for name in _INPUTS}))
+    return np.concatenate(vectors)
 
 
 def _session(kind: Format, file: Path) -> Callable[[dict[str, NDArray[np.int64]]], Vectors]:
     if kind == "openvino":
-        compiled: Any = (
-            import_module("openvino")
-            .Core()
-            .compile_model(
-                str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
-            )
-        )
+        openvino: Any = import_module("openvino")
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+        compiled = openvino.Core().compile_model(str(file), "CPU", options)
         return lambda inputs: np.asarray(compiled(inputs)[_OUTPUTS[1]])
     session: Any = import_module("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda inputs: np.asarray(session.run([_OUTPUTS[1]], inputs)[0])

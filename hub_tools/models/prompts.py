@@ -43,17 +43,17 @@ class Prompts:
     document_share: float = 0.0
 
     def name_for(self, text: str) -> str | None:
-        """Name of the prompt for a text in the target language."""
+        """Return the name of the prompt for a text in the target language."""
         is_short = len(text) <= self.longest_query
         name, share = (self.query, self.query_share) if is_short else (self.document, self.document_share)
         return name if name is not None and _drawn(text) < share else self.default
 
     def text_of(self, name: str | None) -> str:
-        """The prompt with this name; nothing for None."""
+        """Return the prompt with this name; nothing for None."""
         return self.texts.get(name or "") or ""
 
     def rule(self) -> dict[str, Any] | None:
-        """What decided, as plain data for the manifest; None where all texts are read as `encode` does."""
+        """Return the rule as plain data for the manifest; None where all texts are read as `encode` does."""
         if self.query is None and self.document is None:
             return None
         return {
@@ -66,7 +66,7 @@ class Prompts:
 
 
 def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts: Iterable[str]) -> Prompts:
-    """The rule for a teacher: no more than its default prompt where it has none for queries or documents.
+    """Return the rule for a teacher: only its default prompt where it has none for queries or documents.
 
     Args:
         model: the teacher.
@@ -89,15 +89,15 @@ def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts
 
 
 def _median(lengths: Counter[int]) -> int:
-    """The least length that half of the texts do not exceed."""
-    passed = 0
+    """Return the least length that half of the texts do not exceed."""
+    count = 0
     for length in sorted(lengths):
-        passed += lengths[length]
-        if 2 * passed >= lengths.total():
+        count += lengths[length]
+        if 2 * count >= lengths.total():
             return length
     return 0
 
 
 def _drawn(text: str) -> float:
-    """A number from 0 to 1 that hangs on the text alone."""
+    """Return a number from 0 to 1 that depends on the text alone."""
     return int.from_bytes(hashlib.blake2b(f"prompt\t{text}".encode(), digest_size=8).digest()) / 2**64

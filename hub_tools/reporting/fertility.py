@@ -31,17 +31,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerComparison:
-    """Tokenizers measured on the same text; as text, a table for people.
+    """Tokenizers measured on the same text; as text, a table for people."""
 
-    Attributes:
-        vocabulary: tokenizer -> number of tokens.
-        text: language -> tokenizer -> figures.
-        parity: language -> tokenizer -> tokens for one English token of the same text.
-    """
-
-    vocabulary: dict[str, int]
-    text: dict[str, dict[str, Figures]]
-    parity: dict[str, dict[str, float]]
+    vocabulary: dict[str, int]  # tokenizer -> number of tokens
+    text: dict[str, dict[str, Figures]]  # language -> tokenizer -> figures
+    parity: dict[str, dict[str, float]]  # language -> tokenizer -> tokens for one English token of the same text
 
     def __str__(self) -> str:
         parts = []

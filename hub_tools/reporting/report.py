@@ -39,17 +39,11 @@ _STAGES: dict[str, tuple[str, str, type]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherInfo(ModelInfo):
-    """The teacher.
+    """The teacher."""
 
-    Attributes:
-        id: Hub id or folder, without a revision.
-        revision: commit on the Hub; None for a folder.
-        license: license, license_name and license_link, as far as the teacher's card names them.
-    """
-
-    id: str
-    revision: str | None
-    license: dict[str, str] | None
+    id: str  # Hub id or folder, without a revision
+    revision: str | None  # commit on the Hub; None for a folder
+    license: dict[str, str] | None  # license, license_name and license_link, as far as the teacher's card names them
 
     @property
     def spec(self) -> str:
@@ -59,26 +53,15 @@ class TeacherInfo(ModelInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class StudentInfo(ModelInfo):
-    """The student.
+    """The student."""
 
-    Attributes:
-        id: its folder.
-        code: files of Python code that came over from the teacher.
-    """
-
-    id: str
-    code: list[str] = field(default_factory=list)
+    id: str  # its folder
+    code: list[str] = field(default_factory=list)  # files of Python code that came over from the teacher
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run; None for stages that did not run.
-
-    Attributes:
-        config: the options that the stages had.
-        versions: those that trained the student.
-        timings: stage -> seconds.
-    """
+    """A run; None for stages that did not run."""
 
     teacher: TeacherInfo | None = None
     student: StudentInfo | None = None
@@ -89,9 +72,9 @@ class Report:
     distill: DistillResult | None = None
     evaluation: list[EvaluationRow] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
-    config: RunConfig
-    versions: dict[str, str]
-    timings: dict[str, float]
+    config: RunConfig  # the options that the stages had
+    versions: dict[str, str]  # those that trained the student
+    timings: dict[str, float]  # stage -> seconds
 
     @property
     def target(self) -> str:

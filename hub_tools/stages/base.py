@@ -1,6 +1,6 @@
-"""What a stage is: it names its inputs, and its work gets exactly these.
+"""What a stage is: an object whose fields are its inputs, and a method that does its work with them alone.
 
-The key of a stage is made of its inputs, so an input that the key forgets cannot be read by the work.
+The key of a stage is made of its fields, so an input that the key forgets cannot be read by the work.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Self
 
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import RunDir, Task
-from hub_tools.core.run_record import StageRecord
 from hub_tools.stages.job import Job
 
-InputsT = TypeVar("InputsT")
 # Raise when a stage would make other files of the same inputs.
 _VERSION = 5
-# What the record keeps of the whole run beside the sections that a stage uses.
-_SHARED = ("teacher", "lang", "output", "device", "precision", "seed", "trust_remote_code", "allow_pickle")
 
 
 def neutral() -> Any:
@@ -31,15 +27,10 @@ def neutral() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished stage as an input of another."""
+    """A finished stage as an input of another; its key stands for it."""
 
     path: Path
-    record: StageRecord
-
-    @property
-    def identity(self) -> str:
-        """The key of the stage."""
-        return self.record.key
+    identity: str
 
 
 def identity(value: Any) -> Any:
@@ -70,64 +61,59 @@ def parts_of(inputs: Any) -> dict[str, Any]:
     The fields of a configuration count one by one, so that the log can name the option that changed.
     """
     parts: dict[str, Any] = {}
-    for one in dataclasses.fields(inputs):
-        value = getattr(inputs, one.name)
-        if one.metadata.get("neutral"):
+    for item in dataclasses.fields(inputs):
+        if item.metadata.get("neutral"):
             continue
+        value = getattr(inputs, item.name)
         is_group = dataclasses.is_dataclass(value) and not hasattr(value, "identity")
-        new = parts_of(value) if is_group else {one.name: identity(value)}
+        new = parts_of(value) if is_group else {item.name: identity(value)}
         if repeated := parts.keys() & new.keys():
             raise TypeError(f"two inputs are called {min(repeated)}")
         parts |= new
     return parts
 
 
-class Stage(ABC, Generic[InputsT]):
-    """A stage of a run.
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC):
+    """A stage of a run. Its fields are all that its work reads, filled by their names (`of`)."""
 
-    Attributes:
-        name: the command that does it, and its name in the report.
-        folder: where its files are in the run folder.
-        sections: of the configuration, those that it uses; the record keeps them.
-        needs: names of the stages that come before it.
-        all_ranks: whether all processes work on it.
-        leftovers: files that only a continued attempt needs.
-    """
-
+    # The command that does it, and the section of the configuration that it uses.
     name: ClassVar[str]
+    # Where its files are in the run folder; stages that read them have a field of this name.
     folder: ClassVar[str]
-    sections: ClassVar[tuple[str, ...]]
-    needs: ClassVar[tuple[str, ...]]
-    all_ranks: ClassVar[bool] = False
-    leftovers: ClassVar[tuple[str, ...]] = ()
+    other_sections: ClassVar[tuple[str, ...]] = ()  # of the configuration, that it uses too
+    all_ranks: ClassVar[bool] = False  # whether all processes work on it
+    leftovers: ClassVar[tuple[str, ...]] = ()  # files that only a continued attempt needs
+
+    @classmethod
+    def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
+        """Fill each field with the finished stage in the folder of its name, or with what the job has by its name."""
+        values = {**job.inputs, "config": getattr(job.config, cls.name), **done}
+        return cls(**{item.name: values[item.name] for item in dataclasses.fields(cls)})
 
     @abstractmethod
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> InputsT:
-        """Return everything that the work reads, a dataclass.
-
-        Args:
-            job: what was found before work began.
-            done: name of each finished stage -> its folder and record.
-        """
-
-    @abstractmethod
-    def work(self, inputs: InputsT, out: Path) -> Any:
+    def work(self, out: Path) -> Any:
         """Fill a folder; when it is not empty, an earlier attempt with the same inputs was cut off there.
 
         Returns:
             What the stage measured, one of the dataclasses of `hub_tools.results`.
         """
 
-    def run(self, job: Job, done: Mapping[str, Finished], run_dir: RunDir) -> Finished:
-        """Do the stage in a run folder, or use what is finished there."""
-        inputs = self.inputs(job, done)
-        options = {key: value for key, value in to_plain(job.config).items() if key in (*_SHARED, *self.sections)}
+    def run(self, job: Job, run_dir: RunDir) -> Finished:
+        """Do the work in a run folder, or use what is finished there."""
+        sections = (self.name, *self.other_sections)
+        options = {
+            key: value
+            for key, value in to_plain(job.config).items()
+            if key in sections or not isinstance(value, dict)  # those above all sections belong to every stage
+        }
+        teacher = {"name": job.teacher.name, "revision": job.teacher.revision, "license": job.teacher.license}
         task = Task(
             folder=self.folder,
-            parts={**parts_of(inputs), "stage version": _VERSION},
-            options={**options, "teacher_info": job.teacher_info},
-            work=lambda out: to_plain(self.work(inputs, out)),
+            parts={**parts_of(self), "stage version": _VERSION},
+            options={**options, "teacher_info": teacher},
+            work=lambda out: to_plain(self.work(out)),
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
         )
-        return Finished(path=run_dir.path(self.folder), record=run_dir.run(task))
+        return Finished(path=run_dir.path(self.folder), identity=run_dir.run(task).key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,15 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
 from hub_tools.stages.base import Finished, Stage, neutral
-from hub_tools.stages.job import Job
-from hub_tools.vectors.imported import ImportedEmbeddings
+from hub_tools.vectors.embed import embed
+from hub_tools.vectors.imported import ImportedEmbeddings, import_embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedInputs:
-    """What the vectors are computed from."""
+class EmbedStage(Stage):
+    """Compute the teacher's vectors of the text."""
+
+    name, folder, all_ranks = "embed", "embeddings", True
 
     teacher: Teacher
     corpus: Finished
@@ -29,42 +30,23 @@ class EmbedInputs:
     device: str = neutral()
     processes: Processes = neutral()
 
-
-class EmbedStage(Stage[EmbedInputs]):
-    """Compute the teacher's vectors of the text."""
-
-    name, folder, sections = "embed", "embeddings", ("embed",)
-    needs = ("corpus",)
-    all_ranks = True
-
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> EmbedInputs:
-        return EmbedInputs(
-            teacher=job.teacher,
-            corpus=done["corpus"],
-            target=job.config.target,
-            config=job.config.embed,
-            precision=job.hardware.precision,
-            device=job.hardware.device,
-            processes=job.processes,
-        )
-
-    def work(self, inputs: EmbedInputs, out: Path) -> EmbeddingsResult:
-        from hub_tools.vectors.embed import embed
-
+    def work(self, out: Path) -> EmbeddingsResult:
         return embed(
-            inputs.teacher,
-            Corpus(inputs.corpus.path),
+            self.teacher,
+            Corpus(self.corpus.path),
             out,
-            target=inputs.target,
-            config=inputs.config,
-            hardware=Hardware(device=inputs.device, precision=inputs.precision),
-            processes=inputs.processes,
+            target=self.target,
+            config=self.config,
+            hardware=Hardware(device=self.device, precision=self.precision),
+            processes=self.processes,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportInputs:
-    """Vectors that others computed, and the clone that they have to fit; one text is embedded to compare them."""
+class ImportStage(Stage):
+    """Bring vectors that others computed into the form that training reads; one text is embedded to compare them."""
+
+    name, folder = "embed", "embeddings"
 
     teacher: Teacher
     imported: ImportedEmbeddings
@@ -73,34 +55,13 @@ class ImportInputs:
     dtype: VectorType
     hardware: Hardware = neutral()
 
-
-class ImportStage(Stage[ImportInputs]):
-    """Bring vectors that others computed into the form that training reads."""
-
-    name, folder, sections = "embed", "embeddings", ("embed",)
-    needs = ("corpus", "tokenizer", "clone")
-
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> ImportInputs:
-        if job.imported is None:
-            raise ValueError("This stage needs --embeddings.")
-        return ImportInputs(
-            teacher=job.teacher,
-            imported=job.imported,
-            clone=done["clone"],
-            target=job.config.target,
-            dtype=job.config.embed.dtype,
-            hardware=job.hardware,
-        )
-
-    def work(self, inputs: ImportInputs, out: Path) -> EmbeddingsResult:
-        from hub_tools.vectors.imported import import_embeddings
-
+    def work(self, out: Path) -> EmbeddingsResult:
         return import_embeddings(
-            inputs.imported,
+            self.imported,
             out,
-            clone=inputs.clone.path,
-            lang=inputs.target,
-            dtype=inputs.dtype,
-            hardware=inputs.hardware,
-            policy=inputs.teacher.policy,
+            clone=self.clone.path,
+            lang=self.target,
+            dtype=self.dtype,
+            hardware=self.hardware,
+            policy=self.teacher.policy,
         )

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hub_tools.core.files import read_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
+from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
 from hub_tools.stages.base import Finished, Stage, neutral
-from hub_tools.stages.job import HashedFile, Job
+from hub_tools.stages.job import HashedFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateInputs:
-    """What is measured, and on what."""
+class EvaluateStage(Stage):
+    """Measure teacher, clone and student."""
+
+    name, folder = "evaluate", "evaluation"
 
     teacher: Teacher
     corpus: Finished
@@ -28,36 +30,15 @@ class EvaluateInputs:
     own_vectors: bool
     hardware: Hardware = neutral()
 
-
-class EvaluateStage(Stage[EvaluateInputs]):
-    """Measure teacher, clone and student."""
-
-    name, folder, sections = "evaluate", "evaluation", ("evaluate",)
-    needs = ("corpus", "tokenizer", "clone", "embed", "distill")
-
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> EvaluateInputs:
-        return EvaluateInputs(
-            teacher=job.teacher,
-            corpus=done["corpus"],
-            clone=done["clone"],
-            student=done["distill"],
-            target=job.config.target,
-            sts=job.sts,
-            own_vectors=job.imported is None,
-            hardware=job.hardware,
-        )
-
-    def work(self, inputs: EvaluateInputs, out: Path) -> EvaluationResult:
-        from hub_tools.evaluation.evaluate import evaluate
-
-        student = inputs.student.path
+    def work(self, out: Path) -> EvaluationResult:
+        student = self.student.path
         return evaluate(
-            {"teacher": inputs.teacher.path, "clone": inputs.clone.path, "student": student},
-            Corpus(inputs.corpus.path),
-            target=inputs.target,
-            sts=[file.path for file in inputs.sts],
-            hardware=inputs.hardware,
+            {"teacher": self.teacher.path, "clone": self.clone.path, "student": student},
+            Corpus(self.corpus.path),
+            target=self.target,
+            sts=[file.path for file in self.sts],
+            hardware=self.hardware,
             training=read_json(student / "training.json"),
-            own_vectors=inputs.own_vectors,
-            policy=inputs.teacher.policy,
+            own_vectors=self.own_vectors,
+            policy=self.teacher.policy,
         )

@@ -13,8 +13,10 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file
 from hub_tools.core.hardware import Hardware, choose_device, choose_hardware
 from hub_tools.core.languages import balanced_languages
+from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
+from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -35,7 +37,7 @@ class HashedFile:
         return [self.path.name, hash_file(self.path)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ReadyTokenizer:
     """A tokenizer that is used as it is; `revision` is its commit on the Hub."""
 
@@ -59,15 +61,28 @@ class Job:
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
     sts: tuple[HashedFile, ...]
-    ready_tokenizer: ReadyTokenizer | None
+    ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
     hardware: Hardware
     processes: Processes
 
     @property
-    def teacher_info(self) -> dict[str, Any]:
-        """What the report says of the teacher."""
-        return {"name": self.teacher.name, "revision": self.teacher.revision, "license": self.teacher.license}
+    def inputs(self) -> dict[str, Any]:
+        """What stages may read, by the names of their fields."""
+        return {
+            **vars(self),
+            "target": self.config.target,
+            "limit": self.config.corpus.limit,
+            "seed": self.config.seed,
+            "init": self.config.clone.init,
+            "prompts": self.config.embed.prompts,
+            "dtype": self.config.embed.dtype,
+            "own_vectors": self.imported is None,
+            "policy": self.teacher.policy,
+            "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
+            "device": self.hardware.device,
+            "precision": self.hardware.precision,
+        }
 
 
 def prepare(
@@ -80,28 +95,20 @@ def prepare(
 ) -> Job:
     """Find everything that a configuration names.
 
-    Args:
-        config: the options.
-        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
-        plan_only: fetch no weights and time nothing.
-        fresh: choose the hardware again, whatever an earlier run chose.
-        processes: those of the run.
+    With `tokenizer_only` any model with a fast tokenizer will do, and its weights are not fetched; with `plan_only` no
+    weights are fetched and nothing is timed; `fresh` forgets the hardware that an earlier run chose.
 
     Raises:
         UserError: something does not exist, cannot be read or does not fit the rest.
     """
-    from hub_tools.evaluation.tasks import read_sts
-
     languages = balanced_languages(config.lang)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
-    specs = config.corpus.sources or (DEFAULT_SOURCE,)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     sts = _files("--sts", config.evaluate.sts)
     for file in sts:
         read_sts(file.path)  # a table that cannot be read is refused now, not after the training
     _check_training(config, teacher)
-    ready = find_tokenizer(config.tokenizer.use) if config.tokenizer.use is not None else None
-    record = RunRecord() if fresh else read_record(config.output)
+    specs = config.corpus.sources or (DEFAULT_SOURCE,)
     return Job(
         config=config,
         teacher=teacher,
@@ -109,36 +116,27 @@ def prepare(
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
         parallel=_files("--parallel", config.corpus.parallel),
         sts=sts,
-        ready_tokenizer=ReadyTokenizer(path=ready[0], revision=ready[1]) if ready else None,
+        ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
-        hardware=_plan_hardware(config) if plan_only else _find_hardware(config, record, processes),
+        # What `auto` chooses is timed, and all processes must choose alike.
+        hardware=Hardware(device=choose_device(config.device), precision=config.precision)
+        if plan_only
+        else processes.run_on_main(lambda: _find_hardware(config, fresh=fresh)),
         processes=processes,
     )
 
 
-def _plan_hardware(config: RunConfig) -> Hardware:
-    return Hardware(device=choose_device(config.device), precision=config.precision)
-
-
-def _find_hardware(config: RunConfig, record: RunRecord, processes: Processes) -> Hardware:
-    # What `auto` chooses is timed, and all processes must choose alike.
-    return processes.run_on_main(lambda: remembered(config, record) or choose_hardware(*_asked(config)))
-
-
-def remembered(config: RunConfig, record: RunRecord) -> Hardware | None:
-    """Return what `auto` chose when vectors were first computed: another timing must not throw work away."""
-    hardware = record.hardware or {}
-    return Hardware(**hardware["chosen"]) if hardware.get("asked") == list(_asked(config)) else None
+def _find_hardware(config: RunConfig, *, fresh: bool) -> Hardware:
+    """Return what `auto` chose when vectors were first computed, or choose: another timing must not throw work away."""
+    remembered = {} if fresh else read_record(config.output).hardware or {}
+    if remembered.get("asked") == [config.device, config.precision]:
+        return Hardware(**remembered["chosen"])
+    return choose_hardware(config.device, config.precision)
 
 
 def remember(config: RunConfig, record: RunRecord, hardware: Hardware) -> RunRecord:
     """Return the record with the hardware that was chosen."""
-    chosen = {"device": hardware.device, "precision": hardware.precision}
-    return replace(record, hardware={"asked": list(_asked(config)), "chosen": chosen})
-
-
-def _asked(config: RunConfig) -> tuple[str, str]:
-    return config.device, config.precision
+    return replace(record, hardware={"asked": [config.device, config.precision], "chosen": to_plain(hardware)})
 
 
 def _check_training(config: RunConfig, teacher: Teacher) -> None:

@@ -6,7 +6,7 @@ from hub_tools.config import STEP_TOKENS, RunConfig
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes
 from hub_tools.models.tokenizer import read_model_tokenizer
-from hub_tools.stages.job import Job, prepare
+from hub_tools.stages.job import prepare
 from hub_tools.tokenization.adapt import default_vocab_size
 
 
@@ -18,6 +18,7 @@ def plan(config: RunConfig) -> str:
     size = config.tokenizer.vocab_size or default_vocab_size(teacher_vocab)
     teacher_bytes, student_bytes = plan_sizes(teacher, size)
     steps = f"{config.distill.steps} steps" if config.distill.steps else f"{config.distill.epochs:g} epochs in steps"
+    step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
     languages = list(dict.fromkeys(source.lang for source in job.sources))
     lines = [
         f"teacher      {teacher.name}, {teacher_bytes / 1e6:,.0f} MB, {teacher_vocab:,} tokens, "
@@ -28,17 +29,13 @@ def plan(config: RunConfig) -> str:
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
-        f"training     {steps} of {_step_tokens(job):,} tokens on {job.hardware}",
+        f"training     {steps} of {step_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text and vectors",
         f"output       {config.output}",
         *_push_plan(config),
     ]
     return "\n".join(lines)
-
-
-def _step_tokens(job: Job) -> int:
-    return job.config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
 
 
 def _push_plan(config: RunConfig) -> list[str]:

@@ -7,22 +7,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
+from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
+from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
 
 # Held-out pairs that the parity is measured on.
 _PAIRS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerInputs:
-    """What the tokenizer is made of; `ready` is used as it is, and measured on the corpus."""
+class TokenizerStage(Stage):
+    """Make the student's tokenizer; one that is ready is used as it is, and measured on the corpus."""
+
+    name, folder = "tokenizer", "tokenizer"
 
     teacher: Teacher
     corpus: Finished
@@ -30,37 +34,23 @@ class TokenizerInputs:
     ready: ReadyTokenizer | None
     config: TokenizerConfig
 
+    @classmethod
+    def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
+        stage = super().of(job, done)
+        # A ready tokenizer is known by its files, not by where they are.
+        return replace(stage, config=replace(stage.config, use=None))
 
-class TokenizerStage(Stage[TokenizerInputs]):
-    """Make the student's tokenizer."""
-
-    name, folder, sections = "tokenizer", "tokenizer", ("tokenizer",)
-    needs = ("corpus",)
-
-    def inputs(self, job: Job, done: Mapping[str, Finished]) -> TokenizerInputs:
-        return TokenizerInputs(
-            teacher=job.teacher,
-            corpus=done["corpus"],
-            target=job.config.target,
-            ready=job.ready_tokenizer,
-            # A ready tokenizer is known by its files, not by where they are.
-            config=replace(job.config.tokenizer, use=None),
-        )
-
-    def work(self, inputs: TokenizerInputs, out: Path) -> TokenizerResult:
-        from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
-        from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
-
-        corpus, folder = Corpus(inputs.corpus.path), inputs.teacher.input_folder
+    def work(self, out: Path) -> TokenizerResult:
+        corpus, folder = Corpus(self.corpus.path), self.teacher.input_folder
         teacher = read_model_tokenizer(folder)
         shared: dict[str, Any] = {
-            "max_seq_length": inputs.teacher.max_seq_length,
+            "max_seq_length": self.teacher.max_seq_length,
             "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
             "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
         }
-        if inputs.ready is not None:
-            result = use_tokenizer(teacher, read_ready_tokenizer(inputs.ready.path, folder), out, **shared)
-            return replace(result, revision=inputs.ready.revision)
-        languages = dict.fromkeys((*corpus.languages, *([inputs.target] if corpus.has_pairs else [])))
-        texts = {lang: partial(corpus.all_texts, lang, inputs.target) for lang in languages}
-        return make_tokenizer(teacher, texts, out, target=inputs.target, config=inputs.config, **shared)
+        if self.ready is not None:
+            result = use_tokenizer(teacher, read_ready_tokenizer(self.ready.path, folder), out, **shared)
+            return replace(result, revision=self.ready.revision)
+        languages = dict.fromkeys((*corpus.languages, *([self.target] if corpus.has_pairs else [])))
+        texts = {lang: partial(corpus.all_texts, lang, self.target) for lang in languages}
+        return make_tokenizer(teacher, texts, out, target=self.target, config=self.config, **shared)

@@ -14,7 +14,7 @@ from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import template_values
-from hub_tools.results import LanguageText, ParallelText
+from hub_tools.results import TextCounts
 
 # Kind of repo -> where the Hub's addresses of it begin.
 _PLACES = {"model": "", "tokenizer": "", "dataset": "datasets/", "space": "spaces/"}
@@ -91,7 +91,7 @@ def _corpus(report: FullReport) -> str:
     return markdown_table([["text", "sources", "texts kept", "held out"], *rows], numbers=False)
 
 
-def _corpus_row(label: str, sources: list[str], texts: Sequence[LanguageText | ParallelText]) -> list[str]:
+def _corpus_row(label: str, sources: list[str], texts: Sequence[TextCounts]) -> list[str]:
     kept, heldout = sum(text.kept for text in texts), sum(text.heldout for text in texts)
     return [label, ", ".join(inline_code(redact_paths(name)) for name in sources), f"{kept:,}", f"{heldout:,}"]
 
