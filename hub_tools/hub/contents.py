@@ -22,14 +22,7 @@ _PARTS = {
 
 
 def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping[str, str]) -> list[Repo]:
-    """Return repos of a finished run with all their files.
-
-    Args:
-        run: the run folder.
-        report: what was made; its configuration says how the repos are called.
-        kinds: of the repos.
-        linked: kind -> id of the repos that the cards may link to.
-    """
+    """Return repos of a finished run with all their files; `linked` are the ids that cards may link to, by kind."""
     ids, repos = repo_ids(report.config), []
     for kind in kinds:
         files: Files = {}

@@ -40,15 +40,12 @@ _LARGE = (".parquet", ".safetensors")
 
 
 def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
-    """Publish a finished run: the repos, and when all of them, a collection.
+    """Publish a finished run, and a collection when all of its repos are published; return their addresses.
 
     Args:
         run: the run folder.
         changes: fields of `PublishConfig` that differ from the run's record; None for one that does not. What was
             private once stays private.
-
-    Returns:
-        Addresses of what was published.
 
     Raises:
         UserError: the run is not finished, no access, or the Hub refused.

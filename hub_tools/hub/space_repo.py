@@ -39,12 +39,7 @@ def demo_files() -> dict[str, bytes]:
 
 
 def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the Space of a published run, without its figures.
-
-    Args:
-        report: what the run made and measured.
-        repos: kind -> id of the repos that exist, the model's among them.
-    """
+    """Return the Space of a published run, without its figures; `repos` are the ids of those that exist, by kind."""
     teacher, model, dataset = _teacher(report), repos["model"], repos.get("dataset")
     settings = SpaceSettings(student=model, teacher=teacher, tokenizer=repos.get("tokenizer"), dataset=dataset)
     models = [model, *([report.teacher.id] if report.teacher.revision else [])]

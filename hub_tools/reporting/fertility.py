@@ -53,16 +53,6 @@ class TokenizerComparison:
             parts.append(f"Parity: tokens for one English token of the same text\n{terminal_table(rows)}")
         return "\n\n".join(parts)
 
-    def write(self, out: Path, lang: str) -> None:
-        """Write fertility.json, fertility.md and a figure with the bars of one language first."""
-        from hub_tools.reporting.figures import draw_fertility
-
-        write_json(out / "fertility.json", to_plain(self))
-        fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in self.text.items()}
-        draw_fertility(fertility, lang, out / "tokens_per_word.png")
-        figure = "![Tokens per word](tokens_per_word.png)"
-        write_text(out / "fertility.md", f"# Tokenizers side by side\n\n{block(str(self), '')}\n\n{figure}\n")
-
 
 def compare(
     names: Sequence[str], text: str, lang: str, *, parallel: Path | None = None, out: Path | None = None
@@ -86,8 +76,18 @@ def compare(
         parity=_parity(tokenizers, parallel) if parallel else {},
     )
     if out is not None:
-        comparison.write(out, lang)
+        _write(comparison, out, lang)
     return comparison
+
+
+def _write(comparison: TokenizerComparison, out: Path, lang: str) -> None:
+    from hub_tools.reporting.figures import draw_fertility
+
+    write_json(out / "fertility.json", to_plain(comparison))
+    text, figure = block(str(comparison), ""), "![Tokens per word](tokens_per_word.png)"
+    write_text(out / "fertility.md", f"# Tokenizers side by side\n\n{text}\n\n{figure}\n")
+    fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in comparison.text.items()}
+    draw_fertility(fertility, lang, out / "tokens_per_word.png")
 
 
 def _texts(text: str, lang: str) -> dict[str, list[str]]:

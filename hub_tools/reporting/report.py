@@ -163,9 +163,9 @@ def _models_and_scores(result: EvaluationResult, teacher: dict[str, Any], run: P
     """Return the sections of the report that come from the evaluation."""
     models, folder = {name: to_plain(model) for name, model in result.models.items()}, run / "student"
     code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
-    names = {"id": teacher["name"], "revision": teacher["revision"], "license": teacher["license"]}
+    identity = {"id": teacher["name"], "revision": teacher["revision"], "license": teacher["license"]}
     return {
-        "teacher": TeacherInfo(**models["teacher"], **names),
+        "teacher": TeacherInfo(**models["teacher"], **identity),
         "student": StudentInfo(**models["student"], id=str(folder), code=code),
         "evaluation": result.evaluation,
         "searches": result.searches,

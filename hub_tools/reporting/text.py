@@ -73,8 +73,8 @@ def template_values(report: Report) -> dict[str, str | float | None]:
     tokenizer, distill, source = report.tokenizer, report.distill, source_of_vectors(report)
     speed = distill and distill.tokens_per_second
     values: dict[str, str | float | None] = {
-        "how_measured": None,
-        "what_decided": None,
+        "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
+        "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
         "left_out": left_out(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
@@ -82,8 +82,6 @@ def template_values(report: Report) -> dict[str, str | float | None]:
         "history_figure": "figures/heldout_cosine.png" if distill and distill.cosine_after is not None else None,
         "versions": escape(", ".join(f"{name} {version}" for name, version in report.versions.items())),
     }
-    if isinstance(report, FullReport):
-        values |= {"how_measured": _how_measured(report), "what_decided": _what_decided(report)}
     for section in ("tokenizer", "clone", "embeddings", "distill"):
         for name in (field.name for field in fields(get_type_hints(FullReport)[section])):
             value = getattr(getattr(report, section), name, None)

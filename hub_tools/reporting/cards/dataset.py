@@ -13,7 +13,11 @@ from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import table_row
 from hub_tools.reporting.text import left_out
 
-_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+# The Hub's categories of size: for numbers of up to three digits, of four digits, and so on.
+_SIZES = (
+    "n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B", "10B<n<100B",
+    "100B<n<1T", "n>1T",
+)  # fmt: skip
 
 
 def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
@@ -26,7 +30,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         "language": _languages(report),
         "license": licenses or None,
         "task_categories": ["sentence-similarity", "feature-extraction"],
-        "size_categories": [_size_category(embeddings.rows)],
+        "size_categories": [_SIZES[min(max(len(str(embeddings.rows)) - 3, 0), len(_SIZES) - 1)]],
         "tags": ["embeddings", "distillation", "hub-distill"],
         "configs": [{"config_name": "default", "data_files": files}],
     }
@@ -48,13 +52,6 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         text_licenses=", ".join(map(inline_code, licenses)) or None,
         unlicensed=None if licenses else teacher_link(report),
     )
-
-
-def _size_category(rows: int) -> str:
-    place = sum(rows >= 10 ** (3 + step) for step in range(len(_SIZES)))
-    if place == 0:
-        return "n<1K"
-    return "n>1T" if place == len(_SIZES) else f"{_SIZES[place - 1]}<n<{_SIZES[place]}"
 
 
 def _languages(report: FullReport) -> list[str]:

@@ -39,6 +39,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     fertility, prompts = report.tokenizer.fertility, report.embeddings.prompts
     languages = [lang for lang in dict.fromkeys([*report.config.lang, "en"]) if lang in fertility]
     has_roles = prompts.get("query") or prompts.get("document")
+    has_small_samples = any(row.n and row.n < _SMALL_SAMPLE for row in report.evaluation)
     longest = report.student.max_seq_length
     scores = [[escape(task), *values] for task, *values in score_rows(report)]
     return render_card(
@@ -52,7 +53,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         encode_document="encode_document" if has_roles else "encode",
         prompts=_prompts(report),
         results=markdown_table([*size_rows(report), *scores]),
-        small=_small_samples(report),
+        small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
         fertility=fertility_table(report, languages),
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
@@ -108,11 +109,6 @@ def _prompts(report: FullReport) -> str:
     origin = "with which the teacher was asked" if report.config.embed.prompts else "the teacher's own"
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
     return f"Prompts saved in the model, {origin}. Without a name, {unnamed}.\n\n{shown}"
-
-
-def _small_samples(report: FullReport) -> str:
-    small = any(row.n and row.n < _SMALL_SAMPLE for row in report.evaluation)
-    return f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if small else ""
 
 
 def _training(report: FullReport) -> dict[str, str | float | None]:
