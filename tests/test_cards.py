@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,11 @@ import yaml
 from hub_tools.cli.base import configure
 from hub_tools.options import click_options
 from hub_tools.reporting import cards
-from hub_tools.reporting.cards import Names
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 
 DATA = Path(__file__).parent / "data"
-NAMES = Names(model="ada/gemma-tr", tokenizer="ada/gemma-tr-tokenizer", dataset="ada/gemma-tr-embeddings")
+REPOS = {"model": "ada/gemma-tr", "tokenizer": "ada/gemma-tr-tokenizer", "dataset": "ada/gemma-tr-embeddings"}
 CARDS = {"model": cards.model_card, "tokenizer": cards.tokenizer_card, "dataset": cards.dataset_card}
 
 
@@ -32,8 +32,8 @@ def report() -> dict[str, Any]:
     return dict(json.loads((DATA / "report.json").read_text(encoding="utf-8")))
 
 
-def card_of(what: str, report: dict[str, Any], names: Names = NAMES) -> str:
-    return CARDS[what](FullReport.from_dict(report), names)
+def card_of(what: str, report: dict[str, Any], repos: Mapping[str, str] = REPOS) -> str:
+    return CARDS[what](FullReport.from_dict(report), repos)
 
 
 def command_of(report: dict[str, Any]) -> str:
@@ -141,7 +141,7 @@ def test_a_local_teacher_is_no_base_model_and_no_path_is_shown(report: dict[str,
 
 
 def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
-    card = card_of("model", report, Names(model="ada/gemma-tr"))
+    card = card_of("model", report, {"model": "ada/gemma-tr"})
     assert "gemma-tr-embeddings" not in card
     assert metadata(card)["datasets"] == ["wikimedia/wikipedia"]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import PublishConfig
+from hub_tools.config import EmbedConfig, PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import write_text
 from hub_tools.core.run_record import read_record
 from hub_tools.hub import publish as hub_publish
 from hub_tools.hub.contents import collect
-from hub_tools.hub.repos import Repo, chosen_kinds, names_of, repo_ids
+from hub_tools.hub.repos import Repo, chosen_ids, repo_ids
 from hub_tools.reporting.report import FullReport, read_report
 from tests import fake_run
 from tests.fake_hub import FakeHub
@@ -52,7 +52,8 @@ def logged_in(hub: FakeHub, online: dict[str, str], monkeypatch: pytest.MonkeyPa
 
 def contents(run: Path, *kinds: str) -> dict[str, Repo]:
     report = read_report(run)
-    repos = collect(run, report, kinds, names_of(repo_ids(report.config), kinds))
+    ids = repo_ids(report.config)
+    repos = collect(run, report, kinds, {kind: ids[kind] for kind in kinds})
     return {repo.kind: repo for repo in repos}
 
 
@@ -100,11 +101,11 @@ def test_publishing_again_commits_nothing(run: Path, logged_in: FakeHub) -> None
 
 
 def test_vectors_of_others_are_not_published(values: dict[str, Any], tmp_path: Path) -> None:
-    values["embeddings"]["taken_from"] = {"name": "org/vectors", "revision": None}
+    values["config"]["embed"] = {"use": "org/vectors"}
     run = fake_run.write_run(tmp_path / "run", values)
     assert "x-tr-embeddings" not in hub_publish.plan_push(run, ADA)
     assert "x-tr-embeddings" not in hub_publish.plan_push(run, {**ADA, "only": ("model", "dataset")})
-    values["embeddings"]["taken_from"] = None
+    values["config"]["embed"] = {}
     assert "x-tr-embeddings" in hub_publish.plan_push(fake_run.write_run(tmp_path / "own", values), ADA)
 
 
@@ -147,10 +148,18 @@ def test_a_space_names_its_models_and_shows_no_path(run: Path, values: dict[str,
     assert FullReport.from_dict(report).evaluation == FullReport.from_dict(values).evaluation
 
 
-def test_what_is_chosen_is_published() -> None:
-    assert chosen_kinds(PublishConfig(), own_vectors=True) == ("model", "tokenizer", "dataset")
-    assert chosen_kinds(PublishConfig(space=True), own_vectors=False) == ("model", "tokenizer", "space")
-    assert chosen_kinds(PublishConfig(only=("dataset", "model")), own_vectors=True) == ("dataset", "model")
+@pytest.mark.parametrize(
+    ("options", "vectors", "expected"),
+    [
+        ({}, None, ["x-tr", "x-tr-tokenizer", "x-tr-embeddings"]),
+        ({"space": True}, "org/vectors", ["x-tr", "x-tr-tokenizer", "x-tr-demo"]),
+        ({"only": ("dataset", "model")}, None, ["x-tr-embeddings", "x-tr"]),
+    ],
+)
+def test_what_is_chosen_is_published(options: dict[str, Any], vectors: str | None, expected: list[str]) -> None:
+    publish, embed = PublishConfig(**ADA, **options), EmbedConfig(use=vectors)
+    config = RunConfig(teacher="org/x", lang=("tr",), publish=publish, embed=embed)
+    assert list(chosen_ids(config).values()) == [f"ada/{name}" for name in expected]
 
 
 @pytest.mark.parametrize("name", ["a--b", "ends-", "x" * 90, "schön", ".."])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from hub_tools.config import EmbedConfig, RunConfig
+from hub_tools.config import EmbedConfig, PublishConfig, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
-from hub_tools.hub.repos import chosen_kinds
+from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.loading import SAFE
 from hub_tools.pipeline import run
 from hub_tools.results import EmbeddingsResult
@@ -190,7 +191,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     assert "embeddings: done again" in said
     assert report.embeddings.rows == 400
     assert report.distill.steps == 6
-    assert chosen_kinds(config.publish, own_vectors=config.embed.use is None) == ("model", "tokenizer")
+    assert list(chosen_ids(replace(config, publish=PublishConfig(namespace="ada")))) == ["model", "tokenizer"]
     data = datasets.Dataset.from_dict({"sentence": TEXTS[:300], "vec": vectors[:300].tolist()})
     data.to_parquet(theirs / "data.parquet")
     assert run(config, last="embed").embeddings.rows == 300

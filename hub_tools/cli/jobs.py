@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from hub_tools.cli.base import command_line_options, configure
@@ -27,7 +29,7 @@ def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, s
     context = click.Command("hub-distill", params=list(known)).make_context("hub-distill jobs", list(options))
     remote.check_remote(configure(command_line_options(context, context.params)))
     command = remote.job_command(options, flavor=flavor, timeout=timeout)
-    click.echo(remote.show(command))
+    click.echo(shlex.join(["hf", *command]))
     if dry_run:
         remote.run_hf([*command[:4], "--dry-run", *command[4:]])
     elif submit:

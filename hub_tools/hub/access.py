@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import PublishConfig
-from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.errors import HubToolsError, UserError
 from hub_tools.core.hub_errors import explain_push
 from hub_tools.hub.repos import Repo
 
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def check_access(options: PublishConfig, repos: dict[str, str]) -> None:
-    """Make sure that repos may be written, before any work.
-
-    Args:
-        options: whether they are private.
-        repos: kind -> id of those that are to be written.
+def check_access(options: PublishConfig, repo_ids: dict[str, str]) -> None:
+    """Make sure that repos (kind -> id) may be written, before any work.
 
     Raises:
         UserError: not logged in, no right to write or to create, or a public repo where a private one was asked for.
@@ -37,8 +33,7 @@ def check_access(options: PublishConfig, repos: dict[str, str]) -> None:
     if token is None:
         raise UserError("Not logged in, and publishing needs it. Run `hf auth login` first, or set HF_TOKEN.")
     missing = []
-    for kind, repo_id in repos.items():
-        repo = Repo(kind=kind, id=repo_id, files={})
+    for repo in (Repo(kind=kind, id=repo_id) for kind, repo_id in repo_ids.items()):
         with explained(str(repo)):
             try:
                 api.auth_check(repo.id, repo_type=repo.type, write=True)
@@ -55,13 +50,13 @@ def _check_may_create(user: dict[str, Any], repo: Repo) -> None:
     token = user.get("auth", {}).get("accessToken", {})
     # A member of an organization may have no role but to read.
     writable = {user["name"], *(org["name"] for org in user.get("orgs", []) if org.get("roleInOrg") != "read")}
-    scopes = token.get("fineGrained", {}).get("scoped", [])
-    granted = any(s["entity"].get("name") == namespace and "repo.write" in s["permissions"] for s in scopes)
     if namespace not in writable:
         raise UserError(
             f"You are logged in as {user['name']!r}, who may not create repos of {namespace!r}. Give --push-to-hub one "
             f"of: {', '.join(sorted(writable))}."
         )
+    scopes = token.get("fineGrained", {}).get("scoped", [])
+    granted = any(s["entity"].get("name") == namespace and "repo.write" in s["permissions"] for s in scopes)
     if token.get("role") == "read" or (token.get("role") == "fineGrained" and not granted):
         raise UserError(
             f"Your token may not create the {repo}. Use a token with write access to {namespace!r}, or create the repo "
@@ -70,11 +65,7 @@ def _check_may_create(user: dict[str, Any], repo: Repo) -> None:
 
 
 def check_private(api: HfApi, repo: Repo, options: PublishConfig) -> None:
-    """Refuse to write to a public repo where private ones were asked for.
-
-    Raises:
-        UserError: the repo is public.
-    """
+    """Raise a UserError for a public repo where private ones were asked for."""
     if options.private and not api.repo_info(repo.id, repo_type=repo.type).private:
         raise UserError(
             f"The {repo} is public, and --private was asked for. Make it private in its settings on the Hub, or choose "
@@ -84,17 +75,10 @@ def check_private(api: HfApi, repo: Repo, options: PublishConfig) -> None:
 
 @contextmanager
 def explained(part: str) -> Iterator[None]:
-    """Turn what the Hub answers into an error with one clear message.
-
-    Args:
-        part: of the Hub that is asked or written to, for the message.
-
-    Raises:
-        UserError: the Hub refused.
-    """
+    """Turn a refusal of the Hub into a UserError with one clear message, about this part of the Hub."""
     try:
         yield
-    except (UserError, UsageError):
+    except HubToolsError:
         raise
     except Exception as error:
         message = explain_push(error, part)

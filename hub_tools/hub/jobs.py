@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from importlib import resources
@@ -16,23 +15,16 @@ from hub_tools.reporting.redact import is_path
 
 
 def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | None) -> list[str]:
-    """The arguments of `hf` that submit the job.
+    """Return the arguments of `hf` that submit a job with these options of hub-distill.
 
-    Args:
-        words: options of hub-distill. `hf` sends along files that are words of their own: --name=value becomes two.
-        flavor: hardware, such as a10g-small; None means what the script says.
-        timeout: longest time, such as 6h; None means what the script says.
+    `flavor` is the hardware, such as a10g-small, `timeout` the longest time, such as 6h; the script has their defaults.
     """
     chosen = [word for name, value in (("--flavor", flavor), ("--timeout", timeout)) if value for word in (name, value)]
     script = str(resources.files("hub_tools") / "job_script.py")
+    # `hf` sends along files that are words of their own: --name=value becomes two.
     apart = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
     # Behind -- nothing is taken for an option of hf, which has a --name too.
     return ["jobs", "uv", "run", "--detach", *chosen, "--", script, *apart]
-
-
-def show(command: list[str]) -> str:
-    """The command as one types it."""
-    return shlex.join(["hf", *command])
 
 
 def check_remote(config: RunConfig) -> None:
@@ -45,18 +37,18 @@ def check_remote(config: RunConfig) -> None:
     if config.publish.namespace is None:
         raise UsageError("A job's machine is gone when it ends: give --push-to-hub NAMESPACE, where its results go.")
     repo_ids(config)
-    values = [(option, option.of(config)) for option in OPTIONS if option.may_be_local]
-    names = [(option, name) for option, value in values for name in (value if option.is_repeatable else [value])]
-    here = [name for option, name in names if name and _stays_here(option, name)]
-    if here:
-        raise UserError(
-            f"{here[0]} is on this machine, and a job on the Hub cannot see it. Give single files, or a model or "
-            "dataset of the Hub, or run the job here."
-        )
+    for option in (option for option in OPTIONS if option.may_be_local):
+        value = option.of(config)
+        for name in value if option.is_repeatable else filter(None, [value]):
+            if _stays_here(option, name):
+                raise UserError(
+                    f"{name} is on this machine, and a job on the Hub cannot see it. Give single files, or a model or "
+                    "dataset of the Hub, or run the job here."
+                )
 
 
 def _stays_here(option: Option, name: str) -> bool:
-    """Whether a value names something that only this machine has: `hf` sends along single files alone."""
+    """Return whether a value names something that only this machine has: `hf` sends along single files alone."""
     if option.metavar == MODEL:
         return Path(name).expanduser().exists()
     return (option.metavar == FILE or is_path(name)) and not Path(name).is_file()

@@ -22,8 +22,8 @@ from hub_tools.core.run_dir import locked
 from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private, explained
-from hub_tools.hub.contents import collect, size_of
-from hub_tools.hub.repos import Repo, chosen_ids, chosen_kinds, named_ids, names_of, repo_ids, repo_type
+from hub_tools.hub.contents import collect
+from hub_tools.hub.repos import Repo, chosen, chosen_ids, named_ids, repo_ids
 from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.report import FullReport, read_report, run_config
 
@@ -40,15 +40,12 @@ _LARGE = (".parquet", ".safetensors")
 
 
 def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
-    """Publish a finished run: the repos, and when all of them, a collection.
+    """Publish a finished run, and a collection when all of its repos are published; return their addresses.
 
     Args:
         run: the run folder.
         changes: fields of `PublishConfig` that differ from the run's record; None for one that does not. What was
             private once stays private.
-
-    Returns:
-        Addresses of what was published.
 
     Raises:
         UserError: the run is not finished, no access, or the Hub refused.
@@ -61,16 +58,19 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
         raise UserError(f"{run} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
     with locked(run):
         report = _read(run, changes)
-        options, ids, kinds = report.config.publish, repo_ids(report.config), _kinds(report)
-        check_access(options, {kind: ids[kind] for kind in kinds})
+        options, ids, published = report.config.publish, repo_ids(report.config), chosen_ids(report.config)
+        check_access(options, published)
         if options.private:
             write_record(run, read_record(run).with_publish({"private": True}))
-        repos = collect(run, report, kinds, names_of(ids, _linkable(api, ids, kinds)))
+        with explained("the Hub"):
+            others = [Repo(kind=kind, id=ids[kind]) for kind in ids.keys() - published.keys()]
+            existing = {repo.kind: repo.id for repo in others if api.repo_exists(repo.id, repo_type=repo.type)}
+        repos = collect(run, report, published, published | existing)
         for repo in repos:
             with explained(str(repo)):
                 _push(api, repo, options)
     urls = [f"{api.endpoint}/{repo.path}" for repo in repos]
-    if set(_kinds(report, PublishConfig())) <= set(kinds):
+    if published == chosen_ids(replace(report.config, publish=replace(options, only=()))):
         with explained("collection"):
             urls += _add_to_collection(api, repos, report)
     return urls
@@ -79,47 +79,40 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
 def plan_push(run: Path, changes: Mapping[str, Any]) -> str:
     """List what `publish` would upload, every file with its size, without asking the Hub; arguments as `publish`."""
     report = _read(run, changes)
-    kinds = _kinds(report)
-    repos = collect(run, report, kinds, names_of(repo_ids(report.config), kinds))
+    published = chosen_ids(report.config)
     private = " (private)" if report.config.publish.private else ""
     lines = []
-    for repo in repos:
-        sizes = {path: size_of(content) for path, content in repo.files.items()}
+    for repo in collect(run, report, published, published):
+        sizes = {
+            path: len(content) if isinstance(content, bytes) else content.stat().st_size
+            for path, content in repo.files.items()
+        }
         lines.append(f"{repo.kind:9}  {repo.id}{private}, {sum(sizes.values()):,} bytes")
         lines += [f"  {size:>15,}  {path}" for path, size in sizes.items()]
     return "\n".join(lines)
 
 
 def check(run: Path, changes: Mapping[str, Any]) -> list[str]:
-    """Make sure that a run, which need not exist yet, may be published; arguments as for `publish`.
-
-    Returns:
-        The repos that may be written.
+    """Return the repos that may be written for a run, which need not exist yet; arguments as for `publish`.
 
     Raises:
         UserError: as `check_access`.
         UsageError: there is no run, and no name for the repos either.
     """
     record = read_record(run)
-    options, own_vectors = _options(record, changes), True
+    options = _options(record, changes)
     if record.stages:
-        config = run_config(record, run)
-        ids, own_vectors = repo_ids(replace(config, publish=options)), config.embed.use is None
+        repos = chosen_ids(replace(run_config(record, run), publish=options))
     elif options.name is not None:
-        ids = named_ids(options, options.name)
+        repos = chosen(named_ids(options, options.name), options, own_vectors=True)
     else:
         raise UsageError(f"There is no run in {run} yet, so --check needs --name, the name of the model repo.")
-    repos = {kind: ids[kind] for kind in chosen_kinds(options, own_vectors=own_vectors)}
     check_access(options, repos)
     return list(repos.values())
 
 
 def check_before(config: RunConfig) -> None:
-    """Make sure, before any work, that what a configuration publishes may be written.
-
-    Raises:
-        UserError: as `check_access`.
-    """
+    """Make sure, before any work, that what a configuration publishes may be written; errors as of `check_access`."""
     options = _options(read_record(config.output), changed(config.publish))
     check_access(options, chosen_ids(replace(config, publish=options)))
 
@@ -132,18 +125,8 @@ def _read(run: Path, changes: Mapping[str, Any]) -> FullReport:
 
 def _options(record: RunRecord, changes: Mapping[str, Any]) -> PublishConfig:
     """Return the options to publish with: those of the record but for the changes."""
-    given = {key: value for key, value in changes.items() if value is not None}
-    return from_plain(PublishConfig, record.with_publish(given).publish, "publish")
-
-
-def _kinds(report: FullReport, options: PublishConfig | None = None) -> tuple[str, ...]:
-    return chosen_kinds(options or report.config.publish, own_vectors=report.embeddings.taken_from is None)
-
-
-def _linkable(api: HfApi, ids: dict[str, str], kinds: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the repos that are published now or exist already: a card links to no other."""
-    with explained("the Hub"):
-        return tuple(kind for kind in ids if kind in kinds or api.repo_exists(ids[kind], repo_type=repo_type(kind)))
+    changed_options = {key: value for key, value in changes.items() if value is not None}
+    return from_plain(PublishConfig, record.with_publish(changed_options).publish, "publish")
 
 
 def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:
@@ -153,7 +136,12 @@ def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:
     check_private(api, repo, options)
     head = str(api.repo_info(repo.id, repo_type=repo.type).sha)
     additions, deletions = _changes(api, repo, head)
-    _check_tag(api, repo, options.tag, head, changed=bool(additions or deletions))
+    if options.tag is not None:
+        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo.id, repo_type=repo.type).tags}
+        if options.tag in tags and (additions or deletions or tags[options.tag] != head):
+            raise UserError(
+                f"The {repo} has a tag {options.tag!r} with other files. A release does not change: choose a new --tag."
+            )
     if additions or deletions:
         for addition in additions:
             if addition.path_in_repo.endswith(_LARGE):
@@ -207,16 +195,6 @@ def _is_same(addition: CommitOperationAdd, entry: RepoFile | None) -> bool:
         return addition.upload_info.sha256.hex() == entry.lfs.sha256
     with addition.as_file() as file:
         return git_hash(file.read()) == entry.blob_id
-
-
-def _check_tag(api: HfApi, repo: Repo, tag: str | None, head: str, *, changed: bool) -> None:
-    if tag is None:
-        return
-    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo.id, repo_type=repo.type).tags}
-    if tag in tags and (changed or tags[tag] != head):
-        raise UserError(
-            f"The {repo} has a tag {tag!r} with other files. A release does not change: choose a new --tag."
-        )
 
 
 def _add_to_collection(api: HfApi, repos: list[Repo], report: FullReport) -> list[str]:

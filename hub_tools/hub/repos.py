@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from hub_tools.config import REPOS, PublishConfig, RunConfig, short_name
 from hub_tools.core.errors import UsageError
-from hub_tools.reporting.cards import Names
 
 RepoType = Literal["model", "dataset", "space"]
 # Kind -> suffix of the repo's name, and its type on the Hub.
@@ -24,22 +24,16 @@ _VALID_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]
 
 @dataclass(frozen=True, kw_only=True)
 class Repo:
-    """A repo to publish.
+    """A repo to publish."""
 
-    Attributes:
-        kind: model, tokenizer, dataset or space.
-        id: its id on the Hub.
-        files: path in the repo -> a file here, or its bytes.
-    """
-
-    kind: str
-    id: str
-    files: dict[str, Path | bytes]
+    kind: str  # model, tokenizer, dataset or space
+    id: str  # on the Hub
+    files: dict[str, Path | bytes] = field(default_factory=dict)  # path in the repo -> a file here, or its bytes
 
     @property
     def type(self) -> RepoType:
         """The type of the repo on the Hub."""
-        return repo_type(self.kind)
+        return _KINDS[self.kind][1]
 
     @property
     def path(self) -> str:
@@ -50,18 +44,16 @@ class Repo:
         return f"{self.kind} repo {self.id!r}"
 
 
-def repo_type(kind: str) -> RepoType:
-    """Return the type on the Hub of a kind of repo."""
-    return _KINDS[kind][1]
-
-
 def repo_ids(config: RunConfig) -> dict[str, str]:
     """Return the id of each kind of repo of a run.
 
     Raises:
         UsageError: there is no namespace, or a name that the Hub does not allow.
     """
-    return named_ids(config.publish, config.publish.name or _default_name(config))
+    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
+    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
+    name = f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
+    return named_ids(config.publish, config.publish.name or name)
 
 
 def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
@@ -77,29 +69,15 @@ def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
     return ids
 
 
-def _default_name(config: RunConfig) -> str:
-    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
-    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
-    return f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
+def chosen(ids: Mapping[str, str], options: PublishConfig, *, own_vectors: bool) -> dict[str, str]:
+    """Return the repos that are published: model, tokenizer and dataset or some of them, and the Space if asked for.
 
-
-def chosen_kinds(options: PublishConfig, *, own_vectors: bool) -> tuple[str, ...]:
-    """Return what is published: model, tokenizer and dataset or some of them, and the Space where asked for.
-
-    Args:
-        options: what was asked for.
-        own_vectors: whether the run computed its vectors; those of others are not published again.
+    Vectors that the run did not compute are not published again.
     """
-    kinds = [kind for kind in options.only or REPOS if own_vectors or kind != "dataset"]
-    return (*kinds, *(["space"] if options.space else []))
+    kinds = [*(options.only or REPOS), *(["space"] if options.space else [])]
+    return {kind: ids[kind] for kind in kinds if own_vectors or kind != "dataset"}
 
 
 def chosen_ids(config: RunConfig) -> dict[str, str]:
-    """Return the id of each repo that a run will publish."""
-    ids = repo_ids(config)
-    return {kind: ids[kind] for kind in chosen_kinds(config.publish, own_vectors=config.embed.use is None)}
-
-
-def names_of(ids: dict[str, str], kinds: tuple[str, ...]) -> Names:
-    """Return the repos of some kinds as the cards name them."""
-    return Names(**{kind: repo_id for kind, repo_id in ids.items() if kind in kinds})
+    """Return kind -> id of the repos that a run publishes."""
+    return chosen(repo_ids(config), config.publish, own_vectors=config.embed.use is None)

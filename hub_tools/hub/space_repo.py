@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,12 @@ from hub_tools.core.languages import name_of
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.demo import PACKAGE
-from hub_tools.reporting.cards import Names, teacher_name
+from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.markdown import escape, render, yaml
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.space_settings import BUNDLED, SETTINGS_FILE, SpaceSettings
 
-GRADIO = "6.31.0"
-_PYTHON = "3.12"
 APP = '''"""A page that shows what tokenizer surgery did; all of it is in the package hub_tools."""
 
 from pathlib import Path
@@ -27,14 +26,6 @@ from hub_tools.cli.space import open_space
 if __name__ == "__main__":
     open_space(Path(__file__).parent)
 '''
-# Measured together; the Hub installs gradio by the README's sdk_version.
-_PINNED = (
-    "--extra-index-url https://download.pytorch.org/whl/cpu",
-    "torch==2.13.0",
-    "transformers==5.23.0",
-    "sentence-transformers==6.2.0",
-    "pypdf==7.1.0",
-)
 
 
 def demo_files() -> dict[str, bytes]:
@@ -44,19 +35,13 @@ def demo_files() -> dict[str, bytes]:
         "Space first starts, which takes some minutes. The sample is far too small for a model that is good for "
         "anything: this shows the tool working."
     )
-    metadata = {**_metadata("Tokenizer surgery", []), "startup_duration_timeout": "1h"}
-    return _plain(metadata, "Tokenizer surgery", about)
+    return _plain("Tokenizer surgery", about, {"startup_duration_timeout": "1h"})
 
 
-def run_files(report: FullReport, names: Names) -> dict[str, bytes]:
-    """Return the Space of a published run, without its figures.
-
-    Args:
-        report: what the run made and measured.
-        names: the repos; `model` is needed.
-    """
-    teacher, model = _teacher(report), str(names.model)
-    settings = SpaceSettings(student=model, teacher=teacher, tokenizer=names.tokenizer, dataset=names.dataset)
+def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the Space of a published run, without its figures; `repos` are the ids of those that exist, by kind."""
+    teacher, model, dataset = _teacher(report), repos["model"], repos.get("dataset")
+    settings = SpaceSettings(student=model, teacher=teacher, tokenizer=repos.get("tokenizer"), dataset=dataset)
     models = [model, *([report.teacher.id] if report.teacher.revision else [])]
     title = f"A {name_of(report.target)} student of {teacher_name(report)}"
     about = (
@@ -65,38 +50,23 @@ def run_files(report: FullReport, names: Names) -> dict[str, bytes]:
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
-    metadata = _metadata(title, models, [names.dataset] if names.dataset else [])
+    metadata = {"models": models, "preload_from_hub": models, "datasets": [dataset] if dataset else None}
     return {
-        **_plain(metadata, title, about),
+        **_plain(title, about, metadata),
         SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),
         "report.json": json_text(redact_report(report).to_dict()).encode("utf-8"),
     }
 
 
-def _plain(metadata: dict[str, Any], title: str, about: str) -> dict[str, bytes]:
-    version = versions()["hub-tools"]
-    readme = render("space.md", metadata=yaml(metadata), title=escape(title), about=about)
-    requirements = "\n".join((*_PINNED, f"hub-tools[demo,space]=={version}")) + "\n"
-    files = {"README.md": readme, "app.py": APP, "requirements.txt": requirements}
-    return {name: content.encode("utf-8") for name, content in files.items()}
-
-
-def _metadata(title: str, models: list[str], datasets: list[str] | None = None) -> dict[str, Any]:
-    return {
-        "title": title[:100],
-        "emoji": "✂️",
-        "colorFrom": "blue",
-        "colorTo": "green",
-        "sdk": "gradio",
-        "sdk_version": GRADIO,
-        "python_version": _PYTHON,
-        "app_file": "app.py",
-        "license": "apache-2.0",
-        "short_description": "See what tokenizer surgery does to an embedding model"[:60],
-        "tags": ["hub-distill", "tokenizer", "sentence-similarity", "mcp-server"],
-        **({"models": models, "preload_from_hub": models} if models else {}),
-        **({"datasets": datasets} if datasets else {}),
+def _plain(title: str, about: str, metadata: dict[str, Any]) -> dict[str, bytes]:
+    head = {"title_metadata": yaml({"title": title[:100]}), "metadata": yaml(metadata)}
+    files = {
+        "README.md": render("space.md", **head, title=escape(title), about=about),
+        "app.py": APP,
+        # Measured together; the Hub installs gradio by the README's sdk_version.
+        "requirements.txt": render("requirements.txt", version=versions()["hub-tools"]),
     }
+    return {name: content.encode("utf-8") for name, content in files.items()}
 
 
 def _teacher(report: FullReport) -> str | None:

@@ -12,11 +12,12 @@ from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, WITHOUT_SPACES, 
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.models.resolve import find_tokenizer
+from hub_tools.reporting.markdown import block
+from hub_tools.reporting.tables import terminal_table
 from hub_tools.results import Figures
 from hub_tools.tokenization.metrics import parity, side_by_side
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-_NAME_WIDTH = 40
 _COLUMNS = {
     "tokens_per_word": ("per word", ".3f"),
     "characters_per_token": ("chars/token", ".2f"),
@@ -30,48 +31,27 @@ _COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerComparison:
-    """Tokenizers measured on the same text; as text, a table for people.
+    """Tokenizers measured on the same text; as text, a table for people."""
 
-    Attributes:
-        vocabulary: tokenizer -> its number of tokens.
-        text: language -> tokenizer -> figures.
-        parity: language -> tokenizer -> tokens for one English token of the same text.
-    """
-
-    vocabulary: dict[str, int]
-    text: dict[str, dict[str, Figures]]
-    parity: dict[str, dict[str, float]]
+    vocabulary: dict[str, int]  # tokenizer -> number of tokens
+    text: dict[str, dict[str, Figures]]  # language -> tokenizer -> figures
+    parity: dict[str, dict[str, float]]  # language -> tokenizer -> tokens for one English token of the same text
 
     def __str__(self) -> str:
-        lines = []
+        parts = []
         for lang, by_tokenizer in self.text.items():
-            unit = " (per character)" if lang in WITHOUT_SPACES else ""
-            lines += [f"{name_of(lang)}{unit}", _row("tokenizer", ["vocabulary", *(t for t, _ in _COLUMNS.values())])]
+            rows = [["tokenizer", "vocabulary", *(title for title, _ in _COLUMNS.values())]]
             for name, figures in by_tokenizer.items():
                 cells = [format(figures[key], shape) for key, (_, shape) in _COLUMNS.items()]
-                lines.append(_row(name, [f"{self.vocabulary[name]:,}", *cells]))
-            lines.append("")
+                rows.append([name, f"{self.vocabulary[name]:,}", *cells])
+            unit = " (per character)" if lang in WITHOUT_SPACES else ""
+            parts.append(f"{name_of(lang)}{unit}\n{terminal_table(rows)}")
         if self.parity:
-            lines += [
-                "Parity: tokens for one English token of the same text",
-                _row("language", [_short(name, 11) for name in self.vocabulary]),
-            ]
+            rows = [["language", *self.vocabulary]]
             for lang, ratios in self.parity.items():
-                lines.append(_row(name_of(lang), [f"{ratios[name]:.2f}" for name in self.vocabulary]))
-        return "\n".join(lines)
-
-    def markdown(self) -> str:
-        """Return a page with the table and the figure that `write` puts beside it."""
-        return f"# Tokenizers side by side\n\n```\n{self}\n```\n\n![Tokens per word](tokens_per_word.png)\n"
-
-    def write(self, out: Path, lang: str) -> None:
-        """Write fertility.json, fertility.md and a figure with the bars of one language first."""
-        from hub_tools.reporting.figures import draw_fertility
-
-        write_json(out / "fertility.json", to_plain(self))
-        fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in self.text.items()}
-        draw_fertility(fertility, lang, out / "tokens_per_word.png")
-        write_text(out / "fertility.md", self.markdown())
+                rows.append([name_of(lang), *(f"{ratios[name]:.2f}" for name in self.vocabulary)])
+            parts.append(f"Parity: tokens for one English token of the same text\n{terminal_table(rows)}")
+        return "\n\n".join(parts)
 
 
 def compare(
@@ -96,17 +76,27 @@ def compare(
         parity=_parity(tokenizers, parallel) if parallel else {},
     )
     if out is not None:
-        comparison.write(out, lang)
+        _write(comparison, out, lang)
     return comparison
 
 
+def _write(comparison: TokenizerComparison, out: Path, lang: str) -> None:
+    from hub_tools.reporting.figures import draw_fertility
+
+    write_json(out / "fertility.json", to_plain(comparison))
+    text, figure = block(str(comparison), ""), "![Tokens per word](tokens_per_word.png)"
+    write_text(out / "fertility.md", f"# Tokenizers side by side\n\n{text}\n\n{figure}\n")
+    fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in comparison.text.items()}
+    draw_fertility(fertility, lang, out / "tokens_per_word.png")
+
+
 def _texts(text: str, lang: str) -> dict[str, list[str]]:
-    if "{lang}" not in text:
-        languages = [lang]
+    if "{lang}" in text:
+        files = {code: Path(text.replace("{lang}", code)) for code in (lang, *LANGUAGES, *MORE_LANGUAGES)}
+        files = {code: file for code, file in files.items() if file.is_file()}
     else:
-        languages = [c for c in (*LANGUAGES, *MORE_LANGUAGES) if Path(text.replace("{lang}", c)).is_file()]
-        languages.sort(key=lambda code: code != lang)
-    texts = {c: [t for t in read_texts(Path(text.replace("{lang}", c)), c) if t.strip()] for c in languages}
+        files = {lang: Path(text)}
+    texts = {code: [line for line in read_texts(file, code) if line.strip()] for code, file in files.items()}
     if not any(texts.values()):
         raise UserError(f"{text} holds no text.")
     return texts
@@ -125,11 +115,3 @@ def _parity(tokenizers: dict[str, TokenizerSpec], file: Path) -> dict[str, dict[
         pairs = [(row["en"], row[lang]) for row in rows if row.get("en") and row.get(lang)]
         ratios[lang] = {name: round(parity(tokenizer, pairs), 4) for name, tokenizer in loaded.items()}
     return ratios
-
-
-def _row(name: str, cells: list[str]) -> str:
-    return f"{_short(name, _NAME_WIDTH):{_NAME_WIDTH}}" + "".join(f"{cell:>12}" for cell in cells)
-
-
-def _short(name: str, width: int) -> str:
-    return name if len(name) <= width else "…" + name[1 - width :]

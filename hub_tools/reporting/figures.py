@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,69 +15,56 @@ from hub_tools.reporting.report import Report
 _COLORS = ("#9aa5b1", "#0b6e99", "#d08c2e", "#6a8f3c", "#a5485d", "#7a5ea8")
 
 
-def draw_figures(root: Path, report: Report) -> dict[str, str]:
-    """Draw the figures of the stages that ran into the folder figures/ of a run.
-
-    Returns:
-        Title -> path in the run folder.
-    """
-    figures = {}
-    shutil.rmtree(root / "figures", ignore_errors=True)  # those of an earlier run
-    (root / "figures").mkdir()
+def draw_figures(root: Path, report: Report) -> None:
+    """Draw the figures of the stages that ran into the folder figures/ of a run."""
+    folder = root / "figures"
+    shutil.rmtree(folder, ignore_errors=True)  # those of an earlier run
+    folder.mkdir()
     if report.tokenizer is not None and report.tokenizer.fertility:
-        figures["Tokens per word by language"] = "figures/tokens_per_word.png"
-        draw_fertility(report.tokenizer.fertility, report.target, root / "figures" / "tokens_per_word.png")
-    history = read_json(root / "student" / "training.json")["history"] if report.distill is not None else []
-    if measured := [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]:
-        figures["Held-out cosine to the teacher over training"] = "figures/heldout_cosine.png"
-        _draw_history(measured, root / "figures" / "heldout_cosine.png")
-    return figures
+        draw_fertility(report.tokenizer.fertility, report.target, folder / "tokens_per_word.png")
+    if report.distill is not None and report.distill.cosine_after is not None:
+        _draw_history(read_json(root / "student" / "training.json")["history"], folder / "heldout_cosine.png")
 
 
 def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
-    """Draw bars of tokens per word: one group a language, one bar a tokenizer.
+    """Draw bars of tokens per word: one group a language, the target first, one bar a tokenizer.
 
-    Args:
-        fertility: language -> tokenizer -> tokens per word.
-        target: the language to put first.
-        file: the picture to write.
+    `fertility` is language -> tokenizer -> tokens per word.
     """
-    plt = _pyplot()
     languages = language_order(fertility, target)
     names = list(fertility[languages[0]])
-    figure, axes = plt.subplots(figsize=(max(4, 0.32 * len(languages) + 1.5), 3.6), layout="constrained")
-    width = 0.8 / len(names)
-    for place, name in enumerate(names):
-        values = [fertility[lang][name] for lang in languages]
-        offset = (place - (len(names) - 1) / 2) * width
-        color = _COLORS[place % len(_COLORS)]
-        axes.bar([i + offset for i in range(len(languages))], values, width=width, label=name, color=color)
-    labels = [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages]
-    axes.set_xticks(range(len(languages)), labels)
-    axes.set_ylabel("tokens per word (* per character)")
-    axes.margins(x=0.01)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(file, dpi=150)
-    plt.close(figure)
+    bar_width = 0.8 / len(names)
+    with _axes(file, width=max(4, 0.32 * len(languages) + 1.5)) as axes:
+        for place, name in enumerate(names):
+            values = [fertility[lang][name] for lang in languages]
+            offset = (place - (len(names) - 1) / 2) * bar_width
+            color = _COLORS[place % len(_COLORS)]
+            axes.bar([i + offset for i in range(len(languages))], values, width=bar_width, label=name, color=color)
+        axes.set_xticks(range(len(languages)), [lang + ("*" if lang in WITHOUT_SPACES else "") for lang in languages])
+        axes.set_ylabel("tokens per word (* per character)")
+        axes.margins(x=0.01)
+        axes.legend(frameon=False)
 
 
-def _draw_history(measured: list[tuple[int, float]], file: Path) -> None:
-    plt = _pyplot()
-    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    axes.plot(*zip(*measured, strict=True), marker="o", color=_COLORS[1])
-    axes.set_xlabel("step")
-    axes.set_ylabel("mean cosine on held-out text")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, dpi=150)
-    plt.close(figure)
+def _draw_history(history: list[dict[str, Any]], file: Path) -> None:
+    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
+    with _axes(file, width=6) as axes:
+        axes.plot(*zip(*measured, strict=True), marker="o", color=_COLORS[1])
+        axes.set_xlabel("step")
+        axes.set_ylabel("mean cosine on held-out text")
+        axes.grid(alpha=0.3)
 
 
-def _pyplot() -> Any:
+@contextmanager
+def _axes(file: Path, *, width: float) -> Iterator[Any]:
+    """Give the axes of a figure, `width` inches wide, and write it when the block ends."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    return plt
+    figure, axes = plt.subplots(figsize=(width, 3.6), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    yield axes
+    figure.savefig(file, dpi=150)
+    plt.close(figure)

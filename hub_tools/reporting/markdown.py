@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-import string
+from collections.abc import Callable, Mapping
 from importlib import resources
+from string import Template
 from typing import Any
 
 
-def render(template: str, **values: str) -> str:
-    """Return a template of hub_tools/templates with its values; what a value holds is never read as a template."""
+def render(template: str, **values: str | float | None) -> str:
+    """Return a template of hub_tools/templates with its values; what a value holds is never read as a template.
+
+    A line of the template with a value that is None is left out. Whole numbers are written with commas, other
+    numbers short: 4,096 and 0.5.
+    """
     source = (resources.files("hub_tools") / "templates" / template).read_text(encoding="utf-8")
-    filled = string.Template(source).substitute(values)
-    return re.sub(r"\n{3,}", "\n\n", filled)
+    lines = [
+        line
+        for line in source.splitlines(keepends=True)
+        if all(values[name] is not None for name in Template(line).get_identifiers())
+    ]
+    texts = {
+        name: value if isinstance(value, str) else _number(value) for name, value in values.items() if value is not None
+    }
+    filled = Template("".join(lines)).substitute(texts)
+    return re.sub(r"\n{3,}", "\n\n", filled).rstrip("\n") + "\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def escape(value: object) -> str:
@@ -26,15 +43,19 @@ def inline_code(value: object) -> str:
     """Return a value as code inside a table cell or a line."""
     # A bar ends the cell, even in code, unless it is escaped.
     line = " ".join(str(value).replace("|", "\\|").split())
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if "`" in line else ""
+    ticks = "`" * (1 + _longest_run_of_ticks(line))
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
 def block(content: str, language: str) -> str:
     """Return a fenced block that its content cannot leave."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", content)), default=0))
+    fence = "`" * max(3, 1 + _longest_run_of_ticks(content))
     return f"{fence}{language}\n{content}\n{fence}"
+
+
+def _longest_run_of_ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def literal(value: str) -> str:
@@ -42,16 +63,18 @@ def literal(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("```", "`\\u0060`")
 
 
-def yaml(values: dict[str, Any]) -> str:
-    """Return metadata as the Hub reads it; a line break in a text could otherwise end it early."""
+def yaml(values: Mapping[str, Any]) -> str:
+    """Return metadata as the Hub reads it, without values that are None."""
     from huggingface_hub import CardData
 
-    return CardData(**_on_one_line(values)).to_yaml()
+    # A line break in a text could end the metadata early.
+    return CardData(**map_texts(values, lambda text: " ".join(text.split()))).to_yaml()
 
 
-def _on_one_line(value: Any) -> Any:
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain data with all its texts changed; keys stay."""
     if isinstance(value, dict):
-        return {key: _on_one_line(item) for key, item in value.items()}
+        return {key: map_texts(item, change) for key, item in value.items()}
     if isinstance(value, list):
-        return [_on_one_line(item) for item in value]
-    return " ".join(value.split()) if isinstance(value, str) else value
+        return [map_texts(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

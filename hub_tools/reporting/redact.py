@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Any, TypeVar
 
 from hub_tools.corpus.readers import FORMATS
-from hub_tools.reporting.report import Report
-
-R = TypeVar("R", bound=Report)
+from hub_tools.reporting.markdown import map_texts
+from hub_tools.reporting.report import FullReport
 
 
 def redact_paths(value: str) -> str:
@@ -19,18 +17,9 @@ def redact_paths(value: str) -> str:
     return value
 
 
-def redact_report(report: R) -> R:
+def redact_report(report: FullReport) -> FullReport:
     """Return a report with all its paths redacted."""
-    redacted: dict[str, Any] = _redact(report.to_dict())
-    return type(report).from_dict(redacted)
-
-
-def _redact(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _redact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_redact(item) for item in value]
-    return redact_paths(value) if isinstance(value, str) else value
+    return FullReport.from_dict(map_texts(report.to_dict(), redact_paths))
 
 
 def is_path(value: str) -> bool:

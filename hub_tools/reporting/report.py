@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import check_finished
-from hub_tools.core.run_record import RECORD, RunRecord, StageRecord, read_record
+from hub_tools.core.run_record import RECORD, RunRecord
 from hub_tools.core.versions import versions
 from hub_tools.results import (
     CloneResult,
@@ -26,38 +26,24 @@ from hub_tools.results import (
     TokenizerResult,
 )
 
-# Folder of a stage -> its name on the command line, in the order of the run.
-_STAGES = {
-    "corpus": "corpus",
-    "tokenizer": "tokenizer",
-    "clone": "clone",
-    "embeddings": "embed",
-    "student": "distill",
-    "evaluation": "evaluate",
-}
-# Folder of a stage -> the section of the report that it measures.
-_SECTIONS: dict[str, tuple[str, type]] = {
-    "corpus": ("corpus", CorpusResult),
-    "tokenizer": ("tokenizer", TokenizerResult),
-    "clone": ("clone", CloneResult),
-    "embeddings": ("embeddings", EmbeddingsResult),
-    "student": ("distill", DistillResult),
+# Folder of a stage -> its name on the command line, and the section of the report that it measures; in their order.
+_STAGES: dict[str, tuple[str, str, type]] = {
+    "corpus": ("corpus", "corpus", CorpusResult),
+    "tokenizer": ("tokenizer", "tokenizer", TokenizerResult),
+    "clone": ("clone", "clone", CloneResult),
+    "embeddings": ("embed", "embeddings", EmbeddingsResult),
+    "student": ("distill", "distill", DistillResult),
+    "evaluation": ("evaluate", "evaluation", EvaluationResult),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherInfo(ModelInfo):
-    """The teacher.
+    """The teacher."""
 
-    Attributes:
-        id: Hub id or folder, without a revision.
-        revision: commit on the Hub; None for a folder.
-        license: license, license_name and license_link, as far as the teacher's card names them.
-    """
-
-    id: str
-    revision: str | None
-    license: dict[str, str] | None
+    id: str  # Hub id or folder, without a revision
+    revision: str | None  # commit on the Hub; None for a folder
+    license: dict[str, str] | None  # license, license_name and license_link, as far as the teacher's card names them
 
     @property
     def spec(self) -> str:
@@ -67,26 +53,15 @@ class TeacherInfo(ModelInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class StudentInfo(ModelInfo):
-    """The student.
+    """The student."""
 
-    Attributes:
-        id: its folder.
-        code: files of Python code that came over from the teacher.
-    """
-
-    id: str
-    code: list[str] = field(default_factory=list)
+    id: str  # its folder
+    code: list[str] = field(default_factory=list)  # files of Python code that came over from the teacher
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run; None for stages that did not run.
-
-    Attributes:
-        config: the options that the stages had.
-        versions: those that trained the student.
-        timings: stage -> seconds.
-    """
+    """A run; None for stages that did not run."""
 
     teacher: TeacherInfo | None = None
     student: StudentInfo | None = None
@@ -97,9 +72,9 @@ class Report:
     distill: DistillResult | None = None
     evaluation: list[EvaluationRow] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
-    config: RunConfig
-    versions: dict[str, str]
-    timings: dict[str, float]
+    config: RunConfig  # the options that the stages had
+    versions: dict[str, str]  # those that trained the student
+    timings: dict[str, float]  # stage -> seconds
 
     @property
     def target(self) -> str:
@@ -124,15 +99,26 @@ class Report:
     def from_record(record: RunRecord, run: Path) -> Report:
         """Build the report of the stages that are finished: a `FullReport` where all of them are.
 
-        Args:
-            record: what was done.
-            run: the run folder.
-
         Raises:
             UserError: the record is damaged.
         """
+        stages = {folder: record.stages[folder] for folder in _STAGES if folder in record.stages}
         with _damage_named(run):
-            return _from_record(record, run)
+            sections: dict[str, Any] = {}
+            for folder, stage in stages.items():
+                _, section, kind = _STAGES[folder]
+                sections[section] = from_plain(kind, stage.result, section)
+            if "distill" in sections:
+                cosine = sections["distill"].cosine_before
+                sections["clone"] = replace(sections["clone"], cosine_to_teacher=cosine)
+            if "evaluation" in sections:
+                sections |= _models_and_scores(sections["evaluation"], stages["clone"].options["teacher_info"], run)
+            return (FullReport if len(stages) == len(_STAGES) else Report)(
+                **sections,
+                config=run_config(record, run),
+                versions=stages["student"].versions if "student" in stages else versions(),
+                timings={_STAGES[folder][0]: stage.seconds for folder, stage in stages.items()},
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +140,7 @@ def read_report(run: Path) -> FullReport:
     Raises:
         UserError: there is no run, it is not finished, its stages do not belong together, or its record is damaged.
     """
-    record = read_record(run)
-    check_finished(run)
-    report = Report.from_record(record, run)
-    if not isinstance(report, FullReport):
-        raise UserError(f"{run} is not finished: {RECORD} does not name all stages. Run the job again.")
-    return report
+    return cast("FullReport", Report.from_record(check_finished(run), run))
 
 
 def run_config(record: RunRecord, run: Path) -> RunConfig:
@@ -169,12 +150,26 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
         UserError: the record is damaged.
     """
     values: dict[str, Any] = {}
-    for _, stage in _in_order(record):
-        for key, value in stage.options.items():
+    for folder in _STAGES:
+        options = record.stages[folder].options if folder in record.stages else {}
+        for key, value in options.items():
             if key != "teacher_info":
                 values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
     with _damage_named(run):
         return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
+
+
+def _models_and_scores(result: EvaluationResult, teacher: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return the sections of the report that come from the evaluation."""
+    models, folder = {name: to_plain(model) for name, model in result.models.items()}, run / "student"
+    code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
+    identity = {"id": teacher["name"], "revision": teacher["revision"], "license": teacher["license"]}
+    return {
+        "teacher": TeacherInfo(**models["teacher"], **identity),
+        "student": StudentInfo(**models["student"], id=str(folder), code=code),
+        "evaluation": result.evaluation,
+        "searches": result.searches,
+    }
 
 
 @contextmanager
@@ -185,42 +180,3 @@ def _damage_named(run: Path) -> Iterator[None]:
         raise UserError(
             f"{run / RECORD} is damaged ({error}). Restore it, or run the job again with --fresh; nothing was changed."
         ) from error
-
-
-def _from_record(record: RunRecord, run: Path) -> Report:
-    stages = record.stages
-    sections: dict[str, Any] = {
-        name: from_plain(kind, stages[folder].result, name)
-        for folder, (name, kind) in _SECTIONS.items()
-        if folder in stages
-    }
-    if {"clone", "student"} <= stages.keys():
-        sections["clone"] = replace(sections["clone"], cosine_to_teacher=sections["distill"].cosine_before)
-    if "evaluation" in stages:
-        result = from_plain(EvaluationResult, stages["evaluation"].result, "evaluation")
-        sections |= {
-            "teacher": _teacher(result.models["teacher"], **stages["clone"].options["teacher_info"]),
-            "student": _student(result.models["student"], run / "student"),
-            "evaluation": result.evaluation,
-            "searches": result.searches,
-        }
-    kind = FullReport if stages.keys() == _STAGES.keys() else Report
-    return kind(
-        **sections,
-        config=run_config(record, run),
-        versions=stages["student"].versions if "student" in stages else versions(),
-        timings={_STAGES[folder]: stage.seconds for folder, stage in _in_order(record)},
-    )
-
-
-def _in_order(record: RunRecord) -> list[tuple[str, StageRecord]]:
-    return [(folder, record.stages[folder]) for folder in _STAGES if folder in record.stages]
-
-
-def _teacher(model: ModelInfo, *, name: str, revision: str | None, license: dict[str, str] | None) -> TeacherInfo:  # noqa: A002
-    return TeacherInfo(**to_plain(model), id=name, revision=revision, license=license)
-
-
-def _student(model: ModelInfo, folder: Path) -> StudentInfo:
-    code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
-    return StudentInfo(**to_plain(model), id=str(folder), code=code)

@@ -16,19 +16,12 @@ BUNDLED = "bundled"
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceSettings:
-    """Hub ids; None for what the Space does not show.
+    """Hub ids; None for what the Space does not show."""
 
-    Attributes:
-        student: the model that the Space is about.
-        teacher: with its revision, or `BUNDLED`.
-        tokenizer: the repo of its tokenizer, to link to.
-        dataset: the repo of the teacher's vectors, to link to.
-    """
-
-    student: str
-    teacher: str | None = None
-    tokenizer: str | None = None
-    dataset: str | None = None
+    student: str  # the model that the Space is about
+    teacher: str | None = None  # with its revision, or `BUNDLED`
+    tokenizer: str | None = None  # the repo of its tokenizer, to link to
+    dataset: str | None = None  # the repo of the teacher's vectors, to link to
 
     @classmethod
     def read(cls, folder: Path) -> SpaceSettings:

@@ -5,8 +5,14 @@ from __future__ import annotations
 
 def markdown_table(rows: list[list[str]], *, numbers: bool = True) -> str:
     """Return a Markdown table; the first row is its head, columns of numbers after the first are aligned right."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|---|" + ("---:|" if numbers else "---|") * (len(rows[0]) - 1), *lines[1:]])
+    head, *body = map(table_row, rows)
+    rule = "|---|" + ("---:|" if numbers else "---|") * (len(rows[0]) - 1)
+    return "\n".join([head, rule, *body])
+
+
+def table_row(cells: list[str]) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def terminal_table(rows: list[list[str]]) -> str:

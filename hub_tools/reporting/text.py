@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.figures import draw_figures
+from hub_tools.reporting.markdown import escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
-from hub_tools.results import CorpusResult, Figures, LanguageText, Search, TokenizerResult
+from hub_tools.results import CorpusResult, Search, TokenizerResult
 
 _TOKENIZERS = ("teacher", "student")
 _MEASURES = {
@@ -32,8 +35,9 @@ def write_report(root: Path, report: Report) -> None:
     if not report.evaluation and (root / "evaluation").exists():
         return
     write_json(root / "report.json", report.to_dict())
-    if report.tokenizer is not None:
-        write_text(root / "report.md", _markdown(report, draw_figures(root, report)))
+    if report.tokenizer is not None and report.corpus is not None:
+        draw_figures(root, report)
+        write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus))
 
 
 def summary(report: FullReport) -> str:
@@ -41,15 +45,58 @@ def summary(report: FullReport) -> str:
     return "\n".join(["", terminal_table(_results(report)), *map(_search, report.searches)])
 
 
-def how_measured(report: FullReport) -> str:
-    """Say in which arithmetic the figures of a report were measured."""
+def left_out(report: Report) -> str | None:
+    """Say why texts of a language were not embedded; None where all were."""
+    embeddings = report.embeddings
+    if embeddings is None or embeddings.teacher_bitext_accuracy is None or not embeddings.left_out:
+        return None
+    share, languages = f"{100 * embeddings.teacher_bitext_accuracy:.0f} %", map(name_of, embeddings.left_out)
+    return (
+        f"The teacher finds {share} of the held-out translations, so its own vectors of {', '.join(languages)} text "
+        "are not used: the student learns that language from the parallel text alone."
+    )
+
+
+def source_of_vectors(report: Report) -> str | None:
+    """Name the dataset that the teacher's vectors were taken from; None where the run computed them."""
+    taken = report.embeddings and report.embeddings.taken_from
+    if not taken:
+        return None
+    return inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
+
+
+def template_values(report: Report) -> dict[str, str | float | None]:
+    """Return the numbers and words of a report as values of a template, named as in report.json.
+
+    `distill_steps` is `report.distill.steps`. A value is None where its stage did not run.
+    """
+    tokenizer, distill, source = report.tokenizer, report.distill, source_of_vectors(report)
+    speed = distill and distill.tokens_per_second
+    values: dict[str, str | float | None] = {
+        "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
+        "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
+        "left_out": left_out(report),
+        "speed": f", {speed:,.0f} tokens per second" if speed else "",
+        "taken_from": f", taken from {source}" if source else "",
+        "fertility_figure": "figures/tokens_per_word.png" if tokenizer and tokenizer.fertility else None,
+        "history_figure": "figures/heldout_cosine.png" if distill and distill.cosine_after is not None else None,
+        "versions": escape(", ".join(f"{name} {version}" for name, version in report.versions.items())),
+    }
+    for section in ("tokenizer", "clone", "embeddings", "distill"):
+        for name in (field.name for field in fields(get_type_hints(FullReport)[section])):
+            value = getattr(getattr(report, section), name, None)
+            if value is None or isinstance(value, str | int | float):
+                values[f"{section}_{name}"] = escape(value) if isinstance(value, str) else value
+    return values
+
+
+def _how_measured(report: FullReport) -> str:
     distill = report.distill
     but = "" if distill.precision == "fp32" else f", but for the cosine to the teacher: in {distill.precision}"
     return f"All models ran in fp32 with the same code, on {distill.device}{but}."
 
 
-def what_decided(report: FullReport) -> str:
-    """Say which figures of a report were used for a decision."""
+def _what_decided(report: FullReport) -> str:
     figures = []
     if report.distill.cosine_after is not None:
         figures.append("the held-out cosine, which chose the checkpoint")
@@ -59,129 +106,101 @@ def what_decided(report: FullReport) -> str:
     return f"None of these figures was used for a decision{exceptions}."
 
 
-def _results(report: FullReport) -> list[list[str]]:
-    """Return rows of text: a head, then one row a figure, columns teacher, clone, student."""
+def size_rows(report: FullReport) -> list[list[str]]:
+    """Return the head of a table of teacher, clone and student, and rows with their sizes."""
     teacher, student = report.teacher, report.student
-    rows = [
+    return [
         ["", *MODELS],
         ["parameters", f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
         ["vocabulary", f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
     ]
-    fertility = report.tokenizer.fertility
+
+
+def score_rows(report: FullReport) -> list[list[str]]:
+    """Return a row for each measurement: the task, and what teacher, clone and student reach."""
+    rows = []
+    for row in report.evaluation:
+        count = f", n={row.n:,}" if row.n else ""
+        supervised = ", supervised" if row.supervised else ""
+        scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
+        rows.append([f"{row.task}, {row.metric} ({row.split}{count}{supervised})", *scores])
+    return rows
+
+
+def _results(report: FullReport) -> list[list[str]]:
+    rows, fertility = size_rows(report), report.tokenizer.fertility
     for lang in dict.fromkeys((report.target, "en")):
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = (f"{fertility[lang][name]:.2f}" for name in _TOKENIZERS)
             rows.append([f"tokens per {unit}, {name_of(lang)}", before, after, after])
-    for row in report.evaluation:
-        count = f", n={row.n}" if row.n else ""
-        scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
-        rows.append([f"{row.task}, {row.metric} ({row.split}{count})", *scores])
-    return rows
+    return rows + score_rows(report)
 
 
 def _search(search: Search) -> str:
     return f"\n? {search.query}\n  teacher: {_shorten(search.teacher)}\n  student: {_shorten(search.student)}"
 
 
-def _shorten(text: str, width: int = _SUMMARY_WIDTH) -> str:
-    return text if len(text) <= width else text[: width - 1].rsplit(" ", 1)[0] + " …"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SUMMARY_WIDTH else text[: _SUMMARY_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
-def _markdown(report: Report, figures: dict[str, str]) -> str:
+def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) -> str:
     kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
-    parts = [f"# A {name_of(report.target)} {kind}"]
+    results, searches, best = None, None, "not measured"
     if isinstance(report, FullReport):
-        decided = f"Scores are x100. {how_measured(report)} {what_decided(report)}"
-        parts += [markdown_table(_results(report)), decided]
-    parts += ["## What was done", "\n".join(_stages(report))]
-    if report.tokenizer is not None:
-        parts += ["## Tokenizer", *_tokenizer(report.tokenizer, report.target)]
-    for title, file in figures.items():
-        parts += [f"## {title}", f"![{title}]({file})"]
-    if report.corpus is not None:
-        parts += ["## Text", *_text(report.corpus)]
+        results = markdown_table(_results(report))
     if report.searches:
-        parts += ["## Searches", "\n".join(["```", *map(_search, report.searches), "```"])]
+        searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
+    if report.distill and report.distill.cosine_after is not None:
+        best = f"at step {report.distill.best_step}"
+    reachable = tokenizer.added_reachable
     timings = [[stage, f"{seconds:.0f}"] for stage, seconds in report.timings.items()]
-    parts += ["## Time", markdown_table([["stage", "seconds"], *timings])]
-    parts += ["Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()) + "."]
-    return "\n\n".join(parts) + "\n"
+    return render(
+        "report.md",
+        **template_values(report),
+        title=f"A {name_of(report.target)} {kind}",
+        results=results,
+        reachable="" if reachable is None else f" ({reachable:,} reachable)",
+        normalizer_changes="\n".join(f"- Normalizer: {note}" for note in tokenizer.normalizer_changes) or None,
+        best=best,
+        **_tokenizer_tables(tokenizer, report.target),
+        unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
+        parity=", ".join(f"{name} {ratio:.2f}" for name, ratio in (tokenizer.parity or {}).items()) or None,
+        corpus=_corpus(corpus),
+        searches=searches,
+        timings=markdown_table([["stage", "seconds"], *timings]),
+    )
 
 
-def _tokenizer(tokenizer: TokenizerResult, target: str) -> list[str]:
+def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str | None]:
     """Return where the tokens come from, all measures for the target and English, and tokens per word of all."""
-    parts, measures = [], tokenizer.measures
-    if tokenizer.sources:
-        sources = [[rule, f"{number:,}"] for rule, number in tokenizer.sources.items()]
-        parts.append(markdown_table([["tokens by the rule that put them there", "number"], *sources]))
-    shown = [lang for lang in dict.fromkeys((target, "en")) if lang in measures]
-    columns = [(lang, name) for lang in shown for name in _TOKENIZERS]
+    measures = tokenizer.measures
+    sources = [["tokens by the rule that put them there", "number"]]
+    sources += [[rule, f"{number:,}"] for rule, number in (tokenizer.sources or {}).items()]
+    columns = [(lang, name) for lang in dict.fromkeys((target, "en")) if lang in measures for name in _TOKENIZERS]
     head = ["measure", *(f"{name_of(lang)}, {name}" for lang, name in columns)]
     rows = [[label, *(f"{measures[lang][name][key]:,}" for lang, name in columns)] for key, label in _MEASURES.items()]
-    parts.append(markdown_table([head, *rows]))
-    if tokenizer.unused:
-        unused = ", ".join(f"{name} {count:,}" for name, count in tokenizer.unused.items())
-        parts.append(f"Tokens that none of the measured texts (at most 1,000 a language) uses: {unused}.")
-    if tokenizer.parity:
-        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in tokenizer.parity.items())
-        parts.append(f"Tokens for one of the source side's in held-out pairs (parity): {ratios}.")
-    head = ["language", "tokens per word, teacher", "student", "change", "student tokens used"]
-    rows = [_language_row(lang, measures[lang]) for lang in language_order(measures, target)]
-    return [*parts, markdown_table([head, *rows])]
+    languages = [["language", "tokens per word, teacher", "student", "change", "student tokens used"]]
+    for lang in language_order(measures, target):
+        before, after = (measures[lang][name]["tokens_per_word"] for name in _TOKENIZERS)
+        label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
+        change = f"{after / before - 1:+.0%}" if before else ""
+        used = f"{measures[lang]['student']['tokens_used']:,}"
+        languages.append([label, f"{before:.2f}", f"{after:.2f}", change, used])
+    return {
+        "sources": markdown_table(sources) if tokenizer.sources else None,
+        "measures": markdown_table([head, *rows]),
+        "fertility": markdown_table(languages),
+    }
 
 
-def _language_row(lang: str, measures: dict[str, Figures]) -> list[str]:
-    before, after = (measures[name]["tokens_per_word"] for name in _TOKENIZERS)
-    change = f"{after / before - 1:+.0%}" if before else ""
-    name = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
-    return [name, f"{before:.2f}", f"{after:.2f}", change, f"{measures['student']['tokens_used']:,}"]
-
-
-def _stages(report: Report) -> list[str]:
-    """Return a line for each stage that made something."""
-    lines = []
-    if tokenizer := report.tokenizer:
-        reachable = f" ({tokenizer.added_reachable:,} reachable)" if tokenizer.added_reachable is not None else ""
-        lines.append(
-            f"- Tokenizer: {tokenizer.vocab_size:,} tokens, {tokenizer.kept:,} of them the teacher's and "
-            f"{tokenizer.added:,} new{reachable}; texts with a new unknown: {tokenizer.new_unknowns}, texts that do "
-            f"not come back: {tokenizer.round_trip_failures}."
-        )
-        lines += [f"- Normalizer: {note}" for note in tokenizer.normalizer_changes]
-    if clone := report.clone:
-        lines.append(
-            f"- Clone: {clone.exact:,} rows exact, {clone.composed:,} composed, {clone.byte:,} from bytes, "
-            f"{clone.fallback:,} fallback; {clone.aligned:,} of the new ones by word alignment."
-        )
-    if embeddings := report.embeddings:
-        taken = f", taken from {embeddings.taken_from['name']}" if embeddings.taken_from else ""
-        left_out = "".join(
-            f" No monolingual {name_of(lang)} text: the teacher does not know the language."
-            for lang in embeddings.left_out
-        )
-        lines.append(
-            f"- Teacher's vectors: {embeddings.rows:,} rows of {embeddings.dim} {embeddings.dtype}{taken}.{left_out}"
-        )
-    if distill := report.distill:
-        speed = "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,} tokens/s"
-        best = "not measured" if distill.cosine_after is None else f"at step {distill.best_step}"
-        lines.append(
-            f"- Distillation: {distill.steps:,} steps, {distill.tokens:,} tokens on {distill.device} in "
-            f"{distill.precision}{speed}; best held-out cosine {best}."
-        )
-    return lines
-
-
-def _text(corpus: CorpusResult) -> list[str]:
+def _corpus(corpus: CorpusResult) -> str:
     rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
-    rows += [[name_of(lang), *(f"{number:,}" for number in _counts(text))] for lang, text in corpus.text.items()]
-    parts = [markdown_table(rows)]
-    if pairs := corpus.parallel:
-        parts.append(f"Parallel text: {pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out.")
-    return parts
-
-
-def _counts(text: LanguageText) -> tuple[int, ...]:
-    dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
-    return (text.read, text.kept, text.heldout, *dropped)
+    for lang, text in corpus.text.items():
+        dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
+        rows.append([name_of(lang), *(f"{count:,}" for count in (text.read, text.kept, text.heldout, *dropped))])
+    table, pairs = markdown_table(rows), corpus.parallel
+    if pairs is None:
+        return table
+    return f"{table}\n\nParallel text: {pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out."

@@ -7,7 +7,7 @@ into the templates once, escaped for their place.
 from hub_tools.reporting.cards.dataset import dataset_card
 from hub_tools.reporting.cards.licenses import notice
 from hub_tools.reporting.cards.model import model_card
-from hub_tools.reporting.cards.shared import Names, teacher_name
+from hub_tools.reporting.cards.shared import teacher_name
 from hub_tools.reporting.cards.tokenizer import tokenizer_card
 
-__all__ = ["Names", "dataset_card", "model_card", "notice", "teacher_name", "tokenizer_card"]
+__all__ = ["dataset_card", "model_card", "notice", "teacher_name", "tokenizer_card"]

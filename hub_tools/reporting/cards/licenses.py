@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 
 from hub_tools.corpus.sources import WIKIPEDIA
-from hub_tools.reporting.cards.shared import changed, sources_of, teacher_link, teacher_name
+from hub_tools.reporting.cards.shared import sources_of, teacher_link, teacher_name
 from hub_tools.reporting.markdown import escape, inline_code
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
 
 # What the Gemma terms (section 3.1) ask for with every model derived from Gemma.
 _GEMMA_NOTICE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
-
-_GEMMA_LICENSE = (
-    f"{_GEMMA_NOTICE}. Whoever uses or passes this on is bound by these terms, with the use restrictions of "
-    "their section 3.2, and passes them on."
-)
 
 # Licenses of the text sources that are known to this tool.
 _SOURCE_LICENSES = {"sample ({lang})": ["cc0-1.0"], WIKIPEDIA: ["cc-by-sa-3.0", "gfdl"]}
@@ -27,43 +22,34 @@ def notice(report: FullReport, kind: str) -> str | None:
     if (report.teacher.license or {}).get("license") != "gemma":
         return None
     origin = f"{'the tokenizer of ' if kind == 'tokenizer' else ''}{teacher_name(report)}"
-    return f"{_GEMMA_NOTICE}\n\nThis {kind} is a modification of {origin}: {changed(report, kind)}.\n"
+    return f"{_GEMMA_NOTICE}\n\nThis {kind} is a modification of {origin}: {_changed(report, kind)}.\n"
 
 
-def model_license(report: FullReport, kind: str) -> str:
-    """Name the license of the model or the tokenizer, made from the teacher's weights and vocabulary."""
+def license_values(report: FullReport, kind: str) -> dict[str, str | None]:
+    """Return what the card of a model or tokenizer says of the license."""
+    if kind == "tokenizer" and report.config.tokenizer.use:  # it was not made from the teacher's
+        return dict.fromkeys(("license", "unlicensed", "changed", "gemma_notice"))
     teacher_license = report.teacher.license or {}
-    known = teacher_license.get("license")
-    if not known:
-        return (
-            f"The card of {teacher_link(report)} names no license, so none is named here. Ask its authors before you "
-            f"use or pass on this one. What was changed: {changed(report, kind)}."
-        )
+    known, link = teacher_license.get("license"), teacher_license.get("license_link")
     name = teacher_license.get("license_name") or known
-    link = teacher_license.get("license_link")
-    shown = f"[{escape(name)}]({link})" if _is_link(link) else inline_code(name)
-    special = f"\n\n{_GEMMA_LICENSE}" if known == "gemma" else ""
-    origin = "its tokenizer" if kind == "tokenizer" else "it"
+    is_link = link is not None and re.fullmatch(r"https://[^\s()<>\"]+", link)
+    shown = f"[{escape(name)}]({link})" if is_link else inline_code(name)
+    return {
+        "license": shown if known else None,
+        "unlicensed": None if known else teacher_link(report),
+        "changed": _changed(report, kind),
+        "gemma_notice": _GEMMA_NOTICE if known == "gemma" else None,
+    }
+
+
+def _changed(report: FullReport, kind: str) -> str:
+    """Say what became of the teacher in the model repo or the tokenizer repo, as licenses ask for."""
+    tokenizer = report.tokenizer
+    if kind == "tokenizer":
+        return f"{tokenizer.kept:,} of its tokens were kept and {tokenizer.added:,} others put beside them"
     return (
-        f"That of the teacher, {teacher_link(report)}: {shown}. This is a modification of {origin}: "
-        f"{changed(report, kind)}.{special}"
-    )
-
-
-def _is_link(value: str | None) -> bool:
-    return value is not None and re.fullmatch(r"https://[^\s()<>\"]+", value) is not None
-
-
-def dataset_license(report: FullReport) -> str:
-    """Name the license of the texts, as far as it is known."""
-    licenses = text_licenses(report)
-    if licenses:
-        return (
-            f"The texts: {', '.join(map(inline_code, licenses))}. The vectors were computed by {teacher_link(report)}."
-        )
-    return (
-        "The texts keep the licenses of their sources, which are listed above and are not all known to the tool that "
-        f"wrote this card. The vectors were computed by {teacher_link(report)}."
+        f"its tokenizer was replaced by one of {tokenizer.vocab_size:,} tokens, its token embeddings with it, and all "
+        "weights were trained further"
     )
 
 

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
-from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.cards.licenses import model_license
-from hub_tools.reporting.cards.shared import (
-    Names,
-    common_metadata,
-    corpus_table,
-    example,
-    how_to_reproduce,
-    left_out,
-    links,
-    teacher_link,
-    teacher_name,
-)
-from hub_tools.reporting.cards.tokenizer import fertility_table, vocabulary_table
-from hub_tools.reporting.markdown import block, escape, inline_code, literal, render, yaml
+from hub_tools.reporting.cards.licenses import license_values
+from hub_tools.reporting.cards.shared import common_metadata, fertility_table, render_card
+from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.tables import markdown_table, score_text
-from hub_tools.reporting.text import how_measured, what_decided
-from hub_tools.results import EvaluationRow
+from hub_tools.reporting.tables import markdown_table
+from hub_tools.reporting.text import score_rows, size_rows, source_of_vectors
 
 _SMALL_SAMPLE = 200
 
@@ -40,36 +29,42 @@ _TASKS = {
 }
 
 
-def model_card(report: FullReport, names: Names) -> str:
+def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the model repo.
 
     Args:
         report: what the run made and measured.
-        names: the repos; `model` is needed, the others are linked where given.
+        repos: kind -> id of the repos that exist; the card links to the others.
     """
-    repo = str(names.model)
-    return render(
-        "model.md",
-        metadata=_metadata(report, names),
-        target=name_of(report.target),
-        teacher=escape(teacher_name(report)),
-        summary=_summary(report),
-        links=links(names, repo),
-        usage=_usage(report, repo),
+    fertility, prompts = report.tokenizer.fertility, report.embeddings.prompts
+    languages = [lang for lang in dict.fromkeys([*report.config.lang, "en"]) if lang in fertility]
+    has_roles = prompts.get("query") or prompts.get("document")
+    has_small_samples = any(row.n and row.n < _SMALL_SAMPLE for row in report.evaluation)
+    longest = report.student.max_seq_length
+    scores = [[escape(task), *values] for task, *values in score_rows(report)]
+    return render_card(
+        "model",
+        report,
+        repos,
+        _metadata(report, repos),
+        origin="new" if report.config.tokenizer.use else f"learned from {name_of(report.target)} text",
+        trust=", trust_remote_code=True" if report.student.code else "",
+        encode_query="encode_query" if has_roles else "encode",
+        encode_document="encode_document" if has_roles else "encode",
         prompts=_prompts(report),
-        results=_results(report),
-        results_note=_results_note(report),
-        tokenizer=_tokenizer_section(report),
-        **_hyperparameters(report),
-        history=_history(report),
-        corpus=corpus_table(report),
-        limits=_limits(report),
-        reproduce=how_to_reproduce(report),
-        license=model_license(report, "model"),
+        results=markdown_table([*size_rows(report), *scores]),
+        small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
+        fertility=fertility_table(report, languages),
+        **_training(report),
+        reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
+        growth=_growth(fertility),
+        code=", ".join(map(inline_code, report.student.code)) or None,
+        missing=", ".join(map(name_of, report.corpus.missing)) or None,
+        **license_values(report, "model"),
     )
 
 
-def _metadata(report: FullReport, names: Names) -> str:
+def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -84,62 +79,25 @@ def _metadata(report: FullReport, names: Names) -> str:
             metric_name=row.metric,
             metric_value=row.student,
         )
-        for row in _rows(report)
+        for row in report.evaluation
         if row.metric in _TASKS and row.student is not None
     ]
-    datasets = [*([names.dataset] if names.dataset else []), *sorted(_hub_sources(report))]
-    metadata = {
+    datasets = [*([repos["dataset"]] if "dataset" in repos else []), *sorted(_hub_sources(report))]
+    model_name = repos["model"].rpartition("/")[2]
+    return {
         **common_metadata(report),
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
-        **({"datasets": datasets} if datasets else {}),
+        "datasets": datasets or None,
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "distillation", "hub-distill"],
+        "model-index": eval_results_to_model_index(model_name, results) if results else None,
     }
-    if results:
-        metadata["model-index"] = eval_results_to_model_index(str(names.model).rpartition("/")[2], results)
-    return yaml(metadata)
 
 
 def _hub_sources(report: FullReport) -> set[str]:
     sources = [name for text in report.corpus.text.values() for name in text.sources]
     names = {redact_paths(name).partition(":")[0] for name in sources}
     return {name for name in names if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not is_path(name)}
-
-
-def _rows(report: FullReport) -> list[EvaluationRow]:
-    """Return the measurements, each once."""
-    return list({(row.task, row.split, row.metric): row for row in report.evaluation}.values())
-
-
-def _summary(report: FullReport) -> str:
-    tokenizer, clone, distill = report.tokenizer, report.clone, report.distill
-    origin = "new" if report.config.tokenizer.use else f"learned from {name_of(report.target)} text"
-    effect = ". No text was held out, so what that changed was not measured."
-    if distill.cosine_before is not None and distill.cosine_after is not None:
-        effect = (
-            f", which took the mean cosine on held-out text from {distill.cosine_before:.4f} to "
-            f"{distill.cosine_after:.4f}."
-        )
-    return (
-        f"The tokenizer of {teacher_link(report)} was replaced by one of {tokenizer.vocab_size:,} tokens, "
-        f"{tokenizer.kept:,} of them the teacher's and {tokenizer.added:,} {origin}. "
-        f"All other weights were kept, {clone.exact:,} embedding rows were copied and {clone.composed:,} composed from "
-        f"the teacher's. "
-        f"Then the student learned {_vectors(report)} in {distill.steps:,} steps ({distill.tokens:,} tokens){effect}"
-    )
-
-
-def _usage(report: FullReport, repo: str) -> str:
-    prompts = report.embeddings.prompts
-    encode = ("encode_query", "encode_document") if prompts.get("query") or prompts.get("document") else ("encode",) * 2
-    trust = ", trust_remote_code=True" if report.student.code else ""
-    return (
-        "from sentence_transformers import SentenceTransformer\n\n"
-        f"model = SentenceTransformer({literal(repo)}{trust})\n"
-        f"queries = model.{encode[0]}([{literal(example(report))}])\n"
-        f'documents = model.{encode[1]}(["a text", "another text"])\n'
-        f"model.similarity(queries, documents)  # vectors have {report.student.dim} dimensions"
-    )
 
 
 def _prompts(report: FullReport) -> str:
@@ -153,101 +111,40 @@ def _prompts(report: FullReport) -> str:
     return f"Prompts saved in the model, {origin}. Without a name, {unnamed}.\n\n{shown}"
 
 
-def _results(report: FullReport) -> str:
-    teacher, student = report.teacher, report.student
-    rows = [
-        ["", *MODELS],
-        ["parameters", f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
-        ["vocabulary", f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
-    ]
-    for row in _rows(report):
-        count = f", n={row.n:,}" if row.n else ""
-        supervised = ", supervised" if row.supervised else ""
-        label = f"{escape(row.task)}, {escape(row.metric)} ({escape(row.split)}{count}{supervised})"
-        rows.append([label, *(score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))])
-    return markdown_table(rows)
-
-
-def _results_note(report: FullReport) -> str:
-    small = any(row.n and row.n < _SMALL_SAMPLE for row in _rows(report))
-    return (
-        "Clone is the student before training. Scores are x100, cosines and sentences per second are not. "
-        f"{how_measured(report)} Held-out text comes from the sources of the training text. {what_decided(report)}"
-        + (f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if small else "")
-    )
-
-
-def _tokenizer_section(report: FullReport) -> str:
-    languages = dict.fromkeys([*report.config.lang, "en"])
-    measured = [lang for lang in languages if lang in report.tokenizer.fertility]
-    figure = "![Tokens per word by language](figures/tokens_per_word.png)" if report.tokenizer.fertility else ""
-    return "\n\n".join(part for part in (vocabulary_table(report), fertility_table(report, measured), figure) if part)
-
-
-def _hyperparameters(report: FullReport) -> dict[str, str]:
-    """Return the values of the template's table of hyperparameters."""
-    config, distill, embeddings = report.config.distill, report.distill, report.embeddings
+def _training(report: FullReport) -> dict[str, str | float | None]:
+    """Return what was done with the student, and the values of the table of hyperparameters."""
+    config, distill = report.config.distill, report.distill
     loss = "mean squared difference" if config.loss == "mse" else "1 - cosine to the teacher's vector"
     if config.loss == "relational":
         loss += f", and {config.similarity_weight:g} x the squared difference of the similarities in a batch"
     if config.matryoshka:
         loss += f", over the first {', '.join(map(str, config.matryoshka))} numbers"
-    best = "" if distill.cosine_after is None else f"; the best held-out cosine was at step {distill.best_step:,}"
-    speed = "" if distill.tokens_per_second is None else f", {distill.tokens_per_second:,.0f} tokens per second"
-    taken = f", taken from {_source(embeddings.taken_from)}" if embeddings.taken_from else ""
+    effect, best = ". No text was held out, so what that changed was not measured", ""
+    if distill.cosine_before is not None and distill.cosine_after is not None:
+        before, after = f"{distill.cosine_before:.4f}", f"{distill.cosine_after:.4f}"
+        effect = f", which took the mean cosine on held-out text from {before} to {after}"
+        best = f"; the best held-out cosine was at step {distill.best_step:,}"
     return {
+        "learned": f"the vectors of {source}" if (source := source_of_vectors(report)) else "the teacher's vectors",
+        "effect": effect,
         "loss": loss,
-        "steps": f"{distill.steps:,}{best}",
-        "step_tokens": f"{config.batch_tokens or STEP_TOKENS[distill.device]:,}",
-        "learning_rate": f"{distill.learning_rate:g}",
-        "backbone_learning_rate": f"{distill.learning_rate * config.backbone_lr_scale:g}",
-        "weight_interpolation": f"{config.weight_interpolation:g}",
-        "warmup_ratio": f"{config.warmup_ratio:g}",
-        "max_grad_norm": f"{config.max_grad_norm:g}",
+        "best_step": best,
+        "step_tokens": config.batch_tokens or STEP_TOKENS[distill.device],
+        "backbone_learning_rate": distill.learning_rate * config.backbone_lr_scale,
+        "weight_interpolation": config.weight_interpolation,
+        "warmup_ratio": config.warmup_ratio,
+        "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
-        "hardware": f"{distill.device}, {distill.precision} arithmetic, fp32 weights",
-        "time": f"{distill.minutes:g} minutes{speed}",
-        "vectors": f"{embeddings.rows:,} of {embeddings.dim} {embeddings.dtype}{taken}",
     }
 
 
-def _history(report: FullReport) -> str:
-    if report.distill.cosine_after is None:
-        return ""
-    return "![Held-out cosine to the teacher over training](figures/heldout_cosine.png)"
-
-
-def _vectors(report: FullReport) -> str:
-    """Name the vectors that the student learned."""
-    taken = report.embeddings.taken_from
-    return f"the vectors of {_source(taken)}" if taken else "the teacher's vectors"
-
-
-def _source(taken: dict[str, str | None]) -> str:
-    return inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
-
-
-def _limits(report: FullReport) -> str:
-    fertility, longest = report.tokenizer.fertility, report.student.max_seq_length
-    reads = f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length"
-    lines = [f"- Made for {name_of(report.target)}; it reads {reads}."]
-    if reason := left_out(report):
-        lines.append(f"- {reason}")
-    growth = {
-        lang: tokens["student"] / max(tokens["teacher"], 1e-9)
-        for lang, tokens in fertility.items()
-        if tokens["student"] > tokens["teacher"]
-    }
-    if growth:
-        worst = max(growth, key=lambda lang: growth[lang])
-        lines.append(
-            f"- {len(growth)} of {len(fertility)} measured languages take more tokens than before, {name_of(worst)} "
-            f"the most: {fertility[worst]['student']:.2f} instead of {fertility[worst]['teacher']:.2f}."
-        )
-    if files := report.student.code:
-        names = ", ".join(map(inline_code, files))
-        lines.append(f"- It runs Python code that came with the teacher: {names}. Read it first.")
-    if missing := report.corpus.missing:
-        lines.append(f"- No text was found for: {', '.join(name_of(lang) for lang in missing)}.")
-    lines.append("- What the table above does not list was not measured; biases of the teacher were not looked at.")
-    return "\n".join(lines)
+def _growth(fertility: dict[str, dict[str, float]]) -> str | None:
+    """Say how many languages take more tokens than before; None where none does."""
+    growing = [lang for lang, tokens in fertility.items() if tokens["student"] > tokens["teacher"]]
+    if not growing:
+        return None
+    worst = max(growing, key=lambda lang: fertility[lang]["student"] / max(fertility[lang]["teacher"], 1e-9))
+    return (
+        f"{len(growing)} of {len(fertility)} measured languages take more tokens than before, {name_of(worst)} the "
+        f"most: {fertility[worst]['student']:.2f} instead of {fertility[worst]['teacher']:.2f}."
+    )

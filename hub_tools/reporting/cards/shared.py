@@ -1,36 +1,47 @@
-"""What all cards hold: the repos, the teacher, the text and how to do the run again."""
+"""What all cards hold: links, the teacher, the text and how to do the run again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from hub_tools.core.languages import name_of
-from hub_tools.reporting.markdown import block, escape, inline_code
+from hub_tools.core.languages import WITHOUT_SPACES, name_of
+from hub_tools.reporting.markdown import block, escape, inline_code, literal, render, yaml
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.tables import markdown_table
+from hub_tools.reporting.text import template_values
+from hub_tools.results import TextCounts
+
+# Kind of repo -> where the Hub's addresses of it begin.
+_PLACES = {"model": "", "tokenizer": "", "dataset": "datasets/", "space": "spaces/"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Names:
-    """Hub ids of the repos of one run; None for a repo that does not exist.
-
-    Attributes:
-        model: the student.
-        tokenizer: its tokenizer alone.
-        dataset: the teacher's vectors.
-        space: the demo.
-    """
-
-    model: str | None = None
-    tokenizer: str | None = None
-    dataset: str | None = None
-    space: str | None = None
+def render_card(
+    kind: str, report: FullReport, repos: Mapping[str, str], metadata: dict[str, Any], **values: str | float | None
+) -> str:
+    """Return the card of a model, tokenizer or dataset repo; `values` are those that other cards do not have."""
+    revisions = report.corpus.revisions
+    return render(
+        f"{kind}.md",
+        **template_values(report),
+        metadata=yaml(metadata),
+        repo=literal(repos[kind]),
+        **{f"{name}_link": _link(repos[name], place) if name in repos else None for name, place in _PLACES.items()},
+        target=name_of(report.target),
+        teacher=escape(teacher_name(report)),
+        teacher_link=teacher_link(report),
+        example=literal(report.searches[0].query if report.searches else "a question"),
+        normalizer_changes="\n".join(f"- {escape(change)}" for change in report.tokenizer.normalizer_changes),
+        dim=str(report.embeddings.dim),
+        corpus=_corpus(report),
+        commits=", ".join(f"{inline_code(name)} at {inline_code(at)}" for name, at in revisions.items() if at) or None,
+        reproduce=_how_to_reproduce(report),
+        **values,
+    )
 
 
 def teacher_name(report: FullReport) -> str:
@@ -42,25 +53,11 @@ def teacher_name(report: FullReport) -> str:
 def teacher_link(report: FullReport) -> str:
     """Return the teacher's name, as a link where it is on the Hub."""
     name = teacher_name(report)
-    if not report.teacher.revision:
-        return f"{inline_code(name)} (a local folder)"
-    return f"[{escape(name)}](https://huggingface.co/{name})"
+    return _link(name) if report.teacher.revision else f"{inline_code(name)} (a local folder)"
 
 
-def links(names: Names, this_repo: str) -> str:
-    """Return a list of the repos of the run but the one that the card belongs to."""
-    places = [
-        ("Model", "", names.model),
-        ("Tokenizer", "", names.tokenizer),
-        ("Teacher's vectors", "datasets/", names.dataset),
-        ("Demo", "spaces/", names.space),
-    ]
-    lines = [
-        f"- {label}: [{escape(name)}](https://huggingface.co/{prefix}{name})"
-        for label, prefix, name in places
-        if name and name != this_repo
-    ]
-    return "\n".join(lines)
+def _link(repo_id: str, place: str = "") -> str:
+    return f"[{escape(repo_id)}](https://huggingface.co/{place}{repo_id})"
 
 
 def common_metadata(report: FullReport) -> dict[str, Any]:
@@ -70,57 +67,33 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
 
 
-def changed(report: FullReport, kind: str) -> str:
-    """Say what became of the teacher in the model repo or the tokenizer repo, as licenses ask for."""
-    tokenizer = report.tokenizer
-    if kind == "tokenizer":
-        return f"{tokenizer.kept:,} of its tokens were kept and {tokenizer.added:,} others put beside them"
-    return (
-        f"its tokenizer was replaced by one of {tokenizer.vocab_size:,} tokens, its token embeddings with it, and all "
-        "weights were trained further"
-    )
+def fertility_table(report: FullReport, languages: list[str]) -> str | None:
+    """Return tokens per word before and after; None without languages."""
+    if not languages:
+        return None
+    rows = [["tokens per word", "teacher", "student"]]
+    for lang in languages:
+        tokens = report.tokenizer.fertility[lang]
+        label = name_of(lang) + ("*" if lang in WITHOUT_SPACES else "")
+        rows.append([escape(label), f"{tokens['teacher']:.2f}", f"{tokens['student']:.2f}"])
+    return markdown_table(rows)
 
 
-def example(report: FullReport) -> str:
-    """Return a text to show: a search of the run, or plain words."""
-    return report.searches[0].query if report.searches else "a question"
-
-
-def left_out(report: FullReport) -> str:
-    """Say why texts of a language were not embedded; nothing where all were."""
-    languages = [name_of(lang) for lang in report.embeddings.left_out]
-    accuracy = report.embeddings.teacher_bitext_accuracy
-    if not languages or accuracy is None:
-        return ""
-    return (
-        f"The teacher finds {100 * accuracy:.0f} % of the held-out translations, so its own vectors of "
-        f"{', '.join(languages)} text are no goal: that language is taught by the parallel text alone."
-    )
-
-
-def corpus_table(report: FullReport) -> str:
-    """Return which text the run read, and at which commits."""
-    corpus, named = report.corpus, dict.fromkeys([*report.config.lang, "en"])
-    rows = [["text", "sources", "texts kept", "held out"]]
-    for lang in (lang for lang in named if lang in corpus.text):
-        text = corpus.text[lang]
-        rows.append([name_of(lang), _codes(map(redact_paths, text.sources)), f"{text.kept:,}", f"{text.heldout:,}"])
-    others = [lang for lang in corpus.text if lang not in named]
-    if others:
+def _corpus(report: FullReport) -> str:
+    texts, pairs = report.corpus.text, report.corpus.parallel
+    named = dict.fromkeys([*report.config.lang, "en"])
+    rows = [_corpus_row(name_of(lang), texts[lang].sources, [texts[lang]]) for lang in named if lang in texts]
+    if others := [lang for lang in texts if lang not in named]:
         sources = sorted({name for lang in others for name in sources_of(report, lang)})
-        kept = sum(corpus.text[lang].kept for lang in others)
-        heldout = sum(corpus.text[lang].heldout for lang in others)
-        rows.append([f"{len(others)} other languages", _codes(sources), f"{kept:,}", f"{heldout:,}"])
-    if pairs := corpus.parallel:
-        files = _codes(map(redact_paths, pairs.files))
-        rows.append(["parallel text, pairs", files, f"{pairs.kept:,}", f"{pairs.heldout:,}"])
-    table = markdown_table(rows, numbers=False)
-    read = [f"{inline_code(name)} at {inline_code(commit)}" for name, commit in corpus.revisions.items() if commit]
-    return f"{table}\n\nDatasets of the Hub were read as they were: {', '.join(read)}." if read else table
+        rows.append(_corpus_row(f"{len(others)} other languages", sources, [texts[lang] for lang in others]))
+    if pairs:
+        rows.append(_corpus_row("parallel text, pairs", pairs.files, [pairs]))
+    return markdown_table([["text", "sources", "texts kept", "held out"], *rows], numbers=False)
 
 
-def _codes(names: Iterable[str]) -> str:
-    return ", ".join(map(inline_code, names))
+def _corpus_row(label: str, sources: list[str], texts: Sequence[TextCounts]) -> list[str]:
+    kept, heldout = sum(text.kept for text in texts), sum(text.heldout for text in texts)
+    return [label, ", ".join(inline_code(redact_paths(name)) for name in sources), f"{kept:,}", f"{heldout:,}"]
 
 
 def sources_of(report: FullReport, lang: str) -> list[str]:
@@ -129,14 +102,11 @@ def sources_of(report: FullReport, lang: str) -> list[str]:
     return [re.sub(rf"(?<![A-Za-z]){lang}(?![A-Za-z])", "{lang}", name) for name in names]
 
 
-def how_to_reproduce(report: FullReport) -> str:
-    """Return the command that does the run again, with its versions."""
+def _how_to_reproduce(report: FullReport) -> str:
     command, toml = reproduce(report)
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     parts = [block(command, "bash")]
     if toml:
         parts += ["with `run.toml`:", block(toml, "toml")]
     if "PATH/" in command:
         parts.append("`PATH` stands for a folder on the machine of the run.")
-    parts.append(f"Versions: {escape(versions)}.")
     return "\n\n".join(parts)
