@@ -93,7 +93,7 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
     done = {folder: Finished(path=Path(folder), identity=f"key of {folder}") for folder in FOLDERS}
     parts = {stage.folder: parts_of(stage.of(job, done)) for stage in stages_until("publish", job.config)}
     assert parts["clone"] == {
-        "teacher": job.teacher.fingerprint,
+        "teacher": job.teacher.identity,
         "legal_files": [],
         "tokenizer": "key of tokenizer",
         "corpus": "key of corpus",
