@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub_tools.cloning.clone import clone as write_clone
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
-from hub_tools.core.errors import UsageError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.hardware import choose_hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
@@ -215,13 +215,15 @@ def build_corpus(
     """Clean texts, cut them to the length that a teacher reads, deduplicate them and hold some out, in an empty folder.
 
     Raises:
-        UserError: there is too little text.
+        UserError: the folder holds something already, or there is too little text.
 
     Example:
         >>> corpus = build_corpus({"tr": turkish}, teacher=teacher, target="tr", out=folder / "corpus")
         >>> corpus.languages
         ('tr',)
     """
+    if Path(out).is_dir() and any(Path(out).iterdir()):
+        raise UserError(f"{out} is not empty: a corpus in it would not be built again. Choose another folder.")
     sources = [
         Source(lang=lang, name="texts", identity=None, open=partial(iter, lines)) for lang, lines in texts.items()
     ]

@@ -65,8 +65,8 @@ class TokenizerResult:
     placeholders_dropped: int | None = None
     sources: dict[str, int] | None = None  # rule -> tokens that it put into the vocabulary
     new_characters: list[str] | None = None
-    split: float | None = None  # share of learned tokens, of WordPiece
-    objective: dict[str, float] | None = None  # its value for each share tried
+    split: float | None = None  # WordPiece: share of the free room for the teacher's tokens; else kept of all tokens
+    objective: dict[str, float] | None = None  # WordPiece: its value for each share tried; else of teacher and student
     normalizer_changes: list[str] = field(default_factory=list)
     fertility: dict[str, dict[str, float]]  # tokens per word, by language
     measures: dict[str, dict[str, Figures]]  # by language
@@ -88,7 +88,7 @@ class CloneResult:
     aligned: int = 0
     focus: int | None = None
     distilled: int | None = None
-    cosine_to_teacher: float | None = None
+    cosine_to_teacher: float | None = None  # filled in from the training
 
 
 @dataclass(frozen=True, kw_only=True)

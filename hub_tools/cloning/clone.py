@@ -27,7 +27,6 @@ from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.compat import write_compat_configs
-from hub_tools.models.loading import put_tokenizer
 from hub_tools.models.teacher import POOLING, STATIC, Teacher
 from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.results import CloneResult
@@ -82,7 +81,7 @@ def clone(
         )
         rows, made = init_embeddings(init, context)
         _copy_files(teacher, out)
-        put_tokenizer(tokenizer_folder, out)
+        student_spec.write(out)
         _fit_tokenizer_settings(out, teacher_spec, has_token_types=tensors.has_token_types)
         _update_configs(out, teacher_spec, student_spec)
         _add_prompts(out / _SETTINGS, prompts)

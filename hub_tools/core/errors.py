@@ -1,4 +1,4 @@
-"""What a user reads when something goes wrong: one table from exceptions to one clear sentence."""
+"""What a user reads when something goes wrong: `explain` turns an exception into one clear sentence."""
 
 from __future__ import annotations
 

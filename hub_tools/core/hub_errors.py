@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import HubToolsError, UserError
 
 
 def explain_hub(error: BaseException, subject: str) -> str | None:
@@ -38,19 +38,20 @@ def explain_hub(error: BaseException, subject: str) -> str | None:
 
 
 @contextmanager
-def hub_errors(subject: str, otherwise: str | None = None) -> Iterator[None]:
+def hub_errors(subject: str, otherwise: str | None = None, *, writing: bool = False) -> Iterator[None]:
     """Raise what the Hub refused as a UserError.
 
     Args:
         subject: as for `explain_hub`.
         otherwise: what to say before the text of any other exception; None lets these pass.
+        writing: whether something is written to the Hub (`explain_push`).
     """
     try:
         yield
-    except (UserError, MemoryError):
+    except (HubToolsError, MemoryError):
         raise
     except Exception as error:
-        message = explain_hub(error, subject)
+        message = (explain_push if writing else explain_hub)(error, subject)
         if message is None and otherwise is not None:
             message = f"{otherwise}: {without_secrets(str(error))}"
         if message is None:

@@ -68,12 +68,14 @@ def read_table(path: Path) -> Iterator[Row]:
     elif name.endswith(".jsonl"):
         yield from _json_rows(path)
     elif name.endswith((".tsv", ".csv")):
-        csv.field_size_limit(_LONGEST_CELL)
         style: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if name.endswith(".tsv") else {}
+        limit = csv.field_size_limit(_LONGEST_CELL)
         try:
             yield from csv.DictReader(_lines(path), **style)
         except csv.Error as error:
             raise UserError(f"{path} is no readable table: {error}.") from error
+        finally:
+            csv.field_size_limit(limit)
     else:
         raise UserError(f"{path} has an unknown format; expected {', '.join(FORMATS)}, plain or with .gz.")
 

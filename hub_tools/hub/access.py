@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import PublishConfig
-from hub_tools.core.errors import HubToolsError, UserError
-from hub_tools.core.hub_errors import explain_push
+from hub_tools.core.errors import UserError
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.hub.repos import Repo
 
 if TYPE_CHECKING:
@@ -28,20 +26,20 @@ def check_access(options: PublishConfig, repo_ids: dict[str, str]) -> None:
     if is_offline_mode():
         raise UserError("HF_HUB_OFFLINE is set, and publishing needs the Hub. Unset it.")
     api = HfApi()
-    with explained("the Hub"):
+    with hub_errors("the Hub", writing=True):
         token = get_token()
     if token is None:
         raise UserError("Not logged in, and publishing needs it. Run `hf auth login` first, or set HF_TOKEN.")
     missing = []
     for repo in (Repo(kind=kind, id=repo_id) for kind, repo_id in repo_ids.items()):
-        with explained(str(repo)):
+        with hub_errors(str(repo), writing=True):
             try:
                 api.auth_check(repo.id, repo_type=repo.type, write=True)
                 check_private(api, repo, options)
             except RepositoryNotFoundError:
                 missing.append(repo)
     if missing:
-        with explained(str(missing[0])):
+        with hub_errors(str(missing[0]), writing=True):
             _check_may_create(api.whoami(), missing[0])
 
 
@@ -71,17 +69,3 @@ def check_private(api: HfApi, repo: Repo, options: PublishConfig) -> None:
             f"The {repo} is public, and --private was asked for. Make it private in its settings on the Hub, or choose "
             "another --name."
         )
-
-
-@contextmanager
-def explained(part: str) -> Iterator[None]:
-    """Turn a refusal of the Hub into a UserError with one clear message, about this part of the Hub."""
-    try:
-        yield
-    except HubToolsError:
-        raise
-    except Exception as error:
-        message = explain_push(error, part)
-        if message is None:
-            raise
-        raise UserError(message) from error

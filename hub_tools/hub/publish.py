@@ -1,4 +1,4 @@
-"""Stage `publish`: model, tokenizer and the teacher's vectors on the Hub. The only module that writes there.
+"""Publish a run: model, tokenizer and the teacher's vectors on the Hub. The only module that writes there.
 
 What is published, and how, comes from the record of the run, so no later command can change what is said of it.
 A repo gets one commit with everything in it or none: large files are uploaded first, one by one, and a commit
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from hub_tools.config import PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
 from hub_tools.core.plain import changed, from_plain
 from hub_tools.core.run_dir import locked
 from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
-from hub_tools.hub.access import check_access, check_private, explained
+from hub_tools.hub.access import check_access, check_private
 from hub_tools.hub.contents import collect
 from hub_tools.hub.repos import Repo, chosen, chosen_ids, named_ids, repo_ids
 from hub_tools.reporting.cards import teacher_name
@@ -62,16 +63,16 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
         check_access(options, published)
         if options.private:
             write_record(run, read_record(run).with_publish({"private": True}))
-        with explained("the Hub"):
+        with hub_errors("the Hub", writing=True):
             others = [Repo(kind=kind, id=ids[kind]) for kind in ids.keys() - published.keys()]
             existing = {repo.kind: repo.id for repo in others if api.repo_exists(repo.id, repo_type=repo.type)}
         repos = collect(run, report, published, published | existing)
         for repo in repos:
-            with explained(str(repo)):
+            with hub_errors(str(repo), writing=True):
                 _push(api, repo, options)
     urls = [f"{api.endpoint}/{repo.path}" for repo in repos]
     if published == chosen_ids(replace(report.config, publish=replace(options, only=()))):
-        with explained("collection"):
+        with hub_errors("collection", writing=True):
             urls += _add_to_collection(api, repos, report)
     return urls
 

@@ -47,7 +47,7 @@ def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> Sentenc
 
     if not devices()[device.partition(":")[0]]:
         raise UserError(
-            f"This run was begun on {device}, and torch finds no such device here. Go on where there is one, or give "
+            f"This run started on {device}, and torch finds no such device here. Go on where there is one, or give "
             "--device cpu, which computes vectors and training again."
         )
     # Whatever the files hold, weights are fp32 here; and unpickling could run code.

@@ -16,7 +16,7 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_dir import RunDir, Task
 from hub_tools.stages.job import Job
 
-# Raise when a stage would make other files of the same inputs.
+# To be raised whenever a stage gives other files for the same inputs.
 _VERSION = 5
 
 
