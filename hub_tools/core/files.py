@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,16 @@ def hash_file(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that it is never seen half-written."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; the file gets its own name only when it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
+    yield partial
     fsync_file(partial)
     partial.replace(path)
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import read_json, write_json
+from hub_tools.core.files import read_json, replacing, write_json
 from hub_tools.core.logging import bar, log
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.corpus.clean import chunks, clean, hash_text
@@ -304,10 +304,7 @@ def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[tuple[s
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
     """Write rows of text to a parquet file that appears only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
     schema = pa.schema([(column, pa.string()) for column in columns])
-    with pq.ParquetWriter(unfinished, schema) as file:
+    with replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as file:
         while batch := list(islice(rows, _BATCH)):
             file.write_table(pa.table([list(cells) for cells in zip(*batch, strict=True)], schema=schema))
-    unfinished.replace(path)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import fsync_file, hash_file, read_json, write_json
+from hub_tools.core.files import hash_file, read_json, replacing, write_json
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.models.encoder import Encoded
@@ -131,11 +131,8 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
     split, tokens = [shard.split] * len(shard.rows), pa.array(encoded.tokens, pa.int32(), mask=encoded.tokens < 0)
     table = pa.table([*columns, split, tokens], schema=SCHEMA)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])
-    partial = shard.file.with_name(shard.file.name + ".tmp")
-    with partial.open("wb") as file:
+    with replacing(shard.file) as partial, partial.open("wb") as file:
         pq.write_table(table.append_column("embedding", vectors), file)
-    fsync_file(partial)
-    partial.replace(shard.file)
 
 
 def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
