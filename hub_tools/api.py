@@ -9,6 +9,7 @@ or mps, `precision` is auto, fp32 or bf16; weights stay in fp32.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,14 +21,16 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.cloning.clone import clone as write_clone
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.fields import Section
+from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.hardware import choose_hardware
-from hub_tools.core.plain import to_plain
+from hub_tools.core.plain import changed, to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.build import build_corpus as write_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.evaluation.tasks import sts_tasks
 from hub_tools.hub.publish import publish
-from hub_tools.models.loading import load_model
+from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_model_tokenizer
@@ -35,6 +38,8 @@ from hub_tools.pipeline import run
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.tables import markdown_table, score_text
 from hub_tools.results import DistillResult
+from hub_tools.stages.base import parts_of
+from hub_tools.stages.distill import DistillStage
 from hub_tools.tokenization.adapt import AdaptedTokenizer
 from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -60,7 +65,9 @@ class Student:
     @cached_property
     def model(self) -> SentenceTransformer:
         """The student, loaded when it is first used."""
-        return load_model(self.folder / "student", device="cpu")
+        config = self.report.config
+        policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
+        return load_model(self.folder / "student", device="cpu", policy=policy)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> list[str]:
         """Publish the model as `namespace/name`, and tokenizer and vectors named after it; return the addresses.
@@ -157,7 +164,8 @@ def distill(
         "evaluate": {"sts": _several(sts)},
     }
     for name, value in options.items():
-        values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
+        section = changed(value) if isinstance(value, Section) else value
+        values[name] = {**values.get(name, {}), **section} if isinstance(section, Mapping) else section
     config = RunConfig.from_dict(values)
     return Student(config.output, run(config, last="evaluate"))
 
@@ -251,7 +259,7 @@ def embed(
     device: str = "auto",
     precision: str = "auto",
 ) -> EmbeddingDataset:
-    """Compute a teacher's vector of every text of a corpus, in shards; a call that was cut off continues.
+    """Compute a teacher's vector of every text of a corpus; the same call again continues one that was cut off.
 
     Returns:
         The dataset in `out`, which `datasets.load_dataset` reads too.
@@ -265,8 +273,10 @@ def embed(
         32
     """
     hardware = choose_hardware(device, precision)
+    config = config or EmbedConfig()
     with _teacher(teacher) as model:
-        write_embeddings(model, corpus, Path(out), target=target, config=config or EmbedConfig(), hardware=hardware)
+        _claim(out, model.identity, hash_file(corpus.path / "stats.json"), target, parts_of(config), str(hardware))
+        write_embeddings(model, corpus, Path(out), target=target, config=config, hardware=hardware)
     return EmbeddingDataset(Path(out))
 
 
@@ -280,7 +290,7 @@ def train(
     precision: str = "auto",
     seed: int = 42,
 ) -> Training:
-    """Train a student on a teacher's vectors, which `embed` returned; a call that was cut off continues.
+    """Train a student on the vectors that `embed` returned; the same call again continues one that was cut off.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
@@ -291,8 +301,13 @@ def train(
         2
     """
     config, hardware = config or DistillConfig(), choose_hardware(device, precision)
-    with _saved(student, create_model_card=False) as folder:
-        result = train_on_vectors(Path(folder), embeddings, Path(out), config, hardware=hardware, seed=seed)
+    with _teacher(student) as model:
+        vectors = hash_file(embeddings.path / "manifest.json")
+        _claim(out, model.identity, vectors, parts_of(config), str(hardware), seed)
+        result = train_on_vectors(model.path, embeddings, Path(out), config, hardware=hardware, seed=seed)
+    for pattern in DistillStage.leftovers:
+        for path in Path(out).glob(pattern):
+            shutil.rmtree(path)
     return Training(Path(out), result)
 
 
@@ -327,6 +342,20 @@ def _saved(thing: Any, **options: Any) -> Iterator[str]:
     with TemporaryDirectory() as folder:
         thing.save_pretrained(folder, **options)
         yield folder
+
+
+def _claim(out: str | Path, *inputs: Any) -> None:
+    """Make a folder that of a call with these inputs.
+
+    Raises:
+        UserError: another call, or something else, has files there.
+    """
+    file, key = Path(out) / ".call.json", digest(inputs)
+    if file.exists() and read_json(file) == key:
+        return
+    if file.parent.is_dir() and any(file.parent.iterdir()):
+        raise UserError(f"{out} holds files that were made from something else. Choose another folder.")
+    write_json(file, key)
 
 
 @contextmanager

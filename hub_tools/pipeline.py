@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import init_processes
@@ -56,17 +57,27 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         RunDir(config.output, config.to_toml(), fresh=fresh, processes=processes) as run_dir,
         log_to(config.output / "log.txt" if processes.is_main else None),
     ):
-        if pushes:
-            run_dir.update_record(lambda record: record.with_publish(changed(config.publish)))
+        run_dir.update_record(lambda record: record.with_publish(_lasting(config, whole=last == "publish")))
         if not folders.isdisjoint({"embeddings", "student"}):
             run_dir.update_record(lambda record: remember(config, record, job.hardware))
         done: dict[str, Finished] = {}
         for stage in stages:
             done[stage.folder] = stage.of(job, done).run(job, run_dir)
-        report = Report.from_record(read_record(config.output).only(folders), config.output)
+        report = processes.run_on_main(
+            lambda: Report.from_record(read_record(config.output).only(folders), config.output)
+        )
         if processes.is_main:
             write_report(config.output, report)
     if pushes and processes.is_main:
-        for url in publish(config.output, {}):
+        for url in publish(config.output, {"tag": config.publish.tag}):
             log.info("%s", url)
     return report
+
+
+def _lasting(config: RunConfig, *, whole: bool) -> dict[str, Any]:
+    """Return the options of publishing that a later `publish` follows too; a stage alone can only make a run private.
+
+    A tag names one published state, so it does not last.
+    """
+    options = {name: value for name, value in changed(config.publish).items() if name != "tag"}
+    return options if whole else {name: value for name, value in options.items() if name == "private"}

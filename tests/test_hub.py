@@ -201,3 +201,8 @@ def test_a_run_that_is_not_finished_is_not_published(run: Path) -> None:
     (run / "student" / ".done.json").unlink()
     with pytest.raises(UserError, match="is not finished: student is missing"):
         hub_publish.plan_push(run, ADA)
+
+
+def test_an_unknown_kind_of_repo_is_wrong_usage(run: Path) -> None:
+    with pytest.raises(UsageError, match="modle"):
+        hub_publish.plan_push(run, {"namespace": "ada", "only": ("modle",)})

@@ -122,3 +122,25 @@ def test_a_run_inside_the_folder_of_its_teacher_is_used_again(tiny_teacher: Path
     succeeded(again)
     assert "tokenizer: already done" in again.stderr
     assert "done again" not in again.stderr
+
+
+@pytest.mark.parametrize("stage", [[], ["tokenizer"]], ids=["whole job", "stage"])
+def test_private_counts_even_where_nothing_is_pushed_yet(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path, stage: list[str]
+) -> None:
+    options = (tmp_path / "run.toml").read_text(encoding="utf-8")
+    assert "private = false" in options
+    (tmp_path / "private.toml").write_text(options.replace("private = false", "private = true"), encoding="utf-8")
+    succeeded(hub_distill(*stage, "--config", "private.toml", cwd=tmp_path, **online))
+    plan = hub_distill("--config", "run.toml", *PUSH, "--dry-run", cwd=tmp_path, **online)
+    assert plan.stdout.count("(private)") == 3
+    succeeded(hub_distill("publish", "run", *PUSH, cwd=tmp_path, **online))
+    assert {state for _, _, state in visible(hub)} == {"private"}
+
+
+def test_a_tag_names_one_published_state_alone(
+    hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    succeeded(hub_distill("--config", "run.toml", *PUSH, "--tag", "v1", cwd=tmp_path, **online))
+    assert set(hub.repos["model", "ada/tiny-tr"].tags) == {"v1"}
+    assert "tag" not in json.loads((run_folder / "run.json").read_text(encoding="utf-8"))["publish"]

@@ -518,7 +518,7 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
             html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
             html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
             html.maps(points, [EVIL], [EVIL], titles, lang),
-            html.scores([dict.fromkeys(("task", "teacher", "clone", "student"), EVIL)], [(EVIL, EVIL, EVIL)], lang),
+            html.scores([[EVIL] * 4], lang),
             html.pictures({EVIL: b""}, lang),
             html.links({EVIL: EVIL}),
             html.problem(EVIL),

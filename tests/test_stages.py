@@ -95,6 +95,7 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
     assert parts["clone"] == {
         "teacher": job.teacher.identity,
         "legal_files": [],
+        "teacher_license": {"license": "apache-2.0"},
         "tokenizer": "key of tokenizer",
         "corpus": "key of corpus",
         "init": "align",
@@ -187,6 +188,14 @@ def test_what_was_private_stays_private_whatever_follows(tmp_path: Path) -> None
     with RunDir(root, "private = false", fresh=True) as run_dir:
         run_dir.update_record(lambda record: record.with_publish({"private": False, "tag": "v1"}))
     assert read_record(root).publish == {"private": True, "only": ["model"], "tag": "v1"}
+
+
+@pytest.mark.parametrize("names", [(".lock", "run.json"), (".lock", "run.json.tmp"), ("run.json", "config.toml.tmp")])
+def test_a_run_that_was_killed_in_its_first_moment_can_be_continued(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with RunDir(tmp_path, ""):
+        assert (tmp_path / "config.toml").exists()
 
 
 def test_a_damaged_record_stops_everything_that_would_believe_it(tmp_path: Path) -> None:

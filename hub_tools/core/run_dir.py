@@ -22,7 +22,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_json, write_json, write_text
 from hub_tools.core.logging import log
 from hub_tools.core.plain import from_plain, to_plain
-from hub_tools.core.run_record import RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.run_record import RECORD, RunRecord, StageRecord, read_record, write_record
 from hub_tools.core.versions import versions
 
 FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
@@ -243,7 +243,9 @@ def _is_run(root: Path) -> bool:
     config = root / _CONFIG
     if config.exists():
         return config.read_text(encoding="utf-8", errors="replace").startswith(_HEADER)
-    return all(path.name == _LOCK for path in root.iterdir())  # cut off before the first file was written
+    # Cut off before config.toml was written.
+    first = {_LOCK, RECORD, f"{RECORD}.tmp", f"{_CONFIG}.tmp"}
+    return all(path.name in first for path in root.iterdir())
 
 
 def _remove(folder: Path) -> None:

@@ -57,9 +57,11 @@ class RunRecord:
         return replace(self, stages={name: stage for name, stage in self.stages.items() if name in folders})
 
     def with_publish(self, options: dict[str, Any]) -> RunRecord:
-        """Return the record with other [publish] options; `private` never falls."""
-        private = bool(self.publish.get("private") or options.get("private"))
-        return replace(self, publish={**self.publish, **options, "private": private})
+        """Return the record with other [publish] options; once private, always private."""
+        publish = {**self.publish, **options}
+        if self.publish.get("private"):
+            publish["private"] = True
+        return replace(self, publish=publish)
 
 
 def read_record(root: Path) -> RunRecord:

@@ -18,7 +18,7 @@ from hub_tools.config import PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
-from hub_tools.core.plain import changed, from_plain
+from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import locked
 from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
 from hub_tools.core.versions import versions
@@ -60,9 +60,9 @@ def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
     with locked(run):
         report = _read(run, changes)
         options, ids, published = report.config.publish, repo_ids(report.config), chosen_ids(report.config)
-        check_access(options, published)
         if options.private:
             write_record(run, read_record(run).with_publish({"private": True}))
+        check_access(options, published)
         with hub_errors("the Hub", writing=True):
             others = [Repo(kind=kind, id=ids[kind]) for kind in ids.keys() - published.keys()]
             existing = {repo.kind: repo.id for repo in others if api.repo_exists(repo.id, repo_type=repo.type)}
@@ -113,9 +113,14 @@ def check(run: Path, changes: Mapping[str, Any]) -> list[str]:
 
 
 def check_before(config: RunConfig) -> None:
-    """Make sure, before any work, that what a configuration publishes may be written; errors as of `check_access`."""
-    options = _options(read_record(config.output), changed(config.publish))
-    check_access(options, chosen_ids(replace(config, publish=options)))
+    """Make sure, before any work, that what a configuration publishes may be written; errors as for `check_access`."""
+    config = with_record(config)
+    check_access(config.publish, chosen_ids(config))
+
+
+def with_record(config: RunConfig) -> RunConfig:
+    """Return a configuration with the options that its run is published with: what was private stays private."""
+    return replace(config, publish=_options(read_record(config.output), changed(config.publish)))
 
 
 def _read(run: Path, changes: Mapping[str, Any]) -> FullReport:
@@ -127,7 +132,7 @@ def _read(run: Path, changes: Mapping[str, Any]) -> FullReport:
 def _options(record: RunRecord, changes: Mapping[str, Any]) -> PublishConfig:
     """Return the options to publish with: those of the record but for the changes."""
     changed_options = {key: value for key, value in changes.items() if value is not None}
-    return from_plain(PublishConfig, record.with_publish(changed_options).publish, "publish")
+    return PublishConfig.from_dict(record.with_publish(changed_options).publish)
 
 
 def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:

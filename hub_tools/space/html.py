@@ -244,16 +244,15 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
 # -- results
 
 
-def scores(rows: Sequence[dict[str, str]], facts: Sequence[tuple[str, str, str]], lang: str) -> str:
-    """Show the table of a run: sizes, then measurements of teacher, clone and student."""
+def scores(rows: Sequence[Sequence[str]], lang: str) -> str:
+    """Show the table of a run: names, then sizes or measurements of teacher, clone and student."""
     heads = ("", translate(lang, "teacher"), translate(lang, "clone"), translate(lang, "student"))
     head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
-    body = "".join(_score_row(name, (a, b, b), lang) for name, a, b in facts)
-    body += "".join(_score_row(row["task"], (row["teacher"], row["clone"], row["student"]), lang) for row in rows)
+    body = "".join(_score_row(name, values, lang) for name, *values in rows)
     return _table("ht-scores", translate(lang, "scores_title"), translate(lang, "scores_caption"), head, body)
 
 
-def _score_row(name: str, values: tuple[str, str, str], lang: str) -> str:
+def _score_row(name: str, values: Sequence[str], lang: str) -> str:
     cells = "".join(f'<td class="ht-num">{escape(_local(value, lang))}</td>' for value in values)
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 

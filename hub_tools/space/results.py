@@ -6,23 +6,11 @@ import re
 import shlex
 
 from hub_tools.core.languages import check_language, language_order
-from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.tables import score_text
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.sandbox import check_id
 
 _SMALLEST, _LARGEST = 300, 1_000_000
-
-
-def score_rows(report: FullReport) -> list[dict[str, str]]:
-    """Return a row for each measurement: `task` (with metric, split and n), `teacher`, `clone` and `student`."""
-    rows = []
-    for row in report.evaluation:
-        count = f", n={row.n:,}" if row.n else ""
-        scores = {name: score_text(row.metric, getattr(row, name)) for name in MODELS}
-        rows.append({"task": f"{row.task}, {row.metric} ({row.split}{count})", **scores})
-    return rows
 
 
 def fertility_rows(report: FullReport) -> list[tuple[str, float, float]]:

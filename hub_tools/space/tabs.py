@@ -12,6 +12,7 @@ import gradio as gr
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.text import score_rows
 from hub_tools.space import html, limits, results
 from hub_tools.space.api import MODELS, SANDBOXED, explain
 from hub_tools.space.documents import FILE_TYPES, Documents, from_file, from_hub, from_paste
@@ -288,10 +289,9 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
 
     def show_all(request: gr.Request) -> tuple[str, str, str]:
         lang = lang_of(request)
-        rows, facts = results.score_rows(report), _facts(report, lang)
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
         figures = html.pictures(service.content.figures, lang)
-        return html.scores(rows, facts, lang), figures, html.links(addresses)
+        return html.scores([*_sizes(report, lang), *score_rows(report)], lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
@@ -305,9 +305,10 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     gr.on(triggers, write, chosen, written, show_progress="hidden", trigger_mode="always_last", **_PRIVATE)
 
 
-def _facts(report: FullReport, lang: str) -> list[tuple[str, str, str]]:
+def _sizes(report: FullReport, lang: str) -> list[list[str]]:
+    """Return parameters and vocabulary of teacher, clone and student; the last two are alike."""
     teacher, student = report.teacher, report.student
     return [
-        (translate(lang, "parameters"), f"{teacher.params:,}", f"{student.params:,}"),
-        (translate(lang, "vocabulary"), f"{teacher.vocab_size:,}", f"{student.vocab_size:,}"),
+        [translate(lang, "parameters"), f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
+        [translate(lang, "vocabulary"), f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
     ]

@@ -25,6 +25,7 @@ class CloneStage(Stage):
 
     teacher: Teacher
     legal_files: tuple[HashedFile, ...]
+    teacher_license: dict[str, str] | None  # kept in the record
     tokenizer: Finished
     corpus: Finished
     init: Init

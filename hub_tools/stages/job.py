@@ -80,6 +80,7 @@ class Job:
             "own_vectors": self.imported is None,
             "policy": self.teacher.policy,
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
+            "teacher_license": self.teacher.license,
             "device": self.hardware.device,
             "precision": self.hardware.precision,
         }

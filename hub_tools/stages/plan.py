@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hub_tools.config import STEP_TOKENS, RunConfig
+from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes
 from hub_tools.models.tokenizer import read_model_tokenizer
@@ -31,7 +32,7 @@ def plan(config: RunConfig) -> str:
         f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
         f"training     {steps} of {step_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
-        f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text and vectors",
+        f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text, vectors and word alignment",
         f"output       {config.output}",
         *_push_plan(config),
     ]
@@ -41,6 +42,7 @@ def plan(config: RunConfig) -> str:
 def _push_plan(config: RunConfig) -> list[str]:
     if config.publish.namespace is None:
         return ["push         nothing is pushed to the Hub"]
+    config = with_record(config)
     visibility = "private" if config.publish.private else "public"
     tag = f", tag {config.publish.tag}" if config.publish.tag else ""
     return [f"push         {kind} {repo} ({visibility}{tag})" for kind, repo in chosen_ids(config).items()]
