@@ -59,10 +59,7 @@ def from_run(run: Path) -> SpaceContent:
     title = f"{teacher.title}-{report.target}"
     student = Model("student", title, run / "student", policy=_policy(report))
     return SpaceContent(
-        models={"teacher": teacher, "student": student},
-        report=public,
-        figures=_read_figures(run),
-        links=_links(public),
+        models={"teacher": teacher, "student": student}, report=public, figures=_read_figures(run), links=_links(public)
     )
 
 
