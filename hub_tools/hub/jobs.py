@@ -15,10 +15,7 @@ from hub_tools.reporting.redact import is_path
 
 
 def job_command(words: tuple[str, ...], *, flavor: str | None, timeout: str | None) -> list[str]:
-    """Return the arguments of `hf` that submit a job with these options of hub-distill.
-
-    `flavor` is the hardware, such as a10g-small, `timeout` the longest time, such as 6h; the script has their defaults.
-    """
+    """Return the arguments of `hf` that submit a job with these options; the script has defaults of the other two."""
     chosen = [word for name, value in (("--flavor", flavor), ("--timeout", timeout)) if value for word in (name, value)]
     script = str(resources.files("hub_tools") / "job_script.py")
     # `hf` sends along files that are words of their own: --name=value becomes two.

@@ -36,17 +36,14 @@ _REPLACED = {
     "dataset": ["train-*.parquet", "validation-*.parquet"],
     "model": ["model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"],
 }
-# Uploaded one by one, so that a push that was cut off loses no more than one.
-_LARGE = (".parquet", ".safetensors")
+_LARGE = (".parquet", ".safetensors")  # uploaded one by one, so that a push that was cut off loses no more than one
 
 
 def publish(run: Path, changes: Mapping[str, Any]) -> list[str]:
     """Publish a finished run, and a collection when all of its repos are published; return their addresses.
 
-    Args:
-        run: the run folder.
-        changes: fields of `PublishConfig` that differ from the run's record; None for one that does not. What was
-            private once stays private.
+    `changes` are fields of `PublishConfig` that differ from the run's record; None for one that does not. What was
+    private once stays private.
 
     Raises:
         UserError: the run is not finished, no access, or the Hub refused.
@@ -170,11 +167,7 @@ def _push(api: HfApi, repo: Repo, options: PublishConfig) -> None:
 
 
 def _changes(api: HfApi, repo: Repo, revision: str) -> tuple[list[CommitOperationAdd], list[CommitOperationDelete]]:
-    """Return what differs from the Hub.
-
-    A commit would leave out unchanged files by itself, but only while it is made: whether a tag has other files must be
-    known before.
-    """
+    """Return what differs from the Hub: a commit finds that only while it is made, too late for the check of a tag."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
 
     entries = api.list_repo_tree(repo.id, recursive=True, revision=revision, repo_type=repo.type)

@@ -70,10 +70,7 @@ def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
 
 
 def chosen(ids: Mapping[str, str], options: PublishConfig, *, own_vectors: bool) -> dict[str, str]:
-    """Return the repos that are published: model, tokenizer and dataset or some of them, and the Space if asked for.
-
-    Vectors that the run did not compute are not published again.
-    """
+    """Return the repos to publish: `only` some, the Space if asked for, and no vectors that the run did not compute."""
     kinds = [*(options.only or REPOS), *(["space"] if options.space else [])]
     return {kind: ids[kind] for kind in kinds if own_vectors or kind != "dataset"}
 

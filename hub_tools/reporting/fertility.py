@@ -57,14 +57,11 @@ class TokenizerComparison:
 def compare(
     names: Sequence[str], text: str, lang: str, *, parallel: Path | None = None, out: Path | None = None
 ) -> TokenizerComparison:
-    """Compare tokenizers on text, and optionally on aligned text.
+    """Compare tokenizers (folders or Hub ids) on text, and optionally on aligned text.
 
-    Args:
-        names: folders or Hub ids.
-        text: a file, or a path with `{lang}` for many languages.
-        lang: the language of the text; with `{lang}`, the one that is shown first.
-        parallel: a table with one column a language; parity is the tokens of each over those of English.
-        out: folder for fertility.json, fertility.md and a figure.
+    `text` is a file, or a path with `{lang}` for many languages, of which `lang` is shown first. `parallel` is a table
+    with one column a language; parity is the tokens of each over those of English. `out` is a folder for
+    fertility.json, fertility.md and a figure.
 
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.

@@ -27,10 +27,7 @@ def draw_figures(root: Path, report: Report) -> None:
 
 
 def draw_fertility(fertility: dict[str, dict[str, float]], target: str, file: Path) -> None:
-    """Draw bars of tokens per word: one group a language, the target first, one bar a tokenizer.
-
-    `fertility` is language -> tokenizer -> tokens per word.
-    """
+    """Draw language -> tokenizer -> tokens per word: a group of bars a language, the target first."""
     languages = language_order(fertility, target)
     names = list(fertility[languages[0]])
     bar_width = 0.8 / len(names)

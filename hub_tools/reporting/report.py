@@ -8,37 +8,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
+from hub_tools import results
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import check_finished
 from hub_tools.core.run_record import RECORD, RunRecord
 from hub_tools.core.versions import versions
-from hub_tools.results import (
-    CloneResult,
-    CorpusResult,
-    DistillResult,
-    EmbeddingsResult,
-    EvaluationResult,
-    EvaluationRow,
-    ModelInfo,
-    Search,
-    TokenizerResult,
-)
 
 # Folder of a stage -> its name on the command line, and the section of the report that it measures; in their order.
 _STAGES: dict[str, tuple[str, str, type]] = {
-    "corpus": ("corpus", "corpus", CorpusResult),
-    "tokenizer": ("tokenizer", "tokenizer", TokenizerResult),
-    "clone": ("clone", "clone", CloneResult),
-    "embeddings": ("embed", "embeddings", EmbeddingsResult),
-    "student": ("distill", "distill", DistillResult),
-    "evaluation": ("evaluate", "evaluation", EvaluationResult),
+    "corpus": ("corpus", "corpus", results.CorpusResult),
+    "tokenizer": ("tokenizer", "tokenizer", results.TokenizerResult),
+    "clone": ("clone", "clone", results.CloneResult),
+    "embeddings": ("embed", "embeddings", results.EmbeddingsResult),
+    "student": ("distill", "distill", results.DistillResult),
+    "evaluation": ("evaluate", "evaluation", results.EvaluationResult),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherInfo(ModelInfo):
+class TeacherInfo(results.ModelInfo):
     """The teacher."""
 
     id: str  # Hub id or folder, without a revision
@@ -52,7 +42,7 @@ class TeacherInfo(ModelInfo):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudentInfo(ModelInfo):
+class StudentInfo(results.ModelInfo):
     """The student."""
 
     id: str  # its folder
@@ -65,13 +55,13 @@ class Report:
 
     teacher: TeacherInfo | None = None
     student: StudentInfo | None = None
-    corpus: CorpusResult | None = None
-    tokenizer: TokenizerResult | None = None
-    clone: CloneResult | None = None
-    embeddings: EmbeddingsResult | None = None
-    distill: DistillResult | None = None
-    evaluation: list[EvaluationRow] = field(default_factory=list)
-    searches: list[Search] = field(default_factory=list)
+    corpus: results.CorpusResult | None = None
+    tokenizer: results.TokenizerResult | None = None
+    clone: results.CloneResult | None = None
+    embeddings: results.EmbeddingsResult | None = None
+    distill: results.DistillResult | None = None
+    evaluation: list[results.EvaluationRow] = field(default_factory=list)
+    searches: list[results.Search] = field(default_factory=list)
     config: RunConfig  # the options that the stages had
     versions: dict[str, str]  # those that trained the student
     timings: dict[str, float]  # stage -> seconds
@@ -127,11 +117,11 @@ class FullReport(Report):
 
     teacher: TeacherInfo
     student: StudentInfo
-    corpus: CorpusResult
-    tokenizer: TokenizerResult
-    clone: CloneResult
-    embeddings: EmbeddingsResult
-    distill: DistillResult
+    corpus: results.CorpusResult
+    tokenizer: results.TokenizerResult
+    clone: results.CloneResult
+    embeddings: results.EmbeddingsResult
+    distill: results.DistillResult
 
 
 def read_report(run: Path) -> FullReport:
@@ -159,7 +149,7 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
         return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
 
 
-def _models_and_scores(result: EvaluationResult, teacher: dict[str, Any], run: Path) -> dict[str, Any]:
+def _models_and_scores(result: results.EvaluationResult, teacher: dict[str, Any], run: Path) -> dict[str, Any]:
     """Return the sections of the report that come from the evaluation."""
     models, folder = {name: to_plain(model) for name, model in result.models.items()}, run / "student"
     code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))

@@ -17,8 +17,7 @@ from hub_tools.reporting.report import FullReport
 def reproduce(report: FullReport) -> tuple[str, str]:
     """Return the command that does the run again, and the file it needs for settings without a flag (or "").
 
-    Datasets and models of the Hub are named with the commits that the run used. Folders of the machine are written as
-    PATH: a card tells nobody how a home directory is called.
+    What is on the Hub is named with the commits that the run used; folders of the machine are written as PATH.
     """
     words, settings = ["hub-distill"], dict[str, dict[str, Any]]()
     for option in OPTIONS:

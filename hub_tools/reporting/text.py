@@ -147,9 +147,7 @@ def _shorten(text: str) -> str:
 
 def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) -> str:
     kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
-    results, searches, best = None, None, "not measured"
-    if isinstance(report, FullReport):
-        results = markdown_table(_results(report))
+    searches, best = None, "not measured"
     if report.searches:
         searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
     if report.distill and report.distill.cosine_after is not None:
@@ -160,7 +158,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         "report.md",
         **template_values(report),
         title=f"A {name_of(report.target)} {kind}",
-        results=results,
+        results=markdown_table(_results(report)) if isinstance(report, FullReport) else None,
         reachable="" if reachable is None else f" ({reachable:,} reachable)",
         normalizer_changes="\n".join(f"- Normalizer: {note}" for note in tokenizer.normalizer_changes) or None,
         best=best,

@@ -1,7 +1,4 @@
-"""The functions of the page as a documented API: for gradio_client, for HTTP and as tools of MCP.
-
-Their docstrings are what callers read.
-"""
+"""The page as a documented API for gradio_client, HTTP and MCP: callers read the docstrings of the functions."""
 
 from __future__ import annotations
 

@@ -19,14 +19,10 @@ from hub_tools.space.service import Service
 from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
 
 TABS = ("tokens", "search", "similarity", "results")
-# Calls that wait before a visitor is asked to come back.
-_QUEUE = 200
-# Of each function that needs neither the models nor a process of its own.
-_CALLS_AT_ONCE = 8
-# Seconds between two looks at uploaded files, and after which they are deleted.
-UPLOADS = (600, 3600)
-# Numbers that no vector has; anything above is no dimension.
-_LONGEST_VECTOR = 10_000
+_QUEUE = 200  # calls that wait before a visitor is asked to come back
+_CALLS_AT_ONCE = 8  # of each function that needs neither the models nor a process of its own
+UPLOADS = (600, 3600)  # seconds between two looks at uploaded files, and after which they are deleted
+_LONGEST_VECTOR = 10_000  # numbers that no vector has; anything above is no dimension
 # The address follows what is done; values that are too long, and documents, are left out.
 # Nothing is written before the visitor does something: the page reads the address only when its tabs are there already.
 _HEAD = """<script>
@@ -139,16 +135,9 @@ def _theme() -> gr.themes.Base:
 
 
 def launch(service: Service, *, host: str | None = None, port: int | None = None, wait: bool = True) -> tuple[Any, str]:
-    """Open the page.
+    """Open the page, stay until it is stopped if `wait`, and return the page, for tests, and its address.
 
-    Args:
-        service: the functions.
-        host: address to listen on; by default only this machine (or what GRADIO_SERVER_NAME says).
-        port: by default the first free one from 7860.
-        wait: stay until it is stopped.
-
-    Returns:
-        The page, for tests, and its address.
+    `host` is by default only this machine (or what GRADIO_SERVER_NAME says), `port` the first free one from 7860.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     page, texts = build(service)

@@ -22,19 +22,12 @@ _HUB = "https://huggingface.co"
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceContent:
-    """The models of a Space and what was measured.
+    """The models of a Space and what was measured."""
 
-    Attributes:
-        models: teacher (if it can be had) and student.
-        report: of the run, without folders of a machine.
-        figures: name -> PNG.
-        links: key of `i18n.TEXTS` -> address.
-    """
-
-    models: Mapping[str, Model]
-    report: FullReport
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, Model]  # teacher (if it can be had) and student
+    report: FullReport  # without folders of a machine
+    figures: Mapping[str, bytes] = field(default_factory=dict)  # name -> PNG
+    links: Mapping[str, str] = field(default_factory=dict)  # key of `i18n.TEXTS` -> address
 
     @property
     def target(self) -> str:
@@ -56,18 +49,14 @@ def from_run(run: Path) -> SpaceContent:
     report = read_report(run)
     public = redact_report(report)
     teacher = find_model("teacher", report.teacher.spec, report)
-    title = f"{teacher.title}-{report.target}"
-    student = Model("student", title, run / "student", policy=_policy(report))
+    student = Model("student", f"{teacher.title}-{report.target}", run / "student", policy=_policy(report))
     return SpaceContent(
         models={"teacher": teacher, "student": student}, report=public, figures=_read_figures(run), links=_links(public)
     )
 
 
 def from_settings(folder: Path) -> SpaceContent:
-    """Return the content of a published Space: models on the Hub, and the report beside the settings.
-
-    Args:
-        folder: holds space.json, report.json and figures/.
+    """Return the content of a published Space, from a folder with space.json, report.json and figures/.
 
     Raises:
         UserError: a file is missing or damaged, or a model cannot be had.
@@ -83,12 +72,9 @@ def from_settings(folder: Path) -> SpaceContent:
 
 
 def find_model(name: str, spec: str, report: FullReport) -> Model:
-    """Return a model of the Hub or of a folder, with what the run trusted it with and the prompts of the run.
+    """Return teacher or student, with what the run trusted it with and the prompts of the run.
 
-    Args:
-        name: teacher or student.
-        spec: Hub id, with a revision or without; a folder; or `BUNDLED`.
-        report: of the run.
+    `spec` is a Hub id, with a revision or without; a folder; or `BUNDLED`.
 
     Raises:
         UserError: the model cannot be had.
@@ -98,15 +84,9 @@ def find_model(name: str, spec: str, report: FullReport) -> Model:
         return Model(name, _title(spec), demo_teacher())
     policy, embed = _policy(report), report.config.embed
     source = find_teacher(spec, policy=policy)
-    prompts = {"query": embed.query_prompt, "document": embed.document_prompt}
-    return Model(
-        name,
-        _title(spec),
-        source.path,
-        tokenizer_folder=source.input_folder,
-        policy=policy,
-        prompts={role: prompt for role, prompt in prompts.items() if prompt is not None},
-    )
+    asked = {"query": embed.query_prompt, "document": embed.document_prompt}
+    prompts = {role: prompt for role, prompt in asked.items() if prompt is not None}
+    return Model(name, _title(spec), source.path, tokenizer_folder=source.input_folder, policy=policy, prompts=prompts)
 
 
 def _policy(report: FullReport) -> LoadPolicy:

@@ -20,16 +20,11 @@ _CELL = 131_072  # characters; Python's own limit, which other libraries raise f
 
 @dataclass(frozen=True)
 class Documents:
-    """Documents that can be searched.
+    """Documents that can be searched."""
 
-    Attributes:
-        texts: the documents, none empty.
-        keep: their vectors stay in memory as long as the page; a visitor's make room for others.
-        encoding: held while they are encoded.
-    """
-
-    texts: tuple[str, ...]
-    keep: bool = False
+    texts: tuple[str, ...]  # none empty
+    keep: bool = False  # their vectors stay in memory as long as the page; a visitor's make room for others
+    # Held while they are encoded.
     encoding: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     @cached_property
@@ -105,8 +100,7 @@ def _text_cells(text: str) -> list[str]:
         raise RefusedError("error_csv")
     names = [name.strip().lower() for name in rows[0]] if rows else []
     if (name := text_column(names)) in TEXT_COLUMNS:  # a single column may have any name, or none
-        column = names.index(name)
-        rows = rows[1:]
+        column, rows = names.index(name), rows[1:]
     else:
         letters = {place: sum(len(row[place]) for row in rows if len(row) > place) for place in range(len(names))}
         column = max(letters, key=letters.__getitem__, default=0)

@@ -16,7 +16,6 @@ _DARK = 0.55  # strength of a colour on which white letters are easier to read
 
 
 def _number(value: float, lang: str, shape: str = ",") -> str:
-    """Write a number as the language does."""
     return _local(format(value, shape), lang)
 
 
@@ -31,19 +30,8 @@ def _change(ratio: float, lang: str) -> str:
     return f"{sign}%{percent}" if lang == "tr" else f"{sign}{percent} %"
 
 
-# -- tokens
-
-
 def tokens(comparison: dict[str, Any], titles: Sequence[str], *, ids: bool, window: int, lang: str) -> str:
-    """Show a text by two tokenizers side by side.
-
-    Args:
-        comparison: from `tokenize.compare`.
-        titles: names of the two.
-        ids: show the number of every token.
-        window: tokens that a model reads at once.
-        lang: language of the page.
-    """
+    """Show a text by two tokenizers side by side, from `tokenize.compare`; `window` tokens are read at once."""
     sides = (("first", titles[0], "gone"), ("second", titles[1], "new"))
     panels = "".join(_panel(comparison[side], title, kind, ids=ids, lang=lang) for side, title, kind in sides)
     counts = {key: _number(comparison[key], lang) for key in ("both", "only_first", "only_second")}
@@ -107,12 +95,7 @@ def _token(token: dict[str, Any], place: int, kind: str, *, ids: bool, lang: str
 
 
 def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
-    """Show tokens per word of teacher and student in every language of a run, as a table with bars.
-
-    Args:
-        rows: language, tokens per word of the teacher, of the student.
-        lang: language of the page.
-    """
+    """Show the rows (language, tokens per word of the teacher, of the student) of a run as a table with bars."""
     if not rows:
         return ""
     # Languages without spaces have tokens per character, which are far less than tokens per word.
@@ -137,21 +120,14 @@ def _bar(value: float, longest: float, side: str, lang: str) -> str:
     return f"<td>{bar}<span>{_number(value, lang, '.2f')}</span></td>"
 
 
-# -- search
-
-
 def hits(answers: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple[float, float]], lang: str) -> str:
-    """Show the answers of teacher and student next to each other.
+    """Show the answers of teacher and student, from `search.search`, next to each other.
 
-    Args:
-        answers: from `search.search`.
-        titles: name -> what to call the model.
-        quality: name -> share of the sample's questions answered at this setting and with everything; may be empty.
-        lang: language of the page.
+    `quality`, which may be empty, is name -> share of the sample's questions answered at this setting and with
+    everything.
     """
-    panels = "".join(
-        _answer_panel(titles[name], answer, quality.get(name), lang) for name, answer in answers["models"].items()
-    )
+    models = answers["models"].items()
+    panels = "".join(_answer_panel(titles[name], answer, quality.get(name), lang) for name, answer in models)
     lead = escape(translate(lang, "searched", number=_number(answers["documents"], lang)))
     return f'<p class="ht-lead" role="status">{lead}</p><div class="ht-two">{panels}</div>'
 
@@ -184,9 +160,6 @@ def _size(number: int, lang: str) -> str:
     return f"{number} B"
 
 
-# -- similarity
-
-
 def heat_maps(
     sentences: Sequence[str], cosines: dict[str, list[list[float]]], titles: dict[str, str], lang: str
 ) -> str:
@@ -215,14 +188,9 @@ def _heat_cell(value: float, lang: str) -> str:
 
 
 def maps(points: dict[str, Any], texts: Sequence[str], groups: Sequence[str], titles: dict[str, str], lang: str) -> str:
-    """Draw a corpus in two dimensions, one picture a model.
+    """Draw a corpus in two dimensions, one picture a model; the group of a text gives its colour.
 
-    Args:
-        points: name -> array of shape (texts, 2) in -1..1.
-        texts: the documents.
-        groups: the group of each text; gives the colour.
-        titles: name -> what to call the model.
-        lang: language of the page.
+    `points` is name -> array of shape (texts, 2) in -1..1.
     """
     panels = "".join(
         _section(titles[name], _map(flat, texts, groups, titles[name], lang)) for name, flat in points.items()
@@ -239,9 +207,6 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
     )
     label = escape(translate(lang, "map_label", name=title, number=len(texts)))
     return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
-
-
-# -- results
 
 
 def scores(rows: Sequence[Sequence[str]], lang: str) -> str:
@@ -262,10 +227,8 @@ def pictures(figures: Mapping[str, bytes], lang: str) -> str:
     shown = ""
     for name, content in figures.items():
         label = escape(_figure_name(name, lang))
-        data = base64.b64encode(content).decode("ascii")
-        shown += (
-            f'<figure><img alt="{label}" src="data:image/png;base64,{data}"><figcaption>{label}</figcaption></figure>'
-        )
+        source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+        shown += f'<figure><img alt="{label}" src="{source}"><figcaption>{label}</figcaption></figure>'
     return f'<div class="ht-figures">{shown}</div>'
 
 

@@ -34,10 +34,6 @@ def translate(lang: str, key: str, **values: object) -> str:
 
 
 def page_language(accepted: str) -> str:
-    """Return the language of the page for a browser.
-
-    Args:
-        accepted: its Accept-Language header, such as `tr-TR,tr;q=0.9,en;q=0.8`; the first one decides.
-    """
+    """Return the language of the page by the first of an Accept-Language header, such as `tr-TR,tr;q=0.9,en;q=0.8`."""
     first = accepted.partition(",")[0].partition(";")[0].partition("-")[0].strip().lower()
     return first if first in LANGUAGES else "en"

@@ -13,10 +13,8 @@ from hub_tools.space.model import Vectors
 
 Precision = Literal["float32", "int8", "binary"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-# Rows that are converted at a time: few enough to stay in the processor's cache.
-_ROWS = 1024
-# Of binary vectors, how many times the results are ranked again by the query's own numbers.
-_RESCORED = 10
+_ROWS = 1024  # converted at a time: few enough to stay in the processor's cache
+_RESCORED = 10  # of binary vectors, how many times the results are ranked again by the query's own numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,31 +24,22 @@ class Index:
     A stored number v stands for (offset + step * v) / length. So a cosine is (query * step) . row + query . offset,
     divided by the length: a query of 0.5, a step of 0.01, an offset of 0.285, a length of 1 and a stored 27 give
     0.5 * 0.01 * 27 + 0.5 * 0.285 = 0.2775.
-
-    Attributes:
-        precision: how they are stored.
-        dimension: numbers of a vector.
-        stored: shape (rows, dimension), float32 or int8; for binary (rows, dimension / 8), uint8, eight numbers a byte.
-        step: shape (dimension,).
-        offset: shape (dimension,).
-        lengths: shape (rows,): the first numbers of a unit vector are shorter than 1.
     """
 
     precision: Precision
-    dimension: int
-    stored: NDArray[Any]
-    step: Vectors
-    offset: Vectors
-    lengths: Vectors
+    dimension: int  # numbers of a vector
+    stored: NDArray[
+        Any
+    ]  # (rows, dimension), float32 or int8; binary (rows, dimension / 8), uint8, eight numbers a byte
+    step: Vectors  # shape (dimension,)
+    offset: Vectors  # shape (dimension,)
+    lengths: Vectors  # shape (rows,): the first numbers of a unit vector are shorter than 1
 
     def search(self, query: Vectors, top: int) -> list[tuple[int, float]]:
         """Return the nearest rows with their cosines (of what is stored), best first.
 
-        Binary vectors are compared by differing bits first; the best are ranked by the query's numbers.
-
-        Args:
-            query: a unit vector, shape (dim,), with at least as many numbers as the index.
-            top: how many.
+        The query is a unit vector, shape (dim,), with at least as many numbers as the index. Binary vectors are
+        compared by differing bits first; the best are ranked by the query's numbers.
         """
         query = unit(query[None, : self.dimension])[0]
         top = min(top, len(self.stored))
@@ -65,15 +54,10 @@ class Index:
 
 
 def build_index(vectors: Vectors, dimension: int, precision: Precision) -> Index:
-    """Store the first numbers of vectors so that they can be searched.
+    """Store the first numbers (Matryoshka; a multiple of 8) of unit vectors, shape (rows, dim), at least one row.
 
     float32 refers to `vectors` and copies nothing. int8 has 256 steps between the least and the greatest value of each
     number, as sentence-transformers' `quantize_embeddings` makes them.
-
-    Args:
-        vectors: unit vectors, shape (rows, dim), at least one.
-        dimension: how many numbers of each are used (Matryoshka); a multiple of 8.
-        precision: how they are stored.
     """
     short: NDArray[Any] = vectors[:, :dimension]
     step, offset = np.ones(dimension, dtype=np.float32), np.zeros(dimension, dtype=np.float32)
@@ -89,8 +73,7 @@ def build_index(vectors: Vectors, dimension: int, precision: Precision) -> Index
 
         short = unit(short)
         ranges = np.stack([short.min(axis=0), short.max(axis=0)])
-        parts = [np.asarray(quantize_embeddings(chunk, "int8", ranges=ranges)) for chunk in _chunks(short)]
-        stored = np.concatenate(parts)
+        stored = np.concatenate([np.asarray(quantize_embeddings(c, "int8", ranges=ranges)) for c in _chunks(short)])
         step = (ranges[1] - ranges[0]) / 255
         offset = ranges[0] + np.float32(128.5) * step  # the middle of each step
     return Index(precision=precision, dimension=dimension, stored=stored, step=step, offset=offset, lengths=lengths)

@@ -21,17 +21,11 @@ TOP = 20  # results
 
 
 class RefusedError(UserError):
-    """A visitor's request cannot be served; the message is in the language of the page.
-
-    Args:
-        key: a key of `i18n.TEXTS`.
-        values: what its text names.
-    """
+    """A visitor's request cannot be served: a key of `i18n.TEXTS` and what its text names, for any language."""
 
     def __init__(self, key: str, **values: object) -> None:
         super().__init__(translate("en", key, **values))
-        self.key = key
-        self.values = values
+        self.key, self.values = key, values
 
     def translate(self, lang: str) -> str:
         """Return the message in a language of the page."""
@@ -39,15 +33,10 @@ class RefusedError(UserError):
 
 
 class Deadline:
-    """The end of a call; long work checks it between its parts.
-
-    Args:
-        seconds: from now.
-    """
+    """The end of a call, some seconds from now; long work checks it between its parts."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._seconds, self._end = seconds, time.monotonic() + seconds
 
     def left(self) -> float:
         """Return the seconds that are left.

@@ -23,23 +23,16 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 TextRole = Literal["query", "document", "text"]
-# Few texts at a time: long documents let the short queries of others in between.
-_BATCH = 16
+_BATCH = 16  # few texts at a time: long documents let the short queries of others in between
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
 ENCODING = threading.Lock()
 _LOADING = threading.Lock()
 
 
 class Model:
-    """A sentence-transformers model in a folder.
+    """A sentence-transformers model in a folder, which is asked with `prompts` besides its own.
 
-    Args:
-        name: teacher or student.
-        title: what visitors read, without folders of the machine.
-        folder: where it lies.
-        tokenizer_folder: where its tokenizer lies, if that is another folder.
-        policy: what its files may do.
-        prompts: those that it is asked with besides its own.
+    `name` is teacher or student, `title` what visitors read, without folders of the machine.
     """
 
     def __init__(
@@ -52,9 +45,7 @@ class Model:
         policy: LoadPolicy = SAFE,
         prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.name = name
-        self.title = title
-        self.folder = folder
+        self.name, self.title, self.folder = name, title, folder
         self.tokenizer_folder = tokenizer_folder or folder
         self.policy, self.prompts = policy, prompts
 
@@ -82,12 +73,7 @@ class Model:
             return self._weights
 
     def encode(self, texts: list[str], role: TextRole, deadline: Deadline) -> Vectors:
-        """Return unit vectors of texts, shape (texts, dim).
-
-        Args:
-            texts: at least one.
-            role: whose prompt is put before them; `text` takes the model's default.
-            deadline: when to give up.
+        """Return unit vectors of texts, shape (texts, dim), with the prompt of a role; `text` takes the default one.
 
         Raises:
             RefusedError: the time is over, or others encoded all the time.

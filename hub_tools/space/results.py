@@ -27,12 +27,12 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
         RefusedError: the teacher is no Hub id, or the vocabulary has an impossible size.
         UsageError: the language is not known.
     """
-    repo, _, revision = teacher.partition("@")
-    repo = check_id(repo)
+    name, _, revision = teacher.partition("@")
+    repo = check_id(name)
     if revision and not re.fullmatch(r"[\w.-]{1,60}", revision):
         raise RefusedError("error_id", id=teacher[:100])
     if not _SMALLEST <= vocabulary <= _LARGEST:
         raise RefusedError("error_vocabulary", smallest=_SMALLEST, largest=f"{_LARGEST:,}")
     spec = f"{repo}@{revision}" if revision else repo
-    words = ["hub-distill", "--teacher", spec, "--lang", check_language(language), "--vocab-size", str(vocabulary)]
-    return shlex.join(words)
+    language = check_language(language)
+    return shlex.join(["hub-distill", "--teacher", spec, "--lang", language, "--vocab-size", str(vocabulary)])

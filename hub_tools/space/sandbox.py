@@ -45,13 +45,9 @@ def check_id(repo: str) -> str:
 
 
 def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) -> Any:
-    """Run a function of this module in a process of its own and return its result.
+    """Run a function of this module, with plain data, in a process of its own and return its result.
 
     Callers limit how many run at once: see `api.SANDBOXED`.
-
-    Args:
-        task: the function, without its `_`.
-        arguments: its arguments, plain data.
 
     Raises:
         RefusedError: it could not be done, with the reason.
@@ -106,7 +102,6 @@ def _compare(text: str, first: str, second: str) -> Any:
 
 
 def _fetch(repo: str) -> Path:
-    """Return the folder of a tokenizer of the Hub."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     check_id(repo)
@@ -121,7 +116,6 @@ def _fetch(repo: str) -> Path:
 
 
 def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
-    """Return the first texts of a dataset on the Hub."""
     from datasets import load_dataset
 
     check_id(repo)
@@ -136,7 +130,6 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
 
 
 def _pdf(file: str) -> list[str]:
-    """Return the paragraphs of a PDF's text."""
     from pypdf import PdfReader
 
     with _refusing("error_pdf"):

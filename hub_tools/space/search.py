@@ -43,17 +43,7 @@ def search(
     top: int,
     deadline: Deadline,
 ) -> dict[str, Any]:
-    """Ask every model.
-
-    Args:
-        models: name -> model.
-        cache: gives the documents' vectors.
-        documents: where to search.
-        query: checked text.
-        dimension: numbers of a vector that are used; 0 or too many means all.
-        precision: how the documents' vectors are stored.
-        top: number of results.
-        deadline: when to give up.
+    """Ask every model a checked query; a dimension of 0 or too many means all numbers of a vector.
 
     Returns:
         `documents` (how many) and `models`: name -> `hits` (each `document`, `score`, `text`), `dimension`,
@@ -89,24 +79,16 @@ def search(
 
 def usable_dimension(asked: int, full: int) -> int:
     """Return a dimension that an index can have: a multiple of 8, from 8 to all."""
-    if asked <= 0 or asked >= full:
-        return full
-    return max(8, asked // 8 * 8)
+    return max(8, asked // 8 * 8) if 0 < asked < full else full
 
 
 class SampleQuestions:
-    """What a dimension and a precision cost on the sample's questions, each of which one passage answers.
-
-    Args:
-        cache: gives the passages' vectors.
-        passages: the sample's passages.
-    """
+    """What a dimension and a precision cost on the sample's questions, each of which one passage answers."""
 
     def __init__(self, cache: VectorCache, passages: Documents) -> None:
         questions = list(read_table(sample_file("retrieval-questions.tsv")))
         ids = [row["id"] for row in read_table(sample_file("retrieval-passages.tsv"))]
-        self._cache = cache
-        self._passages = passages
+        self._cache, self._passages = cache, passages
         self._questions = [row["text"] for row in questions]
         self._answers = [ids.index(row["passage_id"]) for row in questions]
         self._vectors: dict[str, Vectors] = {}

@@ -13,29 +13,20 @@ _OWNERS_DOCUMENTS = 200_000
 
 
 def check_installed(packages: tuple[str, ...] = PACKAGES) -> None:
-    """Make sure that the page can be shown, before any work.
-
-    Raises:
-        UserError: a package is missing.
-    """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    """Raise a UserError, before any work, if a package is missing without which the page cannot be shown."""
+    missing = ", ".join(name for name in packages if importlib.util.find_spec(name) is None)
     if missing:
         raise UserError(
-            f"The Space needs packages that are not installed ({', '.join(missing)}). Run: pip install "
-            f"'hub-tools[space]'"
+            f"The Space needs packages that are not installed ({missing}). Run: pip install 'hub-tools[space]'"
         )
 
 
 def serve(
     content: SpaceContent, *, documents: Path | None = None, host: str | None = None, port: int | None = None
 ) -> None:
-    """Open the page and stay until it is stopped; see `check_installed`.
+    """Open the page and stay until it is stopped; see `check_installed`, and `app.launch` for host and port.
 
-    Args:
-        content: the models and the report.
-        documents: a file with the owner's texts, one more corpus to search.
-        host: address to listen on; by default only this machine.
-        port: by default the first free one from 7860.
+    `documents` is a file with the owner's texts, one more corpus to search.
 
     Raises:
         UserError: the documents hold no text.

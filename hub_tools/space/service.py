@@ -18,12 +18,7 @@ _DAY = 86_400.0  # seconds; 200,000 documents need an hour or two
 
 
 class Service:
-    """The functions of a Space.
-
-    Args:
-        content: the models and the report.
-        documents: texts of the owner, one more corpus to search.
-    """
+    """The functions of a Space; `documents` are texts of the owner, one more corpus to search."""
 
     def __init__(self, content: SpaceContent, documents: Sequence[str] = ()) -> None:
         self.content = content
@@ -72,12 +67,11 @@ class Service:
         Raises:
             RefusedError: the query is empty or too long, there is no such precision, or the time is over.
         """
-        query = check_text(query, QUERY)
         return search.search(
             self.content.models,
             self.cache,
             documents,
-            query,
+            check_text(query, QUERY),
             dimension=int(dimension),
             precision=_check_precision(precision),
             top=max(1, min(int(top), TOP)),
@@ -85,17 +79,10 @@ class Service:
         )
 
     def quality(self, dimension: int, precision: str) -> dict[str, tuple[float, float]]:
-        """Return the share of the sample's questions answered in the first five, by model.
-
-        Returns:
-            name -> (at this setting, with all numbers in float32).
-        """
-        deadline, checked = Deadline(), _check_precision(precision)
+        """Return by model the share of the sample's questions answered in the first five: here, and in full float32."""
+        deadline, checked, recall = Deadline(), _check_precision(precision), self._questions.recall
         return {
-            name: (
-                self._questions.recall(model, int(dimension), checked, deadline),
-                self._questions.recall(model, 0, "float32", deadline),
-            )
+            name: (recall(model, int(dimension), checked, deadline), recall(model, 0, "float32", deadline))
             for name, model in self.content.models.items()
         }
 
@@ -106,8 +93,7 @@ class Service:
             RefusedError: too few or too many sentences, or the time is over.
         """
         kept, deadline = similarity.check_sentences(sentences), Deadline()
-        models = self.content.models.items()
-        cosines = {name: similarity.cosines(model, kept, deadline) for name, model in models}
+        cosines = {name: similarity.cosines(model, kept, deadline) for name, model in self.content.models.items()}
         return {"sentences": kept, "models": cosines}
 
     def map(self, documents: Documents) -> dict[str, Any]:
@@ -117,11 +103,10 @@ class Service:
             `rows` and `texts` of the documents, and `models`: name -> array of shape (texts, 2).
         """
         deadline = Deadline()
-        step = -(-len(documents.texts) // _MAPPED)
-        rows = range(0, len(documents.texts), step)
+        rows = range(0, len(documents.texts), -(-len(documents.texts) // _MAPPED))
         maps: dict[str, Any] = {}
         for name, model in self.content.models.items():
-            points = similarity.project(self.cache.get(model, documents, deadline).vectors[::step])
+            points = similarity.project(self.cache.get(model, documents, deadline).vectors[:: rows.step])
             maps[name] = similarity.turn_towards(points, next(iter(maps.values()))) if maps else points
         return {"rows": list(rows), "texts": [documents.texts[row] for row in rows], "models": maps}
 

@@ -30,10 +30,9 @@ def cosines(model: Model, sentences: list[str], deadline: Deadline) -> list[list
 
 
 def project(vectors: Vectors) -> NDArray[np.float64]:
-    """Project vectors on the two directions in which they differ most (principal components).
+    """Project vectors on the two directions in which they differ most (principal components), from -1 to 1.
 
-    Returns:
-        Points from -1 to 1, shape (rows, 2); three vectors on a line become [[-1, 0], [0, 0], [1, 0]] or its mirror.
+    The shape is (rows, 2); three vectors on a line become [[-1, 0], [0, 0], [1, 0]] or its mirror.
     """
     centred = np.asarray(vectors, dtype=np.float64) - np.mean(vectors, axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)

@@ -62,9 +62,6 @@ def _titles(service: Service, lang: str) -> dict[str, str]:
     return {name: f"{title} · {translate(lang, name)}" for name, title in service.content.titles.items()}
 
 
-# -- tokenizers
-
-
 def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
     """Two tokenizers side by side, and the chart of all languages."""
     report, examples = service.content.report, _examples(service.content.target)
@@ -130,17 +127,13 @@ def _examples(target: str) -> dict[str, str]:
     return dict(sorted(row.items(), key=lambda item: item[0] != target))
 
 
-# -- search
-
-
 def search_tab(service: Service, label: Label) -> dict[str, Any]:
     """The same query answered by teacher and student."""
     dimension = max(service.content.report.teacher.dim, service.content.report.student.dim)
     questions = [row["text"] for row in read_table(sample_file("retrieval-questions.tsv"))][:_EXAMPLE_QUERIES]
     names = [*service.corpora, _OWN]
-    corpus = gr.Radio(
-        [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-corpus"
-    )
+    corpora = [(label(f"corpus_{n}"), n) for n in names]
+    corpus = gr.Radio(corpora, value=names[0], label=label("corpus"), elem_id="ht-corpus")
     loaded_texts = gr.State([])
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
@@ -220,9 +213,6 @@ def _own_documents(paste: str, file: str | None, dataset: str) -> list[str]:
     return from_paste(paste)
 
 
-# -- similarity
-
-
 def similarity_tab(service: Service, label: Label) -> dict[str, Any]:
     """Sentences against each other, and the map of a corpus."""
     sentences = gr.Textbox(
@@ -238,9 +228,8 @@ def similarity_tab(service: Service, label: Label) -> dict[str, Any]:
     out = gr.HTML(elem_id="ht-similarity-out")
     gr.Markdown(label("map_title"))
     names = list(service.corpora)
-    corpus = gr.Radio(
-        [(label(f"corpus_{n}"), n) for n in names], value=names[0], label=label("corpus"), elem_id="ht-map-corpus"
-    )
+    corpora = [(label(f"corpus_{n}"), n) for n in names]
+    corpus = gr.Radio(corpora, value=names[0], label=label("corpus"), elem_id="ht-map-corpus")
     draw = gr.Button(label("draw"), elem_id="ht-draw")
     picture = gr.HTML(elem_id="ht-map-out")
 
@@ -260,9 +249,6 @@ def similarity_tab(service: Service, label: Label) -> dict[str, Any]:
     go.click(measure, sentences, out, js=remember("sentences"), **MODELS, **_PRIVATE)
     draw.click(draw_map, corpus, picture, **MODELS, **_PRIVATE)
     return {"sentences": sentences}
-
-
-# -- results
 
 
 def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:

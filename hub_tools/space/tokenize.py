@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def visible(token: str, *, byte_level: bool) -> str:
     """Write a token as a reader can tell it from others: spaces are ␣, line breaks ⏎, lone bytes ⟨E2⟩.
 
-    Args:
-        token: as the vocabulary has it.
-        byte_level: whether the vocabulary is written in the alphabet of 256 characters.
+    A vocabulary is `byte_level` that is written in the alphabet of 256 characters.
     """
     if byte := re.fullmatch("<0x(..)>", token):
         return f"⟨{byte[1]}⟩"
@@ -34,18 +32,13 @@ def visible(token: str, *, byte_level: bool) -> str:
 
 
 class TokenizerView:
-    """A tokenizer that shows its tokens in text after text: what each call needs is made once.
-
-    Args:
-        spec: the tokenizer as data.
-    """
+    """A tokenizer that shows its tokens in text after text: what each call needs is made once."""
 
     def __init__(self, spec: TokenizerSpec) -> None:
         self._spec = spec
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        """The tokenizer, without truncation."""
         return self._spec.load()
 
     @cached_property
@@ -54,11 +47,7 @@ class TokenizerView:
         return frozenset(self._spec.vocab)
 
     def tokenize(self, text: str, other_vocabulary: frozenset[str]) -> dict[str, Any]:
-        """Tokenize a text, without the template's special tokens.
-
-        Args:
-            text: checked text.
-            other_vocabulary: tokens of the tokenizer that this one is compared with.
+        """Tokenize a checked text, without the template's special tokens, beside a tokenizer with another vocabulary.
 
         Returns:
             `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the other tokenizer and

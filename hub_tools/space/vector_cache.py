@@ -12,36 +12,24 @@ from hub_tools.space.index import build_index
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.model import Model, Vectors
 
-# Encoded documents of visitors; 1,000 documents x 384 are 1.5 MB.
-_VISITS = 64
-# Dimensions and precisions of the same documents whose indices are kept.
-_SETTINGS = 4
+_VISITS = 64  # encoded documents of visitors; 1,000 documents x 384 are 1.5 MB
+_SETTINGS = 4  # dimensions and precisions of the same documents whose indices are kept
 # Part of a call that it waits for documents that another call is encoding: 10 seconds of a visitor's, hours of the
 # warm-up's, which may find a visitor before it.
 _PATIENCE = 1 / 6
 
 
 class EncodedDocuments:
-    """Vectors of documents by one model, and the indices made of them last.
-
-    Args:
-        vectors: unit vectors, shape (documents, dim).
-        seconds: how long the documents took to encode.
-    """
+    """Unit vectors of documents by one model, shape (documents, dim), and the indices made of them last."""
 
     def __init__(self, vectors: Vectors, seconds: float) -> None:
         self.vectors = vectors
-        self.seconds = seconds
-        # Called with a dimension and a precision.
-        self.index = lru_cache(_SETTINGS)(partial(build_index, vectors))
+        self.seconds = seconds  # that the documents took to encode
+        self.index = lru_cache(_SETTINGS)(partial(build_index, vectors))  # called with a dimension and a precision
 
 
 class VectorCache:
-    """Documents that are encoded.
-
-    Args:
-        visits: documents of visitors that are kept, each counted for each model.
-    """
+    """Documents that are encoded; `visits` of visitors are kept, each counted for each model."""
 
     def __init__(self, *, visits: int = _VISITS) -> None:
         self._bound = visits

@@ -1,8 +1,4 @@
-"""Cards of the published repos, written from the report alone; no network.
-
-Everything in a card is measured in the run or an option of it. Names, texts and paths are data: they are put
-into the templates once, escaped for their place.
-"""
+"""Cards of the published repos, written from the report alone; names, texts and paths are escaped for their place."""
 
 from hub_tools.reporting.cards.dataset import dataset_card
 from hub_tools.reporting.cards.licenses import notice

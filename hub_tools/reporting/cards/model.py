@@ -30,12 +30,7 @@ _TASKS = {
 
 
 def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
-    """Return the README.md of the model repo.
-
-    Args:
-        report: what the run made and measured.
-        repos: kind -> id of the repos that exist; the card links to the others.
-    """
+    """Return the README.md of the model repo; `repos` (kind -> id) exist, and the card links to the others."""
     fertility, prompts = report.tokenizer.fertility, report.embeddings.prompts
     languages = [lang for lang in dict.fromkeys([*report.config.lang, "en"]) if lang in fertility]
     has_roles = prompts.get("query") or prompts.get("document")
@@ -83,14 +78,13 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
         if row.metric in _TASKS and row.student is not None
     ]
     datasets = [*([repos["dataset"]] if "dataset" in repos else []), *sorted(_hub_sources(report))]
-    model_name = repos["model"].rpartition("/")[2]
     return {
         **common_metadata(report),
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "datasets": datasets or None,
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "distillation", "hub-distill"],
-        "model-index": eval_results_to_model_index(model_name, results) if results else None,
+        "model-index": eval_results_to_model_index(repos["model"].rpartition("/")[2], results) if results else None,
     }
 
 

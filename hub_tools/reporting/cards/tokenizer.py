@@ -35,8 +35,7 @@ def tokenizer_card(report: FullReport, repos: Mapping[str, str]) -> str:
 
 def _measured(report: FullReport) -> str:
     target = report.target
-    tokens = report.tokenizer.fertility.get(target)
-    if tokens is None:
+    if (tokens := report.tokenizer.fertility.get(target)) is None:
         return ""
     unit = "character" if target in WITHOUT_SPACES else "word"
     return (
