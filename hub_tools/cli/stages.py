@@ -26,7 +26,11 @@ STAGES = {
 
 
 def run_until(last: str, options: Mapping[str, Any]) -> None:
-    """Do the job up to a stage with the options that were given, by name; `publish` is the whole job."""
+    """Do the job up to a stage with the options that were given, by name; `publish` is the whole job.
+
+    Raises:
+        HubToolsError: something that the user can change.
+    """
     if last != "publish" and "publish" in nest(options):
         raise UsageError(
             "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
@@ -55,7 +59,8 @@ def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: b
 
 def stage_command(name: str) -> click.Command:
     """Return the command of a stage: its help shows the options that it uses, but it takes those of the whole job."""
-    used = ("", *list(STAGES)[: list(STAGES).index(name) + 1])
+    names = list(STAGES)
+    used = ("", *names[: names.index(name) + 1])
 
     def callback(**options: Any) -> None:
         # Options may stand before or after the stage's name.

@@ -70,7 +70,7 @@ def named_ids(options: PublishConfig, name: str) -> dict[str, str]:
 
 
 def chosen(ids: Mapping[str, str], options: PublishConfig, *, own_vectors: bool) -> dict[str, str]:
-    """Return the repos to publish: `only` some, the Space if asked for, and no vectors that the run did not compute."""
+    """Return the repos to publish: all three or `only` some, the Space if asked for, never vectors of another run."""
     kinds = [*(options.only or REPOS), *(["space"] if options.space else [])]
     return {kind: ids[kind] for kind in kinds if own_vectors or kind != "dataset"}
 
