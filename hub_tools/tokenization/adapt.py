@@ -95,12 +95,7 @@ class AdaptedTokenizer:
 
 
 def adapt_tokenizer(
-    teacher: TokenizerSpec,
-    texts: Texts,
-    *,
-    target: str,
-    config: TokenizerConfig,
-    max_seq_length: int | None = None,
+    teacher: TokenizerSpec, texts: Texts, *, target: str, config: TokenizerConfig, max_seq_length: int | None = None
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
@@ -220,9 +215,7 @@ def use_tokenizer(
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     return TokenizerResult(
-        **_count_tokens(teacher, student),
-        added_reachable=None,
-        **compare_tokenizers(teacher, student, samples, pairs),
+        **_count_tokens(teacher, student), added_reachable=None, **compare_tokenizers(teacher, student, samples, pairs)
     )
 
 
