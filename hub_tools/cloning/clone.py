@@ -160,7 +160,6 @@ def _check_rows(teacher: Teacher, teacher_spec: TokenizerSpec, rows: int) -> Non
 
 
 def _copy_files(teacher: Teacher, out: Path) -> None:
-    """Copy every configuration, the weights of all modules but the first, and trusted code."""
     out.mkdir(parents=True, exist_ok=True)
     suffixes = {".json", ".safetensors", *([".py"] if teacher.policy.code else [])}
     for number, (_, folder) in enumerate(teacher.modules):

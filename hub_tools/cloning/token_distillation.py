@@ -119,11 +119,8 @@ def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor
 def _targets(
     teacher: Any, by_student: list[Encoding], by_teacher: list[Encoding], shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the hidden states to reach: the means of the teacher's over the pieces of each token's stretch of text.
-
-    Returns:
-        Targets, shape (texts, length, hidden), and where there is one, bool, shape (texts, length).
-    """
+    # Means of the teacher's states over the pieces of each token's stretch of text, (texts, length, hidden), and where
+    # there is one, bool, (texts, length).
     import torch
 
     ids, mask = pad_encodings(by_teacher)
