@@ -184,10 +184,7 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
 
 
 def _fit_tokenizer_settings(out: Path, teacher: TokenizerSpec, *, has_token_types: bool) -> None:
-    """Let the tokenizer pad on the side where the teacher's does, and list only inputs that the model reads.
-
-    Pooling and positions may depend on the side. transformers 4.57 passes all that is listed as an input to the model.
-    """
+    # Pooling and positions may depend on the padding side. transformers 4.57 passes all listed inputs to the model.
     file = out / "tokenizer_config.json"
     settings = read_json(file) if file.exists() else {}
     settings["padding_side"] = teacher.settings.get("padding_side", "right")

@@ -108,7 +108,7 @@ def nearest(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
     """Find the nearest tokens of `ids` among `candidates` by unit vectors, shape (V, dimensions).
 
-    Blocks of `ids`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).
+    Yields blocks of `ids`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).
     """
     count, candidate_vectors = min(NEAREST, len(candidates)), vectors[candidates].T
     size = max(1, _BLOCK_CELLS // len(candidates))

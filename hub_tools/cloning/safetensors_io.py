@@ -72,10 +72,7 @@ class SafetensorsFiles:
         return tensor
 
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
-        """Copy all files to a folder, byte for byte but for tensors that are replaced or dropped.
-
-        New values are stored in the dtype of what they replace.
-        """
+        """Copy all files, byte for byte but for tensors that are dropped or replaced (by values in the old dtype)."""
         changed = {self._file_of[name] for name in (*replaced, *dropped)}
         for file in self.files:
             if file in changed:

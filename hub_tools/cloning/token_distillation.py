@@ -31,8 +31,6 @@ _TEXTS = 200_000
 def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
     """Fit the new tokens' rows, float32, shape (V, hidden), in place; return how many occurred in the text.
 
-    Each of the optimizer's steps reads BATCH_TEXTS texts.
-
     Raises:
         UserError: the teacher has no hidden states (static embeddings) or takes no rows, or a fit is not finite.
     """

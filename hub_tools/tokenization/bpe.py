@@ -191,7 +191,6 @@ _FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0
 
 
 def _is_text_or_begins_a_character(token: str) -> bool:
-    """Return whether the bytes are whole characters, or the beginning of just one."""
     try:
         byte_string(token).decode()
     except UnicodeDecodeError as error:

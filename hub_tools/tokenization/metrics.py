@@ -29,10 +29,8 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
         used, 0 to 1. `tokens_used`: distinct tokens. `unknown`: unknown tokens.
     """
     encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    counts = np.bincount(
-        np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64),
-        minlength=tokenizer.get_vocab_size(with_added_tokens=True),
-    )
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
+    counts = np.bincount(ids, minlength=tokenizer.get_vocab_size(with_added_tokens=True))
     unspaced = ["".join(text.split()) for text in texts]
     tokens, characters = int(counts.sum()), sum(map(len, unspaced))
     words = sum(len(text.split()) for text in texts)

@@ -103,7 +103,6 @@ def _strips(step: dict[str, Any]) -> bool:
 
 
 def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
-    """Return what a step does besides lower-casing and stripping."""
     if step["type"] in ("Lowercase", "StripAccents"):
         return []
     if step["type"] == "BertNormalizer":

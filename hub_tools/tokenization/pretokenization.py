@@ -77,10 +77,7 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
     normalized = normalize(tokenizer, text)
     splitter = tokenizer.pre_tokenizer
     for piece in [piece for piece, _ in splitter.pre_tokenize_str(normalized)] if splitter else [normalized]:
-        if SPACE in piece[1:]:
-            yield from _MARKED_WORD.findall(piece)
-        else:
-            yield piece
+        yield from _MARKED_WORD.findall(piece) if SPACE in piece[1:] else [piece]
 
 
 def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
@@ -108,7 +105,7 @@ def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
 
 
 def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
-    """Count how often a tokenizer of words gives each token in the text, int64, shape (`size` or more,), gaps too."""
+    """Count each token that a tokenizer of single words gives, int64, shape (`size` or more,): ids may have gaps."""
     lengths: list[int] = []
 
     def ids() -> Iterator[int]:

@@ -218,7 +218,6 @@ def _characters(
 
 
 def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
-    """Return the merges at the balance, or with exactly so many new tokens."""
     least, most = max(-state.surplus, 0), state.room
     learned = max(least, round(_FIRST_SHARE * most)) if exactly is None else exactly
     if not least <= learned <= most:

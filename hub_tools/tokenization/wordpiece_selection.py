@@ -161,7 +161,6 @@ def select_wordpiece_vocabulary(
 
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
-    """Return the objective at shares that come ever closer around the best."""
     tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
     for step in _STEPS:
         best = min(tried, key=tried.__getitem__)
@@ -172,7 +171,7 @@ def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float])
 
 
 def _share(candidates: _Candidates, exactly: int, learned: int) -> float:
-    """Return the share of the room that leaves so many tokens to learn, `exactly` with the new characters."""
+    # Of `exactly` new tokens, so many are `learned` and the others are characters.
     most = min(candidates.room, len(candidates.learned))
     if not 0 <= learned <= most:
         characters = exactly - learned
