@@ -14,23 +14,14 @@ from hub_tools.models.teacher import STATIC, Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class VocabTensors:
-    """Names of the tensors of a checkpoint that follow the vocabulary, and what the model does with ids.
-
-    Attributes:
-        embedding: the input embeddings.
-        copies: copies of it (tied output layers that were saved too).
-        others: further tensors with a row (or a number) for each token, e.g. an untied output layer.
-        factors: tensors that say which row, and how strongly, a token has (model2vec); they are folded in.
-        counts_from_padding: whether positions are counted from the id of the padding token.
-        has_token_types: whether the model reads `token_type_ids`.
-    """
+    """Names of the tensors of a checkpoint that follow the vocabulary, and what the model does with ids."""
 
     embedding: str
-    copies: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    factors: tuple[str, ...] = ()
-    counts_from_padding: bool = False
-    has_token_types: bool = True
+    copies: tuple[str, ...] = ()  # copies of it (tied output layers that were saved too)
+    others: tuple[str, ...] = ()  # with a row (or a number) for each token, e.g. an untied output layer
+    factors: tuple[str, ...] = ()  # which row, and how strongly, a token has (model2vec); they are folded in
+    counts_from_padding: bool = False  # whether positions are counted from the id of the padding token
+    has_token_types: bool = True  # whether the model reads `token_type_ids`
 
 
 def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTensors:
@@ -89,11 +80,9 @@ def _static_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTens
 
 def rows_built(teacher: Teacher, folder: Path) -> int:
     """Return how many rows the input embeddings of the clone in a folder need: some code rounds a size up."""
-    return (
-        0
-        if teacher.input_type == STATIC
-        else int(_build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
-    )
+    if teacher.input_type == STATIC:
+        return 0
+    return int(_build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
 
 
 def _build_on_meta(teacher: Teacher, folder: Path) -> Any:

@@ -160,7 +160,6 @@ def _check_rows(teacher: Teacher, teacher_spec: TokenizerSpec, rows: int) -> Non
 
 
 def _copy_files(teacher: Teacher, out: Path) -> None:
-    """Copy every configuration, the weights of all modules but the first, and trusted code."""
     out.mkdir(parents=True, exist_ok=True)
     suffixes = {".json", ".safetensors", *([".py"] if teacher.policy.code else [])}
     for number, (_, folder) in enumerate(teacher.modules):
@@ -185,10 +184,7 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
 
 
 def _fit_tokenizer_settings(out: Path, teacher: TokenizerSpec, *, has_token_types: bool) -> None:
-    """Let the tokenizer pad on the side where the teacher's does, and list only inputs that the model reads.
-
-    Pooling and positions may depend on the side. transformers 4.57 passes all that is listed as an input to the model.
-    """
+    # Pooling and positions may depend on the padding side. transformers 4.57 passes all listed inputs to the model.
     file = out / "tokenizer_config.json"
     settings = read_json(file) if file.exists() else {}
     settings["padding_side"] = teacher.settings.get("padding_side", "right")

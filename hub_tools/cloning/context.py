@@ -19,24 +19,16 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class InitContext:
-    """What new embedding rows are made from, besides the teacher and both tokenizers.
-
-    Attributes:
-        token_map: student token -> teacher tokens, in position.
-        teacher_rows: the teacher's rows, read as float32, shape (teacher vocabulary, hidden).
-        corpus: text in the target language, and parallel text where there is some.
-        target: the language of the student, one of the corpus.
-        scratch: folder for temporary files, see `ibm_model1.align`.
-    """
+    """What new embedding rows are made from."""
 
     teacher: Teacher
     teacher_spec: TokenizerSpec
     student_spec: TokenizerSpec
-    token_map: TokenMap
-    teacher_rows: AnyRows
+    token_map: TokenMap  # student token -> teacher tokens, in position
+    teacher_rows: AnyRows  # read as float32, shape (teacher vocabulary, hidden)
     corpus: Corpus
-    target: str
-    scratch: Path
+    target: str  # the language of the student, one of the corpus
+    scratch: Path  # for temporary files, see `ibm_model1.align`
 
     @property
     def new_ids(self) -> NDArray[np.int64]:

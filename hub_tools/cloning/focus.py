@@ -53,11 +53,9 @@ def mix_focus(rows: Rows, context: InitContext) -> int:
 def token_vectors(
     tokenizer: Tokenizer, texts: Iterable[str], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return vectors of the tokens of a vocabulary from the company they keep in texts.
+    """Return vectors of the tokens of a vocabulary from the company they keep in texts, and how often each occurs.
 
-    Returns:
-        Unit vectors, float32, shape (size, DIMENSIONS or fewer), null for tokens that do not occur; and how often each
-        token occurs, int64, shape (size,).
+    Unit vectors, float32, shape (size, DIMENSIONS or fewer), null for tokens that do not occur; int64, shape (size,).
     """
     from scipy.sparse.linalg import svds
 
@@ -108,10 +106,9 @@ def _mutual_information(pairs: Any, counts: NDArray[np.float64]) -> Any:
 def nearest(
     vectors: NDArray[np.float32], ids: NDArray[np.int64], candidates: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
-    """Find the nearest tokens of `ids` among `candidates` by unit vectors, shape (V, dimensions), block by block.
+    """Find the nearest tokens of `ids` among `candidates` by unit vectors, shape (V, dimensions).
 
-    Yields:
-        A block of `ids`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).
+    Yields blocks of `ids`, shape (n,), the ids of their neighbours, shape (n, k), and weights that sum to 1, (n, k).
     """
     count, candidate_vectors = min(NEAREST, len(candidates)), vectors[candidates].T
     size = max(1, _BLOCK_CELLS // len(candidates))

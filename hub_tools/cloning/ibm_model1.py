@@ -1,10 +1,8 @@
 """New rows from parallel text: which teacher tokens a student token is translated by.
 
 IBM model 1 (Brown et al. 1993) between the student's tokens of the target side and the teacher's tokens of the source
-side. The idea of rows from translations is trans-tokenization's (Remy et al. 2024, arXiv 2408.04303).
-
-Token ids and cells are in temporary files and the table of token pairs has a limit, so memory does not grow with the
-text.
+side. The idea of rows from translations is trans-tokenization's (Remy et al. 2024, arXiv 2408.04303). Memory does not
+grow with the text.
 """
 
 from __future__ import annotations
@@ -34,15 +32,9 @@ TokenPairs = Iterable[tuple[list[int], list[int]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """Expected numbers of links, one entry for each pair of tokens that occurred together; arrays of shape (entries,).
+    """Expected numbers of links, an entry for each pair of tokens that occurred together; shape (entries,)."""
 
-    Attributes:
-        student: student ids, ascending.
-        teacher: teacher ids.
-        links: expected number of links.
-    """
-
-    student: NDArray[np.int64]
+    student: NDArray[np.int64]  # ascending
     teacher: NDArray[np.int64]
     links: NDArray[np.float64]
 
@@ -51,13 +43,10 @@ def align(pairs: TokenPairs, teacher_size: int, scratch: Path, rounds: int = ROU
     """Align tokens with the expectation-maximisation of IBM model 1: each student token has one link, shared out.
 
     Needs disk for 4 bytes a token and 4 bytes a cell (a student token and a teacher token of one sentence pair):
-    some 4 GB for a million pairs of 30 tokens a side.
+    some 4 GB for a million pairs of 30 tokens a side, in temporary files in `scratch`, deleted at the end.
 
-    Args:
-        pairs: (student ids of the target side, teacher ids of the source side) of each sentence pair; read once.
-        teacher_size: size of the teacher's vocabulary.
-        scratch: folder for the temporary files; they are deleted at the end.
-        rounds: EM rounds.
+    `pairs` are (student ids of the target side, teacher ids of the source side) of each sentence pair, read once;
+    `teacher_size` is the size of the teacher's vocabulary.
     """
     with TemporaryDirectory(dir=scratch) as folder:
         sentence_pairs = _SentencePairs(Path(folder), pairs, teacher_size)
@@ -75,7 +64,6 @@ def align(pairs: TokenPairs, teacher_size: int, scratch: Path, rounds: int = ROU
 
 
 def _shares(weights: NDArray[Any], group: NDArray[np.int64]) -> NDArray[Any]:
-    """Return weights made to sum to 1 within each group; 0 where they sum to 0."""
     totals = np.bincount(group, weights=weights)[group]
     shares: NDArray[Any] = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares
@@ -86,12 +74,10 @@ class _SentencePairs:
 
     A token pair is one number, its code: student id * teacher_size + teacher id. A cell is a student token and a
     teacher token of one sentence pair; its entry is the place of their code in `codes`, -1 if that was forgotten.
-
-    Attributes:
-        codes: of all token pairs that are kept, int64, ascending.
     """
 
     def __init__(self, folder: Path, pairs: TokenPairs, teacher_size: int) -> None:
+        # Codes of all token pairs that are kept, ascending, and their counts.
         self.codes, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._teacher_size = teacher_size
         self._ids_file, self._cells_file = folder / "ids", folder / "cells"
@@ -168,16 +154,9 @@ def _places(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 def aligned_rows(
     alignment: Alignment, teacher_rows: AnyRows, student_ids: NDArray[np.int64], least_links: float = 1.0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows as means of the teacher's rows, weighted by expected links.
+    """Return means of the teacher's rows, weighted by expected links, for those of the ids that have enough of them.
 
-    Args:
-        alignment: from `align`.
-        teacher_rows: float32, shape (teacher vocabulary, hidden).
-        student_ids: those that may get a row, ascending.
-        least_links: tokens with fewer expected links in all get none.
-
-    Returns:
-        The student ids that got a row, shape (n,), and the rows, float32, shape (n, hidden).
+    They are the student ids that got a row, ascending, shape (n,), and the rows, float32, shape (n, hidden).
     """
     from scipy.sparse import csr_array
 

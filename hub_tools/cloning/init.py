@@ -1,7 +1,4 @@
-"""How the embedding rows of new tokens are made: one module for each initialisation, one function over all.
-
-In each of them a token that the teacher has too keeps the teacher's row, bit for bit.
-"""
+"""How the embedding rows of new tokens are made; a token that the teacher has too keeps its row, bit for bit."""
 
 from __future__ import annotations
 
@@ -17,17 +14,13 @@ from hub_tools.core.logging import log
 def init_embeddings(init: Init, context: InitContext) -> tuple[Rows, dict[str, int]]:
     """Make the student's embedding rows.
 
-    Args:
-        init: `mean`: the mean of the teacher's rows of a token's text (arXiv 2605.29992); `position`: the same in the
-            token's position in a word; `length`, `frequency`: that mean, weighted by the pieces' characters or by how
-            rare they are; `align`: mixed with rows that word alignment finds in parallel text, without any the same as
-            `frequency`; `focus`: mixed with the rows of tokens in similar contexts; `token_distillation`: fitted to the
-            teacher's hidden states.
-        context: what they are made from.
+    `mean`: the mean of the teacher's rows of a token's text (arXiv 2605.29992); `position`: the same in the token's
+    position in a word; `length`, `frequency`: that mean, weighted by the pieces' characters or by how rare they are;
+    `align`: mixed with rows that word alignment finds in parallel text, without any the same as `frequency`; `focus`:
+    mixed with the rows of tokens in similar contexts; `token_distillation`: fitted to the teacher's hidden states.
 
     Returns:
-        float32, shape (V, hidden), and the fields `aligned`, `focus` and `distilled` of `CloneResult`: how many rows
-        were made so.
+        float32, shape (V, hidden), and how many rows were aligned, focused or distilled, as fields of `CloneResult`.
     """
     if init == "align" and not context.corpus.has_pairs:
         init = "frequency"  # the best without pairs in all languages that were tried (docs/results.md)

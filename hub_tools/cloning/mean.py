@@ -23,15 +23,10 @@ _SMOOTH = 1e-3
 def subword_mean(
     token_map: TokenMap, teacher_rows: AnyRows, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
-    """Return each student token's row as the mean of its teacher rows (mean composition, arXiv 2605.29992).
+    """Return each student token's row as the mean of its teacher rows, float32, shape (V, ...) (arXiv 2605.29992).
 
-    Args:
-        token_map: student token -> teacher tokens.
-        teacher_rows: float32, shape (teacher vocabulary, ...); a few are asked for at a time.
-        weights: how much each of the map's ids counts, above 0, shape of `token_map.token_ids`; None: all alike.
-
-    Returns:
-        float32, shape (V, ...); a token with one teacher token gets the teacher's row bit for bit.
+    A token with one teacher token gets the teacher's row bit for bit. `weights`, above 0, say how much each of the
+    map's ids counts, shape of `token_map.token_ids`; None: all alike.
     """
     rows = np.empty((len(token_map.lengths), *teacher_rows.shape[1:]), np.float32)
     # Most tokens have one teacher token: a plain copy. Only the others are summed.

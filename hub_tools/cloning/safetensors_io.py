@@ -51,17 +51,13 @@ AnyRows = NDArray[np.float32] | LazyEmbedding
 class SafetensorsFiles:
     """The tensors of the folder of a module with model.safetensors, or with several files and an index.
 
-    Attributes:
-        files: the files that hold them.
-        shapes: name -> shape, in the order of the files and of the bytes in them.
-
     Raises:
         UserError: there are no safetensors, or they are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.files = folder, _files(folder)
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}  # in the order of the files and of the bytes in them
         self._file_of: dict[str, Path] = {}
         for file in self.files:
             with _open(file) as opened:
@@ -76,10 +72,7 @@ class SafetensorsFiles:
         return tensor
 
     def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
-        """Copy all files to a folder, byte for byte but for tensors that are replaced or dropped.
-
-        New values are stored in the dtype of what they replace.
-        """
+        """Copy all files, byte for byte but for tensors that are dropped or replaced (by values in the old dtype)."""
         changed = {self._file_of[name] for name in (*replaced, *dropped)}
         for file in self.files:
             if file in changed:
@@ -144,7 +137,6 @@ def _rewrite(file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]],
 
 
 def _converted(values: NDArray[np.float32], dtype: torch.dtype) -> Iterator[memoryview]:
-    """Yield the bytes of an array in another dtype, block by block."""
     import torch
 
     for start in range(0, len(values), _BLOCK_ROWS):

@@ -31,8 +31,6 @@ _TEXTS = 200_000
 def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
     """Fit the new tokens' rows, float32, shape (V, hidden), in place; return how many occurred in the text.
 
-    Each of the optimizer's steps reads BATCH_TEXTS texts.
-
     Raises:
         UserError: the teacher has no hidden states (static embeddings) or takes no rows, or a fit is not finite.
     """
@@ -119,11 +117,8 @@ def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor
 def _targets(
     teacher: Any, by_student: list[Encoding], by_teacher: list[Encoding], shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the hidden states to reach: the means of the teacher's over the pieces of each token's stretch of text.
-
-    Returns:
-        Targets, shape (texts, length, hidden), and where there is one, bool, shape (texts, length).
-    """
+    # Means of the teacher's states over the pieces of each token's stretch of text, (texts, length, hidden), and where
+    # there is one, bool, (texts, length).
     import torch
 
     ids, mask = pad_encodings(by_teacher)

@@ -1,7 +1,4 @@
-"""Stage `tokenizer`: the teacher's tokenizer, pruned and taught the target language.
-
-`adapt_tokenizer` is the stage as a function of a tokenizer and texts; the modules beside this one hold one family each.
-"""
+"""Stage `tokenizer`: the teacher's tokenizer, pruned and taught the target language."""
 
 from __future__ import annotations
 
@@ -42,12 +39,7 @@ def default_vocab_size(teacher_size: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptedTokenizer:
-    """A student's tokenizer and how it came about.
-
-    Attributes:
-        plan: which tokens were kept and added.
-        change: the normalizer, and what is different in it.
-    """
+    """A student's tokenizer and how it came about."""
 
     teacher: TokenizerSpec
     student: TokenizerSpec
@@ -73,7 +65,6 @@ class AdaptedTokenizer:
         }
 
     def _sources(self) -> dict[str, int]:
-        """Count the student's tokens by the rule that put them into its vocabulary."""
         teacher_vocab, student_vocab = self.teacher.vocab, self.student.vocab
         kept = student_vocab.keys() & teacher_vocab.keys()
         special = kept & set(self.teacher.added_tokens)
@@ -95,21 +86,12 @@ class AdaptedTokenizer:
 
 
 def adapt_tokenizer(
-    teacher: TokenizerSpec,
-    texts: Texts,
-    *,
-    target: str,
-    config: TokenizerConfig,
-    max_seq_length: int | None = None,
+    teacher: TokenizerSpec, texts: Texts, *, target: str, config: TokenizerConfig, max_seq_length: int | None = None
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
-    Args:
-        teacher: any fast tokenizer of the families BPE, Unigram and WordPiece.
-        texts: language -> a function that starts reading its texts; each is called up to three times.
-        target: the language to be learned, one of `texts`.
-        config: how large, how many tokens to keep and to learn, and whether the normalizer may change.
-        max_seq_length: longest input in tokens, written into the settings.
+    The function of each language in `texts` is called up to three times. `target` is one of these languages, and
+    `max_seq_length` the longest input in tokens, written into the settings.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
@@ -199,8 +181,7 @@ def make_tokenizer(
 ) -> TokenizerResult:
     """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
-    Both tokenizers are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source,
-    translation).
+    Both are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
     adapted = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
     adapted.student.write(out)
@@ -220,9 +201,7 @@ def use_tokenizer(
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     return TokenizerResult(
-        **_count_tokens(teacher, student),
-        added_reachable=None,
-        **compare_tokenizers(teacher, student, samples, pairs),
+        **_count_tokens(teacher, student), added_reachable=None, **compare_tokenizers(teacher, student, samples, pairs)
     )
 
 

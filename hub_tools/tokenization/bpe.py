@@ -29,10 +29,7 @@ BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 class Bpe:
-    """A BPE model as data.
-
-    Args:
-        spec: the content of tokenizer.json.
+    """A BPE model as data, of the content of tokenizer.json.
 
     Raises:
         UserError: the model has a feature that is not supported.
@@ -108,12 +105,8 @@ class Bpe:
         afterwards; such a part counts as dear as what had to go before it, so that costs never fall. A character that
         is spelled in bytes counts as one further token, however many bytes it has: characters go by their frequency.
 
-        Args:
-            frequency: of each token in running text, in any unit.
-            fixed: tokens that stay, with their derivations.
-
-        Returns:
-            (token, cost in the unit of the frequency), tokens that no text produces first.
+        The `frequency` in running text and the cost are in the same unit, any; `fixed` tokens stay, with their
+        derivations. Tokens that no text produces come first.
         """
         weight = {token: frequency.get(token, 0.0) for token in self.vocab}
         stay = fixed | self.atoms
@@ -198,7 +191,6 @@ _FIRST_BYTES = BYTE_ALPHABET - {_CHARACTER_OF[byte] for byte in range(0x80, 0xC0
 
 
 def _is_text_or_begins_a_character(token: str) -> bool:
-    """Return whether the bytes are whole characters, or the beginning of just one."""
     try:
         byte_string(token).decode()
     except UnicodeDecodeError as error:

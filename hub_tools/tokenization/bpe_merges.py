@@ -1,8 +1,4 @@
-"""Continued byte-pair encoding (Sennrich et al. 2016): merges learned over the segmentation that kept tokens give.
-
-The kept tokens are the symbols to begin with: a new merge joins two tokens that are side by side in the words as the
-kept tokens segment them.
-"""
+"""Continued byte-pair encoding (Sennrich et al. 2016): merges learned over the segmentation that kept tokens give."""
 
 from __future__ import annotations
 
@@ -24,17 +20,12 @@ _MASK = (1 << _SHIFT) - 1
 
 
 class Merge(NamedTuple):
-    """Two tokens that become one.
-
-    Attributes:
-        times: how often they were side by side in the running text.
-        is_new: whether the result was no token before.
-    """
+    """Two tokens that become one."""
 
     left: str
     right: str
-    times: int
-    is_new: bool
+    times: int  # how often they were side by side in the running text
+    is_new: bool  # whether the result was no token before
 
     @property
     def token(self) -> str:
@@ -51,16 +42,11 @@ def learn_merges(
     """Learn merges, most frequent pair first, until no allowed pair is left that was seen twice.
 
     For example, over `l o w` 5 times and `l o w e r` 2 times, with these five letters as tokens: l+o (7 times), lo+w
-    (7), e+r (2) and low+er (2). Of equally frequent pairs the one with the lower ids comes first.
+    (7), e+r (2) and low+er (2). Of equally frequent pairs the one with the lower ids comes first. No merge is learned
+    before it is asked for.
 
-    Args:
-        words: token ids of each distinct word.
-        counts: how often each word occurs, int64, shape (words,).
-        tokens: id -> token, of all tokens that exist.
-        allowed: whether two tokens may become one.
-
-    Yields:
-        The merges in the order they are learned; none is learned before it is asked for.
+    `words` are the token ids of each distinct word, `counts` how often it occurs, int64, shape (words,); `tokens` are
+    all that exist, by id.
     """
     index = _Words(words, counts.tolist())
     token_of, ids = dict(tokens), {token: number for number, token in tokens.items()}
@@ -88,11 +74,9 @@ def learn_merges(
 
 
 class _Words:
-    """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date.
+    """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date."""
 
-    A pair is one number, its code: left id << 32 | right id.
-    """
-
+    # A pair is one number, its code: left id << 32 | right id.
     def __init__(self, words: Sequence[Sequence[int]], counts: list[int]) -> None:
         self.words = [list(ids) for ids in words]
         self.counts = counts

@@ -29,10 +29,8 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
         used, 0 to 1. `tokens_used`: distinct tokens. `unknown`: unknown tokens.
     """
     encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    counts = np.bincount(
-        np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64),
-        minlength=tokenizer.get_vocab_size(with_added_tokens=True),
-    )
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
+    counts = np.bincount(ids, minlength=tokenizer.get_vocab_size(with_added_tokens=True))
     unspaced = ["".join(text.split()) for text in texts]
     tokens, characters = int(counts.sum()), sum(map(len, unspaced))
     words = sum(len(text.split()) for text in texts)
@@ -50,7 +48,6 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
 
 
 def _continued_words(text: str, encoding: Encoding) -> int:
-    """Count the words of a text that take more than one token."""
     word_ends, position = [], 0
     for word in text.split():
         position = text.index(word, position) + len(word)
@@ -99,15 +96,11 @@ def compare_tokenizers(
 
 
 def _count_unused(tokenizer: TokenizerSpec, texts: list[str]) -> int:
-    """Count the ids that none of the texts uses."""
     return len(tokenizer.vocab) - len(set(chain.from_iterable(segment(tokenizer.load(), texts))))
 
 
 def _count_losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: list[str]) -> tuple[int, int]:
-    """Count texts that have an unknown token only for the student, and texts whose letters do not come back.
-
-    That is from encoding and decoding, compared with what comes back from the teacher's tokenizer.
-    """
+    # Texts with an unknown token only for the student; texts whose letters do not come back as the teacher gives them.
     new_unknowns = failures = 0
     backends = teacher_backend, student_backend = teacher.load(), student.load()
     encodings = (backend.encode_batch(texts, add_special_tokens=False) for backend in backends)

@@ -31,16 +31,11 @@ _REACH = 30
 
 @dataclass(frozen=True, kw_only=True)
 class NormalizerChange:
-    """The student's normalizer and what is different in it.
-
-    Attributes:
-        letters: letters and marks that are kept where the teacher's normalizer destroys them.
-        notes: one sentence a change, for the report.
-    """
+    """The student's normalizer and what is different in it."""
 
     normalizer: Normalizer | None
-    letters: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    letters: tuple[str, ...] = ()  # letters and marks that are kept where the teacher's destroys them
+    notes: tuple[str, ...] = ()  # one sentence a change, for the report
 
 
 def adapt_normalizer(
@@ -73,9 +68,8 @@ def adapt_normalizer(
     notes = []
     if turkic:
         notes.append(
-            "İ becomes i; I becomes ı in a word that also has one of "
-            + " ".join(sorted(TURKIC_I[lang] + "İ"))
-            + ", and i elsewhere, as the teacher reads it."
+            f"İ becomes i; I becomes ı in a word that also has one of {' '.join(sorted(TURKIC_I[lang] + 'İ'))}, "
+            "and i elsewhere, as the teacher reads it."
         )
     if strips:
         notes.append(f"Kept where the teacher's normalizer destroys them: {' '.join(letters)}")
@@ -103,14 +97,12 @@ def _lowercases(step: dict[str, Any]) -> bool:
 
 
 def _strips(step: dict[str, Any]) -> bool:
-    """Return whether a step removes accents."""
     if step["type"] == "BertNormalizer":
         return bool(step["lowercase"] if step["strip_accents"] is None else step["strip_accents"])
     return bool(step["type"] == "StripAccents")
 
 
 def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
-    """Return what a step does besides lower-casing and stripping."""
     if step["type"] in ("Lowercase", "StripAccents"):
         return []
     if step["type"] == "BertNormalizer":
@@ -160,8 +152,7 @@ def _strip_marks_except(letters: list[str]) -> list[Normalizer]:
 def _dotless_capital(evidence: str) -> Regex:
     """Match a capital I in a word that only such a language can have written.
 
-    A word of both an I and, say, a Ş is Turkish; FIFA, II or Indianapolis in a Turkish text are not, and
-    English text has to stay as it was.
+    A word with a Ş is Turkish; FIFA, II or Indianapolis in a Turkish text are not, and English has to stay as it was.
     """
     letters = evidence + "".join(c.upper() for c in evidence if c != "ı") + "İ"
     return Regex(rf"(?<=[{letters}]\p{{L}}{{0,{_REACH}}})I|I(?=\p{{L}}{{0,{_REACH}}}[{letters}])")

@@ -27,14 +27,9 @@ _LOOK = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class WordCounts:
-    """The distinct words of a language and how often each occurs.
+    """The distinct words of a language and how often each occurs, int64, shape (words,)."""
 
-    Attributes:
-        words: distinct normalized words, as the model gets them (byte-level ones in the byte alphabet).
-        counts: int64, shape (words,).
-    """
-
-    words: list[str]
+    words: list[str]  # normalized, as the model gets them (byte-level ones in the byte alphabet)
     counts: NDArray[np.int64]
 
 
@@ -50,20 +45,16 @@ def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> WordCounts:
     while block := list(islice(iterator, _LOOK)):
         for text in block:
             counts.update(split_words(tokenizer, text))
-        if _characters_held(counts) > _MOST_CHARACTERS:
+        if sum(map(len, counts)) > _MOST_CHARACTERS:
             counts = _thin_out(counts)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return WordCounts(words=[w for w, _ in ordered], counts=np.array([n for _, n in ordered], dtype=np.int64))
 
 
-def _characters_held(counts: Counter[str]) -> int:
-    return sum(map(len, counts))
-
-
 def _thin_out(counts: Counter[str]) -> Counter[str]:
     """Drop every second of the rarest words and double the count of its neighbour, until half as much is held."""
     rare = 1
-    while _characters_held(counts) > _MOST_CHARACTERS // 2 and len(counts) > 1:
+    while sum(map(len, counts)) > _MOST_CHARACTERS // 2 and len(counts) > 1:
         few = [word for word, count in counts.items() if count <= rare]
         for dropped, taken in zip(few[::2], few[1::2], strict=False):
             del counts[dropped]
@@ -86,10 +77,7 @@ def split_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
     normalized = normalize(tokenizer, text)
     splitter = tokenizer.pre_tokenizer
     for piece in [piece for piece, _ in splitter.pre_tokenize_str(normalized)] if splitter else [normalized]:
-        if SPACE in piece[1:]:
-            yield from _MARKED_WORD.findall(piece)
-        else:
-            yield piece
+        yield from _MARKED_WORD.findall(piece) if SPACE in piece[1:] else [piece]
 
 
 def model_only_tokenizer(model: Mapping[str, Any]) -> Tokenizer:
@@ -117,11 +105,7 @@ def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
 
 
 def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
-    """Count how often a tokenizer of single words gives each token in the running text.
-
-    Returns:
-        int64, shape (`size` or more,): ids may have gaps.
-    """
+    """Count each token that a tokenizer of single words gives, int64, shape (`size` or more,): ids may have gaps."""
     lengths: list[int] = []
 
     def ids() -> Iterator[int]:

@@ -46,7 +46,6 @@ def token_for(setting: str, tokenizer: TokenizerSpec) -> str | None:
 
 
 def _template_ends(processor: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    """Return the special tokens that a template puts before and after a text."""
     firsts, lasts = [], []
     for step in flat_steps(processor, "processors"):
         if "cls" in step and "sep" in step:  # BertProcessing and RobertaProcessing

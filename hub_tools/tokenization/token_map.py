@@ -30,17 +30,12 @@ _NO_TEXT = re.compile("([\udc80-\udcff]+)")
 
 
 class Match(IntEnum):
-    """How a student token's row is found.
+    """How a student token's row is found."""
 
-    EXACT: the teacher has the same token, or a special one with the same role. COMPOSED: from the teacher's tokens of
-    its text. BYTE: from byte tokens. UNKNOWN (`fallback` in reports): the teacher can only read it as unknown, or as
-    nothing.
-    """
-
-    EXACT = 0
-    COMPOSED = 1
-    BYTE = 2
-    UNKNOWN = 3
+    EXACT = 0  # the teacher has the same token, or a special one with the same role
+    COMPOSED = 1  # from the teacher's tokens of its text
+    BYTE = 2  # from byte tokens
+    UNKNOWN = 3  # `fallback` in reports: the teacher can only read it as unknown, or as nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +45,7 @@ class TokenMap:
     For example, ids [7, 3, 5, 9] and lengths [1, 2, 1] map three student tokens to [7], [3, 5] and [9]; their offsets
     are [0, 1, 3].
 
-    Attributes:
-        token_ids: teacher ids, int64, shape (sum of lengths,).
-        lengths: how many of them belong to each student token, int64, shape (V,).
-        kinds: a `Match` for each student token, int8, shape (V,).
+    `lengths` and `kinds`, a `Match` for each student token, have the shape (V,), `token_ids` (sum of lengths,).
     """
 
     token_ids: NDArray[np.int64]
@@ -136,7 +128,6 @@ def _surfaces(student: TokenizerSpec, alphabet: TokenAlphabet, tokens: list[str]
 
 
 def _is_split_off(tokenizer: Tokenizer, text: str) -> bool:
-    """Return whether a tokenizer of words splits a text off from a letter right before it."""
     return _words_of(tokenizer, "a" + text)[0] == "a"
 
 
@@ -191,11 +182,7 @@ def _byte_reader(teacher: TokenizerSpec, alphabet: TokenAlphabet) -> Callable[[b
 
 
 def compose_from_others(student: TokenizerSpec, without: NDArray[np.int64]) -> TokenMap:
-    """Map tokens of the student's model to the student's other tokens, in position.
-
-    Returns:
-        A map with one entry for each id of `without`, whose ids are the student's and none of `without`.
-    """
+    """Map each id of `without`, tokens of the student's model, to ids of its other tokens, in position."""
     vocab = student.model_vocab
     token_of = {token_id: token for token, token_id in vocab.items()}
     tokens = [token_of[token_id] for token_id in without.tolist()]

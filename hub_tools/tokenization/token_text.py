@@ -17,14 +17,11 @@ _BYTE_OF = {token: bytes([byte]) for byte, token in enumerate(BYTE_TOKENS)}
 class TokenAlphabet:
     """The alphabet in which a tokenizer's model writes text.
 
-    Attributes:
-        kind: `words` (WordPiece: continued pieces have a prefix), `bytes` (byte-level: a character for each byte), or
-            `marks` (a mark for each space).
-        byte_tokens: whether `<0x0A>` stands for a byte.
+    `words`: continued pieces have a prefix (WordPiece); `bytes`: a character for a byte; `marks`: a mark for a space.
     """
 
     kind: Literal["words", "bytes", "marks"]
-    byte_tokens: bool
+    byte_tokens: bool  # whether `<0x0A>` stands for a byte
 
     @classmethod
     def of(cls, tokenizer: TokenizerSpec) -> TokenAlphabet:

@@ -26,17 +26,11 @@ _PLACEHOLDER = re.compile(r"<unused\d+>|\[unused\d+\]|<\|?reserved\w*\|?>|<extra
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerSpec:
-    """A fast tokenizer as plain data.
+    """A fast tokenizer as plain data."""
 
-    Attributes:
-        spec: the content of tokenizer.json.
-        settings: the content of tokenizer_config.json, with special_tokens_map.json where that is older.
-        chat_template: the content of chat_template.jinja, if there is one.
-    """
-
-    spec: dict[str, Any]
-    settings: dict[str, Any]
-    chat_template: str | None = None
+    spec: dict[str, Any]  # the content of tokenizer.json
+    settings: dict[str, Any]  # that of tokenizer_config.json, with special_tokens_map.json where that is older
+    chat_template: str | None = None  # that of chat_template.jinja, if there is one
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerSpec:
@@ -118,10 +112,7 @@ class TokenizerSpec:
 
     @property
     def placeholders(self) -> set[str]:
-        """Tokens that only reserve an embedding row for later.
-
-        Not those that the teacher uses: marked special, named in the settings, or part of the template.
-        """
+        """Tokens that only reserve a row for later: not special, not named in the settings, not in the template."""
         reserved = {token for token in self.vocab if _PLACEHOLDER.fullmatch(token)}
         named = [token for name in _NAMED_SPECIALS if (token := self.named_token(name))]
         for more in (self.settings.get("additional_special_tokens"), self.settings.get("extra_special_tokens")):
@@ -133,8 +124,7 @@ class TokenizerSpec:
     ) -> TokenizerSpec:
         """Return the same tokenizer around another `model` of tokenizer.json; added tokens and template get its ids.
 
-        `added_tokens` stay, and so do those that the model has. `max_seq_length` is the longest input in tokens; None
-        leaves what the settings say.
+        `added_tokens` stay, and so do those that the model has; `max_seq_length` None leaves what the settings say.
         """
         vocab = read_model_vocab(model)
         kept = [token for token in self.spec["added_tokens"] if token["content"] in {*added_tokens, *vocab}]
@@ -155,10 +145,7 @@ class TokenizerSpec:
         return TokenizerSpec(spec=spec, settings=settings, chat_template=self.chat_template)
 
     def _portable_settings(self, vocab: Mapping[str, int], max_seq_length: int | None) -> dict[str, Any]:
-        """Return the settings that every version of transformers reads alike.
-
-        Only tokens of the vocabulary are named: transformers would add a row for any other.
-        """
+        # What every version of transformers reads alike; for a token outside the vocabulary it would add a row.
         settings = self.settings
         longest = max_seq_length or settings.get("model_max_length")
         inputs = ["input_ids", *(["token_type_ids"] if self.family == "WordPiece" else []), "attention_mask"]
@@ -183,7 +170,6 @@ def _more_specials(settings: Mapping[str, Any], vocab: Mapping[str, int]) -> dic
 
 
 def _template_tokens(processor: dict[str, Any] | None) -> set[str]:
-    """Return the tokens that a post-processor puts around the text."""
     tokens = set()
     for step in flat_steps(processor, "processors"):
         tokens |= {step[name][0] for name in ("sep", "cls") if name in step}

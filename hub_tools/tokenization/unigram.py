@@ -34,12 +34,7 @@ _CALIBRATION_COUNT = 20
 
 
 class Unigram:
-    """A Unigram model as data.
-
-    Args:
-        spec: the content of tokenizer.json.
-        target: words of the language to be learned; they say what a count is worth on the scale of the scores.
-    """
+    """A Unigram model as data, of the content of tokenizer.json; the words of `target` scale new pieces' scores."""
 
     byte_level = False
     # Whether a learned piece may consist of two others.
@@ -65,10 +60,9 @@ class Unigram:
         return {*smallest, self.unk_token or ""} & self.scores.keys()
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
-        """Return the most probable cut of a string into other pieces than the string itself (Viterbi).
+        """Return log-probability and pieces of the best cut of a string into others than itself (Viterbi).
 
-        Returns:
-            Its log-probability and pieces; minus infinity and nothing if there is none.
+        Minus infinity and nothing if there is none.
         """
         best: list[tuple[float, int]] = [(0.0, 0)]
         for end in range(1, len(text) + 1):
@@ -118,12 +112,9 @@ class Unigram:
         return order
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:
-        """Return the model with other pieces.
+        """Return the model of kept pieces of the teacher, in the order of their new ids, and new ones.
 
-        Args:
-            kept: pieces of the teacher, in the order of their new ids.
-            characters: new single characters; they get the teacher's lowest score, as its own rarest do.
-            merges: learned ones; a piece's score comes from its count, see `_scale`.
+        New characters get the teacher's lowest score, as its own rarest do; `_scale` says what learned pieces get.
         """
         scores = {piece: self.scores[piece] for piece in kept}
         lowest = min(self.scores.values())

@@ -53,26 +53,16 @@ def subword_model(tokenizer: TokenizerSpec, target: WordCounts | None = None) ->
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionState:
-    """What stays the same while the balance is searched for.
-
-    Attributes:
-        teacher_tokens: the teacher's tokens in the order of their ids.
-        removal_order: those that can go, in order, each with its cost.
-        characters: new single characters, which are added in any case.
-        words: the target's words.
-        gain_per_token: what one token less in the target's text is worth, in the unit of the costs.
-        size: tokens of the student's model.
-        refused: tokens that must not be learned.
-    """
+    """What stays the same while the balance is searched for."""
 
     teacher: SubwordModel
-    teacher_tokens: list[str]
-    removal_order: list[tuple[str, float]]
-    characters: list[str]
-    words: WordCounts
-    gain_per_token: float
-    size: int
-    refused: Set[str] = frozenset()
+    teacher_tokens: list[str]  # in the order of their ids
+    removal_order: list[tuple[str, float]]  # those that can go, each with its cost
+    characters: list[str]  # new ones, which are added in any case
+    words: WordCounts  # the target's
+    gain_per_token: float  # what one token less in the target's text is worth, in the unit of the costs
+    size: int  # of the student's model
+    refused: Set[str] = frozenset()  # must not be learned
 
     @property
     def room(self) -> int:
@@ -107,9 +97,7 @@ class SelectionState:
         (3 < 9), so the balance is 2 tokens. With a surplus of 1 the token that costs 1 goes in any case, and the merges
         are compared with 4 and 9: the balance is 1.
 
-        Returns:
-            How many new tokens came before the balance, and the merges with `learned` of them (fewer if the text has no
-            more).
+        Returns how many new tokens came before the balance, and the merges with `learned` of them or all there are.
         """
         merges: list[Merge] = []
         balance, new, pending = -1, 0, 0
@@ -140,18 +128,10 @@ def select_vocabulary(
     size: int,
     exactly: int | None,
 ) -> tuple[dict[str, Any], VocabularyPlan]:
-    """Choose exactly `size` tokens and build the student's model.
+    """Choose exactly `size` tokens, the `fixed` among them; return the student's `model` and the plan.
 
-    Args:
-        teacher: the teacher's model.
-        word_counts: language -> its words, under the student's normalizer.
-        target: the language to be learned.
-        fixed: special tokens, which stay.
-        size: tokens of the student's model.
-        exactly: how many tokens to learn, new characters among them; None leaves the balance to the text.
-
-    Returns:
-        The `model` of the student's tokenizer.json, and the plan.
+    `word_counts` are the words of each language under the student's normalizer; `exactly` is how many tokens to learn,
+    new characters among them, and None leaves the balance to the text.
 
     Raises:
         UserError: `size` is too small for what has to stay, or larger than the text supports.
@@ -200,10 +180,7 @@ def select_vocabulary(
 
 
 def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
-    """Return kept tokens, merges and their model, in which every new token is reachable and all kept ones still are.
-
-    Each token is checked: those that break the rule are refused, and the learning goes around them.
-    """
+    # In the model every new token is reachable and all kept ones still are: those that break the rule are refused.
     while True:
         merges = _learn(state, exactly)
         exactly = sum(merge.is_new for merge in merges)
@@ -241,7 +218,6 @@ def _characters(
 
 
 def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
-    """Return the merges at the balance, or with exactly so many new tokens."""
     least, most = max(-state.surplus, 0), state.room
     learned = max(least, round(_FIRST_SHARE * most)) if exactly is None else exactly
     if not least <= learned <= most:

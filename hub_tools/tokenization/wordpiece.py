@@ -29,12 +29,9 @@ def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDAr
 
 
 def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
-    """Learn tokens from texts in the tokenizer's normalization and pre-tokenization.
+    """Learn tokens of two characters and more from texts, as the tokenizer reads them; most useful first.
 
     `characters` are those of the normalized texts; `size` counts them too, in both positions.
-
-    Returns:
-        Tokens of two characters and more, most useful first, continued ones with their prefix.
     """
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token, not a password
     learner.normalizer = tokenizer.normalizer

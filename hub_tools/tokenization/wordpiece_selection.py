@@ -2,12 +2,8 @@
 
 Every single character of the teacher stays, in both positions, so that no text it could read becomes unknown;
 with all of them there, longest-match segmentation never gets stuck. The rest of the room is divided between the
-teacher's tokens, most used first, and the target language's, most useful first. The split is the one that
-minimises
-
-    sum over languages of  weight x tokens of the text / tokens of the text under the teacher's vocabulary
-
-with 0.35 of the weight on the target, 0.25 on English and 0.4 on all others together.
+teacher's tokens, most used first, and the target language's, most useful first, at the split that minimises the sum
+over languages that `vocabulary_selection` states.
 """
 
 from __future__ import annotations
@@ -41,21 +37,13 @@ _JUDGED_WORDS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyPlan:
-    """The student's vocabulary.
+    """The student's vocabulary."""
 
-    Attributes:
-        tokens: in order of their ids: the teacher's in its order, then the new ones.
-        kept: how many of them the teacher has.
-        split: share of the free room given to the teacher's tokens.
-        objective: value of the objective at each split that was tried.
-        characters: new single characters.
-    """
-
-    tokens: list[str]
-    kept: int
-    split: float
-    objective: dict[str, float]
-    characters: list[str]
+    tokens: list[str]  # in order of their ids: the teacher's in its order, then the new ones
+    kept: int  # how many of them the teacher has
+    split: float  # share of the free room given to the teacher's tokens
+    objective: dict[str, float]  # its value at each split that was tried
+    characters: list[str]  # new ones
 
 
 def language_weights(languages: list[str], target: str) -> dict[str, float]:
@@ -83,21 +71,13 @@ def token_frequency(
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionInput:
-    """What a vocabulary is selected from.
-
-    Attributes:
-        teacher_vocab: token -> id of the teacher's model.
-        unk_token: its unknown token.
-        word_counts: language -> its words, under the student's normalizer.
-        target: the language to be learned.
-        placeholders: the teacher's tokens that no text uses; they go first.
-    """
+    """What a vocabulary is selected from."""
 
     teacher_vocab: Mapping[str, int]
     unk_token: str
-    word_counts: Mapping[str, WordCounts]
+    word_counts: Mapping[str, WordCounts]  # language -> its words, under the student's normalizer
     target: str
-    placeholders: Set[str] = frozenset()
+    placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +96,6 @@ class _Candidates:
         return self.fixed | set(list(order)[: self.room])
 
     def without(self, unused: set[str]) -> _Candidates:
-        """Return the candidates without some learned tokens."""
         return replace(self, learned=[token for token in self.learned if token not in unused])
 
 
@@ -131,13 +110,8 @@ def select_wordpiece_vocabulary(
 ) -> VocabularyPlan:
     """Choose exactly `vocab_size` tokens.
 
-    Args:
-        selection: the teacher's vocabulary and the words of the corpora.
-        special_tokens: tokens that stay whatever happens.
-        vocab_size: V.
-        letters: letters of the target that need tokens however rare.
-        learn: gives that many tokens of the target language, most useful first.
-        exactly: how many tokens to learn; None leaves it to the text.
+    `letters` of the target need tokens however rare; `learn` gives that many tokens of the target language, most useful
+    first; `exactly` is how many tokens to learn, and None leaves it to the text.
 
     Raises:
         UserError: V is too small for specials and characters, or larger than the text supports.
@@ -187,7 +161,6 @@ def select_wordpiece_vocabulary(
 
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
-    """Return the objective at shares that come ever closer around the best."""
     tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
     for step in _STEPS:
         best = min(tried, key=tried.__getitem__)
@@ -198,7 +171,7 @@ def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float])
 
 
 def _share(candidates: _Candidates, exactly: int, learned: int) -> float:
-    """Return the share of the room that leaves so many tokens to learn, `exactly` with the new characters."""
+    # Of `exactly` new tokens, so many are `learned` and the others are characters.
     most = min(candidates.room, len(candidates.learned))
     if not 0 <= learned <= most:
         characters = exactly - learned
@@ -227,7 +200,7 @@ def _rank_kept(selection: SelectionInput) -> list[str]:
 
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
-    """Return the weighted sum over languages stated above, as a function of tokens: one sum over distinct words."""
+    """Return the weighted sum over languages, as a function of tokens: one sum over distinct words."""
     weights = language_weights(list(selection.word_counts), selection.target)
     before = segmenter(selection.teacher_vocab, selection.unk_token)
     cost_of: dict[str, float] = defaultdict(float)
@@ -247,10 +220,8 @@ def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
 
 
 def _fill_with_used(candidates: _Candidates, selection: SelectionInput, split: float, least: int) -> set[str]:
-    """Fill the room, replacing learned tokens that the target's words never use, or that no word can.
-
-    At least `least` learned tokens are left: of the unused ones, those that some word can use are spared then.
-    """
+    # Learned tokens that the target's words never use, or that no word can, are replaced. At least `least` learned
+    # ones are left: of the unused ones, those that some word can use are spared then.
     chosen = candidates.fill(split)
     first_choice = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
     for _ in range(_ROUNDS):
