@@ -133,13 +133,8 @@ def build_corpus(
         count = sum(text.kept for text in by_language.values())
         raise UserError(f"Too little text: {count} texts leave none to hold out. Expected some hundreds.")
     used = {name for text in by_language.values() for name in text.sources}
-    result = CorpusResult(
-        languages=kept,
-        missing=missing,
-        text=by_language,
-        parallel=pairs,
-        revisions={source.dataset: source.revision for source in sources if source.dataset and source.name in used},
-    )
+    revisions = {source.dataset: source.revision for source in sources if source.dataset and source.name in used}
+    result = CorpusResult(languages=kept, missing=missing, text=by_language, parallel=pairs, revisions=revisions)
     write_json(out / "stats.json", to_plain(result))
     return result
 

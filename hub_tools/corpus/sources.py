@@ -102,17 +102,11 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
         commit = commit_of(parts[0], branch)
         written = parts[0] + dataset[len(name) :]
-        sources.append(
-            Source(
-                lang=lang,
-                name=":".join(part for part in parts[:2] if part),
-                # As it was written too: the report, which tells how to do the run again, names it so.
-                identity=[written, *parts[1:], commit or branch, seed],
-                open=partial(_stream, *parts, revision=commit or branch or None, seed=seed),
-                dataset=written,
-                revision=commit,
-            )
-        )
+        label = ":".join(part for part in parts[:2] if part)
+        # As it was written too: the report, which tells how to do the run again, names it so.
+        identity = [written, *parts[1:], commit or branch, seed]
+        read = partial(_stream, *parts, revision=commit or branch or None, seed=seed)
+        sources.append(Source(lang=lang, name=label, identity=identity, open=read, dataset=written, revision=commit))
     return sources
 
 

@@ -204,18 +204,11 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
 
     free = torch.export.Dim.DYNAMIC
     example: Any = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
+    inputs = tuple(example[name] for name in _INPUTS)
+    names: Any = {"input_names": list(_INPUTS), "output_names": list(_OUTPUTS)}
+    options: Any = {"dynamic_shapes": {name: {0: free, 1: free} for name in _INPUTS}, "external_data": False}
     with torch.no_grad():
-        torch.onnx.export(
-            whole(model).eval(),
-            tuple(example[name] for name in _INPUTS),
-            str(file),
-            input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
-            dynamic_shapes={name: {0: free, 1: free} for name in _INPUTS},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        torch.onnx.export(whole(model).eval(), inputs, str(file), **names, **options, dynamo=True, verbose=False)
 
 
 def _read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:

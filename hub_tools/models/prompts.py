@@ -65,12 +65,6 @@ def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts
     document = next((name for name in ("document", "passage", "corpus") if name in texts), None)
     if not any(texts.get(name or "") for name in (query, document)) or config.query_share == config.document_share == 0:
         return Prompts(texts=texts, default=default)
-    return Prompts(
-        texts=texts,
-        default=default,
-        query=query,
-        document=document,
-        longest_query=statistics.median_low([*map(len, target_texts)] or [0]),
-        query_share=config.query_share,
-        document_share=config.document_share,
-    )
+    longest = statistics.median_low([*map(len, target_texts)] or [0])
+    shares = {"query_share": config.query_share, "document_share": config.document_share}
+    return Prompts(texts=texts, default=default, query=query, document=document, longest_query=longest, **shares)

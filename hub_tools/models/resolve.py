@@ -30,7 +30,7 @@ def find_teacher(
     its weights are not fetched. A teacher without `weights` cannot be loaded.
 
     Raises:
-        UserError: there is no such model, no access, no network, it is refused (`checks`), or needs more trust.
+        UserError: there is no such model, no access, no network, `check_settings` refuses it, or it needs more trust.
     """
     path = Path(name).expanduser()
     patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]

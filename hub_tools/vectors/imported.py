@@ -119,14 +119,10 @@ def import_embeddings(
                 write_shard(shard, encoded, dtype)
             progress.update(len(shard.rows))
     prompts = manifest or student.settings
-    return write_manifest(
-        out,
-        {
-            **{key: (manifest or {}).get(key) for key in _OF_THE_TEACHER},
-            **{key: prompts[key] for key in ("prompts", "default_prompt_name")},
-            "taken_from": {"name": dataset.path.name if dataset.path else dataset.repo, "revision": dataset.revision},
-        },
-    )
+    origin = {key: (manifest or {}).get(key) for key in _OF_THE_TEACHER}
+    origin |= {key: prompts[key] for key in ("prompts", "default_prompt_name")}
+    name = dataset.path.name if dataset.path else dataset.repo
+    return write_manifest(out, {**origin, "taken_from": {"name": name, "revision": dataset.revision}})
 
 
 def _read_student(clone: Path, hardware: Hardware, policy: LoadPolicy) -> _Student:
