@@ -107,8 +107,8 @@ def build_corpus(
     """Read, clean, split and store all text; `languages` are all codes, the target first.
 
     Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
-    target's code, or `source` and `target`. At most `limit` texts per language and pairs per parallel file are kept;
-    the sources of a language take turns then. `tokenizer` is the teacher's, without truncation: it cuts longer texts.
+    target's code, or `source` and `target`. At most `limit` texts of a language are kept, its sources taking turns, and
+    as many pairs of each table read. `tokenizer` is the teacher's, without truncation: long texts are cut by it.
 
     Raises:
         UserError: there is no usable text for the target language, or a source cannot be read.

@@ -132,7 +132,7 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
 
 
 def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
-    """Write manifest.json: `origin` and the sum of a folder's shards; a UserError says that none is to train on."""
+    """Write manifest.json: `origin` and the sum of a folder's shards; a UserError says that none is of train."""
     if not shards(out, TRAIN):
         raise UserError("There is nothing to train on: give --parallel text or a --distill-limit above 0.")
     by_prompt: Counter[str | None] = Counter()
