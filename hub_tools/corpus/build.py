@@ -52,12 +52,7 @@ class Pair(NamedTuple):
 
 
 class Corpus:
-    """The text in the folder of a finished corpus stage.
-
-    Attributes:
-        result: what was read, kept and dropped; stats.json holds it.
-        languages: those with monolingual text.
-    """
+    """The text in the folder of a finished corpus stage; `languages` are those with monolingual text."""
 
     def __init__(self, path: Path, result: CorpusResult | None = None) -> None:
         self.path = path
@@ -109,17 +104,11 @@ def build_corpus(
     tokenizer: Tokenizer,
     max_tokens: int,
 ) -> CorpusResult:
-    """Read, clean, split and store all text.
+    """Read, clean, split and store all text; `languages` are all codes, the target first.
 
-    Args:
-        out: folder of the stage; files of finished languages in it are kept.
-        sources: what to read. Where a limit applies, the sources of a language take turns.
-        parallel: tables of aligned text with columns `en` and the target's code, or `source` and `target`.
-        languages: all codes, the target first.
-        limit: at most this many texts per language and pairs per parallel file.
-        seed: of the held-out split.
-        tokenizer: the teacher's, without truncation, to cut long texts.
-        max_tokens: longest text in the teacher's tokens.
+    Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
+    target's code, or `source` and `target`. At most `limit` texts of a language are kept, its sources taking turns, and
+    as many pairs of each table read. `tokenizer` is the teacher's, without truncation: long texts are cut by it.
 
     Raises:
         UserError: there is no usable text for the target language, or a source cannot be read.
@@ -144,13 +133,8 @@ def build_corpus(
         count = sum(text.kept for text in by_language.values())
         raise UserError(f"Too little text: {count} texts leave none to hold out. Expected some hundreds.")
     used = {name for text in by_language.values() for name in text.sources}
-    result = CorpusResult(
-        languages=kept,
-        missing=missing,
-        text=by_language,
-        parallel=pairs,
-        revisions={source.dataset: source.revision for source in sources if source.dataset and source.name in used},
-    )
+    revisions = {source.dataset: source.revision for source in sources if source.dataset and source.name in used}
+    result = CorpusResult(languages=kept, missing=missing, text=by_language, parallel=pairs, revisions=revisions)
     write_json(out / "stats.json", to_plain(result))
     return result
 
@@ -161,19 +145,13 @@ class _Splits:
 
     Hashes of 64 bits stand for texts that nobody reads again, here and where duplicates are found: a million take
     100 MB, and two of ten million are the same with a probability of 3e-6.
-
-    Attributes:
-        seed: changes the hashes.
-        heldout: both sides of the held-out pairs; no other text or pair may hold one of them.
-        train: hashes of both sides of the pairs that are trained on.
     """
 
     seed: int
-    heldout: set[str] = field(default_factory=set)
-    train: set[int] = field(default_factory=set)
+    heldout: set[str] = field(default_factory=set)  # both sides of held-out pairs; no other text or pair may hold one
+    train: set[int] = field(default_factory=set)  # hashes of both sides of the pairs that are trained on
 
     def by_hash(self, text: str) -> str:
-        """Return train or heldout."""
         return "heldout" if hash_text(f"{self.seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
 
 
@@ -209,18 +187,14 @@ def _build_language(
 
 
 def _read_sources(sources: list[Source], *, in_turns: bool) -> Iterator[tuple[str, str]]:
-    """Yield source names and their texts, one source after the other or one text of each in turns.
-
-    Under a limit, turns see to it that no source takes the place of those after it.
-    """
+    """Yield source names and texts; under a limit in turns, so that no source takes the place of those after it."""
     readers = [_read_source(source) for source in sources]
     if not in_turns:
         yield from chain.from_iterable(readers)
         return
     while readers:
         for reader in list(readers):
-            item = next(reader, None)
-            if item is None:
+            if (item := next(reader, None)) is None:
                 readers.remove(reader)
             else:
                 yield item

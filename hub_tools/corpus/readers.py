@@ -30,11 +30,7 @@ def sample_file(name: str) -> Path:
 
 
 def read_texts(path: Path, lang: str) -> Iterator[str]:
-    """Read a .txt file (one text a line) or the column with text of a table.
-
-    Raises:
-        UserError: the file is no text, is damaged, or has no such column.
-    """
+    """Read a .txt file (one text a line) or a table's text column; UserError: it is damaged, or has no such column."""
     if path.name.removesuffix(".gz").endswith(".txt"):
         yield from (line.rstrip("\n") for line in _lines(path))
         return
@@ -55,12 +51,9 @@ def text_column(columns: Iterable[str], lang: str = "") -> str | None:
 
 
 def read_table(path: Path) -> Iterator[Row]:
-    """Read the rows of a .tsv, .csv, .jsonl or .parquet file, plain or gzipped.
+    """Read the rows of a .tsv, .csv, .jsonl or .parquet file, plain or gzipped; UserError: it is none of these.
 
     A .tsv has a header line, one tab between cells and no quoting.
-
-    Raises:
-        UserError: the file is no table of a known format.
     """
     name = path.name.removesuffix(".gz")
     if name.endswith(".parquet"):

@@ -28,33 +28,21 @@ class NoSuchTextError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Texts of one language from one place.
-
-    Attributes:
-        lang: language code.
-        name: what to call it in messages.
-        identity: plain data that changes when the content does.
-        dataset: the dataset that it is streamed from, as it was asked for, or None for local text.
-        revision: the commit of that dataset; None where it is not known.
-        open: starts reading; yields raw texts.
-    """
+    """Texts of one language from one place."""
 
     lang: str
-    name: str
-    identity: Any
-    open: Callable[[], Iterator[str]]
-    dataset: str | None = None
-    revision: str | None = None
+    name: str  # what to call it in messages
+    identity: Any  # plain data that changes when the content does
+    open: Callable[[], Iterator[str]]  # starts reading; yields raw texts
+    dataset: str | None = None  # what it is streamed from, as it was asked for; None for local text
+    revision: str | None = None  # the commit of that dataset; None where it is not known
 
 
 def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
-    """Find the texts that a --corpus value stands for.
+    """Find the texts that a --corpus value stands for, in `languages`, the target first.
 
-    Args:
-        spec: `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub
-            dataset `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`.
-        languages: codes of the languages to find text of, the target first.
-        seed: of the shuffle of streamed datasets.
+    It is `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub dataset
+    `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`; `seed` shuffles what is streamed.
 
     Raises:
         UserError: nothing is found for the target language, or the value makes no sense.
@@ -114,29 +102,19 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
         commit = commit_of(parts[0], branch)
         written = parts[0] + dataset[len(name) :]
-        sources.append(
-            Source(
-                lang=lang,
-                name=":".join(part for part in parts[:2] if part),
-                # As it was written too: the report, which tells how to do the run again, names it so.
-                identity=[written, *parts[1:], commit or branch, seed],
-                open=partial(_stream, *parts, revision=commit or branch or None, seed=seed),
-                dataset=written,
-                revision=commit,
-            )
-        )
+        label = ":".join(part for part in parts[:2] if part)
+        # As it was written too: the report, which tells how to do the run again, names it so.
+        identity = [written, *parts[1:], commit or branch, seed]
+        read = partial(_stream, *parts, revision=commit or branch or None, seed=seed)
+        sources.append(Source(lang=lang, name=label, identity=identity, open=read, dataset=written, revision=commit))
     return sources
 
 
 def dataset_revision(name: str, branch: str = "") -> str | None:
     """Return the commit of a dataset of the Hub, or the one that the cache remembers; None where nobody can tell.
 
-    Args:
-        name: its id.
-        branch: or tag, or commit; nothing means the main branch.
-
-    Raises:
-        UserError: there is no such dataset or revision, or no access to it.
+    `branch` may be a tag or commit too; nothing means the main branch. A UserError says that there is no such dataset
+    or revision, or no access to it.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -42,17 +42,10 @@ def evaluate(
     own_vectors: bool = True,
     policy: LoadPolicy = SAFE,
 ) -> EvaluationResult:
-    """Measure the models.
+    """Measure the models in the folders of teacher, clone and student.
 
-    Args:
-        paths: folders of teacher, clone and student.
-        corpus: gives held-out text.
-        target: the target language.
-        sts: tables with columns sentence1, sentence2, score.
-        hardware: where the models run; they are measured in fp32.
-        training: held-out cosines over the training and at its end, as student/training.json has them.
-        own_vectors: whether the vectors that the student learned are this teacher's.
-        policy: what the teacher's files may do.
+    `sts` are tables with columns sentence1, sentence2, score. `training` has the held-out cosines over the training and
+    at its end, as student/training.json. `own_vectors` says that the vectors the student learned are this teacher's.
 
     Raises:
         UserError: an STS table has no such columns or no numbers.

@@ -30,19 +30,12 @@ _QUIET: dict[str, Any] = {"show_progress_bar": False, "write_csv": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Something that models are measured on.
+    """Something that models are measured on."""
 
-    Attributes:
-        name: as the report shows it.
-        split: train, dev, test, heldout or `as given`.
-        n: pairs or questions.
-        measure: gives the metrics of a model by name; None where one is not defined.
-    """
-
-    name: str
-    split: str
-    n: int
-    measure: Callable[[SentenceTransformer], dict[str, float | None]]
+    name: str  # as the report shows it
+    split: str  # train, dev, test, heldout or `as given`
+    n: int  # pairs or questions
+    measure: Callable[[SentenceTransformer], dict[str, float | None]]  # metrics by name; None where one is not defined
 
 
 def sts_tasks(files: list[Path]) -> list[Task]:

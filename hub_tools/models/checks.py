@@ -18,9 +18,8 @@ _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights
 def check_settings(teacher: Teacher) -> None:
     """Refuse what cannot be cloned, or runs code that nobody trusts.
 
-    Raises:
-        UserError: it is no sentence-transformers model with a fast tokenizer; more than one module has a vocabulary, or
-            the first has none; its dtype makes it overflow; or it needs code that is not trusted or not in its folder.
+    A UserError says that it is no sentence-transformers model with a fast tokenizer, more than one module has a
+    vocabulary, or the first has none, its dtype makes it overflow, or it needs code not trusted or not in its folder.
     """
     if teacher.default_pooling is None:
         _check_file(teacher, "modules.json")
@@ -31,20 +30,12 @@ def check_settings(teacher: Teacher) -> None:
 
 
 def check_tokenizer(teacher: Teacher) -> None:
-    """Refuse a model without a fast tokenizer.
-
-    Raises:
-        UserError: its first module has no tokenizer.json.
-    """
+    """Refuse, by a UserError, a model whose first module has no tokenizer.json."""
     _check_file(teacher, (teacher.input_folder / "tokenizer.json").relative_to(teacher.path).as_posix())
 
 
 def check_weights(teacher: Teacher, files: Collection[str]) -> None:
-    """Refuse a model whose files, named from its folder, hold weights that could run code when they are loaded.
-
-    Raises:
-        UserError: a module has no safetensors, and pickles are not trusted.
-    """
+    """Refuse, by a UserError, a model with modules without safetensors in `files`, unless pickles are trusted."""
     folders = modules_without_safetensors(teacher, files)
     if folders and not teacher.policy.pickle:
         raise UserError(

@@ -37,11 +37,7 @@ def write_compat_configs(folder: Path, *, max_seq_length: int | None) -> None:
     """Rewrite the configurations of a saved student, without changing what they say.
 
     A true `do_lower_case` is dropped: the student's tokenizer.json lower-cases by itself, and sentence-transformers 5
-    would do so before it, by the rules of English.
-
-    Args:
-        folder: of the model, its first module in the folder itself.
-        max_seq_length: longest input in tokens; None for a model without a limit.
+    would do so before it, by the rules of English. Without a `max_seq_length`, in tokens, the model has no limit.
     """
     modules = read_json(folder / "modules.json")
     for module in modules:
@@ -110,11 +106,9 @@ def with_old_rotary_keys(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(rotary, dict):
         return config
     whole, local = rotary.get("full_attention", rotary), rotary.get("sliding_attention", {})
-    old: dict[str, Any] = {}
+    old: dict[str, Any] = {"rope_theta": whole.get("rope_theta"), "rope_local_base_freq": local.get("rope_theta")}
     if config.get("model_type") == "modernbert":
         old = {"global_rope_theta": whole.get("rope_theta"), "local_rope_theta": local.get("rope_theta")}
-    else:
-        old = {"rope_theta": whole.get("rope_theta"), "rope_local_base_freq": local.get("rope_theta")}
-        if whole.get("rope_type", "default") != "default":
-            old["rope_scaling"] = {key: value for key, value in whole.items() if key != "rope_theta"}
+    elif whole.get("rope_type", "default") != "default":
+        old["rope_scaling"] = {key: value for key, value in whole.items() if key != "rope_theta"}
     return {**config, **{key: value for key, value in old.items() if value is not None}}

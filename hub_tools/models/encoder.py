@@ -31,20 +31,14 @@ _PLAIN_BATCH = 128
 _SAME = 0.9999
 _PROBE = ("A", "Two words, or three.", "Işığı görünce 光 🙂", "word " * 40, "One sentence after the other. " * 400)
 
-
 T = TypeVar("T")
 
 
 class Encoded(NamedTuple):
-    """Vectors of texts.
+    """Vectors of texts."""
 
-    Attributes:
-        vectors: float32, shape (texts, dim).
-        tokens: how many tokens the model read of each, prompt and special tokens included, -1 where that is unknown;
-            int32, shape (texts,).
-    """
-
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float32]  # shape (texts, dim)
+    # How many the model read of each text, prompt and special tokens included, -1 where unknown; shape (texts,).
     tokens: NDArray[np.int32]
 
 
@@ -123,10 +117,7 @@ class Encoder:
         return {name: torch.from_numpy(a).to(self.hardware.device) for name, a in zip(names, arrays, strict=True)}
 
     def fits(self, prompt: str) -> bool:
-        """Return whether token ids alone, of the prompt and the text, give what the model's own `encode` gives.
-
-        Chat templates, for example, and pooling that leaves out the prompt do not.
-        """
+        """Return whether token ids alone give what `encode` gives; with chat templates, for example, they do not."""
         if prompt in self._fits:
             return self._fits[prompt]
         texts, fp32 = list(_PROBE), self.hardware.exact
@@ -144,14 +135,10 @@ class Encoder:
 
 
 def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Yield batches of texts of similar lengths, the longest first.
+    """Yield the places in `lengths`, in tokens, of texts of similar lengths, the longest first.
 
-    Args:
-        lengths: tokens of each text.
-        budget: rows times padded length of a batch; a longer text is a batch of its own.
-
-    Yields:
-        The places of texts in `lengths`; how many follows from the first one's padded length, but for the last batch.
+    Rows times padded length are at most the budget; a longer text is a batch of its own. How many rows a batch has
+    follows from the first one's padded length, but for the last batch.
     """
     padded = padded_lengths(np.maximum(lengths, 1))
     order = np.argsort(-padded, kind="stable")
@@ -165,10 +152,7 @@ def length_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
 def encode(
     model: SentenceTransformer, texts: list[str], hardware: Hardware, *, prompt: str | None = None
 ) -> NDArray[np.float32]:
-    """Return the vectors of texts as the model itself makes them, float32, shape (texts, dim).
-
-    The prompt is the text to put before each; None leaves the choice to the model.
-    """
+    """Return the model's own vectors, float32, shape (texts, dim); it chooses the prompt where that is None."""
 
     def compute(rows: int) -> NDArray[np.float32]:
         with autocast(hardware):

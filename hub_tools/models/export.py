@@ -54,12 +54,8 @@ _CPU = Hardware(device="cpu", precision="fp32")
 def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadPolicy = SAFE) -> dict[str, Any]:
     """Export a model, and keep the export only if it gives the model's vectors.
 
-    Args:
-        source: a run folder, whose student is taken, or the folder of a sentence-transformers model.
-        kind: the format.
-        out: folder to write; None: beside the model, named after the format. It exists only if the vectors are the
-            model's.
-        policy: what the model's files may do.
+    `source` is a run folder, whose student is taken, or the folder of a sentence-transformers model. Without `out` the
+    export stands beside the model, named after the format.
 
     Returns:
         format, file, least cosine, texts, bytes of the export, and its folder.
@@ -100,11 +96,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
 
 
 def find_model(source: Path) -> Path:
-    """Return the folder of a model, or of the student of a run.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """Return the folder of a model, or of the student of a run; a UserError says that there is neither."""
     for folder in (source / "student", source):
         if (folder / "modules.json").exists():
             return folder
@@ -153,11 +145,7 @@ def _gate_texts() -> list[str]:
 
 
 def check_parity(expected: Vectors, exported: Vectors, kind: str) -> float:
-    """Return the least cosine between two sets of vectors, shape (texts, dim).
-
-    Raises:
-        UserError: it is below `PARITY`, or the vectors have another width.
-    """
+    """Return the least cosine of vectors, shape (texts, dim); a UserError if it is below `PARITY` or widths differ."""
     if expected.shape != exported.shape:
         raise UserError(
             f"The {kind} export gives {exported.shape[-1]} numbers for a text, the model {expected.shape[-1]}: a Dense "
@@ -179,8 +167,6 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
     width = model.truncate_dim  # None means all
 
     class Whole(torch.nn.Module):
-        """All modules of the model in a row."""
-
         def __init__(self) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(list(model))
@@ -218,18 +204,11 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
 
     free = torch.export.Dim.DYNAMIC
     example: Any = model.tokenizer(["one", "two words and some more"], padding=True, return_tensors="pt")
+    inputs = tuple(example[name] for name in _INPUTS)
+    names: Any = {"input_names": list(_INPUTS), "output_names": list(_OUTPUTS)}
+    options: Any = {"dynamic_shapes": {name: {0: free, 1: free} for name in _INPUTS}, "external_data": False}
     with torch.no_grad():
-        torch.onnx.export(
-            whole(model).eval(),
-            tuple(example[name] for name in _INPUTS),
-            str(file),
-            input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
-            dynamic_shapes={name: {0: free, 1: free} for name in _INPUTS},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        torch.onnx.export(whole(model).eval(), inputs, str(file), **names, **options, dynamo=True, verbose=False)
 
 
 def _read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
@@ -244,12 +223,9 @@ def _read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list
     prompt = model.prompts.get(model.default_prompt_name or "") or ""
     vectors = []
     for start in range(0, len(texts), _GATE_BATCH):  # batches of several lengths
+        batch = [prompt + text for text in texts[start : start + _GATE_BATCH]]
         encoded = model.tokenizer(
-            [prompt + text for text in texts[start : start + _GATE_BATCH]],
-            padding=True,
-            truncation=True,
-            max_length=model.max_seq_length,
-            return_tensors="np",
+            batch, padding=True, truncation=True, max_length=model.max_seq_length, return_tensors="np"
         )
         inputs = {name: encoded[name].astype(np.int64) for name in _INPUTS}
         vectors.append(compiled(inputs)[_OUTPUTS[1]] if kind == "openvino" else session.run([_OUTPUTS[1]], inputs)[0])

@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPolicy:
-    """What the files of a model may do; nothing by default.
+    """What the files of a model may do; nothing by default."""
 
-    Attributes:
-        code: run Python code that comes with the model.
-        pickle: be read with pickle where there are no safetensors.
-    """
-
-    code: bool = False
-    pickle: bool = False
+    code: bool = False  # run Python code that comes with the model
+    pickle: bool = False  # be read with pickle where there are no safetensors
 
 
 SAFE = LoadPolicy()

@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 
 
 def padded_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Round lengths up to a multiple of 2 from 16 on, of 4 from 32 on and of 8 from 64 on.
+    """Round numbers of tokens, int64, up to a multiple of 2 from 16 on, of 4 from 32 on and of 8 from 64 on.
 
     Different shapes stay few (each costs a compilation on some backends), and padding little where texts are short.
 
         >>> padded_lengths(np.array([15, 17, 33, 65])).tolist()
         [15, 18, 36, 72]
-
-    Both are tokens of each text, int64, shape (texts,).
     """
     multiple = 2 ** np.searchsorted([16, 32, 64], lengths, side="right")
     rounded: NDArray[np.int64] = -(-lengths // multiple) * multiple

@@ -20,24 +20,15 @@ class Prompts:
 
     A text no longer than the median is short, like a question or a title. Which of the short texts are queries, and
     which of the long ones documents, is drawn by their hash; all others are read as `encode` reads them.
-
-    Attributes:
-        texts: name -> prompt, as the model has them.
-        default: name of the prompt that `encode` takes by itself, or None.
-        query: name of the query prompt; None where there is none, or none is to be used.
-        document: name of the document prompt, likewise.
-        longest_query: characters of the longest short text.
-        query_share: of the short texts.
-        document_share: of the long texts.
     """
 
-    texts: dict[str, str]
-    default: str | None
-    query: str | None = None
-    document: str | None = None
-    longest_query: int = 0
-    query_share: float = 0.0
-    document_share: float = 0.0
+    texts: dict[str, str]  # name -> prompt, as the model has them
+    default: str | None  # name of the prompt that `encode` takes by itself
+    query: str | None = None  # name of the query prompt; None where there is none, or none is to be used
+    document: str | None = None  # likewise
+    longest_query: int = 0  # characters of the longest short text
+    query_share: float = 0.0  # of the short texts
+    document_share: float = 0.0  # of the long texts
 
     def name_for(self, text: str) -> str | None:
         """Return the name of the prompt for a text in the target language."""
@@ -74,12 +65,6 @@ def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts
     document = next((name for name in ("document", "passage", "corpus") if name in texts), None)
     if not any(texts.get(name or "") for name in (query, document)) or config.query_share == config.document_share == 0:
         return Prompts(texts=texts, default=default)
-    return Prompts(
-        texts=texts,
-        default=default,
-        query=query,
-        document=document,
-        longest_query=statistics.median_low([*map(len, target_texts)] or [0]),
-        query_share=config.query_share,
-        document_share=config.document_share,
-    )
+    longest = statistics.median_low([*map(len, target_texts)] or [0])
+    shares = {"query_share": config.query_share, "document_share": config.document_share}
+    return Prompts(texts=texts, default=default, query=query, document=document, longest_query=longest, **shares)

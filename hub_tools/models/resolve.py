@@ -26,15 +26,11 @@ def find_teacher(
 ) -> Teacher:
     """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
 
-    Args:
-        name: a folder, a Hub id, or `id@revision`.
-        policy: what its files may do.
-        tokenizer_only: any model with a fast tokenizer will do, and its weights are not fetched.
-        weights: whether to fetch the weights too; the teacher cannot be loaded without them.
+    `name` is a folder, a Hub id, or `id@revision`. With `tokenizer_only` any model with a fast tokenizer will do, and
+    its weights are not fetched. A teacher without `weights` cannot be loaded.
 
     Raises:
-        UserError: there is no such model, no access, no network, it is no sentence-transformers model
-            with a fast tokenizer, or it needs more trust than it was given.
+        UserError: there is no such model, no access, no network, `check_settings` refuses it, or it needs more trust.
     """
     path = Path(name).expanduser()
     patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]
@@ -93,10 +89,7 @@ def model_files(teacher: Teacher) -> dict[str, int]:
 def weight_files(teacher: Teacher) -> dict[str, int]:
     """Return the sizes in bytes of the files with the weights, by their names from the model's folder.
 
-    Files that were not fetched are looked up on the Hub.
-
-    Raises:
-        UserError: the Hub refused, or cannot be reached.
+    Files that were not fetched are looked up on the Hub; a UserError says that it refused or cannot be reached.
     """
     files = model_files(teacher)
     if teacher.revision and modules_without_safetensors(teacher, files):

@@ -22,12 +22,8 @@ def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
     Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the student has
     90 - 10,000 x 384 x 4 bytes = 75 MB.
 
-    Args:
-        teacher: its weights need not be on disk; their headers are then read from the Hub.
-        vocab_size: tokens of the student.
-
-    Raises:
-        UserError: the weights are damaged, or the Hub refused or cannot be reached.
+    The headers of weights that are not on disk are read from the Hub. A UserError says that weights are damaged, or
+    the Hub refused or cannot be reached.
     """
     files = weight_files(teacher)
     teacher_bytes = sum(files.values())

@@ -32,34 +32,21 @@ _Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A sentence-transformers model on disk.
+    """A sentence-transformers model on disk; the settings are those of its first module."""
 
-    Attributes:
-        name: what the user asked for, without the revision.
-        path: the folder with its files.
-        revision: the commit on the Hub; None for a local folder.
-        identity: changes whenever a file of the model does.
-        policy: what its files may do.
-        modules_json: the entries of modules.json, or those that sentence-transformers would write for a model that it
-            did not save; empty where only a tokenizer was asked for.
-        settings: config.json of the first module.
-        tokenizer_settings: tokenizer_config.json of the first module.
-        sentence_settings: sentence_bert_config.json of the first module, under whatever name.
-        dim: numbers in a vector, as the modules' configurations say; None where none of them does.
-        license: license and, where given, license_name and license_link, as the model's card names them.
-    """
-
-    name: str
+    name: str  # what the user asked for, without the revision
     path: Path
-    revision: str | None
-    identity: str
+    revision: str | None  # the commit on the Hub; None for a local folder
+    identity: str  # changes whenever a file of the model does
     policy: LoadPolicy = SAFE
+    # The entries of modules.json, or those that sentence-transformers would write for a model that it did not save;
+    # empty where only a tokenizer was asked for.
     modules_json: tuple[dict[str, Any], ...]
-    settings: dict[str, Any]
-    tokenizer_settings: dict[str, Any]
-    sentence_settings: dict[str, Any]
-    dim: int | None
-    license: dict[str, str] | None
+    settings: dict[str, Any]  # config.json
+    tokenizer_settings: dict[str, Any]  # tokenizer_config.json
+    sentence_settings: dict[str, Any]  # sentence_bert_config.json, under whatever name
+    dim: int | None  # numbers in a vector, as the modules' configurations say; None where none of them does
+    license: dict[str, str] | None  # and, where given, license_name and license_link, as the model's card names them
 
     @property
     def modules(self) -> list[tuple[str, str]]:
@@ -115,11 +102,7 @@ class Teacher:
 
 
 def read_teacher(name: str, path: Path, *, revision: str | None, identity: str, policy: LoadPolicy) -> Teacher:
-    """Read the small files of a model; the arguments are attributes of the result.
-
-    Raises:
-        UserError: a file is damaged, or modules.json names a folder outside the model.
-    """
+    """Read a model's small files; a UserError says that one is damaged, or modules.json names a folder outside."""
     modules = _read_modules(path)
     folder = _input_folder(path, modules)
     return Teacher(

@@ -113,11 +113,7 @@ def are_unit(vectors: NDArray[Any]) -> bool:
 
 
 def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
-    """Write a shard with float16 or float32 vectors, so that its file exists only when it is whole.
-
-    Raises:
-        UserError: a vector is not finite, or not in this dtype; the message names the text.
-    """
+    """Write a shard's file, only ever whole; a UserError names a text whose vector is not finite in `dtype`."""
     with np.errstate(over="ignore"):
         stored = encoded.vectors.astype(dtype)
     bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
@@ -136,11 +132,7 @@ def write_shard(shard: Shard, encoded: Encoded, dtype: str) -> None:
 
 
 def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
-    """Sum up the shards in a folder, and write manifest.json with that and the fields that shards do not tell.
-
-    Raises:
-        UserError: there is no shard of the train split.
-    """
+    """Write manifest.json: `origin` and the sum of a folder's shards; a UserError says that none is of train."""
     if not shards(out, TRAIN):
         raise UserError("There is nothing to train on: give --parallel text or a --distill-limit above 0.")
     by_prompt: Counter[str | None] = Counter()

@@ -50,14 +50,7 @@ def embed(
 ) -> EmbeddingsResult:
     """Embed the corpus with the teacher, shard by shard; all processes call this, each computes shards of its own.
 
-    Args:
-        teacher: the model.
-        corpus: the texts.
-        out: folder of the stage; shards already in it are kept.
-        target: the target language.
-        config: how many texts, behind which prompts, stored how.
-        hardware: where the teacher runs.
-        processes: who computes.
+    Shards that are in the folder of the stage already are kept.
 
     Raises:
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
@@ -101,11 +94,7 @@ def embed(
 
 
 def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
-    """Compute the vectors of a shard and write them as float16 or float32; a text that occurs twice is embedded once.
-
-    Raises:
-        UserError: a vector is not finite, or not in this dtype; the message names the text.
-    """
+    """Compute and write the vectors of a shard, a text that occurs twice once; errors as of `write_shard`."""
     prompted = [(prompts.text_of(row.prompt_name), row.text) for row in shard.rows]
     position = {key: number for number, key in enumerate(sorted(set(prompted)))}
     by_prompt: dict[str, list[str]] = {}
@@ -126,13 +115,11 @@ class _Texts(NamedTuple):
     limit: int | None
 
     def in_target(self) -> Iterator[str]:
-        """Yield the training texts in the target language."""
         yield from (pair.target for pair in self.corpus.pairs())
         if self.target in self.languages:
             yield from self.corpus.texts(self.target, "train", self.limit)
 
     def total(self) -> int:
-        """Return the rows of all splits."""
         corpus = self.corpus.result
         pairs = corpus.parallel.kept if corpus.parallel else 0
         counts = [n for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]

@@ -48,23 +48,14 @@ _OF_THE_TEACHER = ("teacher", "revision", "precision", "max_seq_length", "trunca
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedEmbeddings:
-    """A dataset with texts and vectors.
+    """A dataset with texts and vectors."""
 
-    Attributes:
-        name: what the user asked for.
-        path: its folder; None for one of the Hub.
-        revision: its commit on the Hub; None for a folder, or where nobody can tell.
-        text_column: its column with the texts.
-        embedding_column: its column with the vectors.
-        identity: plain data that changes when the content does.
-    """
-
-    name: str
-    path: Path | None
-    revision: str | None
+    name: str  # what the user asked for
+    path: Path | None  # its folder; None for one of the Hub
+    revision: str | None  # its commit on the Hub; None for a folder, or where nobody can tell
     text_column: str
     embedding_column: str
-    identity: Any
+    identity: Any  # plain data that changes when the content does
 
     @property
     def repo(self) -> str:
@@ -73,11 +64,7 @@ class ImportedEmbeddings:
 
 
 def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
-    """Find the dataset that --embeddings names.
-
-    Raises:
-        UserError: there is none, or no access to it.
-    """
+    """Find the dataset that --embeddings names; a UserError says that there is none, or no access to it."""
     name = str(config.use)
     path = Path(name).expanduser()
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
@@ -115,15 +102,8 @@ def import_embeddings(
 ) -> EmbeddingsResult:
     """Write the dataset's texts and vectors as shards; the teacher is not loaded.
 
-    Args:
-        dataset: its splits `train` and `validation` are taken; without the latter one text in 50 is held out by its
-            hash.
-        out: folder of the stage; shards already in it are kept.
-        clone: folder of the clone that will learn the vectors.
-        lang: language of texts of which the dataset says none.
-        dtype: float16 or float32.
-        hardware: where the clone runs; it embeds one text.
-        policy: what its files may do.
+    Its splits `train` and `validation` are taken; without the latter one text in 50 is held out by its hash. Shards
+    already in `out` are kept. Texts of which the dataset says no language are in `lang`. The clone embeds one text.
 
     Raises:
         UserError: the dataset cannot be read, has no such columns, or its vectors do not fit the clone.
@@ -139,14 +119,10 @@ def import_embeddings(
                 write_shard(shard, encoded, dtype)
             progress.update(len(shard.rows))
     prompts = manifest or student.settings
-    return write_manifest(
-        out,
-        {
-            **{key: (manifest or {}).get(key) for key in _OF_THE_TEACHER},
-            **{key: prompts[key] for key in ("prompts", "default_prompt_name")},
-            "taken_from": {"name": dataset.path.name if dataset.path else dataset.repo, "revision": dataset.revision},
-        },
-    )
+    origin = {key: (manifest or {}).get(key) for key in _OF_THE_TEACHER}
+    origin |= {key: prompts[key] for key in ("prompts", "default_prompt_name")}
+    name = dataset.path.name if dataset.path else dataset.repo
+    return write_manifest(out, {**origin, "taken_from": {"name": name, "revision": dataset.revision}})
 
 
 def _read_student(clone: Path, hardware: Hardware, policy: LoadPolicy) -> _Student:
@@ -269,11 +245,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _read_vectors(
     dataset: ImportedEmbeddings, table: pa.Table, texts: list[str], student: _Student
 ) -> NDArray[np.float32]:
-    """Return the vectors as float32.
-
-    Raises:
-        UserError: they have another dimension or length, or are not finite.
-    """
+    """Return the vectors as float32; a UserError says that they do not fit the student, or are not finite."""
     column = table[dataset.embedding_column]
     kind = column.type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
