@@ -77,7 +77,8 @@ def _gains_from_bf16(device: str) -> bool:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed tensors for the whole process instead of giving it back at each step.
 
-    Otherwise every large tensor on the CPU is mapped and zeroed again, a noticeable part of a step. Only glibc has it.
+    Otherwise every large tensor on the CPU is mapped and zeroed again, a noticeable part of a training step. Only glibc
+    has these switches; elsewhere nothing happens.
     """
     if sys.platform != "linux":
         return

@@ -112,7 +112,9 @@ def load_training_set(
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
     targets: NDArray[Any] = np.empty((0, 0), np.float16)
     target_index, source, is_translation = array("q"), array("q"), bytearray()
-    languages, files, rows = dict[str, int](), dict[str, int](), 0
+    languages: dict[str, int] = {}
+    files: dict[str, int] = {}
+    rows = 0
     for batch in embeddings.batches(split):
         vectors = batch.vectors[::every]
         if not rows:

@@ -53,7 +53,7 @@ class GradientComputer:
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
 
     def forward_backward(self, texts: TokenizedTexts, batch: NDArray[np.int64], targets: Tensor, *, step: int) -> float:
-        """Give each weight the gradient of the mean loss over a batch, and return it; all processes get the same.
+        """Give each weight the gradient of a batch's mean loss, and return the loss; all processes get the same.
 
         The batch holds text numbers, sorted by padded length, int64, shape (n,), the targets their vectors, fp32, shape
         (n, dim). The number of the step seeds dropout.

@@ -216,8 +216,9 @@ class Trainer:
         if not len(self.heldout):
             return None
         max_tokens = min(self.batch_tokens, self.gradients.micro_batch_tokens)
-        all_batches, total = epoch_batches(self.heldout.texts.lengths, max_tokens, self.seed, 0), 0.0
-        batches = all_batches[self.processes.rank :: self.processes.world_size]
+        batches = epoch_batches(self.heldout.texts.lengths, max_tokens, self.seed, 0)
+        batches = batches[self.processes.rank :: self.processes.world_size]
+        total = 0.0
         while batches:
             batch = batches.pop(0)
             try:
@@ -240,9 +241,8 @@ class Trainer:
         state = checkpoint.load_checkpoint(self.out, self.student.model, self.optimizer)
         if state is None:
             return
-        self.step, self.tokens, self.seconds, self.history = (
-            state[k] for k in ("step", "tokens", "seconds", "history")
-        )
+        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+        self.history = state["history"]
         log.info("  continuing at step %d of %d", self.step, self.steps)
 
 
