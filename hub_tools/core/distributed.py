@@ -24,15 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """This process among those of the run. With a single process every method returns at once.
+    """This process among those of the run. With a single process every method returns at once."""
 
-    Attributes:
-        rank: number of this process; 0 is the main process.
-        world_size: number of processes.
-    """
-
-    rank: int = 0
-    world_size: int = 1
+    rank: int = 0  # number of this process; 0 is the main process
+    world_size: int = 1  # number of processes
 
     @property
     def is_main(self) -> bool:
@@ -40,10 +35,9 @@ class Processes:
         return self.rank == 0
 
     def run_on_main(self, work: Callable[[], T]) -> T:
-        """Call a function in the main process alone, and return its result, plain data, in every process.
+        """Call a function in the main process, once all have reached this line; return its plain result in all of them.
 
-        It is called when all processes have reached this line. If it fails, the main process raises its error and all
-        others exit.
+        If it fails, the main process raises its error and all others exit.
         """
         if self.world_size == 1:
             return work()
@@ -121,8 +115,7 @@ def init_processes(device: str) -> Processes:
     from accelerate import PartialState
 
     # accelerate joins processes on CPUs only when it is told that they are to be used.
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    state = PartialState(cpu=on_cpu, timeout=_TIMEOUT)
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=_TIMEOUT)
     return Processes(rank=state.process_index, world_size=state.num_processes)
 
 

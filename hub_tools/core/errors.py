@@ -18,10 +18,7 @@ class UsageError(HubToolsError):
 
 
 def explain(error: BaseException) -> str | None:
-    """Return the sentence for an exception that reached the command line.
-
-    None stands for a defect of hub_tools, which deserves a traceback.
-    """
+    """Return the sentence for an exception; None stands for a defect of hub_tools, which deserves a traceback."""
     if isinstance(error, HubToolsError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

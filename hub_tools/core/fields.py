@@ -61,11 +61,7 @@ class Section:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build the options from plain values; sections in them are dictionaries.
-
-        Raises:
-            UsageError: a key is unknown, or a value is missing, has the wrong type or is out of range.
-        """
+        """Build the options from plain values, sections as dictionaries; what cannot work is a UsageError."""
         try:
             check_keys(cls, values, cls.section and f"[{cls.section}]")
         except ValueError as error:
@@ -92,11 +88,7 @@ def _is_required(item: Field[Any]) -> bool:
 
 
 def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
-    """Return a value as its field's type.
-
-    Raises:
-        UsageError: it has another type, or is out of bounds.
-    """
+    """Return a value as its field's type; another type, or a value out of bounds, is a UsageError."""
     if facts.get("commas") and isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
         value = [int(part) if part.isdecimal() and hint == tuple[int, ...] else part for part in parts]

@@ -64,11 +64,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file that the user named.
-
-    Raises:
-        UsageError: it is missing, cannot be read or is not TOML.
-    """
+    """Read a TOML file that the user named; it is a UsageError if it is missing, cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

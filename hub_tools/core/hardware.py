@@ -14,15 +14,10 @@ from hub_tools.core.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """Where a model runs and in which arithmetic.
+    """Where a model runs and in which arithmetic."""
 
-    Attributes:
-        device: cuda, mps or cpu.
-        precision: fp32, or bf16 for products in bf16 with weights in fp32.
-    """
-
-    device: str
-    precision: str
+    device: str  # cuda, mps or cpu
+    precision: str  # fp32, or bf16 for products in bf16 with weights in fp32
 
     def __str__(self) -> str:
         return f"{self.device} in {self.precision}"
@@ -36,10 +31,7 @@ class Hardware:
 def choose_hardware(device: str, precision: str) -> Hardware:
     """Choose where to run: `auto` takes the fastest device, and bf16 where it is faster than fp32 there.
 
-    On a CPU, `auto` times a few products of matrices.
-
-    Raises:
-        UserError: torch does not find the device.
+    On a CPU, `auto` times a few products of matrices. A device that torch does not find is a UserError.
     """
     device = choose_device(device)
     if precision == "auto":
@@ -85,16 +77,15 @@ def _gains_from_bf16(device: str) -> bool:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed tensors for the whole process instead of giving it back at each step.
 
-    Otherwise every large tensor on the CPU is mapped and zeroed again, a noticeable part of a training step.
-    Only glibc has these switches; elsewhere nothing happens.
+    Otherwise every large tensor on the CPU is mapped and zeroed again, a noticeable part of a training step. Only glibc
+    has these switches; elsewhere nothing happens.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
-        mmap_max, trim_threshold = -4, -1  # names of the switches in malloc.h
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
+        for switch, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+            libc.mallopt(switch, value)
 
 
 def autocast(hardware: Hardware) -> AbstractContextManager[Any]:

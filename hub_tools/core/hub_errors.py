@@ -12,14 +12,9 @@ from hub_tools.core.errors import HubToolsError, UserError
 
 
 def explain_hub(error: BaseException, subject: str) -> str | None:
-    """Return the sentence for a failed Hub request.
+    """Return the sentence for a failed Hub request, or None when the exception has nothing to do with the Hub.
 
-    Args:
-        error: the exception of huggingface_hub, datasets or the HTTP client.
-        subject: what was asked for, as the user wrote it, e.g. ``teacher 'org/model'``.
-
-    Returns:
-        The message, or None when the exception has nothing to do with the Hub.
+    `subject` is what was asked for, as the user wrote it, e.g. ``teacher 'org/model'``.
     """
     # What the Hub answered says more than what the client made of it.
     for cause in sorted(_causes(error), key=lambda cause: getattr(cause, "response", None) is None):
@@ -39,12 +34,9 @@ def explain_hub(error: BaseException, subject: str) -> str | None:
 
 @contextmanager
 def hub_errors(subject: str, otherwise: str | None = None, *, writing: bool = False) -> Iterator[None]:
-    """Raise what the Hub refused as a UserError.
+    """Raise what the Hub refused as a UserError (`explain_hub`, or `explain_push` if something is written to it).
 
-    Args:
-        subject: as for `explain_hub`.
-        otherwise: what to say before the text of any other exception; None lets these pass.
-        writing: whether something is written to the Hub (`explain_push`).
+    `otherwise` is what to say before the text of any other exception; None lets these pass.
     """
     try:
         yield
@@ -52,11 +44,9 @@ def hub_errors(subject: str, otherwise: str | None = None, *, writing: bool = Fa
         raise
     except Exception as error:
         message = (explain_push if writing else explain_hub)(error, subject)
-        if message is None and otherwise is not None:
-            message = f"{otherwise}: {without_secrets(str(error))}"
-        if message is None:
+        if message is None and otherwise is None:
             raise
-        raise UserError(message) from error
+        raise UserError(message or f"{otherwise}: {without_secrets(str(error))}") from error
 
 
 def explain_push(error: BaseException, subject: str) -> str | None:
@@ -117,9 +107,7 @@ _STATUS = {
     413: "{subject} is too large for the Hub: {detail} Publish less at a time (--only), or lower --distill-limit.",
     429: "The Hub's rate limit is reached for {subject}.{wait} Run the same command again then; nothing is lost.",
 }
-_SERVER_TROUBLE = (
-    "The Hub is in trouble (status {status}) with {subject}. Run the same command again later; nothing is lost."
-)
+_TROUBLE = "The Hub is in trouble (status {status}) with {subject}. Run the same command again later; nothing is lost."
 _OTHER_STATUS = "The Hub refused {subject} (status {status}): {detail} Nothing is lost."
 
 
@@ -131,7 +119,7 @@ def _explain_status(error: BaseException, subject: str) -> str:
     detail = without_secrets(getattr(error, "server_message", None) or _first_line(error)).rstrip(".") + "."
     seconds = response.headers.get("Retry-After") or ""
     wait = f" It asks to wait {seconds} seconds." if seconds.isdigit() else ""
-    other = _SERVER_TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER_STATUS
+    other = _TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER_STATUS
     sentence = _STATUS.get(status, other).format(subject=subject, status=status, detail=detail, wait=wait)
     return sentence[0].upper() + sentence[1:]
 

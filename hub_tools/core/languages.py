@@ -52,11 +52,7 @@ def wikipedia_code(code: str) -> str:
 
 
 def check_language(code: str) -> str:
-    """Return the code if it is known.
-
-    Raises:
-        UsageError: the code is unknown; the message names the nearest known codes.
-    """
+    """Return the code if it is known; else the message of the UsageError names the nearest known codes."""
     known = LANGUAGES | MORE_LANGUAGES
     if code in known:
         return code

@@ -81,9 +81,7 @@ def board(folder: Path | None, step: int) -> Iterator[Callable[[int, dict[str, f
     """Yield a function that writes the values of a step for TensorBoard into a folder; with None it writes nothing.
 
     `step` is the last one that counts: what an earlier run that was cut off wrote of later ones is forgotten.
-
-    Raises:
-        UserError: tensorboard is not installed.
+    If tensorboard is not installed, that is a UserError.
     """
     if folder is None:
         yield lambda _step, _values: None

@@ -40,12 +40,7 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_plain(kind: type[T], data: Any, where: str = "") -> T:
-    """Build a value of a type from plain data.
-
-    Args:
-        kind: a dataclass, or the type of a field of one.
-        data: what `to_plain` gave, or what a file held.
-        where: name of the value in error messages, e.g. `clone.exact`.
+    """Build a dataclass, or a value of a field's type, from plain data; `where` is its name in messages: `clone.exact`.
 
     Raises:
         ValueError: a key is missing or unknown, or a value has another type; the message says which.
@@ -86,8 +81,7 @@ def _build_dataclass(kind: Any, data: Mapping[str, Any], where: str) -> Any:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in data:
             raise ValueError(f"{where or kind.__name__} has no {field.name}")
-    hints = get_type_hints(kind)
-    prefix = f"{where}." if where else ""
+    hints, prefix = get_type_hints(kind), f"{where}." if where else ""
     return kind(**{name: _build(hints[name], item, prefix + name) for name, item in data.items()})
 
 
@@ -102,11 +96,7 @@ def _fits(kind: Any, data: Any) -> bool:
 
 
 def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
-    """Make sure that all keys are names of a dataclass's fields.
-
-    Raises:
-        ValueError: one is not; the message names the nearest field.
-    """
+    """Make sure that all keys are names of a dataclass's fields; else the ValueError names the nearest field."""
     known = [field.name for field in dataclasses.fields(kind)]
     for key in data:
         if key not in known:

@@ -32,24 +32,15 @@ _DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a stage is about to do.
+    """What a stage is about to do."""
 
-    Attributes:
-        folder: name of the stage's folder in the run.
-        parts: name -> plain data; together everything that the result depends on.
-        options: what was asked for, for the record, as plain data.
-        work: fills the folder it is given and returns plain data; when the folder is not empty, an earlier call with
-            the same parts was cut off there.
-        all_ranks: whether all processes do the work; otherwise the main one does, and the others wait.
-        leftovers: patterns of files and folders that only a continued attempt needs; deleted when the stage is done.
-    """
-
-    folder: str
-    parts: dict[str, Any]
-    options: dict[str, Any]
+    folder: str  # of the stage in the run
+    parts: dict[str, Any]  # name -> plain data; together everything that the result depends on
+    options: dict[str, Any]  # what was asked for, for the record, as plain data
+    # Fills a folder and returns plain data; if it is not empty, an earlier call with the same parts was cut off there.
     work: Callable[[Path], dict[str, Any]]
-    all_ranks: bool = False
-    leftovers: tuple[str, ...] = ()
+    all_ranks: bool = False  # whether all processes do the work; otherwise the main one does, and the others wait
+    leftovers: tuple[str, ...] = ()  # patterns of what only a continued attempt needs; deleted when the stage is done
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -63,13 +54,10 @@ class Task:
 
 
 class RunDir:
-    """One run on disk. Use it as a context manager: it is locked while open.
+    """One run on disk, its folder made if it does not exist. Use it as a context manager: it is locked while open.
 
-    Args:
-        root: the folder; made if it does not exist.
-        config: the text of config.toml.
-        fresh: forget every finished stage first.
-        processes: those of the run; the main one has the lock and writes the markers.
+    `config` is the text of config.toml; `fresh` forgets every finished stage first. The main one of the `processes` has
+    the lock and writes the markers.
 
     Raises:
         UserError: the folder holds something else, its record is damaged, or another run is using it.
@@ -155,12 +143,7 @@ class RunDir:
 
     def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
         record = StageRecord(
-            key=task.key,
-            inputs=task.inputs,
-            options=task.options,
-            result=result,
-            seconds=seconds,
-            versions=versions(),
+            key=task.key, inputs=task.inputs, options=task.options, result=result, seconds=seconds, versions=versions()
         )
         write_json(self._partial(task) / _DONE, to_plain(record))
         self._finish_rename(task)
@@ -186,17 +169,12 @@ class RunDir:
 
 
 def locked(root: Path) -> AbstractContextManager[object]:
-    """Keep other commands out of a run folder until the end of a `with` block.
-
-    Raises:
-        UserError: a run is using it.
-    """
+    """Keep other commands out of a run folder until the end of a `with` block; a UserError if a run is using it."""
     try:
         return FileLock(root / _LOCK).acquire(timeout=0)
     except Timeout as error:
-        raise UserError(
-            f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
-        ) from error
+        message = f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
+        raise UserError(message) from error
 
 
 def check_finished(root: Path) -> RunRecord:
@@ -207,8 +185,7 @@ def check_finished(root: Path) -> RunRecord:
     """
     if not (root / _CONFIG).is_file():
         raise UserError(f"{root} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
-    command = f"Run: hub-distill --config {root / _CONFIG}"
-    run = read_record(root)
+    command, run = f"Run: hub-distill --config {root / _CONFIG}", read_record(root)
     stages = run.stages
     for folder in FOLDERS:
         marker = _read_marker(root / folder)

@@ -19,37 +19,23 @@ RECORD = "run.json"
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """A finished stage.
+    """A finished stage."""
 
-    Attributes:
-        key: hash of everything that the result depends on.
-        inputs: name of each part of the key -> its hash; that of a stage before it is the key of that stage.
-        options: what was asked for, as plain data: teacher, lang, seed and sections of the configuration.
-        result: what the stage measured, a section of the report.
-        seconds: the time it took, attempts that were killed not counted.
-        versions: of Python and the libraries that did it.
-    """
-
-    key: str
-    inputs: dict[str, str]
-    options: dict[str, Any]
-    result: dict[str, Any]
-    seconds: float
-    versions: dict[str, str] = field(default_factory=dict)
+    key: str  # hash of everything that the result depends on
+    inputs: dict[str, str]  # part of the key -> its hash; that of a stage before it is the key of that stage
+    options: dict[str, Any]  # what was asked for, as plain data: teacher, lang, seed and sections of the configuration
+    result: dict[str, Any]  # what the stage measured, a section of the report
+    seconds: float  # the time it took, attempts that were killed not counted
+    versions: dict[str, str] = field(default_factory=dict)  # of Python and the libraries that did it
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run.
+    """A run."""
 
-    Attributes:
-        stages: folder of each finished stage -> its record.
-        publish: the [publish] options that were given so far. What was private once stays private.
-        hardware: device and precision that `auto` chose when vectors were first computed, and what was asked for.
-    """
-
-    stages: dict[str, StageRecord] = field(default_factory=dict)
-    publish: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, StageRecord] = field(default_factory=dict)  # by folder, the finished ones
+    publish: dict[str, Any] = field(default_factory=dict)  # the [publish] options that were given so far
+    # Device and precision that `auto` chose when vectors were first computed, and what was asked for.
     hardware: dict[str, Any] | None = None
 
     def only(self, folders: Collection[str]) -> RunRecord:
@@ -58,18 +44,12 @@ class RunRecord:
 
     def with_publish(self, options: dict[str, Any]) -> RunRecord:
         """Return the record with other [publish] options; once private, always private."""
-        publish = {**self.publish, **options}
-        if self.publish.get("private"):
-            publish["private"] = True
-        return replace(self, publish=publish)
+        private = {"private": True} if self.publish.get("private") else {}
+        return replace(self, publish={**self.publish, **options, **private})
 
 
 def read_record(root: Path) -> RunRecord:
-    """Read the record of a run folder; an empty one where nothing is finished.
-
-    Raises:
-        UserError: the record is damaged.
-    """
+    """Read the record of a run folder, empty where nothing is finished; a damaged one is a UserError."""
     file = root / RECORD
     if not file.exists():
         return RunRecord()

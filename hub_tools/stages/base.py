@@ -36,10 +36,8 @@ class Finished:
 def identity(value: Any) -> Any:
     """Return the plain data that stands for a value in a key.
 
-    An object with an `identity` stands for itself; of other dataclasses all fields count but the neutral ones.
-
-    Raises:
-        TypeError: the value is a path, whose content would be forgotten, or no plain data.
+    An object with an `identity` stands for itself; of other dataclasses all fields count but the neutral ones. A path,
+    whose content would be forgotten, and what is no plain data is a TypeError.
     """
     if hasattr(value, "identity"):
         return value.identity
@@ -93,20 +91,16 @@ class Stage(ABC):
 
     @abstractmethod
     def work(self, out: Path) -> Any:
-        """Fill a folder; when it is not empty, an earlier attempt with the same inputs was cut off there.
+        """Fill a folder and return what was measured, a dataclass of `hub_tools.results`.
 
-        Returns:
-            What the stage measured, one of the dataclasses of `hub_tools.results`.
+        When the folder is not empty, an earlier attempt with the same inputs was cut off there.
         """
 
     def run(self, job: Job, run_dir: RunDir) -> Finished:
         """Do the work in a run folder, or use what is finished there."""
         sections = (self.name, *self.other_sections)
-        options = {
-            key: value
-            for key, value in to_plain(job.config).items()
-            if key in sections or not isinstance(value, dict)  # those above all sections belong to every stage
-        }
+        asked = to_plain(job.config).items()  # options above all sections belong to every stage
+        options = {key: value for key, value in asked if key in sections or not isinstance(value, dict)}
         teacher = {"name": job.teacher.name, "revision": job.teacher.revision, "license": job.teacher.license}
         task = Task(
             folder=self.folder,

@@ -97,19 +97,16 @@ def prepare(
     """Find everything that a configuration names.
 
     With `tokenizer_only` any model with a fast tokenizer will do, and its weights are not fetched; with `plan_only` no
-    weights are fetched and nothing is timed; `fresh` forgets the hardware that an earlier run chose.
-
-    Raises:
-        UserError: something does not exist, cannot be read or does not fit the rest.
+    weights are fetched and nothing is timed; `fresh` forgets the hardware that an earlier run chose. What does not
+    exist, cannot be read or does not fit the rest is a UserError.
     """
-    languages = balanced_languages(config.lang)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     sts = _files("--sts", config.evaluate.sts)
     for file in sts:
         read_sts(file.path)  # a table that cannot be read is refused now, not after the training
     _check_training(config, teacher)
-    specs = config.corpus.sources or (DEFAULT_SOURCE,)
+    specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     return Job(
         config=config,
         teacher=teacher,

@@ -16,12 +16,8 @@ def epoch_batches(
 ) -> list[NDArray[np.int64]]:
     """Split all texts into batches of about `batch_tokens` padded tokens, in an order given by seed and epoch.
 
-    Args:
-        lengths: tokens of each text, shape (texts,).
-        batch_tokens: rows times padded length of a batch; a longer text is a batch of its own.
-        seed: of the run.
-        epoch: number of the pass.
-        repeats: how often the epoch holds each text, shape (texts,); of 0.5, half of the texts are drawn. None: once.
+    `lengths`, shape (texts,), are the tokens of each text; one longer than a batch is a batch of its own. `repeats`,
+    shape (texts,), say how often the epoch holds each text; of 0.5, half of the texts are drawn. None: once.
 
     Returns:
         Text numbers, one int64 array a batch; without `repeats`, each text is in exactly one batch.

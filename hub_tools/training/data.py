@@ -16,17 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedTexts:
-    """Many texts as one array.
+    """Many texts as one array."""
 
-    Attributes:
-        ids: token ids of all texts, int32, shape (tokens,).
-        ends: where each text ends, int64, shape (texts,).
-        pad_id: id of the padding token.
-    """
-
-    ids: NDArray[np.int32]
-    ends: NDArray[np.int64]
-    pad_id: int
+    ids: NDArray[np.int32]  # token ids of all texts, shape (tokens,)
+    ends: NDArray[np.int64]  # where each text ends, shape (texts,)
+    pad_id: int  # id of the padding token
 
     def __getitem__(self, number: int) -> NDArray[np.int32]:
         """Return the token ids of one text."""
@@ -39,11 +33,9 @@ class TokenizedTexts:
         return np.diff(self.ends, prepend=0)
 
     class Builder:
-        """Collect texts batch by batch.
+        """Collect texts batch by batch for the student whose tokenizer.json is given.
 
-        Args:
-            tokenizer_file: the student's tokenizer.json.
-            max_tokens: longer texts are cut; None for static embeddings, which read any length and no special tokens.
+        Texts longer than `max_tokens` are cut; None is for static embeddings, with any length and no special tokens.
         """
 
         def __init__(self, tokenizer_file: Path, max_tokens: int | None) -> None:
@@ -73,22 +65,14 @@ class TokenizedTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """Texts as token ids, each with the vector that the student learns for it.
-
-    Attributes:
-        texts: the student's token ids.
-        target_index: row of `targets` for each text, int64, shape (texts,).
-        targets: the teacher's vectors, float16 or float32, shape (rows, dim).
-        source: number of the parallel file of each text's pair; of a monolingual text -1 - the number of its language;
-            int64, shape (texts,).
-        is_translation: whether each text is the target language's side of a pair, bool, shape (texts,).
-    """
+    """Texts as token ids, each with the vector that the student learns for it; arrays have the shape (texts,)."""
 
     texts: TokenizedTexts
-    target_index: NDArray[np.int64]
-    targets: NDArray[Any]
+    target_index: NDArray[np.int64]  # row of `targets` for each text
+    targets: NDArray[Any]  # the teacher's vectors, float16 or float32, shape (rows, dim)
+    # Number of the parallel file of each text's pair; of a monolingual text -1 - the number of its language.
     source: NDArray[np.int64]
-    is_translation: NDArray[np.bool_]
+    is_translation: NDArray[np.bool_]  # whether each text is the target language's side of a pair
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -122,14 +106,8 @@ def load_training_set(
 ) -> TrainingSet:
     """Tokenize a split with the student's tokenizer, and read its vectors.
 
-    A row with a translation gives two texts with the same vector. The vectors are held once, as they are stored.
-
-    Args:
-        embeddings: the teacher's vectors.
-        split: train or validation.
-        tokenizer_file: as for `TokenizedTexts.Builder`.
-        max_tokens: as for `TokenizedTexts.Builder`.
-        every: take one row in so many of each shard.
+    A row with a translation gives two texts with the same vector. The vectors are held once, as they are stored. The
+    split is train or validation; one row in `every` of each shard is taken.
     """
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
     targets: NDArray[Any] = np.empty((0, 0), np.float16)

@@ -66,16 +66,10 @@ def distill(
     return save_student(trainer, clone, max_tokens, policy=policy)
 
 
-def save_student(
-    trainer: Trainer, clone: Path, max_seq_length: int | None, *, policy: LoadPolicy = SAFE
-) -> DistillResult:
+def save_student(trainer: Trainer, clone: Path, max_tokens: int | None, *, policy: LoadPolicy = SAFE) -> DistillResult:
     """Interpolate the best weights with the clone's, save them as the student, and write training.json beside them.
 
-    Args:
-        trainer: after its last step.
-        clone: folder of the model before training, with the student's tokenizer.
-        max_seq_length: longest input of the student, in tokens.
-        policy: as for `distill`.
+    `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student.
     """
     import torch
 
@@ -89,7 +83,7 @@ def save_student(
                 parameter.lerp_(before, trainer.config.weight_interpolation)
     cosine = trainer.heldout_cosine()
     if processes.is_main:
-        save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_seq_length)
+        save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_tokens)
         training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
@@ -109,13 +103,8 @@ def save_student(
 
 
 def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:
-    """Refuse a model that reads more than token ids: it would be trained on other inputs than it is used with.
-
-    Raises:
-        UserError: the model's own `encode` gives other vectors than its token ids.
-    """
-    prompts = embeddings.manifest["prompts"]
-    encoder = Encoder(model, hardware)
+    """Raise a UserError if the model's own `encode` gives other vectors than its token ids, which training reads."""
+    prompts, encoder = embeddings.manifest["prompts"], Encoder(model, hardware)
     for name in embeddings.manifest["rows_by_prompt"]:
         if not encoder.fits(prompts.get(name) or ""):
             behind = f" behind the prompt {name!r}" if prompts.get(name) else ""

@@ -35,14 +35,9 @@ T = TypeVar("T")
 
 
 class GradientComputer:
-    """Forward and backward pass of a batch.
+    """Forward and backward pass of a batch, which the processes divide; `seed` is that of dropout.
 
-    Args:
-        student: the model; its weights get the gradients.
-        config: the loss.
-        micro_batch_tokens: padded tokens that are computed at once; halved whenever memory does not suffice.
-        seed: of dropout.
-        processes: those that divide each batch.
+    `micro_batch_tokens` padded tokens are computed at once; they are halved whenever memory does not suffice.
     """
 
     def __init__(
@@ -58,16 +53,10 @@ class GradientComputer:
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
 
     def forward_backward(self, texts: TokenizedTexts, batch: NDArray[np.int64], targets: Tensor, *, step: int) -> float:
-        """Give each weight the gradient of the mean loss over a batch.
+        """Give each weight the gradient of a batch's mean loss, and return the loss; all processes get the same.
 
-        Args:
-            texts: token ids.
-            batch: text numbers, sorted by padded length, int64, shape (n,).
-            targets: their vectors, fp32, shape (n, dim).
-            step: number of the step, which seeds dropout.
-
-        Returns:
-            The loss; the same in all processes, as are the gradients.
+        The batch holds text numbers, sorted by padded length, int64, shape (n,), the targets their vectors, fp32, shape
+        (n, dim). The number of the step seeds dropout.
 
         Raises:
             UserError: memory does not suffice for a single text.
@@ -79,11 +68,7 @@ class GradientComputer:
         return loss
 
     def micro_batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Return the positions in a batch that this process computes, in groups that fit into memory.
-
-        Args:
-            lengths: tokens of each text of the batch, sorted by padded length, shape (n,).
-        """
+        """Return the positions in a batch, sorted by padded length, that this process computes, in groups that fit."""
         positions = np.arange(len(lengths))[self.processes.rank :: self.processes.world_size]
         return [positions[group] for group in split_rows(lengths[positions], self.micro_batch_tokens)]
 
@@ -100,11 +85,10 @@ class GradientComputer:
         self.micro_batch_tokens = min(self.micro_batch_tokens, padded_tokens(lengths)) // 2
         if self.student.device.type == "cuda":
             torch.cuda.empty_cache()
-        log.warning(
-            "  out of memory in step %d: from now on %s tokens at a time, each step in as many parts as that takes",
-            step + 1,
-            f"{self.micro_batch_tokens:,}",
+        message = (
+            "  out of memory in step %d: from now on %s tokens at a time, each step in as many parts as that takes"
         )
+        log.warning(message, step + 1, f"{self.micro_batch_tokens:,}")
 
     def _try(self, texts: TokenizedTexts, batch: NDArray[np.int64], targets: Tensor, step: int) -> float | None:
         """Compute this process's gradients and share of the loss; None where memory did not suffice."""

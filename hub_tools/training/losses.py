@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def per_example_loss(predictions: Tensor, targets: Tensor, config: DistillConfig) -> Tensor:
     """Return the loss of each text alone, fp32, shape (texts,), without the similarities within the batch.
 
-    Args:
-        predictions: the student's vectors, fp32, shape (texts, dim).
-        targets: the teacher's vectors, of the same shape and dtype.
-        config: which loss, and over which parts of the vectors.
+    The student's and the teacher's vectors are both fp32, shape (texts, dim).
     """
     distance = mse if config.loss == "mse" else cosine_distance
     return _over_parts(distance, predictions, targets, config.matryoshka)

@@ -20,16 +20,10 @@ class LearningRates(NamedTuple):
 
 
 def learning_rates(step: int, steps: int, peak: float, config: DistillConfig) -> LearningRates:
-    """Return the learning rates of a step.
+    """Return the learning rates of a step, counted from 0; `peak` is the highest of the token embeddings.
 
     In the first `embedding_only_steps` only the token embeddings learn. Both parts of the training have a warm-up and
     a decay to 0 of their own.
-
-    Args:
-        step: counted from 0.
-        steps: number of all steps.
-        peak: highest learning rate of the token embeddings.
-        config: warm-up, schedule and shares.
     """
     first = config.embedding_only_steps
     if step < first:
@@ -57,13 +51,8 @@ def default_learning_rate(hidden: int, steps: int, cosine: float | None) -> floa
     A short training has no time to repair what large steps break at first, and near the teacher they break more than
     they bring: the rate falls with the fourth root of the steps below 1,200, and with the distance to the teacher
     below 0.2. For example, 1e-3 for a hidden size of 384, 1,200 steps and a cosine of 0.8, and half of it with a hidden
-    size of 768, or with 75 steps, or with a cosine of 0.9.
-
-    Args:
-        hidden: size of a token embedding; wider models take less in proportion.
-        steps: number of all steps.
-        cosine: held-out cosine before the training. None where there is no held-out text: the clone then counts as
-            far from the teacher.
+    size of 768, or with 75 steps, or with a cosine of 0.9. The cosine is the held-out one before the training; without
+    held-out text it is None, and the clone counts as far from the teacher.
     """
     length = math.pow(min(1.0, steps / _BASE_STEPS), 0.25)
     # Not quite to 0: a clone that is the teacher itself still trains.

@@ -24,16 +24,8 @@ if TYPE_CHECKING:
 class Student:
     """A model as a function of token ids, with the switches of training.
 
-    The model stays in evaluation mode unless `config.dropout` is given: the target of a text is exact.
-
-    Args:
-        model: trained in place, on the device where it is.
-        config: dropout, gradient checkpointing and compilation.
-        hardware: the arithmetic.
-
-    Attributes:
-        token_embeddings: one row for each token, shape (V, hidden).
-        backbone_params: all other weights that are trained.
+    The model is trained in place, on the device where it is. It stays in evaluation mode unless `config.dropout` is
+    given: the target of a text is exact.
 
     Raises:
         UserError: the model does not support gradient checkpointing, and it was asked for.
@@ -43,7 +35,7 @@ class Student:
         self.model, self.config, self.hardware = model, config, hardware
         self.device: torch.device = model.device
         prepare_for_speed(model, hardware)
-        self.token_embeddings: Parameter = token_rows(model)
+        self.token_embeddings: Parameter = token_rows(model)  # shape (V, hidden)
         self.backbone_params = [p for p in model.parameters() if p is not self.token_embeddings and p.requires_grad]
         self._checkpointed_layers = _enable_checkpointing(model) if config.gradient_checkpointing else []
         if config.compile:
@@ -54,12 +46,9 @@ class Student:
             inside.forward = torch.compile(inside.forward, dynamic=True)
 
     def __call__(self, texts: TokenizedTexts, numbers: NDArray[np.int64], *, training: bool) -> Tensor:
-        """Return the vectors of some texts, fp32, shape (n, dim).
+        """Return the vectors of the texts with these numbers, fp32, shape (n, dim).
 
-        Args:
-            texts: token ids.
-            numbers: which texts, int64, shape (n,).
-            training: drop out, where that is asked for, and keep little in memory under gradient checkpointing.
+        In `training`, drop out where that is asked for, and keep little in memory under gradient checkpointing.
         """
         self.model.train(training and self.config.dropout)
         for layer in self._checkpointed_layers:

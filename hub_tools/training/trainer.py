@@ -48,21 +48,8 @@ class Trainer:
     on a CPU, `gradient_checkpointing` change no bit, nor does `micro_batch_tokens` where no step is divided (None, or
     as much as `batch_tokens`); smaller micro-batches and `compile` give the same weights up to rounding.
 
-    Args:
-        model: the clone; it is trained in place, on the device where it is.
-        train_set: the texts to train on.
-        heldout: texts whose mean cosine chooses the best weights.
-        out: folder of the student; a checkpoint in it is continued.
-        config: how to train.
-        hardware: the arithmetic.
-        seed: of the order of the texts.
-        processes: those that train together.
-
-    Attributes:
-        steps: number of all steps.
-        step: steps taken.
-        history: an entry for each evaluation: `step`, held-out `cosine` (None without held-out text), mean `loss`
-            since the entry before (the first has none), and `learning_rate` of the token embeddings.
+    The model, the clone, is trained in place, on the device where it is; the mean cosine of `heldout` chooses the best
+    weights. `out` is the folder of the student, where a checkpoint is continued.
 
     Raises:
         UserError: the options do not fit the model or the number of steps.
@@ -89,8 +76,7 @@ class Trainer:
             config.parallel_sampling_alpha, config.source_fraction, config.language_sampling_alpha
         )
         self.steps = config.steps or max(1, math.ceil(config.epochs * len(self.epoch(0))))
-        first = config.embedding_only_steps
-        if first >= self.steps:
+        if (first := config.embedding_only_steps) >= self.steps:
             raise UserError(
                 f"--embedding-only-steps {first} leaves none of the {self.steps} steps for all other weights."
             )
@@ -98,13 +84,12 @@ class Trainer:
         self.student = Student(model, config, hardware)
         groups = [{"params": [self.student.token_embeddings]}, {"params": self.student.backbone_params}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=hardware.device != "mps")
+        at_once = config.micro_batch_tokens or self.batch_tokens
         self.gradients = GradientComputer(
-            self.student,
-            config,
-            micro_batch_tokens=config.micro_batch_tokens or self.batch_tokens,
-            seed=seed,
-            processes=processes,
+            self.student, config, micro_batch_tokens=at_once, seed=seed, processes=processes
         )
+        # An entry for each evaluation: `step`, held-out `cosine` (None without held-out text), mean `loss` since the
+        # entry before (the first has none), and `learning_rate` of the token embeddings.
         self.history: list[dict[str, Any]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
@@ -151,8 +136,7 @@ class Trainer:
 
     def batches(self) -> Iterator[_Numbers]:
         """Return the batches of text numbers from the current position to the last step, across epochs."""
-        all_batches = chain.from_iterable(map(self.epoch, count()))
-        return islice(all_batches, self.step, self.steps)
+        return islice(chain.from_iterable(map(self.epoch, count())), self.step, self.steps)
 
     def epoch(self, number: int) -> list[_Numbers]:
         """Return all batches of a pass through the data."""
@@ -212,8 +196,7 @@ class Trainer:
     def evaluate_and_checkpoint(self, *, loss: float | None = None) -> None:
         """Measure the held-out cosine, keep the weights if they are the best, and write a checkpoint.
 
-        Args:
-            loss: mean over the steps since the last evaluation; None before the first step.
+        `loss` is the mean over the steps since the last evaluation; None before the first step.
         """
         entry = {"step": self.step, "cosine": self.heldout_cosine()} | ({} if loss is None else {"loss": loss})
         self.history.append(entry)
