@@ -244,7 +244,7 @@ def test_what_auto_chose_is_remembered_with_the_first_vectors_and_not_before(
     write_record(config.output, replace(record, hardware=gpu))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert prepare(config).hardware.device == "cuda"
-    with pytest.raises(UserError, match=r"begun on cuda, and torch finds no such device here.*--device cpu"):
+    with pytest.raises(UserError, match=r"started on cuda, and torch finds no such device here.*--device cpu"):
         run(config, last="embed")
     assert prepare(config, fresh=True).hardware.device == "cpu"
 
