@@ -474,5 +474,5 @@ class HubServer:
     def start_over(self, cas: Path) -> FakeHub:
         """Return a Hub without repos, in the place of the one before; `cas` is a folder for the Xet storage."""
         hub = FakeHub(endpoint=self.endpoint, storage=f"http://localhost:{self._port}", cas=cas)
-        self._handler.hub = hub  # type: ignore[attr-defined]
+        self._handler.hub = hub
         return hub

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
+from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
 from hub_tools.core.distributed import ALONE
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, write_json
@@ -20,7 +20,9 @@ from hub_tools.core.run_record import RunRecord, read_record, write_record
 from hub_tools.models.resolve import find_teacher
 from hub_tools.pipeline import stages_until
 from hub_tools.stages.base import Finished, identity, neutral, parts_of
-from hub_tools.stages.job import HashedFile, Job, ReadyTokenizer
+from hub_tools.stages.embed import ImportStage
+from hub_tools.stages.job import HashedFile, Job, ReadyTokenizer, prepare
+from hub_tools.vectors.imported import ImportedEmbeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,3 +215,28 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
     assert to_plain(RunRecord()) == {"stages": {}, "publish": {}, "hardware": None}
+
+
+def test_imported_vectors_depend_on_the_clone_that_they_are_compared_with(minilm: Path) -> None:
+    # The clone's key has the prompts in it; texts of which the dataset says no language count as the target's.
+    job = job_of(minilm)
+    done = {folder: Finished(path=Path(folder), identity=f"key of {folder}") for folder in FOLDERS}
+    imported = ImportedEmbeddings(
+        name="a/b", path=None, revision="c0", text_column="text", embedding_column="embedding", identity=["a/b", "c0"]
+    )
+    parts = parts_of(ImportStage.of(replace(job, imported=imported), done))
+    assert parts["clone"] == "key of clone"
+    assert (parts["imported"], parts["target"], parts["dtype"]) == (["a/b", "c0"], "tr", "float16")
+
+
+def test_leading_parts_longer_than_the_vectors_are_refused_before_any_work(minilm: Path, tmp_path: Path) -> None:
+    config = RunConfig(
+        teacher=str(minilm),
+        lang=("tr",),
+        output=tmp_path / "run",
+        distill=DistillConfig(matryoshka=(512,)),
+        corpus=CorpusConfig(sources=("sample",)),
+    )
+    with pytest.raises(UserError, match="--matryoshka 512: the teacher's vectors have only 384 numbers"):
+        prepare(config)
+    assert not (tmp_path / "run").exists()

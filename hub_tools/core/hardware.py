@@ -56,6 +56,10 @@ def devices() -> dict[str, bool]:
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
+# Time of a product in bf16 by that in fp32: from the first on it is emulated, below the second it is worth it.
+_EMULATED, _FASTER = 4, 0.8
+
+
 def _gains_from_bf16(device: str) -> bool:
     import torch
 
@@ -71,7 +75,7 @@ def _gains_from_bf16(device: str) -> bool:
 
     # Timed, because a list of processors would never be complete. A processor that only emulates bf16 takes a hundred
     # times as long: a small product shows that in no time.
-    return device == "cpu" and ratio(256) < 4 and ratio(1024) < 0.8  # noqa: PLR2004
+    return device == "cpu" and ratio(256) < _EMULATED and ratio(1024) < _FASTER
 
 
 def keep_freed_memory() -> None:
