@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -116,6 +117,8 @@ def init_processes(device: str) -> Processes:
 
     # accelerate joins processes on CPUs only when it is told that they are to be used.
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=_TIMEOUT)
+    # Its threads have to end before the interpreter does, which may otherwise abort after all work is done.
+    atexit.register(state.destroy_process_group)
     return Processes(rank=state.process_index, world_size=state.num_processes)
 
 
