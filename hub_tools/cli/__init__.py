@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hub_tools.cli.jobs import jobs
 from hub_tools.cli.publish import publish
 from hub_tools.cli.space import space
 from hub_tools.cli.stages import STAGES, demo, run_until, stage_command
+from hub_tools.cli.terminal import STOPPED, open_missing_streams, stop_on_interrupt
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError, explain
 from hub_tools.core.logging import setup_logging
@@ -51,16 +53,21 @@ for command in (*map(stage_command, STAGES), demo, fertility, export, publish, s
 def run() -> None:
     """Entry point of `hub-distill` and `hf-distill`: errors become one sentence and an exit code."""
     name = "hf distill" if Path(sys.argv[0]).name.startswith("hf-distill") else "hub-distill"
+    open_missing_streams()
+    stop_on_interrupt()
     setup_logging(quiet=not is_main_process())
     try:
         main(prog_name=name, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Run the same command again to go on.", err=True)
+        click.echo(STOPPED, err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except Exception as error:
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except BaseException as error:  # a panic in Rust code is no Exception
         message = explain(error)
         if message is None:
             raise

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hub_tools.core.logging import log
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
@@ -111,6 +113,12 @@ def init_processes(device: str) -> Processes:
     `cuda` is from then on the process's own GPU: accelerate makes it torch's current device.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # What accelerate sets for several processes on CPUs, of which it then starts one.
+        if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_ADDR" in os.environ:
+            log.warning(
+                "accelerate launch starts a single process on CPUs, whatever --num_processes says. For several: "
+                "torchrun --nproc-per-node N $(which hub-distill) ..."
+            )
         return ALONE
     import torch
     from accelerate import PartialState

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import errno
 
+# What libraries say, in small letters, when they get no memory or, for want of it, no thread.
+_MEMORY_SIGNS = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "failed to map segment",
+    "start new thread",
+    "resource temporarily unavailable",
+)
+
 
 class HubToolsError(Exception):
     """Base of all errors that hub_tools raises on purpose; its text is meant for the user."""
@@ -42,6 +52,8 @@ def explain(error: BaseException) -> str | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory, of the machine or of a device, did not suffice."""
-    signs = ("out of memory", "not enough memory", "can't allocate memory")
-    says_so = isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
-    return says_so or isinstance(error, MemoryError)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # A library that could not be loaded into little memory, and a panic in Rust code, for which there is no class.
+    says_why = isinstance(error, RuntimeError | ImportError) or type(error).__name__ == "PanicException"
+    return isinstance(error, MemoryError) or (says_why and any(sign in str(error).lower() for sign in _MEMORY_SIGNS))

@@ -1,0 +1,108 @@
+"""The program and its terminal: Ctrl-C at any time, closed streams, little memory, a launcher of one process."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hub_tools.core.distributed import ALONE, init_processes
+from hub_tools.core.errors import explain
+from tests.commands import PROGRAM
+
+# A command that takes long, and still works when it is asked to stop and when the interpreter ends.
+_SLOW = """
+import atexit, time
+from pathlib import Path
+from hub_tools import cli
+
+def work(**_):
+    try:
+        Path("ready").touch()
+        time.sleep(60)
+    finally:
+        time.sleep(0.2)
+
+atexit.register(time.sleep, 3)
+cli.main.callback = work
+cli.run()
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
+def test_ctrl_c_twice_ends_with_the_same_sentence(seconds: float, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", _SLOW], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert set(said.splitlines()) - {""} == {"Stopped. Run the same command again to go on."}
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_the_work_is_done_where_streams_are_closed(closed: str, tiny_teacher: Path, tmp_path: Path) -> None:
+    options = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
+    command = ["sh", "-c", f"{shlex.join([*PROGRAM, *options])} {closed}"]
+    done = subprocess.run(command, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "run/corpus/.done.json").exists()
+    # Nothing that was meant for a stream went into a file that got its number.
+    assert "done in" in (tmp_path / "run/log.txt").read_text(encoding="utf-8")
+    assert not (tmp_path / "run/config.toml").read_text(encoding="utf-8").startswith(" ")
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    code = "import click; from hub_tools import cli\n"
+    code += "cli.main.callback = lambda **_: [click.echo('x' * 80) for _ in range(9999)]\ncli.run()"
+    command = ["sh", "-c", f"{shlex.join([sys.executable, '-c', code])} | head -1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.stderr == b""
+
+
+def test_little_memory_is_said(tiny_teacher: Path, tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (500 << 20,) * 2); "  # torch cannot be loaded
+    options = ["--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--output", "run"]
+    command = [sys.executable, "-c", limit + PROGRAM[-1], *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Error: Out of memory." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_that_stands_for_little_memory_is_explained() -> None:
+    panic = type("PanicException", (BaseException,), {})
+    for error in (
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("unable to mmap 90868376 bytes from file <model.safetensors>: Cannot allocate memory (12)"),
+        RuntimeError("can't start new thread"),
+        panic('failed to spawn thread: Os { code: 11, message: "Resource temporarily unavailable" }'),
+    ):
+        assert "finished stages are kept" in (explain(error) or "")
+    assert explain(ImportError("No module named 'x'")) is None
+    assert explain(panic("index out of bounds")) is None
+    assert explain(SystemExit(3)) is None
+
+
+def test_a_launcher_that_starts_one_process_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("hub_tools"), "propagate", True)
+    assert init_processes("cpu") is ALONE
+    assert caplog.text == ""
+    # As `accelerate launch --cpu --num_processes 2` sets them.
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert init_processes("cpu") is ALONE
+    assert "torchrun --nproc-per-node N" in caplog.text
