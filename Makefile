@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all portability portability-more check dist clean
+.PHONY: demo test test-all fuzz portability portability-more check dist clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
@@ -14,6 +14,10 @@ test: $(VENV)/.installed
 # With the tests that are marked slow.
 test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist loadfile -m ''
+
+# Thousands of damaged inputs of every kind, e.g. FUZZ='--count 1000 --only text --seed 1'
+fuzz: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)
 
 # Saved models in other versions, e.g. OTHER='sentence-transformers==5.1.* transformers==4.57.*'
 portability: $(VENV)/.installed

@@ -25,6 +25,7 @@ from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.commands import CANARY
 from tests.fake_hub import FakeHub, HubServer, User
+from tests.tiny_teacher import write_tiny_teacher
 
 # The libraries read their environment when they are imported: one Hub for all tests of this process, and a home in
 # which no token and no cache of the user is found. Assigned, since a worker of pytest-xdist inherits another one's.
@@ -60,35 +61,8 @@ def minilm_files(minilm: Path) -> TokenizerSpec:
 
 
 @pytest.fixture(scope="session")
-def tiny_teacher(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
-    """A BERT of two narrow layers with random weights and MiniLM's real tokenizer, pruned to what the sample uses."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer import modules
-    from transformers import BertConfig, BertModel
-
-    from hub_tools.models.loading import save_model
-
-    torch.manual_seed(0)
-    root = tmp_path_factory.mktemp("tiny")
-    files = TokenizerSpec.read(minilm)
-    config = BertConfig(
-        vocab_size=len(files.spec["model"]["vocab"]),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-        pad_token_id=0,
-    )
-    BertModel(config).save_pretrained(root / "bert")
-    files.write(root / "bert")
-    transformer = modules.Transformer(str(root / "bert"), max_seq_length=64)
-    model = SentenceTransformer(modules=[transformer, modules.Pooling(32, "mean"), modules.Normalize()], device="cpu")
-    (root / "tokenizer").mkdir()
-    TokenizerSpec(spec=files.spec, settings={**files.settings, "model_max_length": 64}).write(root / "tokenizer")
-    save_model(model, root / "teacher", tokenizer=root / "tokenizer", max_seq_length=64)
-    return root / "teacher"
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_teacher(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
