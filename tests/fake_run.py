@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.files import digest, write_json, write_text
+from hub_tools.core.files import digest, write_json, write_sealed, write_text
 from hub_tools.core.plain import to_plain
+from hub_tools.core.run_files import store_files
 from hub_tools.core.run_record import RunRecord, StageRecord, write_record
 
 # Folder of a stage -> its name in the report's timings, and the sections of the configuration that it uses.
@@ -53,6 +55,7 @@ def record_of(report: dict[str, Any]) -> RunRecord:
             inputs={"teacher": digest(teacher["id"])},
             options={**{key: config[key] for key in (*_SHARED, *sections)}, "teacher_info": info},
             result=results[folder],
+            files={},
             seconds=report["timings"][name],
             versions=report["versions"],
         )
@@ -67,13 +70,20 @@ def _without_identity(model: dict[str, Any]) -> dict[str, Any]:
 
 def write_run(root: Path, report: dict[str, Any]) -> Path:
     """Write a finished run folder."""
-    record = record_of(report)
-    for folder, stage in record.stages.items():
-        write_json(root / folder / ".done.json", to_plain(stage))
+    for folder in _STAGES:
+        (root / folder).mkdir(parents=True, exist_ok=True)
         for name in FILES.get(folder, ()):
             write_text(root / folder / name, f"{folder}/{name}\n")
-    write_text(root / "config.toml", "# The options of a hub-distill run.\n")
-    write_text(root / "figures" / "tokens_per_word.png", "a picture\n")
     write_json(root / "student" / "training.json", {"history": [{"step": 0, "cosine": 0.98}]})
-    write_record(root, record)
+    write_text(root / "figures" / "tokens_per_word.png", "a picture\n")
+    write_text(root / "config.toml", "# The options of a hub-distill run.\n")
+    mark(root, record_of(report))
     return root
+
+
+def mark(root: Path, record: RunRecord) -> None:
+    """Write the markers and the record of a run for the files that are there."""
+    stages = {name: replace(stage, files=store_files(root / name)) for name, stage in record.stages.items()}
+    for folder, stage in stages.items():
+        write_sealed(root / folder / ".done.json", to_plain(stage))
+    write_record(root, replace(record, stages=stages))

@@ -95,6 +95,7 @@ def test_publishing_again_commits_nothing(run: Path, logged_in: FakeHub) -> None
     assert hub_publish.publish(run, {**ADA, "tag": "v1"}) == urls
     assert all(len(repo.commits) == 2 for repo in logged_in.repos.values())
     write_text(run / "student" / "modules.json", "something else")
+    fake_run.mark(run, read_record(run))
     with pytest.raises(UserError, match="A release does not change: choose a new --tag"):
         hub_publish.publish(run, {**ADA, "tag": "v1"})
     assert all(len(repo.commits) == 2 for repo in logged_in.repos.values())
@@ -114,16 +115,17 @@ def test_each_repo_has_its_files(run: Path) -> None:
         write_text(run / "student" / name, "")
     repos = contents(run, "model", "tokenizer", "dataset", "space")
     license_files = {"LICENSE", "NOTICE"}
-    figure = "figures/tokens_per_word.png"
-    assert set(repos["model"].files) == {"README.md", "model.safetensors", "modules.json", figure} | license_files
+    figures = {"figures/tokens_per_word.png", "figures/heldout_cosine.png"}
+    assert set(repos["model"].files) == {"README.md", "model.safetensors", "modules.json"} | figures | license_files
     assert set(repos["tokenizer"].files) == {"README.md", "tokenizer.json", "tokenizer_config.json"} | license_files
     assert set(repos["dataset"].files) == {"README.md", "manifest.json", "train-00000.parquet"}
     plain = {"README.md", "app.py", "requirements.txt"}
-    assert set(repos["space"].files) == plain | {"space.json", "report.json", figure}
+    assert set(repos["space"].files) == plain | {"space.json", "report.json"} | figures
 
 
 def test_the_teachers_notice_comes_before_ours(run: Path) -> None:
     write_text(run / "clone" / "license" / "NOTICE", "The teacher's.\n\n")
+    fake_run.mark(run, read_record(run))
     notice = contents(run, "model")["model"].files["NOTICE"]
     assert isinstance(notice, bytes)
     assert notice.startswith(b"The teacher's.\n\nGemma is provided under")

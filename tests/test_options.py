@@ -165,7 +165,7 @@ def test_a_job_gets_no_file_that_stays_here(tmp_path: Path) -> None:
 
 def test_a_space_that_cannot_be_read_ends_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text("{}")
-    with pytest.raises(SystemExit, match=r"^Error: Could not read .*space\.json"):
+    with pytest.raises(SystemExit, match=r"^Error: .*space\.json is damaged"):
         open_space(tmp_path)
 
 

@@ -195,7 +195,9 @@ def test_what_was_private_stays_private_whatever_follows(tmp_path: Path) -> None
 @pytest.mark.parametrize("names", [(".lock", "run.json"), (".lock", "run.json.tmp"), ("run.json", "config.toml.tmp")])
 def test_a_run_that_was_killed_in_its_first_moment_can_be_continued(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
-        (tmp_path / name).write_text("{}")
+        (tmp_path / name).touch()
+    if "run.json" in names:
+        write_record(tmp_path, RunRecord())
     with RunDir(tmp_path, ""):
         assert (tmp_path / "config.toml").exists()
 

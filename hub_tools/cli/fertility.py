@@ -20,6 +20,9 @@ _FILE, _FOLDER = click.Path(dir_okay=False, path_type=Path), click.Path(path_typ
 def fertility(tokenizers: tuple[str, ...], text: str, lang: str, parallel: Path | None, output: Path | None) -> None:
     """Compare how tokenizers cut text."""
     from hub_tools.core.languages import check_language
-    from hub_tools.reporting.fertility import compare
+    from hub_tools.reporting.fertility import compare, write_comparison
 
-    click.echo(compare(tokenizers, text, check_language(lang), parallel=parallel, out=output))
+    comparison = compare(tokenizers, text, check_language(lang), parallel=parallel)
+    click.echo(comparison)  # before it is written, which may fail
+    if output is not None:
+        write_comparison(comparison, output, lang)

@@ -9,9 +9,16 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hub_tools.core.errors import UsageError
+from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.plain import from_plain
+
+T = TypeVar("T")
+# What to do about a damaged file, where nobody says more.
+_CURE = "Restore it, or delete what it belongs to and make or fetch that again."
+# Key of the checksum of what else a file holds.
+_SEAL = "checksum"
 
 
 def digest(value: Any) -> str:
@@ -58,9 +65,45 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, cure: str = _CURE) -> Any:
+    """Read a JSON file; one that is missing or damaged is a UserError that names it, and `cure` says what to do."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Could not read {path}: {error.strerror}. {cure}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}. {cure}") from error
+
+
+def read_as(kind: type[T], path: Path, cure: str = _CURE) -> T:
+    """Read a JSON file as a dataclass or another type, see `from_plain`; what does not fit is a UserError too."""
+    value = read_json(path, cure)
+    try:
+        return from_plain(kind, value)
+    except (ValueError, OverflowError, UsageError) as error:
+        raise UserError(f"{path} is damaged: {error}. {cure}") from error
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write plain data with a checksum of itself, see `read_sealed`."""
+    write_json(path, {**value, _SEAL: _seal(value)})
+
+
+def read_sealed(kind: type[T], path: Path, cure: str) -> T:
+    """Read what `write_sealed` wrote as a dataclass; a UserError says that it is not as it was written."""
+    value = read_json(path, cure)
+    reason = "it is not as hub-distill wrote it"
+    try:
+        if isinstance(value, dict) and value.pop(_SEAL, None) == _seal(value):
+            return from_plain(kind, value)
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise UserError(f"{path} is damaged: {reason}. {cure}")
+
+
+def _seal(value: dict[str, Any]) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_toml(path: Path) -> dict[str, Any]:

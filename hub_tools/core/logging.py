@@ -61,13 +61,17 @@ def quiet_libraries() -> None:
     quiet.disable_progress_bar()
 
 
-def bar(description: str, total: int | None, unit: str, done: int = 0) -> tqdm[Any]:
-    """Return a progress bar with count, rate and time left; `done` is what an earlier run already did."""
+def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay: float = 0) -> tqdm[Any]:
+    """Return a progress bar with count, rate and time left.
+
+    `done` is what an earlier run already did; what takes less than `delay` seconds shows no bar.
+    """
     return tqdm(
         total=total,
         desc=f"  {description}",
         unit=unit,
         initial=done,
+        delay=delay,
         file=sys.stderr,
         # Without a terminal a bar is a line in a file: one every ten seconds is enough.
         mininterval=0.2 if sys.stderr.isatty() else 10.0,

@@ -2,14 +2,15 @@
 
 A stage works in `<stage>.partial/` and the folder is renamed to `<stage>/` when it is complete, so a stage folder is
 always whole. Its marker, a `StageRecord`, holds the *key*: everything the result depends on. A stage with another key
-is done again, and the log says what changed. `run.json` sums the markers up.
+is done again, and the log says what changed. The marker also has size and checksum of each file: sizes are compared
+whenever a stage is used again, checksums before another stage reads it. `run.json` sums the markers up.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +20,16 @@ from filelock import FileLock, Timeout
 
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import digest, read_json, write_json, write_text
+from hub_tools.core.files import digest, read_sealed, write_sealed, write_text
 from hub_tools.core.logging import log
-from hub_tools.core.plain import from_plain, to_plain
-from hub_tools.core.run_record import RECORD, RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.plain import to_plain
+from hub_tools.core.run_files import check_files, check_links, cure_for, store_files
+from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
 from hub_tools.core.versions import versions
 
 FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
 _HEADER = "# The options of a hub-distill run.\n"
-_DONE, _KEY, _CONFIG, _LOCK = ".done.json", ".key.json", "config.toml", ".lock"
+_DONE, _KEY, _LOCK = ".done.json", ".key.json", ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Task:
     options: dict[str, Any]  # what was asked for, for the record, as plain data
     # Fills a folder and returns plain data; if it is not empty, an earlier call with the same parts was cut off there.
     work: Callable[[Path], dict[str, Any]]
+    reads: tuple[str, ...] = ()  # folders of the finished stages that it reads
     all_ranks: bool = False  # whether all processes do the work; otherwise the main one does, and the others wait
     leftovers: tuple[str, ...] = ()  # patterns of what only a continued attempt needs; deleted when the stage is done
 
@@ -65,9 +68,10 @@ class RunDir:
 
     def __init__(self, root: Path, config: str, *, fresh: bool = False, processes: Processes = ALONE) -> None:
         self.root, self._processes = root, processes
+        self._whole: set[str] = set()  # folders of stages whose checksums are right
         self._lock = ExitStack()
         processes.run_on_main(lambda: self._open(config, fresh=fresh))
-        if not (root / _CONFIG).exists():
+        if not (root / CONFIG).exists():
             raise UserError(
                 f"--output {root} is not the folder of the main process. Expected one that all machines see."
             )
@@ -87,7 +91,7 @@ class RunDir:
                 _remove(root / f"{name}.partial")
             record = RunRecord(publish=record.publish)  # what was private stays private
         write_record(root, record)
-        write_text(root / _CONFIG, _HEADER + config)
+        write_text(root / CONFIG, _HEADER + config)
 
     def __enter__(self) -> RunDir:
         return self
@@ -112,7 +116,7 @@ class RunDir:
         finally:
             seconds = time.monotonic() - start
             if self._processes.is_main and partial.is_dir():
-                write_json(partial / _KEY, {"key": task.key, "seconds": seconds})
+                _write_attempt(partial, task.key, seconds)
         return run_on_main(lambda: self._end(task, result, round(seconds, 2)))
 
     def _partial(self, task: Task) -> Path:
@@ -123,6 +127,7 @@ class RunDir:
         self._finish_rename(task)
         record = _read_marker(self.root / task.folder)
         if record is not None and record.key == task.key:
+            check_files(self.root / task.folder, record.files, checksums=False)
             log.info("%s: already done", task.folder)
             self._add_to_record(task, record)
             return record
@@ -132,44 +137,67 @@ class RunDir:
             old, new = record.inputs, task.inputs
             changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
             log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
+        for folder in task.reads:
+            self._check_whole(folder)
         partial = self._partial(task)
-        attempt = read_json(partial / _KEY) if (partial / _KEY).exists() else {}
-        if attempt.get("key") == task.key:
+        attempt = _read_attempt(partial)
+        if attempt.key == task.key:
             log.info("%s: continuing where an earlier run stopped", task.folder)
-            return float(attempt["seconds"])
+            return attempt.seconds
         _remove(partial)
-        write_json(partial / _KEY, {"key": task.key, "seconds": 0.0})
+        _write_attempt(partial, task.key, 0.0)
         return 0.0
+
+    def _check_whole(self, folder: str) -> None:
+        """Make sure that a finished stage is as it was written, unless this run has seen that."""
+        record = _read_marker(self.root / folder)
+        if folder not in self._whole and record is not None:
+            check_files(self.root / folder, record.files, checksums=True)
+            self._whole.add(folder)
 
     def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
         record = StageRecord(
-            key=task.key, inputs=task.inputs, options=task.options, result=result, seconds=seconds, versions=versions()
+            key=task.key,
+            inputs=task.inputs,
+            options=task.options,
+            result=result,
+            files=store_files(self._partial(task), task.leftovers),
+            seconds=seconds,
+            versions=versions(),
         )
-        write_json(self._partial(task) / _DONE, to_plain(record))
+        write_sealed(self._partial(task) / _DONE, to_plain(record))
         self._finish_rename(task)
+        self._whole.add(task.folder)
         self._add_to_record(task, record)
         log.info("%s: done in %.1f s", task.folder, seconds)
         return record
 
     def _add_to_record(self, task: Task, record: StageRecord) -> None:
-        """Bring run.json up to date with a finished stage, and delete what only an unfinished one needs."""
-        for pattern in task.leftovers:
-            for path in (self.root / task.folder).glob(pattern):
-                shutil.rmtree(path, ignore_errors=True)
+        """Bring run.json up to date with a finished stage."""
         self.update_record(lambda run: replace(run, stages={**run.stages, task.folder: record}))
 
     def _finish_rename(self, task: Task) -> None:
-        """Rename a stage that is complete, also where an earlier run was cut off before it did."""
+        """Rename a stage that is complete, also where an earlier run was cut off before it did.
+
+        What only an unfinished one needs is deleted before.
+        """
         partial, folder = self._partial(task), self.root / task.folder
         record = _read_marker(partial)
         if record is not None and record.key == task.key:
+            for path in (path for pattern in task.leftovers for path in partial.glob(pattern)):
+                shutil.rmtree(path, ignore_errors=True)
             (partial / _KEY).unlink(missing_ok=True)
             _remove(folder)  # only now that the new one is whole
             partial.replace(folder)
 
 
 def locked(root: Path) -> AbstractContextManager[object]:
-    """Keep other commands out of a run folder until the end of a `with` block; a UserError if a run is using it."""
+    """Keep other commands out of a run folder until the end of a `with` block.
+
+    Raises:
+        UserError: a run is using the folder, or a link in it leads out of it.
+    """
+    check_links(root)
     try:
         return FileLock(root / _LOCK).acquire(timeout=0)
     except Timeout as error:
@@ -177,22 +205,25 @@ def locked(root: Path) -> AbstractContextManager[object]:
         raise UserError(message) from error
 
 
-def check_finished(root: Path) -> RunRecord:
-    """Return the record of a run in which every stage is done and belongs to the others.
+def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
+    """Return the record of a run in which every stage is done, whole, and belongs to the others.
+
+    `read` are the folders whose files will be used: their checksums are compared, of the others only the sizes.
 
     Raises:
-        UserError: the folder is no run, a stage is missing, or stages were made from different things.
+        UserError: the folder is no run, a stage is missing or damaged, or stages were made from different things.
     """
-    if not (root / _CONFIG).is_file():
-        raise UserError(f"{root} is no run folder: it has no config.toml. Expected the --output of a hub-distill run.")
-    command, run = f"Run: hub-distill --config {root / _CONFIG}", read_record(root)
+    if not (root / RECORD).is_file():
+        raise UserError(f"{root} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
+    check_links(root)
+    command, run = f"Run: hub-distill --config {root / CONFIG}", read_record(root)
     stages = run.stages
     for folder in FOLDERS:
         marker = _read_marker(root / folder)
         if marker is None or folder not in stages:
             raise UserError(f"{root} is not finished: {folder} is missing. {command}")
-        if marker.key != stages[folder].key:
-            raise UserError(f"{folder} in {root} is not the one that run.json describes. {command}")
+        if marker != stages[folder]:
+            raise UserError(f"{folder} in {root} is not the one that {RECORD} describes. {command}")
     present = {name: digest(stage.key) for name, stage in stages.items()}
     present["teacher"] = stages["clone"].inputs["teacher"]
     for folder, record in stages.items():
@@ -201,27 +232,41 @@ def check_finished(root: Path) -> RunRecord:
                 raise UserError(
                     f"{folder} in {root} was made with another {name} than the one that the run has now. {command}"
                 )
+    for folder in FOLDERS:
+        check_files(root / folder, stages[folder].files, checksums=folder in read)
     return run
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """A stage that is not finished."""
+
+    key: str = ""
+    seconds: float = 0.0  # that it took so far
+
+
+def _read_attempt(partial: Path) -> _Attempt:
+    return read_sealed(_Attempt, partial / _KEY, cure_for(partial)) if (partial / _KEY).exists() else _Attempt()
+
+
+def _write_attempt(partial: Path, key: str, seconds: float) -> None:
+    write_sealed(partial / _KEY, to_plain(_Attempt(key=key, seconds=seconds)))
+
+
 def _read_marker(folder: Path) -> StageRecord | None:
-    """Return the marker of a finished stage; one that cannot be read counts as none, and the stage is done again."""
-    if not (folder / _DONE).exists():
-        return None
-    try:
-        return from_plain(StageRecord, read_json(folder / _DONE))
-    except ValueError:
-        log.warning("%s is damaged; the stage is done again", folder / _DONE)
-        return None
+    """Return the marker of a finished stage, None where there is none; a damaged one is a UserError."""
+    return read_sealed(StageRecord, folder / _DONE, cure_for(folder)) if (folder / _DONE).exists() else None
 
 
 def _is_run(root: Path) -> bool:
     """Whether a folder is empty or a run's, so that nothing of the user's is lost in it."""
-    config = root / _CONFIG
+    config = root / CONFIG
+    if (root / RECORD).is_file():
+        return True  # what is no record is refused when it is read
     if config.exists():
         return config.read_text(encoding="utf-8", errors="replace").startswith(_HEADER)
-    # Cut off before config.toml was written.
-    first = {_LOCK, RECORD, f"{RECORD}.tmp", f"{_CONFIG}.tmp"}
+    # Cut off before the record was written.
+    first = {_LOCK, f"{RECORD}.tmp", PRIVATE}
     return all(path.name in first for path in root.iterdir())
 
 

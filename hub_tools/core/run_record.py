@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import read_json, write_json
-from hub_tools.core.plain import from_plain, to_plain
+from hub_tools.core.files import read_sealed, write_sealed
+from hub_tools.core.plain import to_plain
+from hub_tools.core.run_files import StoredFile
 
-RECORD = "run.json"
+RECORD, CONFIG = "run.json", "config.toml"
+PRIVATE = ".private"  # a file that says that a run is private, also where an older record was put back
+_CURE = "Restore it, or choose another --output: it says what was done and what is private."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class StageRecord:
     inputs: dict[str, str]  # part of the key -> its hash; that of a stage before it is the key of that stage
     options: dict[str, Any]  # what was asked for, as plain data: teacher, lang, seed and sections of the configuration
     result: dict[str, Any]  # what the stage measured, a section of the report
+    files: dict[str, StoredFile]  # what it wrote, by name from its folder
     seconds: float  # the time it took, attempts that were killed not counted
     versions: dict[str, str] = field(default_factory=dict)  # of Python and the libraries that did it
 
@@ -49,18 +53,19 @@ class RunRecord:
 
 
 def read_record(root: Path) -> RunRecord:
-    """Read the record of a run folder, empty where nothing is finished; a damaged one is a UserError."""
+    """Read the record of a run folder, empty where no run began; one that is damaged or gone is a UserError."""
     file = root / RECORD
-    if not file.exists():
-        return RunRecord()
-    try:
-        return from_plain(RunRecord, read_json(file))
-    except ValueError as error:
-        raise UserError(
-            f"{file} is damaged ({error}). Restore it, or choose another --output: it also says what is private."
-        ) from error
+    if file.is_file():
+        record = read_sealed(RunRecord, file, _CURE)
+    elif (root / CONFIG).exists():  # which is written after the record
+        raise UserError(f"{root} has a {CONFIG} and no {RECORD}. {_CURE}")
+    else:
+        record = RunRecord()
+    return record.with_publish({"private": True}) if (root / PRIVATE).exists() else record
 
 
 def write_record(root: Path, record: RunRecord) -> None:
     """Write the record so that it is never seen half-written."""
-    write_json(root / RECORD, to_plain(record))
+    if record.publish.get("private"):
+        (root / PRIVATE).touch()
+    write_sealed(root / RECORD, to_plain(record))

@@ -4,56 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from hub_tools.core.run_record import read_record
 from hub_tools.hub.repos import Repo, repo_ids
 from hub_tools.hub.space_repo import run_files
+from hub_tools.models.teacher import LEGAL_FILES, LICENSE
 from hub_tools.reporting.cards import dataset_card, model_card, notice, tokenizer_card
+from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.report import FullReport
+from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
+from hub_tools.vectors.dataset import MANIFEST, TRAIN, VALIDATION
 
 Files = dict[str, Path | bytes]
-_NOT_PUBLISHED = (".*", "training.json", "tensorboard", "__pycache__", "*.pyc")
-# Kind of repo -> the folder of the run with its files, and its card.
+# Kind of repo -> the folder of the run with its files, patterns of their names, and its card.
 _PARTS = {
-    "model": ("student", model_card),
-    "tokenizer": ("tokenizer", tokenizer_card),
-    "dataset": ("embeddings", dataset_card),
+    "model": ("student", ("*.json", "*.safetensors", "*.py"), model_card),
+    "tokenizer": ("tokenizer", TOKENIZER_FILES, tokenizer_card),
+    "dataset": ("embeddings", (MANIFEST, f"{TRAIN}-*.parquet", f"{VALIDATION}-*.parquet"), dataset_card),
 }
+_NOT_PUBLISHED = "training.json"
 
 
 def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping[str, str]) -> list[Repo]:
-    """Return repos of a finished run with all their files; `linked` are the ids that cards may link to, by kind."""
-    ids, repos = repo_ids(report.config), []
+    """Return repos of a finished run with all their files; `linked` are the ids that cards may link to, by kind.
+
+    The names of the files are those that the stages wrote: what else lies in their folders stays there.
+    """
+    ids, stages, repos = repo_ids(report.config), read_record(run).stages, []
     for kind in kinds:
         files: Files = {}
         if kind == "space":
             # The Space loads the model from the Hub: it exists, or is published along.
             files |= run_files(report, {**linked, "model": ids["model"]})
         else:
-            folder, card = _PARTS[kind]
-            files |= _files(run / folder) | {"README.md": card(report, linked).encode("utf-8")}
+            folder, patterns, card = _PARTS[kind]
+            names = [name for name in stages[folder].files if name != _NOT_PUBLISHED]
+            files |= {n: run / folder / n for n in names if any(fnmatch(n, pattern) for pattern in patterns)}
+            files["README.md"] = card(report, linked).encode("utf-8")
         if kind in ("model", "space"):
-            files |= {f"figures/{file.name}": file for file in (run / "figures").glob("*.png")}
+            files |= {f"{FOLDER}/{name}": picture for name, picture in draw_figures(run, report).items()}
         # A ready tokenizer is not made from the teacher's.
         if kind == "model" or (kind == "tokenizer" and not report.config.tokenizer.use):
-            files |= _legal_files(run, report, kind)
+            files |= _legal_files(run / "clone", stages["clone"].files, notice(report, kind))
         repos.append(Repo(kind=kind, id=ids[kind], files=dict(sorted(files.items()))))
     return repos
 
 
-def _files(folder: Path) -> Files:
-    files: Files = {}
-    for file in folder.rglob("*"):
-        path = file.relative_to(folder)
-        hidden = any(fnmatch(part, pattern) for part in path.parts for pattern in _NOT_PUBLISHED)
-        if file.is_file() and not hidden:
-            files[path.as_posix()] = file
-    return files
-
-
-def _legal_files(run: Path, report: FullReport, kind: str) -> Files:
+def _legal_files(clone: Path, names: Iterable[str], text: str | None) -> Files:
     """Return the teacher's license files, and the notice that its license asks for."""
-    files, text = _files(run / "clone" / "license"), notice(report, kind)
+    licenses = [name for name in map(PurePosixPath, names) if str(name.parent) == LICENSE]
+    files: Files = {n.name: clone / n for n in licenses if any(fnmatch(n.name, kind) for kind in LEGAL_FILES)}
     if text is None:
         return files
     teachers = files.get("NOTICE")

@@ -14,6 +14,7 @@ from hub_tools.core.logging import log
 from hub_tools.models.compat import SETTINGS_FILES
 from hub_tools.models.loading import NO_LIMIT, SAFE, LoadPolicy
 
+LICENSE = "license"  # folder of a clone with the teacher's license and notice files
 LEGAL_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 STATIC = "StaticEmbedding"
 # What sentence-transformers makes of a model of transformers alone, which has no modules.json.

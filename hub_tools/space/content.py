@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hub_tools.core.errors import UserError
-from hub_tools.core.files import read_json
+from hub_tools.core.files import read_as
+from hub_tools.core.run_files import check_links
 from hub_tools.demo import PACKAGE, demo_teacher
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher
+from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport, read_report
-from hub_tools.reporting.space_settings import BUNDLED, SpaceSettings
+from hub_tools.reporting.space_settings import BUNDLED, SETTINGS_FILE, SpaceSettings
 from hub_tools.space.model import Model
 
 PAPER = "https://arxiv.org/abs/2605.29992"
@@ -46,12 +47,13 @@ def from_run(run: Path) -> SpaceContent:
     Raises:
         UserError: the run is not finished, or its teacher is gone.
     """
-    report = read_report(run)
+    report = read_report(run, {"student"})
     public = redact_report(report)
     teacher = find_model("teacher", report.teacher.spec, report)
     student = Model("student", f"{teacher.title}-{report.target}", run / "student", policy=_policy(report))
+    figures = {name.removesuffix(".png"): picture for name, picture in draw_figures(run, report).items()}
     return SpaceContent(
-        models={"teacher": teacher, "student": student}, report=public, figures=_read_figures(run), links=_links(public)
+        models={"teacher": teacher, "student": student}, report=public, figures=figures, links=_links(public)
     )
 
 
@@ -61,14 +63,13 @@ def from_settings(folder: Path) -> SpaceContent:
     Raises:
         UserError: a file is missing or damaged, or a model cannot be had.
     """
-    settings, file = SpaceSettings.read(folder), folder / "report.json"
-    try:
-        report = FullReport.from_dict(read_json(file))
-    except (OSError, ValueError) as error:
-        raise UserError(f"Could not read {file}: {error}.") from error
+    figures = sorted((folder / FOLDER).glob("*.png"))
+    check_links(folder, [folder / SETTINGS_FILE, folder / "report.json", *figures])
+    settings, report = SpaceSettings.read(folder), read_as(FullReport, folder / "report.json")
     specs = {"teacher": settings.teacher, "student": settings.student}
     models = {name: find_model(name, spec, report) for name, spec in specs.items() if spec}
-    return SpaceContent(models=models, report=report, figures=_read_figures(folder), links=_links(report, settings))
+    pictures = {file.stem: file.read_bytes() for file in figures}
+    return SpaceContent(models=models, report=report, figures=pictures, links=_links(report, settings))
 
 
 def find_model(name: str, spec: str, report: FullReport) -> Model:
@@ -97,10 +98,6 @@ def _title(spec: str) -> str:
     if spec == BUNDLED or Path(spec).parent.name == PACKAGE:
         return "all-MiniLM-L6-v2"
     return spec.partition("@")[0].rstrip("/").rpartition("/")[2] or spec
-
-
-def _read_figures(folder: Path) -> dict[str, bytes]:
-    return {file.stem: file.read_bytes() for file in sorted((folder / "figures").glob("*.png"))}
 
 
 def _links(report: FullReport, settings: SpaceSettings | None = None) -> dict[str, str]:

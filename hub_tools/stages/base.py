@@ -102,8 +102,10 @@ class Stage(ABC):
         asked = to_plain(job.config).items()  # options above all sections belong to every stage
         options = {key: value for key, value in asked if key in sections or not isinstance(value, dict)}
         teacher = {"name": job.teacher.name, "revision": job.teacher.revision, "license": job.teacher.license}
+        inputs = (getattr(self, item.name) for item in dataclasses.fields(self))
         task = Task(
             folder=self.folder,
+            reads=tuple(value.path.name for value in inputs if isinstance(value, Finished)),
             parts={**parts_of(self), "stage version": _VERSION},
             options={**options, "teacher_info": teacher},
             work=lambda out: to_plain(self.work(out)),

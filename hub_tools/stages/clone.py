@@ -9,12 +9,10 @@ from pathlib import Path
 from hub_tools.cloning.clone import clone
 from hub_tools.config import Init
 from hub_tools.corpus.build import Corpus
-from hub_tools.models.teacher import Teacher
+from hub_tools.models.teacher import LICENSE, Teacher
 from hub_tools.results import CloneResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import HashedFile
-
-LICENSE = "license"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hub_tools.core.files import read_json
+from hub_tools.core.files import read_as
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.run_files import cure_for
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.models.teacher import Teacher
@@ -38,7 +40,7 @@ class EvaluateStage(Stage):
             target=self.target,
             sts=[file.path for file in self.sts],
             hardware=self.hardware,
-            training=read_json(student / "training.json"),
+            training=read_as(dict[str, Any], student / "training.json", cure_for(student)),
             own_vectors=self.own_vectors,
             policy=self.teacher.policy,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,7 +145,7 @@ def _read_manifest(dataset: ImportedEmbeddings) -> dict[str, Any] | None:
             manifest = read_json(file)
         except LocalEntryNotFoundError:  # nobody could be asked; also a kind of the next
             raise
-        except (EntryNotFoundError, FileNotFoundError, JSONDecodeError, UnicodeDecodeError):
+        except (EntryNotFoundError, UserError):
             return None
     keys = {"prompts", "default_prompt_name", "sha256"}
     return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
