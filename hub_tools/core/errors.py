@@ -13,6 +13,11 @@ _MEMORY_SIGNS = (
     "start new thread",
     "resource temporarily unavailable",
 )
+# What is wrong with a path, or with the disk that it is on.
+_OF_PATHS = (
+    errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EROFS,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
+)  # fmt: skip
 
 
 class HubToolsError(Exception):
@@ -37,8 +42,8 @@ def explain(error: BaseException) -> str | None:
             f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: "
             "finished stages are kept. --limit makes every file smaller."
         )
-    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileExistsError):
-        return f"Could not use {error.filename}: {error.strerror}. Choose another --output or change its permissions."
+    if isinstance(error, OSError) and error.errno in _OF_PATHS:
+        return f"Could not use {error.filename}: {error.strerror}. Choose another path or change its permissions."
     if isinstance(error, FileNotFoundError):
         # pyarrow names the file in its text alone.
         return f"{error.filename}: there is no such file." if error.filename else f"{error.strerror or error}."

@@ -138,7 +138,9 @@ class RunDir:
             changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
             log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
         for folder in task.reads:
-            self._check_whole(folder)
+            if folder not in self._whole:
+                check_stage(self.root / folder)
+                self._whole.add(folder)
         partial = self._partial(task)
         attempt = _read_attempt(partial)
         if attempt.key == task.key:
@@ -147,13 +149,6 @@ class RunDir:
         _remove(partial)
         _write_attempt(partial, task.key, 0.0)
         return 0.0
-
-    def _check_whole(self, folder: str) -> None:
-        """Make sure that a finished stage is as it was written, unless this run has seen that."""
-        record = _read_marker(self.root / folder)
-        if folder not in self._whole and record is not None:
-            check_files(self.root / folder, record.files, checksums=True)
-            self._whole.add(folder)
 
     def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
         record = StageRecord(
@@ -203,6 +198,18 @@ def locked(root: Path) -> AbstractContextManager[object]:
     except Timeout as error:
         message = f"--output {root} is in use by another run. Wait for it to end, or choose another folder."
         raise UserError(message) from error
+
+
+def check_stage(folder: Path) -> None:
+    """Make sure that the files of a finished stage are as they were written; other folders are not looked at.
+
+    Raises:
+        UserError: a file is damaged, or a link leads out of the folder.
+    """
+    record = _read_marker(folder)
+    if record is not None:
+        check_links(folder)
+        check_files(folder, record.files, checksums=True)
 
 
 def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:

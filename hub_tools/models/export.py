@@ -23,6 +23,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
+from hub_tools.core.run_dir import check_stage
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.encoder import encode, least_cosine
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
@@ -64,6 +65,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
         UserError: there is no such model, a library is missing, `out` is not empty, or the vectors are not the same.
     """
     folder = find_model(source).resolve()  # "." has no name to call the export after
+    check_stage(folder)
     _check_libraries(kind)
     out = out or folder.with_name(f"{folder.name}-{kind}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -9,6 +9,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
+from hub_tools.core.run_files import check_links
 from hub_tools.models.checks import check_settings, check_tokenizer, check_weights, modules_without_safetensors
 from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.models.teacher import LEGAL_FILES, Teacher, read_teacher
@@ -35,6 +36,8 @@ def find_teacher(
     path = Path(name).expanduser()
     patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]
     teacher = _find_local(name, path, policy) if path.is_dir() else _find_on_hub(name, policy, patterns)
+    folders = [teacher.path / folder for _, folder in teacher.modules if folder]
+    check_links(teacher.path, [*folders, teacher.path / "README.md", *map(teacher.path.joinpath, model_files(teacher))])
     if tokenizer_only:
         check_tokenizer(teacher)
         return teacher
@@ -65,6 +68,7 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
         commit = path.name
     if not (path / "tokenizer.json").exists():
         raise UserError(f"--tokenizer {name} has no tokenizer.json. Expected a folder or Hub id with a fast tokenizer.")
+    check_links(path, map(path.joinpath, TOKENIZER_FILES))
     return path, commit
 
 
