@@ -49,10 +49,11 @@ def record_of(report: dict[str, Any]) -> RunRecord:
         },
     }
     info = {"name": teacher["id"], "revision": teacher["revision"], "license": teacher["license"]}
+    inputs = {folder: {name: digest(part) for name, part in parts_of(folder, teacher).items()} for folder in _STAGES}
     stages = {
         folder: StageRecord(
-            key=digest(folder),
-            inputs={"teacher": digest(teacher["id"])},
+            key=digest(inputs[folder]),
+            inputs=inputs[folder],
             options={**{key: config[key] for key in (*_SHARED, *sections)}, "teacher_info": info},
             result=results[folder],
             files={},
@@ -62,6 +63,11 @@ def record_of(report: dict[str, Any]) -> RunRecord:
         for folder, (name, sections) in _STAGES.items()
     }
     return RunRecord(stages=stages, publish=config["publish"])
+
+
+def parts_of(folder: str, teacher: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a stage's key."""
+    return {"teacher": teacher["id"], "stage": folder}
 
 
 def _without_identity(model: dict[str, Any]) -> dict[str, Any]:

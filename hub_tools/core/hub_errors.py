@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from json import JSONDecodeError
+from types import FrameType
 
 from hub_tools.core.errors import HubToolsError, UserError
 
@@ -28,6 +30,11 @@ def explain_hub(error: BaseException, subject: str) -> str | None:
         return (
             f"The download of large files of {subject} broke off. Run the same command again: files that are whole are "
             "kept. HF_HUB_DISABLE_XET=1 takes another way to the same files."
+        )
+    if isinstance(error, _NOT_UNDERSTOOD) and _was_raised_below("huggingface_hub", error):
+        return (
+            f"The Hub gave an answer for {subject} that huggingface_hub cannot read ({type(error).__name__}: "
+            f"{_first_line(error)}). Run the same command again later; nothing is lost."
         )
     return None
 
@@ -70,14 +77,24 @@ def explain_push(error: BaseException, subject: str) -> str | None:
 
 def _was_raised_in(function: str, error: BaseException) -> bool:
     """Return whether a function raised an error: hf_xet, which moves large files, raises plain errors of Python."""
-    frames = (frame for cause in _causes(error) for frame, _ in traceback.walk_tb(cause.__traceback__))
-    return any(frame.f_code.co_name == function for frame in frames)
+    return any(frame.f_code.co_name == function for frame in _frames(error))
+
+
+def _was_raised_below(package: str, error: BaseException) -> bool:
+    """Return whether a package, or what it called, raised an error."""
+    return any(str(frame.f_globals.get("__name__")).startswith(package) for frame in _frames(error))
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    return (frame for cause in _causes(error) for frame, _ in traceback.walk_tb(cause.__traceback__))
 
 
 _NO_HUB = (
     "Could not reach the Hub for {subject}, and it is not in the local cache. Check the network (and that "
     "HF_HUB_OFFLINE is not set) and run the same command again, or give a local folder."
 )
+# What huggingface_hub raises for an answer that has another form than it expects.
+_NOT_UNDERSTOOD = (KeyError, JSONDecodeError, TypeError, AttributeError)
 # Names of the exceptions of a connection that broke off.
 _NO_CONNECTION = ("TransportError", "ConnectionError")
 # Class of the exception -> what happened and what to do; {detail} is the exception's first line. The names are those of

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import read_json, replacing, write_json
+from hub_tools.core.files import read_as, replacing, write_json
 from hub_tools.core.logging import bar, log
-from hub_tools.core.plain import from_plain, to_plain
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.clean import chunks, clean, hash_text
 from hub_tools.corpus.readers import read_table
 from hub_tools.corpus.sources import NoSuchTextError, Source
@@ -56,7 +56,7 @@ class Corpus:
 
     def __init__(self, path: Path, result: CorpusResult | None = None) -> None:
         self.path = path
-        self.result: CorpusResult = result or from_plain(CorpusResult, read_json(path / "stats.json"))
+        self.result: CorpusResult = result or read_as(CorpusResult, path / "stats.json")
         self.languages: tuple[str, ...] = tuple(self.result.languages)
 
     @classmethod
@@ -161,7 +161,7 @@ def _build_language(
     lang = sources[0].lang
     record = folder / f"{lang}.json"
     if record.exists():
-        return from_plain(LanguageText, read_json(record))
+        return read_as(LanguageText, record, f"Delete {folder} and run the same command again.")
     counts: Counter[str] = Counter()
     used: set[str] = set()
 

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.files import fsync_file, read_json, write_json
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def load_best(out: Path, model: SentenceTransformer) -> None:
     """Put the best weights into the model."""
     from safetensors.torch import load_model
 
-    load_model(model, str(out / BEST / _WEIGHTS))
+    with _damage_named(out / BEST):
+        load_model(model, str(out / BEST / _WEIGHTS))
 
 
 def save_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -53,9 +56,10 @@ def load_checkpoint(out: Path, model: SentenceTransformer, optimizer: Optimizer)
     folder = out / CHECKPOINT
     if not folder.exists():
         return None
-    load_model(model, str(folder / _WEIGHTS))
-    optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, map_location="cpu", weights_only=True))
-    return dict(read_json(folder / _STATE))
+    with _damage_named(folder):
+        load_model(model, str(folder / _WEIGHTS))
+        optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, map_location="cpu", weights_only=True))
+        return dict(read_json(folder / _STATE))
 
 
 def recover_interrupted_swap(out: Path) -> None:
@@ -64,6 +68,22 @@ def recover_interrupted_swap(out: Path) -> None:
         old = out / f"{name}.old"
         if old.exists() and not (out / name).exists():
             old.rename(out / name)
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Raise a UserError that names a state which cannot be read."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{folder} is damaged ({type(error).__name__}). Delete {folder.parent} and run the same command again: the "
+            "training begins from the start."
+        ) from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,26 +74,60 @@ class Batch(NamedTuple):
 
 
 class EmbeddingDataset:
-    """The vectors in the folder of a finished embed stage; `manifest` is what manifest.json holds."""
+    """The vectors in the folder of a finished embed stage; `manifest` is what manifest.json holds.
+
+    Raises:
+        UserError: the manifest is damaged, or does not name the shards that are there.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest: dict[str, Any] = read_json(path / MANIFEST)
+        self.manifest: dict[str, Any] = _read_manifest(path)
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split: train or validation."""
-        return sum(pq.read_metadata(file).num_rows for file in shards(self.path, split))
+        return sum(_rows(file) for file in shards(self.path, split))
 
     def batches(self, split: str) -> Iterator[Batch]:
         """Yield the rows of a split, a shard at a time."""
         prompts = self.manifest["prompts"]
         for file in shards(self.path, split):
-            table = pq.read_table(file).combine_chunks()
-            texts, translations, sources, names = (
-                table[name].to_pylist() for name in ("text", "translation", "source", "prompt_name")
-            )
-            prompt_texts = [prompts.get(name) or "" for name in names]
-            yield Batch(texts, translations, sources, prompt_texts, vectors_of(table, "embedding"))
+            with _reading(file):
+                table = pq.read_table(file).combine_chunks()
+                texts, translations, sources, names = (
+                    table[name].to_pylist() for name in ("text", "translation", "source", "prompt_name")
+                )
+                vectors = vectors_of(table, "embedding")
+            yield Batch(texts, translations, sources, [prompts.get(name) or "" for name in names], vectors)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    manifest, cure = read_json(folder / MANIFEST), "Restore the folder, or compute the vectors again."
+    sections = ("prompts", "rows_by_prompt", "sha256")
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in sections):
+        raise UserError(f"{folder / MANIFEST} is damaged: expected an object with {', '.join(sections)}. {cure}")
+    found = {file.name for file in shards(folder)}
+    for name in sorted(found ^ manifest["sha256"].keys()):
+        what = f"holds {name}, which {MANIFEST} does not name" if name in found else f"lacks {name}"
+        raise UserError(f"{folder} {what}. {cure}")
+    return manifest
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Raise a UserError that names a shard which cannot be read."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"{file} is damaged ({reason}). Delete it and run the same command again: the other shards are kept."
+        ) from error
+
+
+def _rows(file: Path) -> int:
+    with _reading(file):
+        return int(pq.read_metadata(file).num_rows)
 
 
 def shards(folder: Path, split: str = "*") -> list[Path]:
@@ -138,11 +173,13 @@ def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
     by_prompt: Counter[str | None] = Counter()
     tokens = 0
     for file in shards(out):
-        table = pq.read_table(file, columns=["prompt_name", "tokens"])
-        by_prompt.update(table["prompt_name"].to_pylist())
-        tokens += sum(filter(None, table["tokens"].to_pylist()))
-    first = vectors_of(pq.read_table(shards(out, TRAIN)[0], columns=["embedding"]), "embedding")
-    splits = {name: sum(pq.read_metadata(f).num_rows for f in shards(out, name)) for name in (TRAIN, VALIDATION)}
+        with _reading(file):
+            table = pq.read_table(file, columns=["prompt_name", "tokens"])
+            by_prompt.update(table["prompt_name"].to_pylist())
+            tokens += sum(filter(None, table["tokens"].to_pylist()))
+    with _reading(shards(out, TRAIN)[0]):
+        first = vectors_of(pq.read_table(shards(out, TRAIN)[0], columns=["embedding"]), "embedding")
+    splits = {name: sum(map(_rows, shards(out, name))) for name in (TRAIN, VALIDATION)}
     result = EmbeddingsResult(
         **origin,
         rows=sum(splits.values()),
