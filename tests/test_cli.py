@@ -208,3 +208,59 @@ def test_lengths_of_matryoshka_stand_in_one_option(tmp_path: Path) -> None:
     words = ["--teacher", "org/model", "--lang", "tr", "--output", str(tmp_path / "run"), "--matryoshka", "384, 128"]
     assert configure(main.make_context("hub-distill", list(words)).params).distill.matryoshka == (384, 128)
     refused(hub_distill(*words[:-1], "many", cwd=tmp_path), "'many'; expected a whole number", code=2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["publish", "PATH"],
+        ["space", "PATH"],
+        ["export", "PATH", "--format", "onnx"],
+        ["tokenizer", "--teacher", "PATH", "--lang", "tr"],
+        ["tokenizer", "--teacher", "TEACHER", "--lang", "tr", "--output", "PATH", "--corpus", "sample"],
+        ["tokenizer", "--teacher", "TEACHER", "--lang", "tr", "--tokenizer", "PATH", "--corpus", "sample"],
+        ["tokenizer", "--teacher", "TEACHER", "--lang", "tr", "--parallel", "PATH"],
+        ["fertility", "--tokenizer", "PATH", "--text", "x.txt"],
+        ["fertility", "--tokenizer", "TEACHER", "--text", "PATH"],
+        ["demo", "--output", "PATH"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "path", ["a" * 300, "a/" * 3000, "loop", "not-utf8-\udcff", "text.txt/x"], ids=lambda p: p[:12]
+)
+def test_paths_that_cannot_be_are_refused(tiny_teacher: Path, tmp_path: Path, command: list[str], path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "text.txt").write_text("Bir kedi.\n")
+    stands_for = {"PATH": path, "TEACHER": str(tiny_teacher)}
+    done = hub_distill(*(stands_for.get(word, word) for word in command), cwd=tmp_path)
+    assert done.returncode in (1, 2), done
+    refused(done, code=done.returncode)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["loop", "text.txt"]
+
+
+def test_a_comparison_that_cannot_be_written_is_shown(minilm: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Bir kedi.\n")
+    done = hub_distill(
+        "fertility", "--tokenizer", str(minilm), "--text", "text.txt", "--output", "text.txt/x", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "chars/token" in done.stdout
+    assert (
+        done.stderr
+        == "Error: Could not use text.txt/x: Not a directory. Choose another path or change its permissions.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "x"), "Could not use x: Read-only file system."),
+        (Exception("No space left on device (os error 28)"), "The disk is full"),
+        (Exception("I/O error: Read-only file system (os error 30)"), "Read-only file system"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "The disk is full"),
+    ],
+)
+def test_what_libraries_say_of_a_disk_is_explained(error: Exception, words: str) -> None:
+    assert words in (explain(error) or "")

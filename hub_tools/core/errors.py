@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 # What libraries say, in small letters, when they get no memory or, for want of it, no thread.
 _MEMORY_SIGNS = (
@@ -36,14 +37,16 @@ def explain(error: BaseException) -> str | None:
     """Return the sentence for an exception; None stands for a defect of hub_tools, which deserves a traceback."""
     if isinstance(error, HubToolsError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        where = f" while writing {error.filename}" if error.filename else ""
+    code, file = _code_of(error), getattr(error, "filename", None)
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = f" while writing {file}" if file else ""
         return (
             f"The disk is full, or a limit of size is reached{where}. Free some space and run the same command again: "
             "finished stages are kept. --limit makes every file smaller."
         )
-    if isinstance(error, OSError) and error.errno in _OF_PATHS:
-        return f"Could not use {error.filename}: {error.strerror}. Choose another path or change its permissions."
+    if code in _OF_PATHS:
+        reason = getattr(error, "strerror", None) or str(error)
+        return f"Could not use {file or 'a file'}: {reason}. Choose another path or change its permissions."
     if isinstance(error, FileNotFoundError):
         # pyarrow names the file in its text alone.
         return f"{error.filename}: there is no such file." if error.filename else f"{error.strerror or error}."
@@ -53,6 +56,16 @@ def explain(error: BaseException) -> str | None:
             "finished stages are kept. A smaller --limit (texts per language) needs less, and starts over."
         )
     return None
+
+
+def _code_of(error: BaseException) -> int | None:
+    """Return the system's number of an error, also where a library in Rust or torch writes it into a text."""
+    if isinstance(error, OSError):
+        return error.errno
+    if "inline_container" in str(error) and "unexpected pos" in str(error):  # torch.save could not write all
+        return errno.ENOSPC
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_sealed, write_sealed, write_text
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
-from hub_tools.core.run_files import check_files, check_links, cure_for, store_files
+from hub_tools.core.run_files import check_files, check_links, check_root, cure_for, store_files
 from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
 from hub_tools.core.versions import versions
 
@@ -78,6 +78,7 @@ class RunDir:
 
     def _open(self, config: str, *, fresh: bool) -> None:
         root = self.root
+        check_root(root)
         if root.exists() and not root.is_dir():
             raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
         if root.exists() and not _is_run(root):
@@ -190,9 +191,9 @@ def locked(root: Path) -> AbstractContextManager[object]:
     """Keep other commands out of a run folder until the end of a `with` block.
 
     Raises:
-        UserError: a run is using the folder, or a link in it leads out of it.
+        UserError: a run is using the folder, or it cannot be used.
     """
-    check_links(root)
+    check_root(root)
     try:
         return FileLock(root / _LOCK).acquire(timeout=0)
     except Timeout as error:
@@ -222,7 +223,7 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
     """
     if not (root / RECORD).is_file():
         raise UserError(f"{root} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
-    check_links(root)
+    check_root(root)
     command, run = f"Run: hub-distill --config {root / CONFIG}", read_record(root)
     stages = run.stages
     for folder in FOLDERS:

@@ -70,6 +70,21 @@ def cure_for(folder: Path) -> str:
     return f"Restore it, or delete {folder} and run the job again: the other stages are kept."
 
 
+def check_root(root: Path) -> None:
+    """Make sure that a folder can be that of a run, which need not exist: its name is text, and no link leads out.
+
+    Raises:
+        UserError: it cannot; the message says why.
+    """
+    try:
+        str(root).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"The path {str(root)!r} is not UTF-8: TOML and JSON cannot hold it. Choose another."
+        ) from error
+    check_links(root)
+
+
 def check_links(root: Path, paths: Iterable[Path] | None = None) -> None:
     """Make sure that no link leads out of a folder: who made the folder would choose what is read and published.
 
