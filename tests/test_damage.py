@@ -14,7 +14,7 @@ import pytest
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import FOLDERS, RunDir, Task, check_stage
+from hub_tools.core.run_dir import FOLDERS, RunDir, Task
 from hub_tools.core.run_record import read_record
 from hub_tools.space.model import Model
 from hub_tools.vectors.dataset import EmbeddingDataset
@@ -169,8 +169,12 @@ def test_sizes_are_compared_at_every_resume_and_content_before_it_is_read(run: P
             run_dir.run(task(folder, more={}))
     with pytest.raises(UserError, match=r"clone/model\.safetensors is damaged: its content"):
         resume(run)
-    with pytest.raises(UserError, match=r"clone/model\.safetensors is damaged: its content"):
-        check_stage(run / "clone")
+    weights = run / "student/model.safetensors"
+    weights.write_bytes(flipped(weights.read_bytes(), 3))
+    for source in ("run", "run/student"):
+        done = hub_distill("export", source, "--format", "onnx", cwd=run.parent)
+        refused(done, "student/model.safetensors is damaged: its content")
+    weights = run / "clone/model.safetensors"
     weights.write_bytes(content[:5])
     with pytest.raises(UserError, match="damaged: it has 5 bytes instead of 24"), RunDir(run, "") as run_dir:
         run_dir.run(task("clone", more={}))

@@ -10,7 +10,7 @@ import pytest
 
 from hub_tools.api import clone
 from hub_tools.core.errors import UserError
-from hub_tools.core.run_dir import RunDir, check_stage
+from hub_tools.core.run_dir import RunDir
 from hub_tools.hub import publish as hub_publish
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.reporting.report import read_report
@@ -84,10 +84,12 @@ def test_a_folder_of_a_run_that_is_a_link_is_refused(
     assert [path.name for path in secret.parent.iterdir()] == ["diary.txt"]
 
 
-def test_an_exported_student_is_no_link(run: Path, secret: Path) -> None:
-    link(run / "student" / "modules.json", secret)
-    with pytest.raises(UserError, match="is a link that leads out"):
-        check_stage(run / "student")
+def test_an_export_takes_nothing_from_elsewhere(run: Path, secret: Path, tmp_path: Path) -> None:
+    link(run / "student" / "1_Pooling" / "config.json", secret)
+    for source in ("run", "run/student"):
+        done = hub_distill("export", source, "--format", "onnx", "--output", "out", cwd=tmp_path)
+        refused(done, "1_Pooling/config.json is a link that leads out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_link_to_itself_is_refused_too(run: Path, tmp_path: Path) -> None:

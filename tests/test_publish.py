@@ -118,6 +118,7 @@ def faults(last_shard: Path) -> list[tuple[Fault, str, list[int]]]:
     broken = "connection to the Hub broke off"
     return [
         (Fault("POST /api/repos/create", 403, message="no rights"), "token is not allowed", [0, 0, 0]),
+        (Fault("POST /api/repos/create", 409, message="exists"), "that huggingface_hub cannot read", [0, 0, 0]),
         (Fault("POST .*/preupload", 404, gone, "gone"), "shows your token no model repo", [0, 0, 0]),
         (Fault("PUT /storage", 413, message="too large"), "too large for the Hub", [0, 0, 0]),
         (Fault("PUT /storage", 503, times=6), "The Hub is in trouble (status 503)", [0, 0, 0]),
@@ -129,6 +130,7 @@ def faults(last_shard: Path) -> list[tuple[Fault, str, list[int]]]:
         (Fault("POST .*-tokenizer/commit/", 500, message="oops"), "The Hub is in trouble", [1, 0, 0]),
         (Fault(f"PUT /storage/{shard}", cut=5000, times=6), broken, [1, 1, 0]),
         (Fault("POST .*-embeddings/commit/", 412, message="moved"), "someone else", [1, 1, 0]),
+        (Fault("POST /api/collections", 409, message="exists"), "that huggingface_hub cannot read", [1, 1, 1]),
         (Fault("POST /api/collections", 500, message="oops"), "trouble (status 500) with collection", [1, 1, 1]),
     ]
 

@@ -23,7 +23,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_sealed, write_sealed, write_text
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
-from hub_tools.core.run_files import check_files, check_links, check_root, cure_for, store_files
+from hub_tools.core.run_files import check_files, check_root, cure_for, store_files
 from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
 from hub_tools.core.versions import versions
 
@@ -78,11 +78,11 @@ class RunDir:
 
     def _open(self, config: str, *, fresh: bool) -> None:
         root = self.root
-        check_root(root)
         if root.exists() and not root.is_dir():
             raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
         if root.exists() and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
+        check_root(root)
         root.mkdir(parents=True, exist_ok=True)
         self._lock.enter_context(locked(root))
         record = read_record(root)
@@ -205,11 +205,10 @@ def check_stage(folder: Path) -> None:
     """Make sure that the files of a finished stage are as they were written; other folders are not looked at.
 
     Raises:
-        UserError: a file is damaged, or a link leads out of the folder.
+        UserError: a file is damaged.
     """
     record = _read_marker(folder)
     if record is not None:
-        check_links(folder)
         check_files(folder, record.files, checksums=True)
 
 

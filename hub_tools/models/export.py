@@ -24,6 +24,7 @@ from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.core.run_dir import check_stage
+from hub_tools.core.run_files import check_links
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.encoder import encode, least_cosine
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
@@ -62,9 +63,11 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
         format, file, least cosine, texts, bytes of the export, and its folder.
 
     Raises:
-        UserError: there is no such model, a library is missing, `out` is not empty, or the vectors are not the same.
+        UserError: there is no such model, a file is damaged or a link out of its folder, a library is missing, `out` is
+            not empty, or the vectors are not the same.
     """
     folder = find_model(source).resolve()  # "." has no name to call the export after
+    check_links(folder)
     check_stage(folder)
     _check_libraries(kind)
     out = out or folder.with_name(f"{folder.name}-{kind}")
