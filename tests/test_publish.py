@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hub_tools.config import REPOS, RunConfig
+from hub_tools.core.files import write_sealed
 from tests.commands import CANARY, Result, environment, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub, Fault, User
 
@@ -130,7 +131,7 @@ def faults(last_shard: Path) -> list[tuple[Fault, str, list[int]]]:
         (Fault("POST .*-tokenizer/commit/", 500, message="oops"), "The Hub is in trouble", [1, 0, 0]),
         (Fault(f"PUT /storage/{shard}", cut=5000, times=6), broken, [1, 1, 0]),
         (Fault("POST .*-embeddings/commit/", 412, message="moved"), "someone else", [1, 1, 0]),
-        (Fault("POST /api/collections", 409, message="exists"), "that huggingface_hub cannot read", [1, 1, 1]),
+        (Fault("POST /api/collections", 409, message="exists"), "in the way of what was asked: exists", [1, 1, 1]),
         (Fault("POST /api/collections", 500, message="oops"), "trouble (status 500) with collection", [1, 1, 1]),
     ]
 
@@ -346,13 +347,17 @@ def test_impossible_names_are_refused(run_folder: Path, tmp_path: Path, namespac
     refused(done, "--push-to-hub NAMESPACE" if namespace == "" else "cannot be a repo on the Hub", code=2)
 
 
+def without_checksum(text: str) -> dict[str, Any]:
+    return {key: value for key, value in json.loads(text).items() if key != "checksum"}
+
+
 def test_an_unfinished_run_or_one_with_stages_of_another_is_not_published(run_folder: Path, tmp_path: Path) -> None:
     args = ["--push-to-hub", "ada", "--dry-run"]
     refused(hub_distill("publish", "nothing", *args, cwd=tmp_path), "nothing is no run folder")
     refused(hub_distill("publish", str(run_folder), "--dry-run", cwd=tmp_path), "Missing --push-to-hub", code=2)
     marker = run_folder / "student/.done.json"
     whole = marker.read_text()
-    marker.write_text(json.dumps({**json.loads(whole), "key": "0" * 16}))
+    write_sealed(marker, {**without_checksum(whole), "key": "0" * 16})
     done = hub_distill("publish", str(run_folder), *args, cwd=tmp_path)
     refused(done, f"student in {run_folder} is not the one that run.json describes")
     marker.write_text(whole)
