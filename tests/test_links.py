@@ -192,6 +192,18 @@ def test_a_snapshot_of_the_hubs_cache_is_a_teacher(tiny_teacher: Path, tmp_path:
     assert not [file for file in (tmp_path / "run").rglob("*") if file.is_symlink()]
 
 
+def test_blobs_that_all_repos_of_the_cache_share_are_known_by_their_mark(tiny_teacher: Path, tmp_path: Path) -> None:
+    snapshot, shared = cached(tiny_teacher, tmp_path / "cache"), tmp_path / "cache" / "blobs"
+    shared.mkdir()
+    blob = next((snapshot.parents[1] / "blobs").iterdir())
+    blob.rename(shared / "f1ef")
+    blob.symlink_to("../../blobs/f1ef")
+    with pytest.raises(UserError, match="is a link that leads out"):
+        find_teacher(str(snapshot))
+    (shared / ".huggingface-shared-blobs").touch()
+    assert find_teacher(str(snapshot)).identity == find_teacher(str(tiny_teacher)).identity
+
+
 def test_a_snapshot_whose_blobs_lie_elsewhere_is_refused(tiny_teacher: Path, secret: Path, tmp_path: Path) -> None:
     snapshot = cached(tiny_teacher, tmp_path / "cache")
     link(snapshot / "extra.json", Path("../../blobs/diary.txt"))

@@ -17,6 +17,8 @@ from hub_tools.core.logging import bar
 
 # What is in a stage's folder without being its result.
 _IGNORED = (".*", "__pycache__", "tensorboard")
+# Marks the blobs of the Hub's cache that its repos share.
+_SHARED = ".huggingface-shared-blobs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +90,18 @@ def check_root(root: Path) -> None:
 def check_links(root: Path, paths: Iterable[Path] | None = None) -> None:
     """Make sure that no link leads out of a folder: who made the folder would choose what is read and published.
 
-    The files of a snapshot in the Hub's cache are links into the blobs of its repo, and stay. `paths` are what to look
-    at instead of everything in the folder.
+    The files of a snapshot in the Hub's cache are links into the blobs of its repo, or into those that all repos share,
+    and stay. `paths` are what to look at instead of everything in the folder.
 
     Raises:
         UserError: a path leads to somewhere else; the message names both.
     """
     # Unlike Path.resolve, realpath takes a link that leads to itself.
     real = Path(os.path.realpath(root))
-    inside = [real, real.parents[1] / "blobs"] if real.parent.name == "snapshots" else [real]
+    inside = [real]
+    if real.parent.name == "snapshots":
+        repo, shared = real.parents[1], real.parents[1].parent / "blobs"
+        inside += [repo / "blobs", *([shared] if (shared / _SHARED).exists() else [])]
     for path in _links(root) if paths is None else paths:
         target = Path(os.path.realpath(path))
         if not any(target.is_relative_to(folder) for folder in inside):
