@@ -316,7 +316,7 @@ def run_alone(
     def command(name: str) -> tuple[list[str], Path]:
         root = tmp_path_factory.mktemp(name)
         shutil.copytree(finished[0].output / "corpus", root / "run" / "corpus")
-        shutil.copy(finished[0].output / "config.toml", root / "run" / "config.toml")
+        shutil.copy(finished[0].output / "run.json", root / "run" / "run.json")
         (root / "run.toml").write_text(
             finished[0].to_toml().replace(str(finished[0].output), str(root / "run")), encoding="utf-8"
         )
