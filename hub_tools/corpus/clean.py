@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Characters of a text that are cleaned and encoded at once; the other side of a pair may not be longer either.
+LONGEST_TEXT = 200_000
 _SENTENCE_ENDS = ".!?。！？؟।…\n"
 
 
@@ -24,6 +26,16 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def pieces(raw: str, tokenizer: Tokenizer, max_tokens: int) -> Iterator[str]:
+    """Clean a text and cut it as `chunks` does, in time that grows with its length and memory that does not."""
+    start = 0
+    while len(raw) - start > LONGEST_TEXT:
+        end = _cut_before(raw, start, start + LONGEST_TEXT)
+        yield from chunks(clean(raw[start:end]), tokenizer, max_tokens)
+        start = end
+    yield from chunks(clean(raw[start:]), tokenizer, max_tokens)
+
+
 def chunks(text: str, tokenizer: Tokenizer, max_tokens: int) -> Iterator[str]:
     """Cut a text into pieces of at most `max_tokens` tokens, at the last sentence end or space before.
 
@@ -34,14 +46,14 @@ def chunks(text: str, tokenizer: Tokenizer, max_tokens: int) -> Iterator[str]:
         yield text
         return
     room = max(max_tokens - 2, 1)  # the template's first and last token
-    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-    start = 0
-    while len(offsets) > room:
-        limit = offsets[room][0]
-        cut = _cut_before(text, start, limit)
+    starts = [start for start, _ in tokenizer.encode(text, add_special_tokens=False).offsets]
+    start = token = 0  # where the next piece begins
+    while len(starts) - token > room:
+        cut = _cut_before(text, start, starts[token + room])
         yield text[start:cut].strip()
         start = cut
-        offsets = [o for o in offsets[: room + 1] if o[0] >= cut] + offsets[room + 1 :]
+        while token < len(starts) and starts[token] < cut:
+            token += 1
     if rest := text[start:].strip():
         yield rest
 

@@ -48,7 +48,8 @@ def _stays_here(option: Option, name: str) -> bool:
     """Return whether a value names something that only this machine has: `hf` sends along single files alone."""
     if option.metavar == MODEL:
         return Path(name).expanduser().exists()
-    return (option.metavar == FILE or is_path(name)) and not Path(name).is_file()
+    is_local = option.metavar == FILE or is_path(name) or Path(name).expanduser().is_dir()
+    return is_local and not Path(name).is_file()
 
 
 def run_hf(command: list[str]) -> None:
