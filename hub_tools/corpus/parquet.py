@@ -55,8 +55,8 @@ def _open(path: Path) -> Iterator[Any]:
 
     try:
         _check_footer(path)
-        # With a buffer, a column of a group is read page by page instead of whole.
-        with pq.ParquetFile(path, buffer_size=2**16) as file:
+        # So a column of a group is read page by page; otherwise whole.
+        with pq.ParquetFile(path, buffer_size=2**16, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError, ValueError) as error:
         # What the file holds is cut off: damaged bytes are quoted by some messages.
