@@ -183,7 +183,7 @@ def test_objects_of_opus_and_wmt_are_pairs_and_text(tmp_path: Path, minilm_files
     other = put(tmp_path, "de.jsonl", json.dumps({"translation": {"en": "Hi.", "de": "Hallo."}}))
     with pytest.raises(UserError, match="'translation' holds en, de; expected tr among them"):
         texts(other)
-    with pytest.raises(UserError, match="line 1: 'translation' is .*; expected an object such as"):
+    with pytest.raises(UserError, match=r"line 1: 'translation' is .*; expected an object such as"):
         pairs_of(tmp_path / "de", other, minilm_files)
 
 
@@ -297,7 +297,7 @@ def test_parallel_and_sts_files_are_found_before_any_work(tiny_teacher: Path, tm
         {"corpus": {"parallel": [str(tmp_path / "p.txt")]}},
         {"evaluate": {"sts": [str(tmp_path / "p.txt")]}},
     ):
-        with pytest.raises(UserError, match="p.txt has no columns"):
+        with pytest.raises(UserError, match=r"p\.txt has no columns"):
             prepare(RunConfig.from_dict({**job, **section}), plan_only=True)
     (tmp_path / "pairs").mkdir()
     for name in ("b.csv", "a.jsonl"):
@@ -320,7 +320,7 @@ def test_a_name_that_is_not_of_the_hub_reads_no_file_here(
     (tmp_path / "private").mkdir()
     put(tmp_path / "private", "diary.txt", "Sevgili günlük\n" * 100)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="owner/name|outside"):
+    with pytest.raises(UserError, match=r"owner/name|outside"):
         [list(source.open()) for source in find_sources(name, ("tr",), 1)]
     with pytest.raises(UserError, match="an id of the Hub like org/name"):
         find_embeddings(EmbedConfig(use=name))
@@ -380,12 +380,25 @@ def test_a_folder_of_vectors_reads_its_own_files_alone(tmp_path: Path, pattern: 
 # Damage
 
 
+def _zip(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.txt", content)
+    return buffer.getvalue()
+
+
+def _parquet(column: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"text": column}), buffer)
+    return buffer.getvalue()
+
+
 MISTAKES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
-    "a zip": ("x.txt", lambda text: _zip(text), "looks like a zip archive"),
+    "a zip": ("x.txt", _zip, "looks like a zip archive"),
     "a bzip2": ("x.txt", bz2.compress, "looks like a bzip2 file"),
     "an xz": ("x.jsonl", lzma.compress, "looks like an xz file"),
     "a gzip": ("x.csv", gzip.compress, "looks like a gzip file: its name must end in .gz"),
-    "a zip as gzip": ("x.txt.gz", lambda text: _zip(text), "looks like a zip archive"),
+    "a zip as gzip": ("x.txt.gz", _zip, "looks like a zip archive"),
     "a gzip cut off": ("x.txt.gz", lambda text: gzip.compress(text)[:-9], "no complete gzip"),
     "a gzip with more behind": ("x.txt.gz", lambda text: gzip.compress(text) + b"more", "no complete gzip"),
     "UTF-16": ("x.txt", lambda text: text.decode().encode("utf-16"), "looks like UTF-16"),
@@ -399,19 +412,6 @@ MISTAKES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a long number": ("x.jsonl", lambda _: b'{"text": ' + b"9" * 5000 + b"}", "line 1: not valid JSON"),
     "no object": ("x.jsonl", lambda _: b'"text"', "expected a JSON object"),
 }
-
-
-def _zip(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("x.txt", content)
-    return buffer.getvalue()
-
-
-def _parquet(column: Any, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"text": column}), buffer, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -479,7 +479,7 @@ def _damaged(content: bytes, rng: random.Random) -> bytes:
 
 def damaged_files(seed: int, count: int) -> list[tuple[str, bytes]]:
     """Files of every format that the readers of text know, each damaged in a way that depends on the seed alone."""
-    rng, originals = random.Random(seed), sorted(_originals().items())
+    rng, originals = random.Random(seed), sorted(_originals().items())  # noqa: S311
     return [(name, _damaged(content, rng)) for name, content in (rng.choice(originals) for _ in range(count))]
 
 

@@ -199,7 +199,7 @@ def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
             with own_files_alone(dataset.name, folder.as_posix()):
                 # As a path of several parts, never as the name of one of the readers of `datasets`.
                 splits = load_dataset(str(folder), streaming=True)
-        return {str(name): split.decode(False) for name, split in splits.items()}
+        return {str(name): split for name, split in splits.items()}
 
 
 def _check_saved(folder: Path) -> None:
