@@ -108,9 +108,10 @@ def _fits(kind: Any, data: Any) -> bool:
 def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
     """Make sure that all keys are names of a dataclass's fields; else the ValueError names the nearest field."""
     known = [field.name for field in dataclasses.fields(kind)]
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+    for name in data:
+        if name not in known:
+            key = str(name)[:80]
+            near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
             raise ValueError(f"Unknown key {key!r}" + (f" in {where}" if where else "") + f" ({hint})")
 
