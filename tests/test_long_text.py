@@ -127,8 +127,8 @@ def giant_parquet(file: Path) -> Path:
 
 
 def repeating_parquet(file: Path) -> Path:
-    """A text of 16 MB that stands in a dictionary once and in 100,000 rows."""
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["kedi " * 3_200_000]))
+    """A text of 8 MB that stands in a dictionary once and in 100,000 rows."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["kedi " * 1_600_000]))
     pq.write_table(pa.table({"text": column}), file)
     return file
 

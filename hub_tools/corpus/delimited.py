@@ -15,6 +15,7 @@ from hub_tools.corpus.lines import LONGEST_LINE, table_lines, too_long
 
 # What may stand between the cells of a .csv; spreadsheets of many countries write semicolons.
 _SEPARATORS = ",;\t"
+_MOST_COLUMNS = 100_000
 
 
 def delimited_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
@@ -29,6 +30,8 @@ def delimited_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     columns: int | None = None
     for number, row in _parse(path, **_style(path)):
         columns = columns or len(row)
+        if columns > _MOST_COLUMNS:
+            raise UserError(f"{path} has {columns:,} columns. Expected a table of text, or a .txt.")
         if any(row[columns:]):
             raise UserError(
                 f"{path}, line {number}: {len(row)} cells, but {columns} columns in the first line. Put cells that "
@@ -125,5 +128,5 @@ class _Rows:
         self.size += len(line)
         self.marks += line.count('"')
         if self.size > LONGEST_LINE:
-            raise too_long(self.path, self.number)
+            raise too_long(f"{self.path}, line {self.number}")
         return line

@@ -62,14 +62,14 @@ def table_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a table as `lines` does; one that does not come whole is a UserError too."""
     for number, line in enumerate(lines(path), 1):
         if len(line) >= LONGEST_LINE:
-            raise too_long(path, number)
+            raise too_long(f"{path}, line {number}")
         yield line
 
 
-def too_long(path: Path, number: int) -> UserError:
+def too_long(where: str) -> UserError:
     """Return the error for a row of a table that is longer than LONGEST_LINE."""
     return UserError(
-        f"{path}, line {number}: a row of more than {LONGEST_LINE:,} characters. Expected one text a row; is a "
+        f"{where}: a row of more than {LONGEST_LINE:,} characters. Expected one text a row; is a "
         "quotation mark missing, or the file no table?"
     )
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
+from hub_tools.corpus.lines import LONGEST_LINE, too_long
 from hub_tools.corpus.pages import largest_pages
 
-# Bytes of a page; of cells that become Python's objects at once, and rows of these at most.
-_LARGEST_PAGE, _BATCH, _MOST_ROWS = 2**27, 2**25, 1024
+# Bytes of a page and of a batch of rows, rows of one, and bytes that become Python's objects at once.
+_LARGEST_PAGE, _BATCH, _MOST_ROWS, _AT_ONCE = 2**26, 2**27, 1024, 2**25
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -41,9 +42,13 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, tupl
             rows = min(_MOST_ROWS, max(1, _BATCH // max(1, size)))
             # Group by group: over a whole file, iter_batches reads ever more groups ahead and keeps them.
             for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns)):
-                for cells in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
-                    number += 1
-                    yield f"{path}, row {number}", cells
+                step = len(batch) if batch.nbytes <= _AT_ONCE else 1
+                for part in (batch[start : start + step] for start in range(0, len(batch), step)):
+                    for cells in zip(*(part.column(column).to_pylist() for column in columns), strict=True):
+                        number += 1
+                        if step == 1 and any(isinstance(cell, str) and len(cell) > LONGEST_LINE for cell in cells):
+                            raise too_long(f"{path}, row {number}")
+                        yield f"{path}, row {number}", cells
 
 
 @contextmanager
