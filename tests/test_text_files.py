@@ -31,6 +31,7 @@ from hub_tools.stages.job import prepare
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.vectors.imported import find_embeddings, import_embeddings
 from tests.commands import environment, hub_distill, refused
+from tests.damage import damage
 from tests.fake_hub import FakeHub
 from tests.test_ready_vectors import CPU, SAFE
 
@@ -456,31 +457,10 @@ def _originals() -> dict[str, bytes]:
     return files | {"toml": config.to_toml().encode()}
 
 
-def _damaged(content: bytes, rng: random.Random) -> bytes:
-    data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 3))):
-        place = rng.randrange(len(data) + 1)
-        match rng.randrange(6):
-            case 0:
-                del data[place:]
-            case 1:
-                data[place : place + rng.randrange(1, 50)] = b""
-            case 2:
-                data[place:place] = rng.randbytes(rng.randrange(1, 20))
-            case 3:
-                data[place:place] = rng.choice(
-                    (b'"', b"\n", b"\0", b"\xff\xfe", b"[" * 5000, b"9" * 5000, b"\xed\xa0\x80", b"\t,;")
-                )
-            case _:
-                for _ in range(min(len(data), rng.choice((1, 8)))):
-                    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    return bytes(data)
-
-
 def damaged_files(seed: int, count: int) -> list[tuple[str, bytes]]:
     """Files of every format that the readers of text know, each damaged in a way that depends on the seed alone."""
     rng, originals = random.Random(seed), sorted(_originals().items())  # noqa: S311
-    return [(name, _damaged(content, rng)) for name, content in (rng.choice(originals) for _ in range(count))]
+    return [(name, damage(content, rng)[1]) for name, content in (rng.choice(originals) for _ in range(count))]
 
 
 READERS: tuple[Callable[[Path], Any], ...] = (texts, lambda file: list(read_table(file)), read_sts)
