@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.errors import UsageError
+from hub_tools.core.errors import UsageError, UserError
 
 # Bytes of a file of options, and a name in it of many parts between points, bare or in quotation marks.
 _LARGEST_TOML = 1_000_000
@@ -66,6 +66,16 @@ def json_text(value: Any) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def user_path(name: str) -> Path:
+    """Return the path that a user named; `~` is the home directory, and a name that no file can have a UserError."""
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails where there is no such user
+    try:
+        path.exists()
+    except OSError as error:
+        raise UserError(f"{name[:80]!r} can be no file: {error.strerror}.") from error
+    return path
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
+from hub_tools.core.files import user_path
 from hub_tools.corpus.delimited import delimited_rows
 from hub_tools.corpus.lines import lines, table_lines
 from hub_tools.corpus.parquet import parquet_columns, parquet_rows
@@ -35,7 +36,7 @@ def find_files(option: str, spec: str, formats: tuple[str, ...] = FORMATS) -> li
     Raises:
         UserError: there is none, or one has another format.
     """
-    path, expected = Path(spec).expanduser(), f"expected {', '.join(formats)}, plain or with .gz"
+    path, expected = user_path(spec), f"expected {', '.join(formats)}, plain or with .gz"
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if format_of(file) in formats and _is_shown(file, path))
         if outside := [file for file in files if _leads_out(file, path)]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file
+from hub_tools.core.files import hash_file, user_path
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, wikipedia_code
 from hub_tools.corpus.readers import FORMATS, find_files, list_names, read_table, read_texts, sample_file, text_of
@@ -61,7 +61,7 @@ def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
 
 
 def _is_here(name: str) -> bool:
-    return Path(name).expanduser().exists()
+    return user_path(name).exists()
 
 
 def _sample_sources(languages: tuple[str, ...]) -> list[Source]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hub_tools.config import EmbedConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file, read_json
+from hub_tools.core.files import hash_file, read_json, user_path
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
@@ -66,7 +66,7 @@ class ImportedEmbeddings:
 def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
     """Find the dataset that --embeddings names; a UserError says that there is none, or no access to it."""
     name = str(config.use)
-    path = Path(name).expanduser()
+    path = user_path(name)
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
     if path.is_dir():
         names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
