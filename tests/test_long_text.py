@@ -84,10 +84,10 @@ def test_the_time_of_a_long_line_grows_with_its_length(minilm_files: TokenizerSp
 
 
 @pytest.mark.slow
-def test_a_line_of_fifty_megabytes_takes_less_than_a_minute(minilm_files: TokenizerSpec) -> None:
-    text, before = sentences(50_000_000), time.monotonic()
+def test_a_line_of_fifty_megabytes_takes_less_than_a_minute_of_two_processors(minilm_files: TokenizerSpec) -> None:
+    text, before = sentences(50_000_000), time.process_time()
     assert sum(1 for _ in pieces(text, minilm_files.load(), 256)) > 50_000
-    assert time.monotonic() - before < 60
+    assert time.process_time() - before < 2 * 60
 
 
 def test_a_long_text_is_cut_between_words_and_loses_nothing(minilm_files: TokenizerSpec) -> None:

@@ -275,6 +275,18 @@ def test_odd_names_are_refused_in_a_sentence(tmp_path: Path, tiny_teacher: Path,
     assert done.returncode in (1, 2) and done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
 
 
+def test_a_language_is_left_out_only_where_it_has_no_file(tmp_path: Path) -> None:
+    for lang in ("tr", "en"):
+        (tmp_path / lang).mkdir()
+        put(tmp_path, f"{lang}/x.txt", "")
+    spec, languages = f"{tmp_path}/{{lang}}", ("tr", "en", "de")
+    assert [source.lang for source in find_sources(spec, languages, 1)] == ["tr", "en"]
+    put(tmp_path, "secret.txt", "")
+    (tmp_path / "en/y.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(UserError, match=r"y\.txt is a link"):
+        find_sources(spec, languages, 1)
+
+
 def test_links_of_the_hubs_cache_are_files_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "snapshots/abc").mkdir(parents=True)

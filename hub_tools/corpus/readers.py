@@ -25,6 +25,10 @@ TRANSLATION = "translation"
 Row = dict[str, Any]
 
 
+class NoFileError(UserError):
+    """Nothing that can be read has the name."""
+
+
 def sample_file(name: str) -> Path:
     """Return the path of a file of the bundled sample."""
     return Path(str(resources.files("hub_tools") / "sample" / name))
@@ -34,7 +38,8 @@ def find_files(option: str, spec: str, formats: tuple[str, ...] = FORMATS) -> li
     """Return the files that an option names: one, all below a folder, or those that fit a pattern (`data/*.txt`).
 
     Raises:
-        UserError: there is none, or one has another format.
+        NoFileError: there is none.
+        UserError: one has another format, or is a link out of the folder.
     """
     path, expected = user_path(spec), f"expected {', '.join(formats)}, plain or with .gz"
     if path.is_dir():
@@ -49,7 +54,7 @@ def find_files(option: str, spec: str, formats: tuple[str, ...] = FORMATS) -> li
         files = [file for file in map(Path, found) if file.is_file()]
     if not files:
         what = f"the folder holds no file to read; {expected}" if path.is_dir() else f"there is no file {path}"
-        raise UserError(f"{option} {spec}: {what}.")
+        raise NoFileError(f"{option} {spec}: {what}.")
     for file in files:
         if format_of(file) not in formats:
             what = "has no columns. Write a .tsv: first their names, then a row a line, with a tab between two cells"

@@ -15,7 +15,16 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file, user_path
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, wikipedia_code
-from hub_tools.corpus.readers import FORMATS, find_files, list_names, read_table, read_texts, sample_file, text_of
+from hub_tools.corpus.readers import (
+    FORMATS,
+    NoFileError,
+    find_files,
+    list_names,
+    read_table,
+    read_texts,
+    sample_file,
+    text_of,
+)
 
 SAMPLE = "sample"
 WIKIPEDIA = "wikimedia/wikipedia"
@@ -86,7 +95,7 @@ def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
     for lang in languages if "{lang}" in spec else languages[:1]:
         try:
             files = find_files("--corpus", spec.replace("{lang}", lang))
-        except UserError:
+        except NoFileError:
             if lang == languages[0]:
                 raise
             continue
