@@ -98,13 +98,14 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One measurement: model -> value, None where it is not defined, over `n` pairs."""
+    """One measurement: model -> value, None where it is not defined for that `reason`, over `n` pairs."""
 
     task: str
     split: str
     metric: str
     n: int
     values: dict[str, float | None]
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,8 @@ def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
         measured = {name: task.measure(model) for name, model in loaded.items()}
         for metric in next(iter(measured.values()), {}):
             values = {name: metrics[metric] for name, metrics in measured.items()}
-            rows.append(Score(task=task.name, split=task.split, metric=metric, n=task.n, values=values))
+            reason = task.undefined if None in values.values() else None
+            rows.append(Score(task=task.name, split=task.split, metric=metric, n=task.n, values=values, reason=reason))
     return Scores(rows)
 
 

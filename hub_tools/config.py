@@ -43,14 +43,16 @@ class CorpusConfig(Section):
     section: ClassVar[str] = "corpus"
     sources: tuple[str, ...] = option(
         (),
-        "Text: sample, FILE, DIR/{lang}.txt.gz, or a Hub dataset id[@revision][:config[:split[:column]]].",
+        "Text: sample, FILE, DIR, 'DIR/*.txt', DIR/{lang}.txt.gz, or a Hub dataset "
+        "owner/name[@revision][:config[:split[:column]]].",
         flag="--corpus",
         metavar=SOURCE,
         unset="Wikipedia from the Hub",
     )
     parallel: tuple[str, ...] = option(
         (),
-        "Aligned sentences (columns en and the target's code, or source and target); the teacher reads the source.",
+        "Aligned sentences, a file or DIR (columns en and the target's code, source and target, or translation with "
+        "both); the teacher reads the source.",
         metavar=FILE,
     )
     limit: int | None = option(

@@ -23,6 +23,7 @@ class TextCounts:
     dropped_empty: int = 0
     dropped_duplicate: int = 0
     dropped_in_heldout_pairs: int = 0
+    dropped_long: int = 0  # pairs with a side of more than 200,000 characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class LanguageText(TextCounts):
 
     sources: list[str]
     characters: int = 0
+    cut: int = 0  # texts that were longer than the teacher reads, each now more than one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ class EvaluationRow:
     clone: float | None
     student: float | None
     supervised: bool = False  # whether the student was trained with labels of this task
+    reason: str | None = None  # why a value is None, where the task can say it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,9 @@ def test_the_examples_do_what_they_say(names: dict[str, object]) -> None:
 
 
 def test_scores_are_a_table_of_their_own() -> None:
-    scores = api.Scores([api.Score(task="STS", split="test", metric="spearman", n=10, values={"a": 0.5, "b": None})])
-    assert scores.to_dict() == {
-        "rows": [{"task": "STS", "split": "test", "metric": "spearman", "n": 10, "values": {"a": 0.5, "b": None}}]
-    }
+    shared: dict[str, Any] = {"task": "STS", "split": "test", "metric": "spearman", "n": 10}
+    scores = api.Scores([api.Score(**shared, values={"a": 0.5, "b": None})])
+    assert scores.to_dict() == {"rows": [{**shared, "values": {"a": 0.5, "b": None}, "reason": None}]}
     assert "| STS, spearman (test, n=10) | 50.0 |  |" in scores.to_markdown()
 
 

@@ -168,6 +168,55 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
             RunConfig.from_toml(tmp_path / name)
 
 
+LONG = ".".join("a" * 50_000)
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{LONG} = 1", "a name has too many parts"),  # 10 GB in tomllib
+        (" . ".join(['"a"'] * 50_000) + " = 1", "a name has too many parts"),
+        (f"[{LONG}]\nx = 1", "a name has too many parts"),
+        (f"x = {{ {LONG} = 1 }}", "a name has too many parts"),
+        ("x = " + "[" * DEEP, "not valid TOML"),
+        ("x = " + "{a = " * DEEP, "not valid TOML"),
+        ("seed = " + "9" * 5000, "not valid TOML"),
+        ("seed = 0x" + "f" * 5000, "--seed is too large"),
+        ("seed = 9223372036854775808", "--seed is too large"),
+        ("[distill]\nepochs = 0x" + "f" * 5000, "--epochs is too large; expected a number"),
+        ("[publish]\ntag = 0x" + "f" * 5000, "--tag = a number of thousands of digits; expected text"),
+        ("[distill]\nmatryoshka = '" + "9" * 5000 + "'", "expected a whole number"),
+        ("#" * 1_000_001, "more than 1,000,000 bytes"),
+        ("x = '\0'", "not valid TOML"),
+        ("x = \udcff", "not valid TOML"),
+    ],
+    ids=range(15),
+)
+def test_files_of_any_content_are_refused_in_a_sentence(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(f'teacher = "org/model"\nlang = "tr"\n{content}'.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=re.escape(message)) as error:
+        RunConfig.from_toml(file)
+    assert len(str(error.value)) < 500
+
+
+def test_what_never_ends_is_no_configuration() -> None:
+    with pytest.raises(UsageError, match="more than 1,000,000 bytes"):
+        RunConfig.from_toml(Path("/dev/zero"))
+
+
+def test_a_file_of_an_editor_of_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('teacher = "org/a.b.c"\r\nlang = "tr"\r\n', encoding="utf-8-sig")
+    assert RunConfig.from_toml(tmp_path / "x.toml").teacher == "org/a.b.c"
+
+
+def test_many_files_in_one_line_are_no_long_name(tmp_path: Path) -> None:
+    names = [f"a.b.c.{number}.txt.gz" for number in range(200)]
+    (tmp_path / "x.toml").write_text(f'teacher = "org/m"\nlang = "tr"\ncorpus.sources = {names}\n')
+    assert RunConfig.from_toml(tmp_path / "x.toml").corpus.sources == tuple(names)
+
+
 def test_options_that_change_no_result_are_marked() -> None:
     neutral = {item.name for item in fields(DistillConfig) if item.metadata.get("neutral")}
     assert neutral == {"micro_batch_tokens", "gradient_checkpointing", "compile", "tensorboard"}

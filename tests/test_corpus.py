@@ -17,6 +17,8 @@ from hub_tools.corpus.clean import chunks, clean
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.corpus.sources import find_sources
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from tests.commands import environment
+from tests.fake_hub import FakeHub
 
 SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
 
@@ -150,14 +152,15 @@ def test_sources_are_read_in_their_order_without_a_limit(tmp_path: Path, minilm_
 
 
 def test_the_usual_limit_of_a_dataset_leaves_room_for_the_next_source(
-    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch, hub: FakeHub, online: dict[str, str]
 ) -> None:
     monkeypatch.setattr("hub_tools.corpus.build.HUB_LIMIT_MAIN", 160)
     (tmp_path / "set").mkdir()
     write(tmp_path / "set/rows.jsonl", SENTENCES[:200])
-    monkeypatch.chdir(tmp_path)
-    corpus = build(tmp_path, minilm_files, "set:default", str(write(tmp_path / "more.txt", SENTENCES[200:])))
-    assert corpus.result.text["tr"].sources == ["set:default", str(tmp_path / "more.txt")]
+    hub.add("dataset", "org/set", tmp_path / "set")
+    with environment(**online):
+        corpus = build(tmp_path, minilm_files, "org/set:default", str(write(tmp_path / "more.txt", SENTENCES[200:])))
+    assert corpus.result.text["tr"].sources == ["org/set:default", str(tmp_path / "more.txt")]
     assert sum(text in SENTENCES[200:] for text in corpus.texts("tr")) > 40
 
 
@@ -229,8 +232,6 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
         list(read_texts(broken, "tr"))
     with pytest.raises(UserError, match="there is no file"):
         find_sources(str(tmp_path / "nothing.txt"), ("tr",), 1)
-    with pytest.raises(UserError, match="did you mean"):
-        find_sources(str(tmp_path), ("tr",), 1)
     columns = tmp_path / "x.tsv"
     columns.write_text("a\tb\n1\t2\n", encoding="utf-8")
     with pytest.raises(UserError, match="has the columns a, b"):
@@ -251,23 +252,56 @@ def test_languages_are_balanced_around_the_chosen_ones() -> None:
     assert set(balanced_languages(("tr",))) == set(LANGUAGES)
 
 
-@pytest.mark.parametrize(("code", "hint"), [("tur", "tr"), ("turkish", "tr"), ("xx", "")])
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("tur", "tk (Turkmen) or tr (Turkish)?"),
+        ("turkish", "tr (Turkish)"),
+        ("deu", "de (German)?"),
+        ("tr-TR", "tr (Turkish)?"),
+        ("sr-Latn", "sr (Serbian)?"),
+        ("zh_CN", "zh (Chinese)?"),
+        ("no", "nb (Norwegian Bokmål)?"),
+        ("TR", "tr (Turkish)?"),
+        ("iw", "he (Hebrew)?"),
+        ("qq", ""),
+        ("q" * 100_000, ""),
+    ],
+)
 def test_unknown_codes_get_a_hint(code: str, hint: str) -> None:
-    with pytest.raises(UsageError, match=f"did you mean.*{hint}" if hint else "ISO 639-1"):
+    with pytest.raises(UsageError) as error:
         check_language(code)
+    assert f"did you mean {hint}" in str(error.value) if hint else str(error.value).endswith("code such as tr.")
+    assert len(str(error.value)) < 300
 
 
 def test_a_dataset_that_lacks_a_language_is_said_and_the_rest_is_read(
-    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    minilm_files: TokenizerSpec,
+    caplog: pytest.LogCaptureFixture,
+    hub: FakeHub,
+    online: dict[str, str],
 ) -> None:
-    # A dataset in a folder goes the same way through the library as one on the Hub.
     (tmp_path / "set").mkdir()
     card = "---\nconfigs:\n- config_name: tr\n  data_files: tr.jsonl\n---\n"
     (tmp_path / "set/README.md").write_text(card, encoding="utf-8")
-    rows = "".join(json.dumps({"text": text}) + "\n" for text in SENTENCES)
-    (tmp_path / "set/tr.jsonl").write_text(rows, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    corpus = build(tmp_path, minilm_files, "set:{lang}")
+    write(tmp_path / "set/tr.jsonl", SENTENCES)
+    hub.add("dataset", "org/set", tmp_path / "set")
+    with environment(**online):
+        corpus = build(tmp_path, minilm_files, "org/set:{lang}")
     assert corpus.languages == ("tr",)
     assert len(list(corpus.texts("tr"))) > 200
-    assert "Dataset 'set' has no 'en' with split 'train'" in caplog.text
+    assert "Dataset 'org/set' has no 'en' with split 'train'" in caplog.text
+
+
+def test_a_language_is_not_left_out_for_another_reason(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("Couldn't find cache for org/set for config 'en'")
+
+    monkeypatch.setattr("datasets.load_dataset_builder", fail)
+    monkeypatch.setattr("hub_tools.corpus.sources.dataset_revision", lambda *_: None)
+    own = str(write(tmp_path / "tr.txt", SENTENCES))
+    with pytest.raises(UserError, match="Couldn't find cache"):
+        build(tmp_path, minilm_files, own, "org/set:{lang}")

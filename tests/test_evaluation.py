@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
+from hub_tools import api
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
-from hub_tools.corpus.build import Corpus
+from hub_tools.core.plain import to_plain
+from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.evaluation.evaluate import evaluate, nearest
 from hub_tools.evaluation.tasks import (
@@ -24,6 +27,9 @@ from hub_tools.evaluation.tasks import (
 )
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
+from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.text import score_rows
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.vectors.bitext import bitext_accuracy, heldout_pairs
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -104,6 +110,37 @@ def test_equal_scores_give_no_correlation_and_a_warning(
     task = sts_task(table(tmp_path, "3", "3", "3.0"), "STS", "test")
     assert "all scores are equal, so no correlation is defined" in caplog.text
     assert task.measure(load_model(tiny_teacher, device="cpu")) == {"spearman": None, "pearson": None}
+
+
+def test_the_report_says_why_there_is_no_correlation(
+    finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, tiny_teacher: Path, no_text: Corpus
+) -> None:
+    paths = dict.fromkeys(("teacher", "clone", "student"), tiny_teacher)
+    training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
+    sts = [table(tmp_path, "3", "3", "3.0")]
+    result = evaluate(paths, no_text, target="de", sts=sts, hardware=CPU, training=training)
+    reason = "all scores are equal, so no correlation is defined"
+    assert [(row.metric, row.student, row.reason) for row in result.evaluation[1:]] == [
+        ("spearman", None, reason),
+        ("pearson", None, reason),
+    ]
+    report = FullReport.from_dict({**finished[1], "evaluation": to_plain(result.evaluation)})
+    assert score_rows(report)[1] == [f"STS sts, spearman (as given, n=3; {reason})", "", "", ""]
+    scores = api.evaluate({"student": str(tiny_teacher)}, sts=sts)
+    assert {(row.values["student"], row.reason) for row in scores.rows} == {(None, reason)}
+
+
+def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
+    """Otherwise a model that finds each translation seems not to know the language, whose text is left out then."""
+    rows = "".join(f"Source {n}.\tHedef {n // 50}.\n" for n in range(900))
+    (tmp_path / "p.tsv").write_text(f"en\ttr\n{rows}", encoding="utf-8")
+    options: dict[str, Any] = {"languages": ("tr",), "limit": None, "seed": 1, "max_tokens": 64}
+    build_corpus(tmp_path / "corpus", [], [tmp_path / "p.tsv"], tokenizer=minilm_files.load(), **options)
+    corpus = Corpus(tmp_path / "corpus")
+    heldout = [pair.target for pair in corpus.pairs("heldout")]
+    pairs = heldout_pairs(corpus)
+    assert list(pairs.values()) == list(dict.fromkeys(heldout))
+    assert len(pairs) < len(heldout)
 
 
 def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text: Corpus) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hub_tools.config import RunConfig
+from hub_tools.core.errors import UsageError
 from hub_tools.options import COMMON, OPTIONS, nest
 
 # Options of the job that are shown under a title of their own.
@@ -17,6 +18,19 @@ _TITLES = {option.name: option.group for option in OPTIONS if option.name not in
 
 class GroupedCommand(click.Command):
     """A command whose help shows options under the titles of their groups."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; a file that no option takes is what a shell makes of a pattern without quotation marks."""
+        takes_more, ctx.allow_extra_args = ctx.allow_extra_args, True
+        rest = super().parse_args(ctx, args)
+        if rest and rest[0] not in getattr(self, "commands", {}) and Path(rest[0]).exists():
+            raise UsageError(
+                f"No option takes {rest[0]!r}. Put a pattern between quotation marks (--corpus 'data/*.txt'), or give "
+                "the option once for each file (--corpus a.txt --corpus b.txt)."
+            )
+        if rest and not takes_more:
+            ctx.fail(f"Got unexpected extra arguments ({' '.join(rest)}).")
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options."""

@@ -12,6 +12,8 @@ from hub_tools.core.errors import UsageError
 from hub_tools.core.plain import check_keys, describe, from_plain
 
 T = TypeVar("T")
+# Whole numbers that fit into 64 bits: libraries hold no others.
+_LARGEST, _DIGITS = 2**63 - 1, 18
 _BOUNDS = {"minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)}
 
 
@@ -91,7 +93,8 @@ def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     """Return a value as its field's type; another type, or a value out of bounds, is a UsageError."""
     if facts.get("commas") and isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
-        value = [int(part) if part.isdecimal() and hint == tuple[int, ...] else part for part in parts]
+        is_number = hint == tuple[int, ...]
+        value = [int(part) if is_number and part.isdecimal() and len(part) <= _DIGITS else part for part in parts]
     if isinstance(hint, type) and issubclass(hint, Section) and isinstance(value, Mapping):
         return hint.from_dict(value)
     try:
@@ -99,6 +102,8 @@ def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     except ValueError as error:
         raise UsageError(f"{error}.") from error
     for item in typed if isinstance(typed, tuple) else (typed,):
+        if isinstance(item, int) and abs(item) > _LARGEST:
+            raise UsageError(f"{name} is too large: expected a number of at most {_DIGITS} digits.")
         if isinstance(item, int | float):
             _check_bounds(item, hint, facts, name)
         if isinstance(item, str) and not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):

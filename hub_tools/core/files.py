@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ T = TypeVar("T")
 _CURE = "Restore it, or delete what it belongs to and make or fetch that again."
 # Key of the checksum of what else a file holds.
 _SEAL = "checksum"
+# Bytes of a file of options, and a name in it of many parts between points, bare or in quotation marks.
+_LARGEST_TOML = 1_000_000
+_LONG_NAME = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")
 
 
 def digest(value: Any) -> str:
@@ -106,13 +110,31 @@ def _seal(value: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def user_path(name: str) -> Path:
+    """Return the path that a user named; `~` is the home directory, and a name that no file can have a UserError."""
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails where there is no such user
+    try:
+        path.exists()
+    except OSError as error:
+        raise UserError(f"{name[:80]!r} can be no file: {error.strerror}.") from error
+    return path
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file that the user named; it is a UsageError if it is missing, cannot be read or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_TOML + 1)
+        if len(content) > _LARGEST_TOML:
+            raise UsageError(f"{path} has more than {_LARGEST_TOML:,} bytes. Expected a file of options in TOML.")
+        text = content.decode("utf-8-sig")  # Windows' editors put a byte order mark before a text
+        # A name of n parts takes tomllib n * n of memory.
+        if _LONG_NAME.search(text):
+            raise UsageError(f"{path} is not valid TOML: a name has too many parts. Expected section.option at most.")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise UsageError(f"No configuration file {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, lists in lists in lists
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise UsageError(f"Could not read the configuration file {path}: {error.strerror}.") from error

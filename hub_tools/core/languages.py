@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from hub_tools.core.errors import UsageError
@@ -37,6 +38,9 @@ MORE_LANGUAGES: dict[str, str] = {
 # Languages in which I is the capital of dotless ı and İ of i, with letters hardly any other language writes.
 TURKIC_I: dict[str, str] = {"tr": "ğış", "az": "əğış"}
 
+# Codes that others use for these languages.
+_OTHER_CODES = {"no": "nb", "nn": "nb", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh", "arb": "ar", "pes": "fa"}
+
 # Written without spaces between words: fertility is per character there.
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
 
@@ -57,11 +61,17 @@ def check_language(code: str) -> str:
     if code in known:
         return code
     by_name = {name.lower(): known_code for known_code, name in known.items()}
-    near = [by_name[name] for name in difflib.get_close_matches(code.lower(), by_name, n=2, cutoff=0.6)]
-    near = near or difflib.get_close_matches(code.lower(), known, n=3, cutoff=0.5)
+    near = [by_name[name] for name in difflib.get_close_matches(code[:40].lower(), by_name, n=2, cutoff=0.6)]
+    # Of tags such as tr-TR, sr-Latn and zh_CN the first part is the language.
+    first = re.split("[-_]", code[:40].lower())[0]
+    same = _OTHER_CODES.get(first, first)
+    if same in known:
+        near = [same]
+    elif not near:
+        near = [other for other in difflib.get_close_matches(first, known, cutoff=0.5) if other[0] == first[0]]
     names = " or ".join(f"{near_code} ({known[near_code]})" for near_code in near)
     hint = f"; did you mean {names}?" if near else "."
-    raise UsageError(f"Unknown language code {code!r}: expected an ISO 639-1 code such as tr{hint}")
+    raise UsageError(f"Unknown language code {code[:40]!r}: expected an ISO 639-1 code such as tr{hint}")
 
 
 def balanced_languages(chosen: tuple[str, ...]) -> tuple[str, ...]:

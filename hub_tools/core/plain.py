@@ -60,8 +60,18 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     if origin in (list, tuple) and isinstance(data, list | tuple):
         return origin(_build(args[0], item, f"{where}[{number}]") for number, item in enumerate(data))
     if not _fits(kind, data):
-        raise ValueError(f"{where} = {data!r:.200}; expected {describe(kind)}")
-    return kind(data) if kind in (float, Path) else data
+        raise ValueError(f"{where} = {_shown(data)}; expected {describe(kind)}")
+    try:
+        return kind(data) if kind in (float, Path) else data
+    except OverflowError as error:
+        raise ValueError(f"{where} is too large; expected {describe(kind)}") from error
+
+
+def _shown(data: Any) -> str:
+    try:
+        return f"{data!r:.200}"
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _build_member(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
@@ -98,9 +108,10 @@ def _fits(kind: Any, data: Any) -> bool:
 def check_keys(kind: Any, data: Mapping[str, Any], where: str) -> None:
     """Make sure that all keys are names of a dataclass's fields; else the ValueError names the nearest field."""
     known = [field.name for field in dataclasses.fields(kind)]
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+    for name in data:
+        if name not in known:
+            key = str(name)[:80]
+            near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
             raise ValueError(f"Unknown key {key!r}" + (f" in {where}" if where else "") + f" ({hint})")
 

@@ -23,8 +23,9 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_as, replacing, write_json
 from hub_tools.core.logging import bar, log
 from hub_tools.core.plain import to_plain
-from hub_tools.corpus.clean import chunks, clean, hash_text
-from hub_tools.corpus.readers import read_table
+from hub_tools.corpus.clean import LONGEST_TEXT, clean, hash_text, pieces
+from hub_tools.corpus.hashes import HashSet
+from hub_tools.corpus.readers import TRANSLATION, column_names, list_names, read_columns, read_table, text_of
 from hub_tools.corpus.sources import NoSuchTextError, Source
 from hub_tools.results import CorpusResult, LanguageText, ParallelText
 
@@ -39,7 +40,8 @@ HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
 _UNDETERMINED = "und"
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
-_BATCH = 8192
+# Rows that are written at once, and characters after which fewer are.
+_BATCH, _BATCH_CHARACTERS = 8192, 2**24
 
 
 class Pair(NamedTuple):
@@ -115,7 +117,7 @@ def build_corpus(
     """
     splits = _Splits(seed=seed)
     pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit, splits)
-    cut = partial(chunks, tokenizer=tokenizer, max_tokens=max_tokens)
+    cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
     for lang in languages:
         of_language = [source for source in sources if source.lang == lang]
@@ -143,13 +145,15 @@ def build_corpus(
 class _Splits:
     """Decides which texts are held out: the hash of a text does, unless it is in the parallel text too.
 
-    Hashes of 64 bits stand for texts that nobody reads again, here and where duplicates are found: a million take
-    100 MB, and two of ten million are the same with a probability of 3e-6.
+    Hashes of 64 bits stand for texts, here and where duplicates are found: two of ten million are the same with a
+    probability of 3e-6.
     """
 
     seed: int
-    heldout: set[str] = field(default_factory=set)  # both sides of held-out pairs; no other text or pair may hold one
-    train: set[int] = field(default_factory=set)  # hashes of both sides of the pairs that are trained on
+    heldout: HashSet = field(
+        default_factory=HashSet
+    )  # both sides of held-out pairs; no other text or pair may hold one
+    train: HashSet = field(default_factory=HashSet)  # both sides of the pairs that are trained on
 
     def by_hash(self, text: str) -> str:
         return "heldout" if hash_text(f"{self.seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
@@ -166,11 +170,12 @@ def _build_language(
     used: set[str] = set()
 
     def rows() -> Iterator[tuple[str, str]]:
-        seen: set[int] = set()
+        seen = HashSet()
         for source, raw in _read_sources(sources, in_turns=limit is not None):
             counts["read"] += 1
-            for text in cut(clean(raw)):
-                if _is_kept((text,), seen, counts, is_reserved=text in splits.heldout):
+            for number, text in enumerate(cut(raw)):
+                counts["cut"] += number == 1
+                if _is_kept((text,), seen, counts, is_reserved=hash_text(text) in splits.heldout):
                     split = "train" if hash_text(text) in splits.train else splits.by_hash(text)
                     counts[split] += 1
                     counts["characters"] += len(text)
@@ -208,11 +213,13 @@ def _read_source(source: Source) -> Iterator[tuple[str, str]]:
         log.warning("  %s", error)
 
 
-def _is_kept(texts: tuple[str, ...], seen: set[int], counts: Counter[str], *, is_reserved: bool) -> bool:
+def _is_kept(texts: tuple[str, ...], seen: HashSet, counts: Counter[str], *, is_reserved: bool) -> bool:
     """Return whether a text, or both sides of a pair, are kept; every case is counted."""
     mark = hash_text("\t".join(texts))
     if not all(texts):
         outcome = "dropped_empty"
+    elif _is_long(texts):
+        outcome = "dropped_long"
     elif mark in seen:
         outcome = "dropped_duplicate"
     else:
@@ -221,6 +228,10 @@ def _is_kept(texts: tuple[str, ...], seen: set[int], counts: Counter[str], *, is
     if outcome == "kept":
         seen.add(mark)
     return outcome == "kept"
+
+
+def _is_long(texts: tuple[str, ...]) -> bool:
+    return max(map(len, texts)) > LONGEST_TEXT
 
 
 def _build_parallel(
@@ -232,24 +243,27 @@ def _build_parallel(
     # A first pass finds the held-out pairs, so that none of their texts is in a pair to train on, wherever it stands.
     for file in files:
         for pair in _read_pairs(file, target, limit):
-            if splits.by_hash(pair.source) == "heldout":
-                splits.heldout.update((pair.source, pair.target))
+            sides = (pair.source, pair.target)
+            if splits.by_hash(pair.source) == "heldout" and not _is_long(sides):
+                for side in sides:
+                    splits.heldout.add(hash_text(side))
     counts: Counter[str] = Counter()
     languages: set[str] = set()
 
     def rows() -> Iterator[tuple[str, ...]]:
-        seen: set[int] = set()
+        seen = HashSet()
         for file in files:
             before = counts["read"]
             for pair in _read_pairs(file, target, limit):
                 counts["read"] += 1
                 split, sides = splits.by_hash(pair.source), (pair.source, pair.target)
-                is_reserved = split == "train" and not splits.heldout.isdisjoint(sides)
+                is_reserved = split == "train" and any(hash_text(side) in splits.heldout for side in sides)
                 if _is_kept(sides, seen, counts, is_reserved=is_reserved):
                     counts[split] += 1
                     languages.add(pair.lang)
                     if split == "train":
-                        splits.train.update(map(hash_text, sides))
+                        for side in sides:
+                            splits.train.add(hash_text(side))
                     yield *pair, split
             if counts["read"] == before:
                 raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
@@ -260,26 +274,56 @@ def _build_parallel(
 
 
 def _read_pairs(file: Path, target: str, limit: int | None) -> Iterator[Pair]:
-    for row in islice(read_table(file), limit):
-        columns, lang = _pair_columns(file, row, target)
-        source, translation = (clean(str(row[column] or "")) for column in columns)
+    """Yield the pairs of a table, cleaned but for those with a side that is too long to be kept."""
+    names = column_names(file)
+    columns, lang = _pair_columns(file, names, target) if names else ((), "")
+    for where, cells in islice(read_columns(file, columns), limit):
+        named = zip(columns, cells, strict=True)
+        if columns == (TRANSLATION,):
+            named = zip(("en", target), _translations(cells[0], where, target), strict=True)
+        sides = [text_of(cell, f"{where}: {column!r}") for column, cell in named]
+        source, translation = (side if len(side) > LONGEST_TEXT else clean(side) for side in sides)
         yield Pair(source, translation, lang, file.name)
 
 
-def _pair_columns(file: Path, row: dict[str, Any], target: str) -> tuple[tuple[str, str], str]:
+def _pair_columns(file: Path, names: list[str], target: str) -> tuple[tuple[str, ...], str]:
     """Return the columns of both sides, and the language of the first: a column `source` may hold any."""
     # Language codes first: a column `source` often says where a pair was found.
-    for columns, lang in ((("en", target), "en"), (("source", "target"), _UNDETERMINED)):
-        if all(column in row for column in columns):
+    known = ((("en", target), "en"), ((TRANSLATION,), "en"), (("source", "target"), _UNDETERMINED))
+    for columns, lang in known:
+        if all(column in names for column in columns):
             return columns, lang
     raise UserError(
-        f"--parallel {file} has the columns {', '.join(map(str, row))}; expected en and {target}, or source and target."
+        f"--parallel {file} has the columns {list_names(names)}; expected en and {target}, source and target, or "
+        f"{TRANSLATION} with both."
     )
+
+
+def _translations(cell: Any, where: str, target: str) -> tuple[Any, Any]:
+    """Return both sides of an object such as {"en": "Hi.", "tr": "Selam."}."""
+    if cell is None:
+        return None, None
+    if not isinstance(cell, dict) or not {"en", target} <= cell.keys():
+        example = f'{{"en": "...", "{target}": "..."}}'
+        raise UserError(f"{where}: {TRANSLATION!r} is {ascii(cell)[:80]}; expected an object such as {example}.")
+    return cell["en"], cell[target]
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
     """Write rows of text to a parquet file that appears only when it is complete."""
     schema = pa.schema([(column, pa.string()) for column in columns])
     with replacing(path) as unfinished, pq.ParquetWriter(unfinished, schema) as file:
-        while batch := list(islice(rows, _BATCH)):
+        for batch in _batches(rows):
             file.write_table(pa.table([list(cells) for cells in zip(*batch, strict=True)], schema=schema))
+
+
+def _batches(rows: Iterator[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
+    batch, characters = [], 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(map(len, row))
+        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file
+from hub_tools.core.files import hash_file, user_path
 from hub_tools.core.hub_errors import hub_errors
-from hub_tools.core.languages import wikipedia_code
-from hub_tools.corpus.readers import FORMATS, read_table, read_texts, sample_file
+from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, wikipedia_code
+from hub_tools.corpus.readers import (
+    FORMATS,
+    NoFileError,
+    find_files,
+    list_names,
+    read_table,
+    read_texts,
+    sample_file,
+    text_of,
+)
 
 SAMPLE = "sample"
 WIKIPEDIA = "wikimedia/wikipedia"
 DEFAULT_SOURCE = f"{WIKIPEDIA}:20231101.{{lang}}"
 # How many texts of a Hub dataset are held to draw from at random; streaming reads it in order otherwise.
 SHUFFLE_BUFFER = 10_000
+# Readers of datasets that take rows as they are; others open what a row names, or run what it holds.
+_DATASET_READERS = ("csv", "json", "parquet", "arrow", "text")
 
 
 class NoSuchTextError(UserError):
@@ -41,17 +54,23 @@ class Source:
 def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
     """Find the texts that a --corpus value stands for, in `languages`, the target first.
 
-    It is `sample`, a file (its language is the first of `languages`), a path with `{lang}`, or a Hub dataset
-    `id[@revision][:config[:split[:column]]]` whose config may hold `{lang}`; `seed` shuffles what is streamed.
+    It is `sample`, a file, a folder or a pattern such as `data/*.txt` (in the first of `languages`), one of these with
+    `{lang}` in its name, or a Hub dataset `owner/name[@revision][:config[:split[:column]]]` whose config may hold
+    `{lang}`; `seed` shuffles what is streamed.
 
     Raises:
         UserError: nothing is found for the target language, or the value makes no sense.
     """
     if spec == SAMPLE:
         return _sample_sources(languages)
-    if spec.removesuffix(".gz").endswith(FORMATS) or Path(spec.replace("{lang}", "en")).expanduser().exists():
+    example = spec.replace("{lang}", languages[0])
+    if example.lower().removesuffix(".gz").endswith(FORMATS) or has_magic(spec) or _is_here(example):
         return _file_sources(spec, languages)
     return _hub_sources(spec, languages, seed)
+
+
+def _is_here(name: str) -> bool:
+    return user_path(name).exists()
 
 
 def _sample_sources(languages: tuple[str, ...]) -> list[Source]:
@@ -74,38 +93,58 @@ def _sample_sources(languages: tuple[str, ...]) -> list[Source]:
 def _file_sources(spec: str, languages: tuple[str, ...]) -> list[Source]:
     sources = []
     for lang in languages if "{lang}" in spec else languages[:1]:
-        path = Path(spec.replace("{lang}", lang)).expanduser()
-        if path.is_file():
+        try:
+            files = find_files("--corpus", spec.replace("{lang}", lang))
+        except NoFileError:
+            if lang == languages[0]:
+                raise
+            continue
+        _check_names(spec, files, lang)
+        for path in files:
             # Size and time stand for the content: hashing gigabytes at each start would be slow.
             stat = path.stat()
             identity = [str(path.absolute()), stat.st_size, stat.st_mtime_ns]
             read = partial(read_texts, path, lang)
             sources.append(Source(lang=lang, name=str(path), identity=identity, open=read))
-        elif lang == languages[0]:
-            hint = f" (it is a folder; did you mean {spec.rstrip('/')}/{{lang}}.txt.gz?)" if path.is_dir() else ""
-            raise UserError(f"--corpus {spec}: there is no file {path} for the target language{hint}.")
     return sources
+
+
+def _check_names(spec: str, files: list[Path], lang: str) -> None:
+    """Refuse a folder with a file for each language: all of it would be taken for text in one."""
+    codes = {file.name.partition(".")[0]: file for file in files}
+    others = [file for code, file in codes.items() if code in LANGUAGES | MORE_LANGUAGES and code != lang]
+    if len(files) > 1 and others:
+        name = others[0].name.replace(others[0].name.partition(".")[0], "{lang}", 1)
+        raise UserError(
+            f"--corpus {spec}: {others[0].name} seems to hold another language than {lang}; did you mean "
+            f"{others[0].parent / name}? Expected text in {lang} alone, or {{lang}} in the name."
+        )
 
 
 def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
     dataset, config, split, column = (*spec.split(":"), "", "", "")[:4]
     name, _, branch = dataset.partition("@")
-    if name.count("/") > 1 or " " in name or not name:
+    if not is_dataset_id(name.replace("{lang}", "x")):
         raise UserError(
-            f"--corpus {spec!r} is neither a file here nor a Hub dataset. Expected sample, a file, a path with "
-            "{lang}, or id[@revision][:config[:split[:column]]]."
+            f"--corpus {spec!r} is neither a file or folder here nor a Hub dataset. Expected sample, a file, a folder, "
+            "a path with {lang}, or owner/name[@revision][:config[:split[:column]]]."
         )
     commit_of = cache(dataset_revision)
     sources = []
     for lang in languages if "{lang}" in spec else languages[:1]:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
+        if _is_here(parts[0]):
+            raise UserError(
+                f"--corpus {spec}: {parts[0]} is a file or folder here, and a dataset of the Hub would be read "
+                "otherwise. Name the text in it, or work in another folder."
+            )
         commit = commit_of(parts[0], branch)
         written = parts[0] + dataset[len(name) :]
         label = ":".join(part for part in parts[:2] if part)
         # As it was written too: the report, which tells how to do the run again, names it so.
         identity = [written, *parts[1:], commit or branch, seed]
-        read = partial(_stream, *parts, revision=commit or branch or None, seed=seed)
+        read = partial(_stream, *parts, lang=lang, revision=commit or branch or None, seed=seed)
         sources.append(Source(lang=lang, name=label, identity=identity, open=read, dataset=written, revision=commit))
     return sources
 
@@ -133,19 +172,66 @@ def dataset_revision(name: str, branch: str = "") -> str | None:
         return Path(folder).name
 
 
-def _stream(name: str, config: str, split: str, column: str, *, revision: str | None, seed: int) -> Iterator[str]:
-    from datasets import load_dataset
+def is_dataset_id(name: str) -> bool:
+    """Return whether a name is owner/name: any other, such as `text`, makes `datasets` read files of this machine."""
+    return bool(re.fullmatch(r"[\w.-]*\w[\w.-]*/[\w.-]*\w[\w.-]*", name, re.ASCII)) and ".." not in name
 
+
+def open_dataset(name: str, config: str = "", *, revision: str | None = None) -> Any:
+    """Return a builder of `datasets` for a dataset of the Hub, owner/name, that reads nothing outside of its repo.
+
+    Raises:
+        UserError: it is a file or folder here, its files are no table or text, or its README names files elsewhere.
+    """
+    from datasets import load_dataset_builder
+
+    if not is_dataset_id(name) or Path(name).exists():
+        raise UserError(f"{name} is no dataset of the Hub. Expected owner/name, and nothing here of that name.")
+    with own_files_alone(name, f"hf://datasets/{name}@"):
+        builder: Any = load_dataset_builder(name, config or None, revision=revision)
+    reader = type(builder).__module__.rpartition(".")[2]
+    if reader not in _DATASET_READERS:
+        raise UserError(f"Dataset {name} holds {reader}; expected text in files of {', '.join(_DATASET_READERS)}.")
+    return builder
+
+
+@contextmanager
+def own_files_alone(name: str, root: str) -> Iterator[None]:
+    """Let `datasets` find files below `root` alone: a README may name any path of this machine and any address."""
+    from datasets import data_files
+
+    resolve = data_files.resolve_pattern
+
+    def checked(pattern: str, base_path: str, *args: Any, **kwargs: Any) -> Any:
+        rest = pattern.removeprefix(f"{base_path}/")
+        way = base_path.removeprefix(root) + "/" + rest
+        if not base_path.startswith(root) or rest.startswith(("/", "~")) or re.search(r":|\\|(^|/)\.\.(/|$)", way):
+            raise UserError(f"Dataset {name} names files outside of itself in its README: {pattern[:200]}. Not read.")
+        return resolve(pattern, base_path, *args, **kwargs)
+
+    data_files.resolve_pattern = checked
+    try:
+        yield
+    finally:
+        data_files.resolve_pattern = resolve
+
+
+def _stream(
+    name: str, config: str, split: str, column: str, *, lang: str, revision: str | None, seed: int
+) -> Iterator[str]:
     with _reading(name, config):
         try:
-            stream = load_dataset(name, config or None, split=split, streaming=True, revision=revision)
+            # Undecoded: a cell of an image or a sound may name any file.
+            stream = open_dataset(name, config, revision=revision).as_streaming_dataset(split=split).decode(False)
         except ValueError as error:
-            # How datasets says that there is no such configuration or split.
+            # How datasets says that there is no such configuration or split; anything else is no reason to go without.
+            if "Available" not in str(error):
+                raise
             raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
-        for row in stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER):
+        for number, row in enumerate(stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER), 1):
             if column not in row:
-                raise UserError(f"Dataset {name} has no column {column!r}; it has: {', '.join(row)}.")
-            yield str(row[column] or "")
+                raise UserError(f"Dataset {name} has no column {column!r}; it has: {list_names(row)}.")
+            yield text_of(row[column], f"Dataset {name}, text {number}: {column!r}", lang)
 
 
 def _reading(name: str, config: str = "") -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,10 @@ def evaluate(
     for task in tasks:
         log.info("  %s, %s", task.name, task.split)
         values = {name: task.measure(model) for name, model in models.items()}
-        rows += [
-            _row(task.name, task.split, metric, task.n, {name: values[name][metric] for name in MODELS})
-            for metric in values["teacher"]
-        ]
+        for metric in values["teacher"]:
+            measured = {name: values[name][metric] for name in MODELS}
+            row = _row(task.name, task.split, metric, task.n, measured)
+            rows.append(replace(row, reason=task.undefined) if None in measured.values() else row)
     if texts := corpus.sample(target):
         rows.append(_speed_row(models, texts))
     described = {name: describe(model) for name, model in models.items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.corpus.readers import column_names, list_names, read_columns, read_table, sample_file, text_of
 from hub_tools.models.encoder import in_smaller_batches
 from hub_tools.vectors.bitext import heldout_pairs
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "dev", "validation", "test")
 _ENDINGS = re.compile(r"(\.(tsv|csv|jsonl|parquet|txt))?(\.gz)?$")
 _COLUMNS = ("sentence1", "sentence2", "score")
+# What is held in memory and embedded by three models: far more than any table to measure on has.
+_MOST_PAIRS, _MOST_CHARACTERS = 200_000, 50_000_000
 _BATCH = 128
 _QUIET: dict[str, Any] = {"show_progress_bar": False, "write_csv": False}
 
@@ -36,6 +38,7 @@ class Task:
     split: str  # train, dev, test, heldout or `as given`
     n: int  # pairs or questions
     measure: Callable[[SentenceTransformer], dict[str, float | None]]  # metrics by name; None where one is not defined
+    undefined: str | None = None  # why one may not be
 
 
 def sts_tasks(files: list[Path]) -> list[Task]:
@@ -46,8 +49,10 @@ def sts_tasks(files: list[Path]) -> list[Task]:
 def sts_task(file: Path, name: str, split: str) -> Task:
     """Return the correlations of cosines with the scores of a table, Spearman's and Pearson's; errors as `read_sts`."""
     first, second, scores = read_sts(file)
+    undefined = "all cosines of a model are equal, so no correlation is defined"
     if len(set(scores)) == 1:
-        log.warning("%s: all scores are equal, so no correlation is defined", file)
+        undefined = "all scores are equal, so no correlation is defined"
+        log.warning("%s: %s", file, undefined)
 
     def measure(model: SentenceTransformer) -> dict[str, float | None]:
         from scipy.stats import ConstantInputWarning
@@ -60,7 +65,7 @@ def sts_task(file: Path, name: str, split: str) -> Task:
         correlations = {name: values[f"{name}_cosine"] for name in ("spearman", "pearson")}
         return {name: value if math.isfinite(value) else None for name, value in correlations.items()}
 
-    return Task(name=name, split=split, n=len(scores), measure=measure)
+    return Task(name=name, split=split, n=len(scores), measure=measure, undefined=undefined)
 
 
 def retrieval_task() -> Task:
@@ -105,24 +110,44 @@ def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
         UserError: one of its columns sentence1, sentence2, score is missing, a score is no finite number, or there are
             fewer than two pairs.
     """
-    first, second, scores = [], [], []
-    for number, row in enumerate(read_table(file), 2):
-        where = f"--sts {file}, line {number}"
-        missing = [column for column in _COLUMNS if row.get(column) in (None, "")]
-        if missing:
-            raise UserError(f"{where}: no {', '.join(missing)}. Expected columns {', '.join(_COLUMNS)}.")
-        try:
-            score = float(row["score"])
-        except (TypeError, ValueError):
-            score = math.nan
-        if not math.isfinite(score):
-            raise UserError(f"{where}: score {row['score']!r} is no number. Expected one such as 3.5.")
-        scores.append(score)
-        first.append(row["sentence1"])
-        second.append(row["sentence2"])
+    first: list[str] = []
+    second: list[str] = []
+    scores: list[float] = []
+    characters = 0
+    names = column_names(file)
+    if names and (missing := [column for column in _COLUMNS if column not in names]):
+        raise UserError(
+            f"--sts {file} has the columns {list_names(names)}; no {', '.join(missing)}. Expected columns "
+            f"{', '.join(_COLUMNS)}."
+        )
+    for where, cells in read_columns(file, _COLUMNS if names else ()):
+        if empty := [column for column, cell in zip(_COLUMNS, cells, strict=True) if cell in (None, "")]:
+            raise UserError(f"--sts {where}: no {', '.join(empty)}. Expected columns {', '.join(_COLUMNS)}.")
+        *sentences, score = cells
+        texts = [text_of(cell, f"--sts {where}: {name!r}") for name, cell in zip(_COLUMNS, sentences, strict=False)]
+        scores.append(_score(score, f"--sts {where}"))
+        for side, text in zip((first, second), texts, strict=True):
+            # JSON can hold halves of characters; no tokenizer takes them.
+            side.append(text if text.isascii() else text.encode("utf-8", "replace").decode())
+            characters += len(text)
+        if len(scores) > _MOST_PAIRS or characters > _MOST_CHARACTERS:
+            raise UserError(
+                f"--sts {file} holds more than {_MOST_PAIRS:,} pairs or {_MOST_CHARACTERS:,} characters. Expected a "
+                "table to measure on; take a part of it."
+            )
     if len(scores) <= 1:  # a correlation needs two points
         raise UserError(f"--sts {file} holds {len(scores)} pairs. Expected at least two.")
     return first, second, scores
+
+
+def _score(cell: Any, where: str) -> float:
+    try:
+        score = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score) or isinstance(cell, bool):
+        raise UserError(f"{where}: score {ascii(cell)[:80]} is no number. Expected one such as 3.5.")
+    return score
 
 
 def sts_names(files: list[Path]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hub_tools.config import FILE, MODEL, RunConfig
 from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.files import user_path
 from hub_tools.hub.repos import repo_ids
 from hub_tools.options import OPTIONS, Option
 from hub_tools.reporting.redact import is_path
@@ -47,8 +48,9 @@ def check_remote(config: RunConfig) -> None:
 def _stays_here(option: Option, name: str) -> bool:
     """Return whether a value names something that only this machine has: `hf` sends along single files alone."""
     if option.metavar == MODEL:
-        return Path(name).expanduser().exists()
-    return (option.metavar == FILE or is_path(name)) and not Path(name).is_file()
+        return user_path(name).exists()
+    is_local = option.metavar == FILE or is_path(name) or user_path(name).is_dir()
+    return is_local and not Path(name).is_file()
 
 
 def run_hf(command: list[str]) -> None:

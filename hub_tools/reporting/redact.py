@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from glob import has_magic
 from pathlib import PurePath
 
 from hub_tools.corpus.readers import FORMATS
@@ -23,5 +24,5 @@ def redact_report(report: FullReport) -> FullReport:
 
 
 def is_path(value: str) -> bool:
-    """Return whether a text source is a file rather than a dataset of the Hub."""
-    return value.startswith(("/", "~", ".")) or PurePath(value).suffix in (*FORMATS, ".gz")
+    """Return whether a text source is a file, or a pattern of files, rather than a dataset of the Hub."""
+    return value.startswith(("/", "~", ".")) or PurePath(value.lower()).suffix in (*FORMATS, ".gz") or has_magic(value)

@@ -123,7 +123,8 @@ def score_rows(report: FullReport) -> list[list[str]]:
         count = f", n={row.n:,}" if row.n else ""
         supervised = ", supervised" if row.supervised else ""
         scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
-        rows.append([f"{row.task}, {row.metric} ({row.split}{count}{supervised})", *scores])
+        reason = f"; {row.reason}" if row.reason else ""
+        rows.append([f"{row.task}, {row.metric} ({row.split}{count}{supervised}{reason})", *scores])
     return rows
 
 
@@ -194,11 +195,14 @@ def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str 
 
 
 def _corpus(corpus: CorpusResult) -> str:
-    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty"]]
+    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty", "cut"]]
     for lang, text in corpus.text.items():
         dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
-        rows.append([name_of(lang), *(f"{count:,}" for count in (text.read, text.kept, text.heldout, *dropped))])
+        counts = (text.read, text.kept, text.heldout, *dropped, text.cut)
+        rows.append([name_of(lang), *(f"{count:,}" for count in counts)])
     table, pairs = markdown_table(rows), corpus.parallel
     if pairs is None:
         return table
-    return f"{table}\n\nParallel text: {pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out."
+    long = f"; {pairs.dropped_long:,} were too long" if pairs.dropped_long else ""
+    shares = f"{pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out"
+    return f"{table}\n\nParallel text: {shares}{long}."

@@ -15,6 +15,7 @@ from hub_tools.core.hardware import Hardware, choose_device, choose_hardware
 from hub_tools.core.languages import balanced_languages
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
+from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.evaluation.tasks import read_sts
 from hub_tools.models.loading import LoadPolicy
@@ -148,8 +149,4 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
 
 
 def _files(option: str, names: tuple[str, ...]) -> tuple[HashedFile, ...]:
-    paths = [Path(name).expanduser() for name in names]
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{option} {path}: no such file.")
-    return tuple(HashedFile(path=path) for path in paths)
+    return tuple(HashedFile(path=path) for name in names for path in find_files(option, name, TABLES))

@@ -18,8 +18,17 @@ _PAIRS = 1000
 
 
 def heldout_pairs(corpus: Corpus) -> dict[str, str]:
-    """Return up to a thousand held-out pairs, source -> target."""
-    return {pair.source: pair.target for pair in islice(corpus.pairs("heldout"), _PAIRS)}
+    """Return up to a thousand held-out pairs, source -> target; of those with one side in common the first.
+
+    Otherwise the translation of one would count as a mistake for the other.
+    """
+    pairs: dict[str, str] = {}
+    targets: set[str] = set()
+    for pair in islice(corpus.pairs("heldout"), _PAIRS):
+        if pair.source not in pairs and pair.target not in targets:
+            pairs[pair.source] = pair.target
+            targets.add(pair.target)
+    return pairs
 
 
 def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:

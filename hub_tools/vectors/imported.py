@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from hub_tools.config import EmbedConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import hash_file, read_json
+from hub_tools.core.files import hash_file, read_json, user_path
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
 from hub_tools.corpus.build import HELDOUT_ONE_IN
 from hub_tools.corpus.clean import hash_text
-from hub_tools.corpus.sources import dataset_revision
+from hub_tools.corpus.sources import dataset_revision, is_dataset_id, open_dataset, own_files_alone
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.results import EmbeddingsResult
@@ -65,7 +65,7 @@ class ImportedEmbeddings:
 def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
     """Find the dataset that --embeddings names; a UserError says that there is none, or no access to it."""
     name = str(config.use)
-    path = Path(name).expanduser()
+    path = user_path(name)
     columns = {"text_column": config.text_column, "embedding_column": config.embedding_column}
     if path.is_dir():
         names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
@@ -73,9 +73,9 @@ def find_embeddings(config: EmbedConfig) -> ImportedEmbeddings:
         stats = [[str(file), (path / file).stat().st_size, (path / file).stat().st_mtime_ns] for file in visible]
         identity = [stats, *columns.values()]
         return ImportedEmbeddings(name=name, path=path, revision=None, **columns, identity=identity)
-    if path.exists() or name.count("/") > 1:
-        raise UserError(f"--embeddings {name}: expected the folder of a dataset, or an id of the Hub like org/name.")
     repo, _, branch = name.partition("@")
+    if path.exists() or not is_dataset_id(repo) or Path(repo).exists():
+        raise UserError(f"--embeddings {name}: expected the folder of a dataset, or an id of the Hub like org/name.")
     revision = dataset_revision(repo, branch) or branch
     identity = [repo, revision, *columns.values()]
     return ImportedEmbeddings(name=name, path=None, revision=revision or None, **columns, identity=identity)
@@ -187,12 +187,27 @@ def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
 
     with _reading(dataset):
         splits: Any
-        if dataset.path and any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
+        if dataset.path is None:
+            splits = open_dataset(dataset.repo, revision=dataset.revision).as_streaming_dataset()
+        elif any((dataset.path / name).exists() for name in ("dataset_dict.json", "state.json")):
+            _check_saved(dataset.path)
             saved: Any = load_from_disk(str(dataset.path))
             splits = saved if isinstance(saved, dict) else {TRAIN: saved}
         else:
-            splits = load_dataset(str(dataset.path or dataset.repo), streaming=True, revision=dataset.revision)
+            folder = dataset.path.resolve()
+            with own_files_alone(dataset.name, folder.as_posix()):
+                # As a path of several parts, never as the name of one of the readers of `datasets`.
+                splits = load_dataset(str(folder), streaming=True)
         return {str(name): split for name, split in splits.items()}
+
+
+def _check_saved(folder: Path) -> None:
+    """Refuse a folder of `save_to_disk` whose lists name files elsewhere."""
+    parts = folder / "dataset_dict.json"
+    splits = read_json(parts)["splits"] if parts.exists() else [""]
+    names = [file["filename"] for split in splits for file in read_json(folder / split / "state.json")["_data_files"]]
+    if outside := [name for name in (*splits, *names) if Path(name).name != name]:
+        raise UserError(f"Dataset {folder} names files outside of itself: {outside[0]}. Not read.")
 
 
 def _tables(dataset: ImportedEmbeddings, split: Any) -> Iterator[pa.Table]:
