@@ -33,7 +33,7 @@ from hub_tools.hub.publish import publish
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.pipeline import run
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.tables import markdown_table, score_text
@@ -239,7 +239,7 @@ def build_corpus(
             languages=tuple(dict.fromkeys((target, *texts))),
             limit=None,
             seed=seed,
-            tokenizer=read_model_tokenizer(model.input_folder).load(),
+            tokenizer=read_teacher_tokenizer(model).load(),
             max_tokens=model.max_seq_length,
         )
     return Corpus(Path(out))

@@ -28,7 +28,7 @@ from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.compat import write_compat_configs
 from hub_tools.models.teacher import POOLING, STATIC, Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.special_tokens import token_for
 from hub_tools.tokenization.token_map import Match, map_tokens
@@ -60,7 +60,7 @@ def clone(
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
     """
-    teacher_spec = read_model_tokenizer(teacher.input_folder)
+    teacher_spec = read_teacher_tokenizer(teacher, corpus)
     student_spec = TokenizerSpec.read(tokenizer_folder)
     token_map = map_tokens(teacher_spec, student_spec)
     with _scratch_folder(out) as scratch:
