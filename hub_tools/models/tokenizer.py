@@ -155,8 +155,11 @@ def _choose(own: TokenizerSpec, auto: TokenizerSpec | None, folder: Path, texts:
 
 
 def _ids(tokenizer: TokenizerSpec, folder: Path, texts: list[str]) -> list[list[int]]:
-    with library_errors(f"The tokenizer in {folder} cannot read every text"):
-        return [encoding.ids for encoding in tokenizer.load().encode_batch_fast(texts)]
+    backend, ids = tokenizer.load(), []
+    for text in texts:  # one by one: a batch would try a hopeless pattern on all of them
+        with library_errors(f"The tokenizer in {folder} cannot read {text[:40]!r}"):
+            ids.append(backend.encode(text).ids)
+    return ids
 
 
 def _check_ids(tokenizer: TokenizerSpec, folder: Path) -> None:
