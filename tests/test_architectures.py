@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from hub_tools.cloning.clone import clone
@@ -197,6 +198,8 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)
     assert np.abs(trainer.student(texts, numbers, training=True).detach().numpy() - before).max() < 1e-4
     trainer.train()
+    moments = [value for state in trainer.optimizer.state.values() for value in state.values()]
+    assert {value.dtype for value in (*model.parameters(), *moments)} == {torch.float32}
     save_student(trainer, folder, longest_input(model))
     after = vectors(tmp_path)
     assert (after * wanted).sum() > (before * wanted).sum() + 0.01
