@@ -8,10 +8,12 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from hub_tools.core.errors import UserError
-from hub_tools.models.teacher import STATIC, Teacher, read_settings
+from hub_tools.models.loading import library_errors
+from hub_tools.models.teacher import STATIC, Teacher, check_folder, read_settings
 
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
+_LIBRARY = "sentence_transformers."
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
 
 
@@ -34,6 +36,18 @@ def check_tokenizer(teacher: Teacher) -> None:
     _check_file(teacher, (teacher.input_folder / "tokenizer.json").relative_to(teacher.path).as_posix())
 
 
+def check_modules(teacher: Teacher) -> None:
+    """Refuse, by a UserError, modules after the first that sentence-transformers cannot load."""
+    from sentence_transformers.util import import_from_string
+
+    for module in teacher.modules_json[1:]:
+        if module["type"].startswith(_LIBRARY) and teacher.default_pooling is None:
+            folder = teacher.path / module["path"]
+            with library_errors(f"{folder} holds no {module['type'].rpartition('.')[2]} that can be loaded"):
+                load = import_from_string(module["type"]).load
+                load(str(teacher.path), subfolder=module["path"], local_files_only=True)
+
+
 def check_weights(teacher: Teacher, files: Collection[str]) -> None:
     """Refuse, by a UserError, a model with modules without safetensors in `files`, unless pickles are trusted."""
     folders = modules_without_safetensors(teacher, files)
@@ -47,7 +61,8 @@ def check_weights(teacher: Teacher, files: Collection[str]) -> None:
 
 def modules_without_safetensors(teacher: Teacher, files: Collection[str]) -> list[str]:
     """Return the folders of the modules that need weights and have none as safetensors."""
-    covered = {PurePosixPath(file).parent for file in files if file.endswith(".safetensors")}
+    named = ("model.safetensors", "model.safetensors.index.json")  # what the libraries look for before pickles
+    covered = {PurePosixPath(file).parent for file in files if PurePosixPath(file).name in named}
     folders = [folder for kind, folder in teacher.modules if kind in _WITH_WEIGHTS]
     return [folder or "." for folder in folders if PurePosixPath(folder) not in covered]
 
@@ -118,8 +133,12 @@ def _find_other_repo(teacher: Teacher) -> str | None:
 def _find_code(teacher: Teacher) -> str | None:
     """Return what asks for code that is not in the installed libraries, or None."""
     for module in teacher.modules_json:
-        if not module["type"].startswith("sentence_transformers."):
+        if not module["type"].startswith(_LIBRARY):
             return f"modules.json: {module['type']}"
+        for name, kind in read_settings(teacher.path / module["path"] / "router_config.json").get("types", {}).items():
+            if not str(kind).startswith(_LIBRARY):
+                return f"router_config.json: {kind}"
+            check_folder(name, teacher.path / module["path"] / "router_config.json")
     for _, folder in teacher.modules:
         config = read_settings(teacher.path / folder / "config.json")
         if config.get("auto_map"):

@@ -161,13 +161,18 @@ def _read_modules(path: Path) -> tuple[dict[str, Any], ...]:
         isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
     ):
         raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
-    for folder in (m["path"] for m in modules):  # files are copied to where these say
-        if folder.startswith("/") or ".." in folder.split("/") or "\\" in folder or ":" in folder:
-            raise UserError(
-                f"{path / 'modules.json'} names a folder outside the model, {folder!r}. Expected folders inside it, "
-                "such as 1_Pooling: do not use this model."
-            )
+    for module in modules:
+        check_folder(module["path"], path / "modules.json")
     return tuple(modules)
+
+
+def check_folder(folder: str, file: Path) -> None:
+    """Refuse, by a UserError, a folder outside the model that a file names: files are copied to where it says."""
+    if folder.startswith("/") or ".." in folder.split("/") or "\\" in folder or ":" in folder or "\0" in folder:
+        raise UserError(
+            f"{file} names a folder outside the model, {folder!r}. Expected folders inside it, such as 1_Pooling: do "
+            "not use this model."
+        )
 
 
 def _input_folder(path: Path, modules: tuple[dict[str, Any], ...]) -> Path:
