@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,18 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 from transformers import BertConfig, BertModel
 
-from hub_tools.cloning.clone import clone
-from hub_tools.core.errors import UserError
+from hub_tools.cloning.clone import check_clonable, clone
+from hub_tools.core.errors import UserError, explain
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import load_model
+from hub_tools.models.loading import load_model, token_rows
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.training.data import TokenizedTexts
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = ["Straße nach İSTANBUL", "Häuser und Bäume", "The house of Çiğdem", "a cafe\u0301", "x" * 200]
@@ -203,3 +207,179 @@ def test_a_damaged_tokenizer_is_refused_before_work(damage: Callable[[dict[str, 
     write_json(teacher / "tokenizer.json", spec)
     with pytest.raises(UserError, match=DAMAGES[damage]):
         read_teacher_tokenizer(find_teacher(str(teacher)))
+
+
+def settings(name: str, **changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        edit(folder / name, **changes)
+
+    return damage
+
+
+def text(name: str, content: str | bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return damage
+
+
+def weights(**changes: Any) -> Callable[[Path], None]:
+    """Change tensors whose names end with a word."""
+
+    def damage(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        for name in tensors:
+            for word, change in changes.items():
+                if word in name:
+                    tensors[name] = change(tensors[name]).contiguous()
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return damage
+
+
+def cut(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def outside(folder: Path) -> None:
+    listed = read_json(folder / "modules.json")
+    listed[1]["path"] = "../../1_Pooling"
+    write_json(folder / "modules.json", listed)
+
+
+def router(name: str, kind: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        listed = read_json(folder / "modules.json")
+        listed.append({"idx": 9, "name": "9", "path": "9_Router", "type": "sentence_transformers.models.Router"})
+        write_json(folder / "modules.json", listed)
+        (folder / "9_Router").mkdir()
+        write_json(folder / "9_Router" / "router_config.json", {"types": {name: kind}, "structure": {"query": [name]}})
+
+    return damage
+
+
+def no_dense_weights(folder: Path) -> None:
+    (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "other.safetensors")
+
+
+DEEP = "[" * 200_000
+HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "deep config": (text("config.json", '{"x":' + DEEP), r"config\.json is no readable JSON"),
+    "deep tokenizer": (text("tokenizer.json", '{"x":' + DEEP), r"tokenizer\.json is damaged or missing"),
+    "deep modules": (text("modules.json", DEEP), r"modules\.json is no readable JSON"),
+    "number of 5,000 digits": (text("config.json", '{"vocab_size": ' + "9" * 5000 + "}"), "is no readable JSON"),
+    "not UTF-8": (text("config.json", b'{"a": "\xff"}'), "is no readable JSON"),
+    "absurd vocabulary": (settings("config.json", vocab_size=10**12), "says vocab_size 1,000,000,000,000"),
+    "absurd width": (settings("config.json", hidden_size=10**12), "says hidden_size 1,000,000,000,000"),
+    "absurd depth": (settings("config.json", num_hidden_layers=10**9), "says num_hidden_layers 1,000,000,000"),
+    "absurd positions": (settings("config.json", max_position_embeddings=10**15), "more memory in its config.json"),
+    "negative width": (settings("config.json", hidden_size=-1), "hidden_size is '-1', expected a number"),
+    "no heads": (settings("config.json", num_attention_heads=0), "no model that transformers can build"),
+    "other heads": (settings("config.json", num_attention_heads=3), "no model that transformers can build"),
+    "width as text": (settings("config.json", hidden_size="8"), "hidden_size is '8', expected a number"),
+    "other width": (settings("config.json", hidden_size=16), r"has the shape .* config\.json asks for"),
+    "more layers": (settings("config.json", num_hidden_layers=2, intermediate_size=32), r"has the shape"),
+    "unknown architecture": (settings("config.json", model_type="never_heard"), "never_heard"),
+    "other code": (settings("config.json", model_type="x", auto_map={"AutoModel": "x.Y"}), "--trust-remote-code"),
+    "kernels of a repo": (settings("config.json", attn_implementation="evil/kernel"), "--trust-remote-code"),
+    "length as text": (settings("sentence_bert_config.json", max_seq_length="long"), "max_seq_length is 'long'"),
+    "class as a list": (settings("tokenizer_config.json", tokenizer_class=["x"]), "tokenizer_class is"),
+    "padding as a number": (settings("tokenizer_config.json", pad_token=5), "pad_token"),
+    "no padding": (settings("tokenizer_config.json", pad_token=None, tokenizer_class="PreTrainedTokenizerFast"), ""),
+    "prompts as a list": (settings("config_sentence_transformers.json", prompts=["x"]), "prompts is"),
+    "prompt as a number": (
+        settings("config_sentence_transformers.json", prompts={"query": 5}),
+        "prompts are not all text",
+    ),
+    "unknown prompt": (settings("config_sentence_transformers.json", default_prompt_name="x"), "default_prompt_name"),
+    "generation config": (text("generation_config.json", "{"), r"generation_config\.json is no readable JSON"),
+    "pooling as a list": (settings("1_Pooling/config.json", pooling_mode=5), "holds no Pooling"),
+    "dense of another size": (settings("2_Dense/config.json", in_features=9), "holds no Dense"),
+    "dense runs code": (settings("2_Dense/config.json", activation_function="os.system"), "--trust-remote-code"),
+    "dense without weights": (no_dense_weights, "no safetensors weights in 2_Dense"),
+    "modules outside": (outside, "names a folder outside the model"),
+    "routes outside": (router("../../x", "sentence_transformers.models.Normalize"), "names a folder outside the model"),
+    "routes of foreign code": (router("a", "evil.Module"), "give --trust-remote-code"),
+    "modules of numbers": (text("modules.json", "[1, 2]"), "expected a path and a type"),
+    "no modules": (text("modules.json", "[]"), "lists no modules"),
+    "cut weights": (cut, "is damaged"),
+    "damaged header": (text("model.safetensors", b"\x10\0\0\0\0\0\0\0{" + b"x" * 40), "is damaged"),
+    "huge header": (text("model.safetensors", b"\xff" * 64), "is damaged"),
+    "index of numbers": (text("model.safetensors.index.json", '{"weight_map": {"a": 1}}'), "the name of a file for"),
+    "rows of integers": (weights(word_embeddings=lambda w: w.to(torch.int8)), "not quantized"),
+    "rows of another width": (weights(word_embeddings=lambda w: w[:, :4]), "has the shape"),
+    "too few rows": (weights(word_embeddings=lambda w: w[:50]), "that belong together"),
+    "one layer of another shape": (weights(intermediate=lambda w: w[..., :4]), "has the shape"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_teacher_is_refused_in_one_sentence_before_work(name: str, teacher: Path) -> None:
+    damage, words = HOSTILE[name]
+    damage(teacher)
+    with pytest.raises(UserError, match=words) as error:
+        check_clonable(find_teacher(str(teacher)))
+    assert "\n" not in str(error.value)
+
+
+DAMAGED = int(os.environ.get("DAMAGED", "130"))
+OTHERS = (None, True, -1, 10**30, 0.5, "", "x", "../..", [], [[]], {}, {"a": 1})
+
+
+def parts(content: Any) -> list[Any]:
+    """All objects and lists in JSON that hold something."""
+    inside = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return ([content] if inside else []) + [part for item in inside for part in parts(item)]
+
+
+def damaged(content: bytes, chance: random.Random, *, is_json: bool) -> bytes:
+    """A file cut, with flipped bits, other bytes, or as JSON with something missing or something else in it."""
+    kind = chance.randrange(6 if is_json else 3)
+    if kind == 0:
+        return content[: chance.randrange(len(content))]
+    if kind == 1:
+        place = chance.randrange(min(len(content), 2000))
+        return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    if kind == 2:
+        return chance.choice([b"", b"\xff\xfe", b"null", b"[]", b"{}", b'"x"', b"[" * 100_000, chance.randbytes(50)])
+    tree = json.loads(content)
+    for _ in range(chance.randint(1, 2)):
+        owner = chance.choice(parts(tree) or [[0]])
+        key = chance.choice(list(owner) if isinstance(owner, dict) else range(len(owner)))
+        if kind == 3:
+            del owner[key]
+        else:
+            owner[key] = chance.choice(OTHERS)
+    return json.dumps(tree).encode()
+
+
+def work(folder: Path, out: Path) -> None:
+    """Do with a teacher what a run does."""
+    teacher = find_teacher(str(folder))
+    check_clonable(teacher)
+    model = load_model(clone_with_own_tokenizer(folder, out), device="cpu")
+    vectors = encode(model, TEXTS, CPU)
+    texts = TokenizedTexts.Builder(out / "clone" / "tokenizer.json", 32)
+    texts.add(TEXTS)
+    assert texts.build().ids.max() < len(token_rows(model))
+    assert vectors.shape[0] == len(TEXTS)
+
+
+def test_a_damaged_teacher_is_cloned_or_refused_with_words(little: Path, tmp_path: Path) -> None:
+    files = sorted(file.relative_to(little) for file in little.rglob("*") if file.is_file())
+    outcomes: Counter[str] = Counter()
+    for seed in range(DAMAGED):
+        chance = random.Random(seed)
+        name = files[seed % len(files)]
+        folder = Path(shutil.copytree(little, tmp_path / str(seed)))
+        content = damaged((folder / name).read_bytes(), chance, is_json=name.suffix == ".json")
+        (folder / name).write_bytes(content)
+        try:
+            work(folder, tmp_path / f"{seed}-out")
+            outcomes["cloned"] += 1
+        except BaseException as error:
+            sentence = explain(error)
+            assert sentence is not None, f"seed {seed}, {name}: {error!r}"
+            outcomes[type(error).__name__] += 1
+    assert outcomes["UserError"] > DAMAGED / 3, outcomes

@@ -17,9 +17,9 @@ from hub_tools.models.teacher import STATIC, Teacher
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Endings of settings that say how many layers a model has, and how large they are.
-_COUNTS = ("_layers", "n_layer")
-_SIZES = ("_size", "_dim", "dim", "_heads", "n_head", "n_embd", "d_model", "d_ff", "d_kv")
+# Settings that say how many layers a model has, and how large they are.
+_COUNTS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "dim", "hidden_dim", "d_model", "d_ff", "n_embd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +105,9 @@ def _read_rows(teacher: Teacher, checkpoint: SafetensorsFiles, name: str) -> Ten
 def check_sizes(teacher: Teacher, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse a config.json whose sizes are beyond the weights of these shapes: to build it could take for ever."""
     numbers = sum(map(math.prod, shapes.values()))
-    for key, value in teacher.text_settings.items():
-        most = len(shapes) if key.endswith(_COUNTS) else numbers
-        if key.endswith((*_COUNTS, *_SIZES)) and isinstance(value, int) and value > most:
+    for key in (*_COUNTS, *_SIZES):
+        value = teacher.text_settings.get(key)
+        if isinstance(value, int) and value > (len(shapes) if key in _COUNTS else numbers):
             raise UserError(
                 f"{teacher.name} has {numbers:,} numbers in {len(shapes):,} tensors, and its config.json says {key} "
                 f"{value:,}. Expected files that belong together: fetch the model again."

@@ -25,6 +25,9 @@ def check_settings(teacher: Teacher) -> None:
     """
     if teacher.default_pooling is None:
         _check_file(teacher, "modules.json")
+    if not teacher.modules_json:
+        raise UserError(f"{teacher.path / 'modules.json'} lists no modules. Expected a Transformer or StaticEmbedding.")
+    _check_prompts(teacher)
     _check_vocabulary(teacher)
     _check_dtype(teacher)
     check_tokenizer(teacher)
@@ -75,6 +78,21 @@ def _check_file(teacher: Teacher, name: str) -> None:
         )
 
 
+def _check_prompts(teacher: Teacher) -> None:
+    read_settings(teacher.input_folder / "generation_config.json")  # its ids are changed in the clone
+    file = teacher.path / "config_sentence_transformers.json"
+    settings = read_settings(file)
+    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not all(isinstance(prompt, str | None) for prompt in prompts.values()):
+        raise UserError(f"{file}: prompts are not all text. Expected the text of each prompt by its name.")
+    # sentence-transformers knows two names by itself.
+    if default is not None and default not in (*prompts, "query", "document"):
+        raise UserError(
+            f"{file}: default_prompt_name is {str(default)[:50]!r}, which is none of its prompts "
+            f"({', '.join(prompts) or 'there are none'}). Expected one of them, or null."
+        )
+
+
 def _check_vocabulary(teacher: Teacher) -> None:
     for kind, path in teacher.modules[1:]:
         if kind in _WITH_VOCABULARY:
@@ -83,7 +101,7 @@ def _check_vocabulary(teacher: Teacher) -> None:
                 "stand for both. Expected one Transformer or StaticEmbedding, then modules without a vocabulary."
             )
     if teacher.input_type in ("Router", "Asym"):
-        structure = read_settings(teacher.input_folder / "router_config.json").get("structure", {})
+        structure = read_settings(teacher.input_folder / "router_config.json").get("structure") or {}
         raise UserError(
             f"{teacher.name} is asymmetric: each of its routes ({', '.join(structure)}) has a model and a vocabulary "
             "of its own. Save the module of one route as a SentenceTransformer and take that as --teacher."
@@ -135,12 +153,20 @@ def _find_code(teacher: Teacher) -> str | None:
     for module in teacher.modules_json:
         if not module["type"].startswith(_LIBRARY):
             return f"modules.json: {module['type']}"
-        for name, kind in read_settings(teacher.path / module["path"] / "router_config.json").get("types", {}).items():
+        router = teacher.path / module["path"] / "router_config.json"
+        for name, kind in (read_settings(router).get("types") or {}).items():
             if not str(kind).startswith(_LIBRARY):
                 return f"router_config.json: {kind}"
-            check_folder(name, teacher.path / module["path"] / "router_config.json")
+            check_folder(name, router)
     for _, folder in teacher.modules:
         config = read_settings(teacher.path / folder / "config.json")
+        if kernel := re.search(
+            r'attn_implementation": "([^"]*/[^"]*)"', json.dumps([config, teacher.sentence_settings])
+        ):
+            return f"attn_implementation: {kernel[1]}"
+        # sentence-transformers would take another one for it, without a word.
+        if not str(config.get("activation_function", "torch.")).startswith("torch."):
+            return f"config.json: activation_function {config['activation_function']!r}"
         if config.get("auto_map"):
             from transformers import CONFIG_MAPPING
 
