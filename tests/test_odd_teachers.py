@@ -263,6 +263,11 @@ def no_dense_weights(folder: Path) -> None:
     (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "other.safetensors")
 
 
+def modules_of(folder: Path, kinds: tuple[str, ...]) -> None:
+    listed = read_json(folder / "modules.json")
+    write_json(folder / "modules.json", [module for module in listed if module["type"].endswith(kinds)])
+
+
 DEEP = "[" * 200_000
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "deep config": (text("config.json", '{"x":' + DEEP), r"config\.json is no readable JSON"),
@@ -302,6 +307,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "routes outside": (router("../../x", "sentence_transformers.models.Normalize"), "names a folder outside the model"),
     "routes of foreign code": (router("a", "evil.Module"), "give --trust-remote-code"),
     "modules of numbers": (text("modules.json", "[1, 2]"), "expected a path and a type"),
+    "routes of nothing": (settings("2_Dense/config.json", module_input_name="x"), "does not fit to the modules before"),
+    "no pooling": (lambda folder: modules_of(folder, ("Transformer", "Normalize")), "does not fit|make no vector"),
     "no modules": (text("modules.json", "[]"), "lists no modules"),
     "cut weights": (cut, "is damaged"),
     "damaged header": (text("model.safetensors", b"\x10\0\0\0\0\0\0\0{" + b"x" * 40), "is damaged"),
@@ -370,7 +377,7 @@ def test_a_damaged_teacher_is_cloned_or_refused_with_words(little: Path, tmp_pat
     files = sorted(file.relative_to(little) for file in little.rglob("*") if file.is_file())
     outcomes: Counter[str] = Counter()
     for seed in range(DAMAGED):
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311
         name = files[seed % len(files)]
         folder = Path(shutil.copytree(little, tmp_path / str(seed)))
         content = damaged((folder / name).read_bytes(), chance, is_json=name.suffix == ".json")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
+from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.models.loading import library_errors
@@ -13,6 +14,8 @@ from hub_tools.models.teacher import STATIC, Teacher, check_folder, read_setting
 
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
+# Those that need nothing but the output of the module before them.
+_PLAIN = ("Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 _LIBRARY = "sentence_transformers."
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
 
@@ -40,15 +43,32 @@ def check_tokenizer(teacher: Teacher) -> None:
 
 
 def check_modules(teacher: Teacher) -> None:
-    """Refuse, by a UserError, modules after the first that sentence-transformers cannot load."""
+    """Refuse, by a UserError, modules after the first that cannot be loaded, or do not fit to those before them."""
+    import torch
     from sentence_transformers.util import import_from_string
 
+    if teacher.default_pooling is not None:
+        return
+    given = torch.zeros(1, 2, teacher.hidden_size)
+    features: Any = {"token_embeddings": given, "attention_mask": torch.ones(1, 2, dtype=torch.int64)}
+    if teacher.input_type == STATIC:
+        features = None  # how wide its vectors are is not in its settings
     for module in teacher.modules_json[1:]:
-        if module["type"].startswith(_LIBRARY) and teacher.default_pooling is None:
-            folder = teacher.path / module["path"]
-            with library_errors(f"{folder} holds no {module['type'].rpartition('.')[2]} that can be loaded"):
-                load = import_from_string(module["type"]).load
-                load(str(teacher.path), subfolder=module["path"], local_files_only=True)
+        kind, folder = module["type"].rpartition(".")[2], teacher.path / module["path"]
+        if not module["type"].startswith(_LIBRARY):
+            return
+        with library_errors(f"{folder} holds no {kind} that can be loaded"):
+            load = import_from_string(module["type"]).load
+            loaded = load(str(teacher.path), subfolder=module["path"], local_files_only=True)
+        if kind not in _PLAIN:
+            features = None
+        if features is not None:
+            with library_errors(f"{folder} holds a {kind} that does not fit to the modules before it"), torch.no_grad():
+                features = loaded.float().eval()(features)
+    if features is not None and not isinstance(features.get("sentence_embedding"), torch.Tensor):
+        raise UserError(
+            f"The modules of {teacher.name} make no vector of a text. Expected a Pooling among them: fetch it again."
+        )
 
 
 def check_weights(teacher: Teacher, files: Collection[str]) -> None:
