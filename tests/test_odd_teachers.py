@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,11 +19,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 from transformers import BertConfig, BertModel
 
+from hub_tools.api import build_corpus
 from hub_tools.cloning.clone import check_clonable, clone
+from hub_tools.config import Init
 from hub_tools.core.errors import UserError, explain
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.readers import sample_file
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import load_model, token_rows
 from hub_tools.models.resolve import find_teacher
@@ -141,6 +144,66 @@ def test_a_unigram_model_without_an_unknown_token_is_refused_before_work(teacher
     write_json(teacher / "tokenizer.json", {**spec, "model": {"type": "Unigram", "unk_id": None, "vocab": pieces}})
     with pytest.raises(UserError, match=r"cannot read '.*unk_id"):
         read_teacher_tokenizer(find_teacher(str(teacher)))
+
+
+def word_level(teacher: Path, folder: Path) -> Path:
+    """A tokenizer of whole words, with the little teacher's template."""
+    words = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "ev", "kitap", "the", "house", "güzel"]
+    spec = read_json(teacher / "tokenizer.json")
+    added = [{**token, "id": words.index(token["content"])} for token in spec["added_tokens"] if token["id"] < 4]
+    vocab = {word: number for number, word in enumerate(words)}
+    model = {"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab}
+    template = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}
+    folder.mkdir()
+    content = {**spec, "added_tokens": added, "model": model, "post_processor": template}
+    write_json(folder / "tokenizer.json", content)
+    roles = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **roles})
+    return folder
+
+
+@pytest.mark.parametrize("init", get_args(Init))
+def test_a_ready_tokenizer_of_whole_words_gets_rows_by_every_init(
+    init: Init, teacher: Path, sample_pairs: list[dict[str, str]], tmp_path: Path
+) -> None:
+    ready, found = word_level(teacher, tmp_path / "ready"), find_teacher(str(teacher))
+    texts = {lang: [pair[lang] for pair in sample_pairs[:400]] for lang in ("tr", "en")}
+    corpus = build_corpus(
+        texts, teacher=str(teacher), target="tr", parallel=sample_file("tr-en.tsv"), out=tmp_path / "corpus"
+    )
+    spec = read_ready_tokenizer(ready, found)
+    use_tokenizer(read_teacher_tokenizer(found), spec, tmp_path / "own", max_seq_length=32, samples={})
+    result = clone(found, tmp_path / "own", corpus, tmp_path / "clone", init=init, target="tr")
+    assert (result.exact + result.composed, result.fallback) == (9, 0)
+    assert np.isfinite(vectors(tmp_path / "clone")).all()
+
+
+def no_padding(spec: dict[str, Any], settings: dict[str, Any]) -> None:
+    del settings["pad_token"]
+
+
+def hole(spec: dict[str, Any], settings: dict[str, Any]) -> None:
+    spec["model"]["vocab"]["güzel"] = 12
+
+
+def twice(spec: dict[str, Any], settings: dict[str, Any]) -> None:
+    spec["model"]["vocab"]["güzel"] = 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(no_padding, "has no padding token"), (hole, "none with the id 8"), (twice, "'kitap' and 'güzel' one id, 5")],
+)
+def test_a_ready_tokenizer_that_no_student_can_have_is_refused(
+    damage: Callable[[dict[str, Any], dict[str, Any]], None], words: str, teacher: Path, tmp_path: Path
+) -> None:
+    ready = word_level(teacher, tmp_path / "ready")
+    spec, named = (read_json(ready / name) for name in ("tokenizer.json", "tokenizer_config.json"))
+    damage(spec, named)
+    write_json(ready / "tokenizer.json", spec)
+    write_json(ready / "tokenizer_config.json", named)
+    with pytest.raises(UserError, match=words):
+        read_ready_tokenizer(ready, find_teacher(str(teacher)))
 
 
 def two_with_one_id(spec: dict[str, Any]) -> None:

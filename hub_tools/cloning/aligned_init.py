@@ -41,8 +41,11 @@ def mix_aligned(rows: Rows, context: InitContext) -> int:
 def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) -> None:
     """Give tokens, in place, the mean of the student's other rows of their text.
 
-    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows.
+    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows, and so do the tokens of
+    a WordLevel model: whole words are not made of others.
     """
+    if student.family == "WordLevel":
+        return
     rare = rare[np.isin(rare, list(student.model_vocab.values()))]
     if len(rare):
         composed = compose_from_others(student, rare)
