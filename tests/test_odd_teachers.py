@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
 from collections import Counter
@@ -34,6 +32,7 @@ from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokeni
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.data import TokenizedTexts
+from tests.damage import damage
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = ["Straße nach İSTANBUL", "Häuser und Bäume", "The house of Çiğdem", "a cafe\u0301", "x" * 200]
@@ -191,15 +190,15 @@ def twice(spec: dict[str, Any], settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("change", "words"),
     [(no_padding, "has no padding token"), (hole, "none with the id 8"), (twice, "'kitap' and 'güzel' one id, 5")],
 )
 def test_a_ready_tokenizer_that_no_student_can_have_is_refused(
-    damage: Callable[[dict[str, Any], dict[str, Any]], None], words: str, teacher: Path, tmp_path: Path
+    change: Callable[[dict[str, Any], dict[str, Any]], None], words: str, teacher: Path, tmp_path: Path
 ) -> None:
     ready = word_level(teacher, tmp_path / "ready")
     spec, named = (read_json(ready / name) for name in ("tokenizer.json", "tokenizer_config.json"))
-    damage(spec, named)
+    change(spec, named)
     write_json(ready / "tokenizer.json", spec)
     write_json(ready / "tokenizer_config.json", named)
     with pytest.raises(UserError, match=words):
@@ -254,7 +253,7 @@ DAMAGES: dict[Callable[[dict[str, Any]], None], str] = {
     negative_id: "cannot be read by the tokenizers library: invalid value: integer `-1`",
     id_behind_the_rows: r"has [0-9,]+ embedding rows, and none for 1 tokens of its tokenizer, such as 'the'",
     added_word: r"none for 1 tokens of its tokenizer, such as 'kubernetes'.*resize_token_embeddings",
-    wrong_template: r"puts '\[SEP\]' into every text as the id 77777, and its vocabulary has 3",
+    wrong_template: r"puts \[SEP\] into every text as the id 77777, which its vocabulary does not have",
     panicking: r"cannot read '.*Onig.*retry-limit",
     no_regex: "Oniguruma error",
     no_model: "cannot be read by the tokenizers library",
@@ -262,42 +261,42 @@ DAMAGES: dict[Callable[[dict[str, Any]], None], str] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_tokenizer_is_refused_before_work(damage: Callable[[dict[str, Any]], None], teacher: Path) -> None:
+@pytest.mark.parametrize("change", DAMAGES, ids=lambda change: change.__name__)
+def test_a_damaged_tokenizer_is_refused_before_work(change: Callable[[dict[str, Any]], None], teacher: Path) -> None:
     edit(teacher / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     spec = read_json(teacher / "tokenizer.json")
-    damage(spec)
+    change(spec)
     write_json(teacher / "tokenizer.json", spec)
-    with pytest.raises(UserError, match=DAMAGES[damage]):
+    with pytest.raises(UserError, match=DAMAGES[change]):
         read_teacher_tokenizer(find_teacher(str(teacher)))
 
 
 def settings(name: str, **changes: Any) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
+    def change(folder: Path) -> None:
         edit(folder / name, **changes)
 
-    return damage
+    return change
 
 
 def text(name: str, content: str | bytes) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
+    def change(folder: Path) -> None:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    return damage
+    return change
 
 
 def weights(**changes: Any) -> Callable[[Path], None]:
     """Change tensors whose names end with a word."""
 
-    def damage(folder: Path) -> None:
+    def change(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         for name in tensors:
-            for word, change in changes.items():
+            for word, changed in changes.items():
                 if word in name:
-                    tensors[name] = change(tensors[name]).contiguous()
+                    tensors[name] = changed(tensors[name]).contiguous()
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
-    return damage
+    return change
 
 
 def cut(folder: Path) -> None:
@@ -312,14 +311,14 @@ def outside(folder: Path) -> None:
 
 
 def router(name: str, kind: str) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
+    def change(folder: Path) -> None:
         listed = read_json(folder / "modules.json")
         listed.append({"idx": 9, "name": "9", "path": "9_Router", "type": "sentence_transformers.models.Router"})
         write_json(folder / "modules.json", listed)
         (folder / "9_Router").mkdir()
         write_json(folder / "9_Router" / "router_config.json", {"types": {name: kind}, "structure": {"query": [name]}})
 
-    return damage
+    return change
 
 
 def no_dense_weights(folder: Path) -> None:
@@ -386,42 +385,14 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_teacher_is_refused_in_one_sentence_before_work(name: str, teacher: Path) -> None:
-    damage, words = HOSTILE[name]
-    damage(teacher)
+    change, words = HOSTILE[name]
+    change(teacher)
     with pytest.raises(UserError, match=words) as error:
         check_clonable(find_teacher(str(teacher)))
     assert "\n" not in str(error.value)
 
 
-DAMAGED = int(os.environ.get("DAMAGED", "130"))
-OTHERS = (None, True, -1, 10**30, 0.5, "", "x", "../..", [], [[]], {}, {"a": 1})
-
-
-def parts(content: Any) -> list[Any]:
-    """All objects and lists in JSON that hold something."""
-    inside = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return ([content] if inside else []) + [part for item in inside for part in parts(item)]
-
-
-def damaged(content: bytes, chance: random.Random, *, is_json: bool) -> bytes:
-    """A file cut, with flipped bits, other bytes, or as JSON with something missing or something else in it."""
-    kind = chance.randrange(6 if is_json else 3)
-    if kind == 0:
-        return content[: chance.randrange(len(content))]
-    if kind == 1:
-        place = chance.randrange(min(len(content), 2000))
-        return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
-    if kind == 2:
-        return chance.choice([b"", b"\xff\xfe", b"null", b"[]", b"{}", b'"x"', b"[" * 100_000, chance.randbytes(50)])
-    tree = json.loads(content)
-    for _ in range(chance.randint(1, 2)):
-        owner = chance.choice(parts(tree) or [[0]])
-        key = chance.choice(list(owner) if isinstance(owner, dict) else range(len(owner)))
-        if kind == 3:
-            del owner[key]
-        else:
-            owner[key] = chance.choice(OTHERS)
-    return json.dumps(tree).encode()
+DAMAGED = 110
 
 
 def work(folder: Path, out: Path) -> None:
@@ -443,13 +414,13 @@ def test_a_damaged_teacher_is_cloned_or_refused_with_words(little: Path, tmp_pat
         chance = random.Random(seed)  # noqa: S311
         name = files[seed % len(files)]
         folder = Path(shutil.copytree(little, tmp_path / str(seed)))
-        content = damaged((folder / name).read_bytes(), chance, is_json=name.suffix == ".json")
+        kind, content = damage((folder / name).read_bytes(), chance)
         (folder / name).write_bytes(content)
         try:
             work(folder, tmp_path / f"{seed}-out")
             outcomes["cloned"] += 1
         except BaseException as error:
             sentence = explain(error)
-            assert sentence is not None, f"seed {seed}, {name}: {error!r}"
+            assert sentence is not None, f"seed {seed}, {name}, {kind}: {error!r}"
             outcomes[type(error).__name__] += 1
     assert outcomes["UserError"] > DAMAGED / 3, outcomes

@@ -176,7 +176,8 @@ def read_pickled(folder: Path, device: str) -> dict[str, torch.Tensor]:
     """
     import torch
 
-    index, weights = folder / _PICKLED_INDEX, {}
+    index = folder / _PICKLED_INDEX
+    weights: dict[str, torch.Tensor] = {}
     for file in _parts(index) if index.exists() else [folder / _PICKLED]:
         with library_errors(f"{file} cannot be read as pickled weights without running code from it"):
             # Files from before torch 1.6 are no archives, which alone can be mapped.

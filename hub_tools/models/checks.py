@@ -58,8 +58,8 @@ def check_modules(teacher: Teacher) -> None:
         if not module["type"].startswith(_LIBRARY):
             return
         with library_errors(f"{folder} holds no {kind} that can be loaded"):
-            load = import_from_string(module["type"]).load
-            loaded = load(str(teacher.path), subfolder=module["path"], local_files_only=True)
+            module_class: Any = import_from_string(module["type"])
+            loaded = module_class.load(str(teacher.path), subfolder=module["path"], local_files_only=True)
         if kind not in _PLAIN:
             features = None
         if features is not None:

@@ -100,7 +100,8 @@ def _uses_transformers(teacher: Teacher) -> bool:
 def _read_both(folder: Path, identity: str, *, code: bool, auto: bool) -> tuple[TokenizerSpec, TokenizerSpec | None]:
     """Return tokenizer.json as it is, and what AutoTokenizer makes of it; `identity` stands for all files' content."""
     own = _library_form(TokenizerSpec.read(folder), folder)
-    return own, _read_auto(folder, own, code=code) if auto else None
+    read = _read_auto(folder, own, code=code) if auto else None
+    return own, read if read is None or read.spec != own.spec else replace(read, spec=own.spec)  # held once
 
 
 def _library_form(tokenizer: TokenizerSpec, folder: Path) -> TokenizerSpec:
@@ -190,16 +191,16 @@ def _check_rows(tokenizer: TokenizerSpec, folder: Path, rows: int | None) -> Non
 
 def _check_template(tokenizer: TokenizerSpec, folder: Path) -> None:
     """Refuse a template whose tokens have other ids than its vocabulary gives them, or no row."""
-    pairs: list[tuple[str, int]] = []
+    pairs: list[tuple[list[str], list[int]]] = []
     for step in flat_steps(tokenizer.spec["post_processor"], "processors"):
-        pairs += [step[name] for name in ("sep", "cls") if name in step]
-        for special in step.get("special_tokens", {}).values():
-            pairs += zip(special["tokens"], special["ids"], strict=True)
+        pairs += [([step[name][0]], [step[name][1]]) for name in ("sep", "cls") if name in step]
+        pairs += [(special["tokens"], special["ids"]) for special in step.get("special_tokens", {}).values()]
     vocab = tokenizer.vocab
-    if wrong := next((pair for pair in pairs if vocab.get(pair[0]) != pair[1]), None):
+    if wrong := next((pair for pair in pairs if [vocab.get(token) for token in pair[0]] != pair[1]), None):
+        tokens, ids = (", ".join(map(str, part)) for part in wrong)
         raise UserError(
-            f"The tokenizer in {folder} puts {wrong[0]!r} into every text as the id {wrong[1]}, and its vocabulary has "
-            f"{vocab.get(wrong[0], 'no such token')}. Expected the id of a token with a row: fetch the model again."
+            f"The tokenizer in {folder} puts {tokens} into every text as the id {ids}, which its vocabulary does not "
+            "have for it. Expected tokens with a row, each with its own id: fetch the model again."
         )
 
 
