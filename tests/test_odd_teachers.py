@@ -26,7 +26,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import sample_file
 from hub_tools.models.encoder import encode
-from hub_tools.models.loading import load_model, token_rows
+from hub_tools.models.loading import LoadPolicy, load_model, token_rows
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.tokenization.adapt import use_tokenizer
@@ -390,6 +390,54 @@ def test_a_hostile_teacher_is_refused_in_one_sentence_before_work(name: str, tea
     with pytest.raises(UserError, match=words) as error:
         check_clonable(find_teacher(str(teacher)))
     assert "\n" not in str(error.value)
+
+
+class Trap:
+    """Pickled, it writes a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def pickles(content: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        torch.save(content(folder), folder / "pytorch_model.bin")
+
+    return change
+
+
+PICKLES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "code": (pickles(lambda folder: {"x": Trap(folder / "was-here")}), "without running code from it"),
+    "no tensors": (pickles(lambda folder: {"x": 5}), "something else than the tensors"),
+    "no names": (pickles(lambda folder: [torch.zeros(2)]), "something else than the tensors"),
+    "absurd": (pickles(lambda folder: {"x": torch.zeros(2)}), "and its config.json says"),
+    "no pickle": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+        "without running code from it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_pickle_is_read_without_its_code_or_refused_before_work(name: str, teacher: Path) -> None:
+    change, words = PICKLES[name]
+    change(teacher)
+    with pytest.raises(UserError, match="give --allow-pickle"):
+        find_teacher(str(teacher))
+    with pytest.raises(UserError, match=words):
+        check_clonable(find_teacher(str(teacher), policy=LoadPolicy(pickle=True)))
+    assert not (teacher / "was-here").exists()
+
+
+def test_safetensors_of_another_name_do_not_let_a_pickle_be_read(teacher: Path) -> None:
+    (teacher / "2_Dense" / "model.safetensors").rename(teacher / "2_Dense" / "other.safetensors")
+    torch.save({"x": Trap(teacher / "was-here")}, teacher / "2_Dense" / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"no safetensors weights in 2_Dense.*give --allow-pickle"):
+        find_teacher(str(teacher))
 
 
 DAMAGED = 110

@@ -115,7 +115,6 @@ def clone(
 
 def check_clonable(teacher: Teacher) -> None:
     """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together."""
-    check_modules(teacher)
     spec = read_teacher_tokenizer(teacher)
     if teacher.input_type != STATIC and spec.pad_token_id is None:
         raise UserError(
@@ -125,10 +124,11 @@ def check_clonable(teacher: Teacher) -> None:
     if _is_pickled(teacher):
         weights = read_pickled(teacher.input_folder, "meta")
         check_sizes(teacher, {name: tuple(tensor.shape) for name, tensor in weights.items()})
-        return
-    checkpoint = SafetensorsFiles(teacher.input_folder)
-    tensors = locate_vocab_tensors(teacher, checkpoint)
-    _check_rows(teacher, spec, len(_teacher_rows(checkpoint, tensors)))
+    else:
+        checkpoint = SafetensorsFiles(teacher.input_folder)
+        tensors = locate_vocab_tensors(teacher, checkpoint)
+        _check_rows(teacher, spec, len(_teacher_rows(checkpoint, tensors)))
+    check_modules(teacher)
 
 
 @contextmanager

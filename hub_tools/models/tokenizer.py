@@ -60,10 +60,30 @@ def read_teacher_tokenizer(teacher: Teacher, corpus: Corpus = _NO_CORPUS) -> Tok
     return spec
 
 
-def read_ready_tokenizer(folder: Path, teacher: Teacher) -> TokenizerSpec:
-    """Read a ready tokenizer as AutoTokenizer does, or, where it is the teacher's, as the teacher uses it.
+def read_tokenizer(folder: Path) -> TokenizerSpec:
+    """Read a tokenizer that belongs to no model here, as AutoTokenizer does where it knows the class.
 
-    Only `TOKENIZER_FILES` of its folder count, whatever else a shared folder holds.
+    Only `TOKENIZER_FILES` of the folder count, whatever else a shared folder holds.
+
+    Raises:
+        UserError: as `read_teacher_tokenizer`.
+    """
+    own = _library_form(TokenizerSpec.read(folder), folder)
+    with TemporaryDirectory() as alone:
+        for name in TOKENIZER_FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, Path(alone) / name)
+        try:
+            auto: TokenizerSpec | None = _read_auto(Path(alone), own, code=False)
+        except UserError:  # without tokenizer_config.json nothing says which class it is
+            auto = None
+    tokenizer = _choose(own, auto, folder, ())
+    _check_template(tokenizer, folder)
+    return tokenizer
+
+
+def read_ready_tokenizer(folder: Path, teacher: Teacher) -> TokenizerSpec:
+    """Read a ready tokenizer for the student of a teacher; where it is the teacher's, as the teacher uses it.
 
     Raises:
         UserError: as `read_teacher_tokenizer`; or ids are missing, or the padding token.
@@ -73,16 +93,7 @@ def read_ready_tokenizer(folder: Path, teacher: Teacher) -> TokenizerSpec:
         model = read_teacher_tokenizer(teacher)
         ready = replace(ready, spec=model.spec, settings={**model.settings, **ready.settings})
     else:
-        with TemporaryDirectory() as alone:
-            for name in TOKENIZER_FILES:
-                if (folder / name).exists():
-                    shutil.copyfile(folder / name, Path(alone) / name)
-            try:
-                auto: TokenizerSpec | None = _read_auto(Path(alone), ready, code=False)
-            except UserError:  # without tokenizer_config.json nothing says which class it is
-                auto = None
-        ready = _choose(_library_form(ready, folder), auto, folder, ())
-        _check_template(ready, folder)
+        ready = read_tokenizer(folder)
     _check_complete(ready, folder)
     if teacher.input_type != STATIC and ready.pad_token_id is None:
         raise UserError(
