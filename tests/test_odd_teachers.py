@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
+from tokenizers import Tokenizer, models, trainers
 from transformers import BertConfig, BertModel
 
 from hub_tools.api import build_corpus
@@ -29,6 +30,7 @@ from hub_tools.models.encoder import encode
 from hub_tools.models.loading import LoadPolicy, load_model, token_rows
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
+from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.data import TokenizedTexts
@@ -165,16 +167,52 @@ def word_level(teacher: Path, folder: Path) -> Path:
 def test_a_ready_tokenizer_of_whole_words_gets_rows_by_every_init(
     init: Init, teacher: Path, sample_pairs: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    ready, found = word_level(teacher, tmp_path / "ready"), find_teacher(str(teacher))
+    ready = word_level(teacher, tmp_path / "ready")
     texts = {lang: [pair[lang] for pair in sample_pairs[:400]] for lang in ("tr", "en")}
     corpus = build_corpus(
         texts, teacher=str(teacher), target="tr", parallel=sample_file("tr-en.tsv"), out=tmp_path / "corpus"
     )
-    spec = read_ready_tokenizer(ready, found)
-    use_tokenizer(read_teacher_tokenizer(found), spec, tmp_path / "own", max_seq_length=32, samples={})
-    result = clone(found, tmp_path / "own", corpus, tmp_path / "clone", init=init, target="tr")
+    result = clone_into(ready, teacher, corpus, tmp_path, init)
     assert (result.exact + result.composed, result.fallback) == (9, 0)
     assert np.isfinite(vectors(tmp_path / "clone")).all()
+
+
+def trained(model: models.Model, trainer: trainers.Trainer, lines: list[str], folder: Path) -> Path:
+    """A tokenizer of its library alone, that splits nothing before its model."""
+    tokenizer = Tokenizer(model)
+    tokenizer.train_from_iterator(lines, trainer)
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"})
+    return folder
+
+
+def clone_into(ready: Path, teacher: Path, corpus: Corpus, out: Path, init: Init) -> CloneResult:
+    found = find_teacher(str(teacher))
+    spec, files = read_teacher_tokenizer(found), read_ready_tokenizer(ready, found)
+    use_tokenizer(spec, files, out / "own", max_seq_length=32, samples={})
+    return clone(found, out / "own", corpus, out / "clone", init=init, target="tr")
+
+
+def test_ready_tokenizers_of_rare_kinds(teacher: Path, sample_pairs: list[dict[str, str]], tmp_path: Path) -> None:
+    texts = {lang: [pair[lang] for pair in sample_pairs[:300]] for lang in ("tr", "en")}
+    corpus = build_corpus(
+        texts, teacher=str(teacher), target="tr", parallel=sample_file("tr-en.tsv"), out=tmp_path / "corpus"
+    )
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
+    whole = trained(models.WordPiece(unk_token="[UNK]"), trainer, texts["tr"], tmp_path / "whole")
+    assert clone_into(whole, teacher, corpus, tmp_path / "a", "align").exact > 50
+    suffix: dict[str, Any] = {"end_of_word_suffix": "</w>"}
+    bpe = trained(
+        models.BPE(unk_token="[UNK]", **suffix),
+        trainers.BpeTrainer(vocab_size=300, special_tokens=special, **suffix),
+        texts["tr"],
+        tmp_path / "suffix",
+    )
+    assert clone_into(bpe, teacher, corpus, tmp_path / "b", "frequency").exact > 20
+    with pytest.raises(UserError, match=r"--init align and focus .* give --init frequency"):
+        clone_into(bpe, teacher, corpus, tmp_path / "c", "align")
 
 
 def no_padding(spec: dict[str, Any], settings: dict[str, Any]) -> None:

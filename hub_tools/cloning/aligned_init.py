@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.cloning.ibm_model1 import align, aligned_rows
 from hub_tools.cloning.mean import subword_mean
+from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.tokenization.token_map import Match, compose_from_others
@@ -48,7 +49,13 @@ def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) ->
         return
     rare = rare[np.isin(rare, list(student.model_vocab.values()))]
     if len(rare):
-        composed = compose_from_others(student, rare)
+        try:
+            composed = compose_from_others(student, rare)
+        except UserError as error:
+            raise UserError(
+                "--init align and focus take a tokenizer's rare tokens apart, which this kind of BPE does not allow: "
+                "give --init frequency, or another --tokenizer."
+            ) from error
         usable = composed.kinds != Match.UNKNOWN
         rows[rare[usable]] = subword_mean(composed, rows)[usable]
 
