@@ -33,7 +33,7 @@ from hub_tools.hub.publish import publish
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer, read_tokenizer
 from hub_tools.pipeline import run
 from hub_tools.reporting.report import Report
 from hub_tools.reporting.tables import markdown_table, score_text
@@ -42,7 +42,6 @@ from hub_tools.stages.base import parts_of
 from hub_tools.stages.distill import DistillStage
 from hub_tools.tokenization.adapt import AdaptedTokenizer
 from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.distill import distill as train_on_vectors
 from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.embed import embed as write_embeddings
@@ -191,7 +190,7 @@ def adapt_tokenizer(
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
-        return adapt(TokenizerSpec.read(tokenizer_folder), readers, target=target, config=config)
+        return adapt(read_tokenizer(tokenizer_folder), readers, target=target, config=config)
 
 
 def clone(
@@ -240,7 +239,7 @@ def build_corpus(
             languages=tuple(dict.fromkeys((target, *texts))),
             limit=None,
             seed=seed,
-            tokenizer=read_model_tokenizer(model.input_folder).load(),
+            tokenizer=read_teacher_tokenizer(model).load(),
             max_tokens=model.max_seq_length,
         )
     return Corpus(Path(out))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from hub_tools.cloning.clone import clone
@@ -19,7 +20,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import is_static, load_model, longest_input
 from hub_tools.models.resolve import find_teacher
-from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
+from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -57,8 +58,8 @@ def test_the_same_tokenizer_gives_the_same_vectors(
     name: str, small_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
 ) -> None:
     teacher = find_teacher(str(small_teachers[name]))
-    spec = read_model_tokenizer(teacher.input_folder)
-    ready = read_ready_tokenizer(teacher.input_folder, teacher.input_folder)
+    spec = read_teacher_tokenizer(teacher)
+    ready = read_ready_tokenizer(teacher.input_folder, teacher)
     assert ready == spec
     used = use_tokenizer(spec, ready, tmp_path / "tokenizer", max_seq_length=teacher.max_seq_length, samples={})
     (tmp_path / "clone" / ".scratch").mkdir(parents=True)  # a run that was killed left it
@@ -72,11 +73,12 @@ def test_the_same_tokenizer_gives_the_same_vectors(
 
 
 def test_a_token_without_a_row_is_left_out(small_teachers: dict[str, Path]) -> None:
-    folder = find_teacher(str(small_teachers["gemma3"])).input_folder
+    teacher = find_teacher(str(small_teachers["gemma3"]))
+    folder = teacher.input_folder
     added = read_json(folder / "tokenizer.json")["added_tokens"]
     assert ROWLESS in [token["content"] for token in added]
     assert ROWLESS in TokenizerSpec.read(folder).vocab
-    vocab = read_model_tokenizer(folder).vocab
+    vocab = read_teacher_tokenizer(teacher).vocab
     assert ROWLESS not in vocab
     assert len(vocab) == read_json(folder / "config.json")["vocab_size"]
 
@@ -196,6 +198,8 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)
     assert np.abs(trainer.student(texts, numbers, training=True).detach().numpy() - before).max() < 1e-4
     trainer.train()
+    moments = [value for state in trainer.optimizer.state.values() for value in state.values()]
+    assert {value.dtype for value in (*model.parameters(), *moments)} == {torch.float32}
     save_student(trainer, folder, longest_input(model))
     after = vectors(tmp_path)
     assert (after * wanted).sum() > (before * wanted).sum() + 0.01

@@ -71,6 +71,29 @@ def test_pickled_weights_are_planned_as_their_settings_say(teacher: Path) -> Non
     assert plan_sizes(found, 2000)[1] - plan_sizes(found, 1000)[1] == 1000 * 32 * 4
 
 
+@pytest.mark.parametrize("settings", [{}, {"vocab_size": 30522}])
+def test_a_pickled_static_teacher_is_all_rows(teacher: Path, tmp_path: Path, settings: dict[str, int]) -> None:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    shutil.copyfile(teacher / "tokenizer.json", folder / "tokenizer.json")
+    torch.save({"embedding.weight": torch.zeros(30522, 16)}, folder / "pytorch_model.bin")
+    write_json(folder / "config.json", settings)
+    listed = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
+    write_json(folder / "modules.json", listed)
+    found = find_teacher(str(folder), policy=LoadPolicy(pickle=True))
+    assert plan_sizes(found, 15261)[1] == pytest.approx(15261 * 16 * 4, abs=HEADERS)
+
+
+def test_what_settings_say_of_a_pickle_gives_no_more_than_it_holds(teacher: Path) -> None:
+    torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
+    (teacher / "model.safetensors").unlink()
+    config = json.loads((teacher / "config.json").read_text())
+    write_json(teacher / "config.json", {**config, "hidden_size": 4096})
+    found = find_teacher(str(teacher), policy=LoadPolicy(pickle=True))
+    teacher_bytes, student_bytes = plan_sizes(found, 1000)
+    assert 0 < student_bytes < teacher_bytes
+
+
 def test_runs_in_the_teachers_folder_are_not_its_weights(teacher: Path) -> None:
     shutil.copytree(teacher, teacher / "runs/x/student")
     assert plan_sizes(find_teacher(str(teacher)), 1000)[0] == (teacher / "model.safetensors").stat().st_size

@@ -23,7 +23,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher
-from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
+from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -45,7 +45,7 @@ def same(tmp_path: Path) -> Same:
     def run(folder: Path, policy: LoadPolicy = SAFE) -> Path:
         write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
         corpus, found = Corpus(tmp_path / "corpus"), find_teacher(str(folder), policy=policy)
-        spec = read_model_tokenizer(found.input_folder)
+        spec = read_teacher_tokenizer(found)
         use_tokenizer(spec, spec, tmp_path / "own", max_seq_length=found.max_seq_length, samples={})
         clone(found, tmp_path / "own", corpus, tmp_path / "clone", init="mean")
         theirs, ours = (load_model(f, device="cpu", policy=policy) for f in (folder, tmp_path / "clone"))
@@ -380,7 +380,7 @@ def test_rows_and_tokenizer_that_do_not_belong_together(teacher: Path, tmp_path:
     name = next(name for name in weights if "word_embeddings" in name)
     save_file({**weights, name: weights[name][:100].clone()}, teacher / "model.safetensors", metadata={"format": "pt"})
     write_json(tmp_path / "corpus" / "stats.json", {"languages": [], "missing": [], "text": {}})
-    with pytest.raises(UserError, match="do not belong together"):
+    with pytest.raises(UserError, match="that belong together"):
         clone(find_teacher(str(teacher)), teacher, Corpus(tmp_path / "corpus"), tmp_path / "out", init="mean")
 
 
@@ -404,11 +404,13 @@ def test_lower_casing_moves_from_the_settings_into_the_tokenizer(teacher: Path, 
 
 def test_a_ready_tokenizer_is_read_as_it_is_whatever_lies_beside_it(teacher: Path, tiny_teacher: Path) -> None:
     lower_case(teacher)
+    # The teacher's own tokenizer is read as the teacher uses it, wherever it is.
+    found = find_teacher(str(teacher))
+    own = read_ready_tokenizer(teacher, found)
+    assert own == read_teacher_tokenizer(found)
+    assert own.spec["normalizer"]["normalizers"] == [{"type": "Lowercase"}, {"type": "NFC"}]
     config = json.loads((teacher / "config.json").read_text())
     write_json(teacher / "config.json", {**config, "vocab_size": 10})
-    assert read_ready_tokenizer(teacher, tiny_teacher) == TokenizerSpec.read(teacher)
-    assert TokenizerSpec.read(teacher).spec["normalizer"] == {"type": "NFC"}
-    # The teacher's own tokenizer is read as the teacher uses it, wherever it is.
-    own = read_ready_tokenizer(teacher, teacher)
-    assert own == read_model_tokenizer(teacher)
-    assert own.spec["normalizer"]["normalizers"] == [{"type": "Lowercase"}, {"type": "NFC"}]
+    ready = read_ready_tokenizer(teacher, find_teacher(str(tiny_teacher)))
+    files = TokenizerSpec.read(teacher)
+    assert (ready.spec["normalizer"], ready.settings, ready.vocab) == ({"type": "NFC"}, files.settings, files.vocab)

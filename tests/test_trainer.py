@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 
+from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
+from hub_tools.core.hardware import Hardware
+from hub_tools.models.loading import load_model
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.schedule import default_learning_rate
-from hub_tools.training.trainer import check_matryoshka
-from tests.training_job import CONFIG, STEPS, finish, train, trainer
+from hub_tools.training.trainer import Trainer, check_matryoshka
+from tests.training_job import CONFIG, CPU, STEPS, finish, train, trainer, training_set
 
 ROOT = Path(__file__).parent.parent
 RELATIONAL: dict[str, Any] = {"loss": "relational", "matryoshka": (32, 8), "micro_batch_tokens": 64}
@@ -296,3 +302,33 @@ def test_tensorboard_that_is_missing_is_said(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         trainer(tiny_teacher, tmp_path, tensorboard=True).train()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_rows_that_are_stored_in_fp16_are_trained_in_fp32(
+    precision: str, minilm_files: TokenizerSpec, tmp_path: Path
+) -> None:
+    rows = torch.randn(len(minilm_files.vocab), 32, generator=torch.Generator().manual_seed(0))
+    first = modules.StaticEmbedding(minilm_files.load(), embedding_weights=rows.half())
+    SentenceTransformer(modules=[first], device="cpu").save(str(tmp_path / "static"), create_model_card=False)
+    assert load_file(tmp_path / "static" / "model.safetensors")["embedding.weight"].dtype == (torch.float16)
+    job = Trainer(
+        load_model(tmp_path / "static", device="cpu"),
+        training_set(60),
+        training_set(60),
+        tmp_path / "out",
+        DistillConfig(**CONFIG),
+        hardware=Hardware(device="cpu", precision=precision),
+        seed=3,
+    )
+    job.train()
+    moments = [value for state in job.optimizer.state.values() for value in state.values()]
+    assert len(moments) >= 3
+    assert {value.dtype for value in (*job.student.model.parameters(), *moments)} == {torch.float32}
+    assert job.history[-1]["cosine"] > job.history[0]["cosine"]
+
+
+def test_a_model_in_halves_is_not_trained(tiny_teacher: Path, tmp_path: Path) -> None:
+    model = load_model(tiny_teacher, device="cpu").half()
+    with pytest.raises(TypeError, match="have to be fp32 in training"):
+        Trainer(model, training_set(6), training_set(6), tmp_path, DistillConfig(**CONFIG), hardware=CPU, seed=3)

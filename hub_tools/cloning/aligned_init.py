@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.cloning.ibm_model1 import align, aligned_rows
 from hub_tools.cloning.mean import subword_mean
+from hub_tools.core.errors import UserError
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.tokenization.token_map import Match, compose_from_others
@@ -41,11 +42,20 @@ def mix_aligned(rows: Rows, context: InitContext) -> int:
 def compose_rare(rows: Rows, student: TokenizerSpec, rare: NDArray[np.int64]) -> None:
     """Give tokens, in place, the mean of the student's other rows of their text.
 
-    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows.
+    Added tokens that the model does not have (`<|im_start|>`) are no text and keep their rows, and so do the tokens of
+    a WordLevel model: whole words are not made of others.
     """
+    if student.family == "WordLevel":
+        return
     rare = rare[np.isin(rare, list(student.model_vocab.values()))]
     if len(rare):
-        composed = compose_from_others(student, rare)
+        try:
+            composed = compose_from_others(student, rare)
+        except UserError as error:
+            raise UserError(
+                "--init align and focus take a tokenizer's rare tokens apart, which this kind of BPE does not allow: "
+                "give --init frequency, or another --tokenizer."
+            ) from error
         usable = composed.kinds != Match.UNKNOWN
         rows[rare[usable]] = subword_mean(composed, rows)[usable]
 

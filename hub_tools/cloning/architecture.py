@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hub_tools.cloning.safetensors_io import SafetensorsFiles
 from hub_tools.core.errors import UserError
+from hub_tools.models.loading import library_errors
 from hub_tools.models.teacher import STATIC, Teacher
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Settings that say how many layers a model has, and how large they are.
+_COUNTS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "dim", "hidden_dim", "d_model", "d_ff", "n_embd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,7 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
     import torch
 
     shapes = checkpoint.shapes
+    check_sizes(teacher, shapes)
     model = _build_on_meta(teacher, teacher.input_folder)
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, torch.nn.Embedding):
@@ -47,6 +58,7 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
             f"{teacher.name} has no {embedding_names[0]} in {checkpoint.files[0].name}. Expected the weights of a "
             f"{type(model).__name__}, saved with its input embeddings."
         )
+    _check_shapes(teacher, parameters, embedding_names, checkpoint)
     shape = shapes[tied[0]]
     other_embeddings = [
         (name, part)
@@ -58,7 +70,7 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
     parameter_of = {name: next((p for p in parameters if _is_same(name, p)), None) for name in same_size}
     # What is no part of the model that makes the vectors, and has a row for each token, is an output layer.
     others = [name for name, parameter in parameter_of.items() if parameter is None or parameter in tables]
-    rows = checkpoint.read(tied[0])
+    rows = _read_rows(teacher, checkpoint, tied[0])
     copies = [name for name in others if shapes[name] == shape and torch.equal(checkpoint.read(name), rows)]
     return VocabTensors(
         embedding=tied[0],
@@ -70,12 +82,53 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
 
 
 def _static_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> VocabTensors:
-    if "embedding.weight" in checkpoint.shapes:
-        return VocabTensors(embedding="embedding.weight")
-    if "embeddings" not in checkpoint.shapes:
+    name = next((name for name in ("embedding.weight", "embeddings") if name in checkpoint.shapes), None)
+    if name is None:
         raise UserError(f"{teacher.name} has no embedding.weight or embeddings in {checkpoint.files[0].name}.")
-    factors = tuple(factor for factor in ("mapping", "weights") if factor in checkpoint.shapes)
-    return VocabTensors(embedding="embeddings", factors=factors)
+    _read_rows(teacher, checkpoint, name)
+    own = () if name == "embedding.weight" else ("mapping", "weights")
+    factors = tuple(factor for factor in own if factor in checkpoint.shapes)
+    return VocabTensors(embedding=name, factors=factors)
+
+
+def _read_rows(teacher: Teacher, checkpoint: SafetensorsFiles, name: str) -> Tensor:
+    """Return the embedding rows; a UserError says that they are no rows of numbers that can be averaged."""
+    rows = checkpoint.read(name)
+    if not rows.shape[1:] or rows.shape[2:] or 0 in rows.shape or not rows.is_floating_point():
+        raise UserError(
+            f"{teacher.name} stores {name} as {str(rows.dtype)[6:]} of the shape {tuple(rows.shape)}. Expected a row "
+            "of floating-point numbers for each token: take a version of the model that is not quantized."
+        )
+    return rows
+
+
+def check_sizes(teacher: Teacher, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a config.json whose sizes are beyond the weights of these shapes: to build it could take for ever."""
+    numbers = sum(map(math.prod, shapes.values()))
+    for key in (*_COUNTS, *_SIZES):
+        value = teacher.text_settings.get(key)
+        if isinstance(value, int) and value > (len(shapes) if key in _COUNTS else numbers):
+            raise UserError(
+                f"{teacher.name} has {numbers:,} numbers in {len(shapes):,} tensors, and its config.json says {key} "
+                f"{value:,}. Expected files that belong together: fetch the model again."
+            )
+
+
+def _check_shapes(
+    teacher: Teacher, parameters: Mapping[str, Tensor], embedding_names: list[str], checkpoint: SafetensorsFiles
+) -> None:
+    """Refuse tensors of another shape than the architecture that config.json names has."""
+    shapes = checkpoint.shapes
+    before = next(
+        (stored.removesuffix(name) for name in embedding_names for stored in shapes if stored.endswith(name)), ""
+    )
+    for name, parameter in parameters.items():
+        stored = shapes.get(before + name, tuple(parameter.shape))
+        if stored != tuple(parameter.shape):
+            raise UserError(
+                f"{teacher.name} has the shape {stored} for {before + name}, and its config.json asks for "
+                f"{tuple(parameter.shape)}. Expected files that belong together: fetch the model again."
+            )
 
 
 def rows_built(teacher: Teacher, folder: Path) -> int:
@@ -90,13 +143,13 @@ def _build_on_meta(teacher: Teacher, folder: Path) -> Any:
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModel
 
+    code, build = teacher.policy.code, cast("Any", AutoModel).from_config
     try:
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=teacher.policy.code)
-        with init_empty_weights():
-            build: Any = AutoModel.from_config
-            return build(config, trust_remote_code=teacher.policy.code)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
-        raise UserError(f"{teacher.name} is no model that transformers can build: {error}") from error
+        with library_errors(f"{teacher.name} is no model that transformers can build"), init_empty_weights():
+            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
+            return build(config, trust_remote_code=code)
+    except (RuntimeError, MemoryError) as error:  # nothing is held, so only an absurd size asks for this much
+        raise UserError(f"{teacher.name} asks for more memory in its config.json than there is: {error}") from error
 
 
 def _is_same(stored: str, parameter: str) -> bool:

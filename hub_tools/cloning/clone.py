@@ -16,19 +16,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hub_tools.cloning.architecture import VocabTensors, locate_vocab_tensors, rows_built
+from hub_tools.cloning.architecture import VocabTensors, check_sizes, locate_vocab_tensors, rows_built
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
 from hub_tools.cloning.mean import subword_mean
-from hub_tools.cloning.safetensors_io import INDEX, WEIGHTS, AnyRows, LazyEmbedding, SafetensorsFiles, unpickle
+from hub_tools.cloning.safetensors_io import (
+    INDEX,
+    WEIGHTS,
+    AnyRows,
+    LazyEmbedding,
+    SafetensorsFiles,
+    read_pickled,
+    unpickle,
+)
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
+from hub_tools.models.checks import check_modules
 from hub_tools.models.compat import write_compat_configs
+from hub_tools.models.loading import library_errors
 from hub_tools.models.teacher import POOLING, STATIC, Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.special_tokens import token_for
 from hub_tools.tokenization.token_map import Match, map_tokens
@@ -60,7 +70,7 @@ def clone(
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
     """
-    teacher_spec = read_model_tokenizer(teacher.input_folder)
+    teacher_spec = read_teacher_tokenizer(teacher, corpus)
     student_spec = TokenizerSpec.read(tokenizer_folder)
     token_map = map_tokens(teacher_spec, student_spec)
     with _scratch_folder(out) as scratch:
@@ -103,6 +113,24 @@ def clone(
     )
 
 
+def check_clonable(teacher: Teacher) -> None:
+    """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together."""
+    spec = read_teacher_tokenizer(teacher)
+    if teacher.input_type != STATIC and spec.pad_token_id is None:
+        raise UserError(
+            f"{teacher.name} has no padding token, so it cannot read texts of different lengths together. Expected a "
+            "pad_token in its tokenizer_config.json."
+        )
+    if _is_pickled(teacher):
+        weights = read_pickled(teacher.input_folder, "meta")
+        check_sizes(teacher, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+    else:
+        checkpoint = SafetensorsFiles(teacher.input_folder)
+        tensors = locate_vocab_tensors(teacher, checkpoint)
+        _check_rows(teacher, spec, len(_teacher_rows(checkpoint, tensors)))
+    check_modules(teacher)
+
+
 @contextmanager
 def _scratch_folder(out: Path) -> Iterator[Path]:
     """Make a folder for temporary files that is gone afterwards, and empty if a killed run left it."""
@@ -115,22 +143,26 @@ def _scratch_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _is_pickled(teacher: Teacher) -> bool:
+    return teacher.policy.pickle and not any((teacher.input_folder / name).exists() for name in (WEIGHTS, INDEX))
+
+
 def _checkpoint(teacher: Teacher, scratch: Path) -> SafetensorsFiles:
-    folder = teacher.input_folder
-    if any((folder / name).exists() for name in (WEIGHTS, INDEX)) or not teacher.policy.pickle:
-        return SafetensorsFiles(folder)
-    unpickle(folder, scratch)
+    if not _is_pickled(teacher):
+        return SafetensorsFiles(teacher.input_folder)
+    unpickle(teacher.input_folder, scratch)
     return SafetensorsFiles(scratch)
 
 
 def _teacher_rows(checkpoint: SafetensorsFiles, tensors: VocabTensors) -> AnyRows:
     rows: AnyRows = LazyEmbedding(checkpoint.read(tensors.embedding))
     # As sentence-transformers folds what model2vec stores: which row each token has, and how much it counts.
-    if "mapping" in tensors.factors:
-        rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
-    if "weights" in tensors.factors:
-        rows = rows[:] * LazyEmbedding(checkpoint.read("weights"))[:][:, None]
-    return rows
+    with library_errors("The rows, mapping and weights of the teacher do not fit together"):
+        if "mapping" in tensors.factors:
+            rows = rows[checkpoint.read("mapping").numpy().astype(np.int64)]
+        if "weights" in tensors.factors:
+            rows = rows[:] * LazyEmbedding(checkpoint.read("weights"))[:][:, None]
+        return rows
 
 
 def _pad_rows(rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
+from hub_tools.models.loading import library_errors
+from hub_tools.models.teacher import read_settings
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLED, _PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _BLOCK_ROWS = 8192
 
 
@@ -60,14 +63,14 @@ class SafetensorsFiles:
         self.shapes: dict[str, tuple[int, ...]] = {}  # in the order of the files and of the bytes in them
         self._file_of: dict[str, Path] = {}
         for file in self.files:
-            with _open(file) as opened:
+            with _open(file) as opened, library_errors(f"{file} is damaged"):
                 for name in opened.offset_keys():
                     self.shapes[name] = tuple(opened.get_slice(name).get_shape())
                     self._file_of[name] = file
 
     def read(self, name: str) -> torch.Tensor:
         """Return a tensor in its own dtype; memory is taken only for the parts that are looked at."""
-        with _open(self._file_of[name]) as file:
+        with _open(self._file_of[name]) as file, library_errors(f"{self._file_of[name]} is damaged"):
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
@@ -89,14 +92,22 @@ class SafetensorsFiles:
 
 def _files(folder: Path) -> list[Path]:
     if (folder / INDEX).exists():
-        names = sorted(set(read_json(folder / INDEX)["weight_map"].values()))
-        outside = next((name for name in names if Path(name).name != name), None)
-        if outside is not None:
-            raise UserError(f"{folder / INDEX} names {outside!r}. Expected files beside it: do not use this model.")
-        return [folder / name for name in names]
+        return _parts(folder / INDEX)
     if not (folder / WEIGHTS).exists():
         raise UserError(f"{folder} has no {WEIGHTS}. Expected the weights of a model as safetensors.")
     return [folder / WEIGHTS]
+
+
+def _parts(index: Path) -> list[Path]:
+    """Return the files that an index names, all beside it."""
+    names = read_settings(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise UserError(f"{index} is damaged: expected the name of a file for each tensor. Fetch the model again.")
+    files = sorted(set(names.values()))
+    outside = next((name for name in files if Path(name).name != name), None)
+    if outside is not None:
+        raise UserError(f"{index} names {outside!r}. Expected files beside it: do not use this model.")
+    return [index.parent / name for name in files]
 
 
 def _open(file: Path) -> Any:
@@ -151,14 +162,28 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
 
 def unpickle(folder: Path, out: Path) -> None:
     """Write the pickled weights of a folder as `out`/model.safetensors; the pickle is read without running code."""
-    import torch
     from safetensors.torch import save_file
 
-    index = folder / "pytorch_model.bin.index.json"
-    names = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["pytorch_model.bin"]
-    weights: dict[str, torch.Tensor] = {}
-    for name in names:
-        # Files from before torch 1.6 are no archives, which alone can be mapped.
-        mapped = zipfile.is_zipfile(folder / name)
-        weights |= torch.load(folder / name, map_location="cpu", weights_only=True, mmap=mapped)
+    weights = read_pickled(folder, "cpu")
     save_file({name: tensor.clone() for name, tensor in weights.items()}, out / WEIGHTS, metadata={"format": "pt"})
+
+
+def read_pickled(folder: Path, device: str) -> dict[str, torch.Tensor]:
+    """Return the pickled weights of a folder, without running code; on the device `meta` only what shape they have.
+
+    Raises:
+        UserError: they are damaged or missing, hold more than tensors, or can only be read by running their code.
+    """
+    import torch
+
+    index = folder / _PICKLED_INDEX
+    weights: dict[str, torch.Tensor] = {}
+    for file in _parts(index) if index.exists() else [folder / _PICKLED]:
+        with library_errors(f"{file} cannot be read as pickled weights without running code from it"):
+            # Files from before torch 1.6 are no archives, which alone can be mapped.
+            mapped = zipfile.is_zipfile(file)
+            content = torch.load(file, map_location=device, weights_only=True, mmap=mapped)
+        if not isinstance(content, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+            raise UserError(f"{file} holds something else than the tensors of a model. Expected its weights by name.")
+        weights |= content
+    return weights

@@ -6,12 +6,17 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
+from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.models.teacher import STATIC, Teacher, read_settings
+from hub_tools.models.loading import library_errors
+from hub_tools.models.teacher import STATIC, Teacher, check_folder, read_settings
 
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
+# Those that need nothing but the output of the module before them.
+_PLAIN = ("Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
+_LIBRARY = "sentence_transformers."
 _WITH_VOCABULARY = ("Transformer", STATIC, "WordEmbeddings", "BoW", "WordWeights", "CLIPModel")
 
 
@@ -23,6 +28,9 @@ def check_settings(teacher: Teacher) -> None:
     """
     if teacher.default_pooling is None:
         _check_file(teacher, "modules.json")
+    if not teacher.modules_json:
+        raise UserError(f"{teacher.path / 'modules.json'} lists no modules. Expected a Transformer or StaticEmbedding.")
+    _check_prompts(teacher)
     _check_vocabulary(teacher)
     _check_dtype(teacher)
     check_tokenizer(teacher)
@@ -32,6 +40,35 @@ def check_settings(teacher: Teacher) -> None:
 def check_tokenizer(teacher: Teacher) -> None:
     """Refuse, by a UserError, a model whose first module has no tokenizer.json."""
     _check_file(teacher, (teacher.input_folder / "tokenizer.json").relative_to(teacher.path).as_posix())
+
+
+def check_modules(teacher: Teacher) -> None:
+    """Refuse, by a UserError, modules after the first that cannot be loaded, or do not fit to those before them."""
+    import torch
+    from sentence_transformers.util import import_from_string
+
+    if teacher.default_pooling is not None:
+        return
+    given = torch.zeros(1, 2, teacher.hidden_size)
+    features: Any = {"token_embeddings": given, "attention_mask": torch.ones(1, 2, dtype=torch.int64)}
+    if teacher.input_type == STATIC:
+        features = None  # how wide its vectors are is not in its settings
+    for module in teacher.modules_json[1:]:
+        kind, folder = module["type"].rpartition(".")[2], teacher.path / module["path"]
+        if not module["type"].startswith(_LIBRARY):
+            return
+        with library_errors(f"{folder} holds no {kind} that can be loaded"):
+            module_class: Any = import_from_string(module["type"])
+            loaded = module_class.load(str(teacher.path), subfolder=module["path"], local_files_only=True)
+        if kind not in _PLAIN:
+            features = None
+        if features is not None:
+            with library_errors(f"{folder} holds a {kind} that does not fit to the modules before it"), torch.no_grad():
+                features = loaded.float().eval()(features)
+    if features is not None and not isinstance(features.get("sentence_embedding"), torch.Tensor):
+        raise UserError(
+            f"The modules of {teacher.name} make no vector of a text. Expected a Pooling among them: fetch it again."
+        )
 
 
 def check_weights(teacher: Teacher, files: Collection[str]) -> None:
@@ -47,7 +84,8 @@ def check_weights(teacher: Teacher, files: Collection[str]) -> None:
 
 def modules_without_safetensors(teacher: Teacher, files: Collection[str]) -> list[str]:
     """Return the folders of the modules that need weights and have none as safetensors."""
-    covered = {PurePosixPath(file).parent for file in files if file.endswith(".safetensors")}
+    named = ("model.safetensors", "model.safetensors.index.json")  # what the libraries look for before pickles
+    covered = {PurePosixPath(file).parent for file in files if PurePosixPath(file).name in named}
     folders = [folder for kind, folder in teacher.modules if kind in _WITH_WEIGHTS]
     return [folder or "." for folder in folders if PurePosixPath(folder) not in covered]
 
@@ -60,6 +98,21 @@ def _check_file(teacher: Teacher, name: str) -> None:
         )
 
 
+def _check_prompts(teacher: Teacher) -> None:
+    read_settings(teacher.input_folder / "generation_config.json")  # its ids are changed in the clone
+    file = teacher.path / "config_sentence_transformers.json"
+    settings = read_settings(file)
+    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not all(isinstance(prompt, str | None) for prompt in prompts.values()):
+        raise UserError(f"{file}: prompts are not all text. Expected the text of each prompt by its name.")
+    # sentence-transformers knows two names by itself.
+    if default is not None and default not in (*prompts, "query", "document"):
+        raise UserError(
+            f"{file}: default_prompt_name is {str(default)[:50]!r}, which is none of its prompts "
+            f"({', '.join(prompts) or 'there are none'}). Expected one of them, or null."
+        )
+
+
 def _check_vocabulary(teacher: Teacher) -> None:
     for kind, path in teacher.modules[1:]:
         if kind in _WITH_VOCABULARY:
@@ -68,7 +121,7 @@ def _check_vocabulary(teacher: Teacher) -> None:
                 "stand for both. Expected one Transformer or StaticEmbedding, then modules without a vocabulary."
             )
     if teacher.input_type in ("Router", "Asym"):
-        structure = read_settings(teacher.input_folder / "router_config.json").get("structure", {})
+        structure = read_settings(teacher.input_folder / "router_config.json").get("structure") or {}
         raise UserError(
             f"{teacher.name} is asymmetric: each of its routes ({', '.join(structure)}) has a model and a vocabulary "
             "of its own. Save the module of one route as a SentenceTransformer and take that as --teacher."
@@ -118,10 +171,22 @@ def _find_other_repo(teacher: Teacher) -> str | None:
 def _find_code(teacher: Teacher) -> str | None:
     """Return what asks for code that is not in the installed libraries, or None."""
     for module in teacher.modules_json:
-        if not module["type"].startswith("sentence_transformers."):
+        if not module["type"].startswith(_LIBRARY):
             return f"modules.json: {module['type']}"
+        router = teacher.path / module["path"] / "router_config.json"
+        for name, kind in (read_settings(router).get("types") or {}).items():
+            if not str(kind).startswith(_LIBRARY):
+                return f"router_config.json: {kind}"
+            check_folder(name, router)
     for _, folder in teacher.modules:
         config = read_settings(teacher.path / folder / "config.json")
+        if kernel := re.search(
+            r'attn_implementation": "([^"]*/[^"]*)"', json.dumps([config, teacher.sentence_settings])
+        ):
+            return f"attn_implementation: {kernel[1]}"
+        # sentence-transformers would take another one for it, without a word.
+        if not str(config.get("activation_function", "torch.")).startswith("torch."):
+            return f"config.json: activation_function {config['activation_function']!r}"
         if config.get("auto_map"):
             from transformers import CONFIG_MAPPING
 

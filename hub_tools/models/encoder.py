@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
-from hub_tools.models.loading import is_static, longest_input
+from hub_tools.models.loading import is_static, library_errors, longest_input
 from hub_tools.models.padding import join, pad, padded_lengths
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def encode(
     """Return the model's own vectors, float32, shape (texts, dim); it chooses the prompt where that is None."""
 
     def compute(rows: int) -> NDArray[np.float32]:
-        with autocast(hardware):
+        with library_errors("sentence-transformers cannot make a vector of a text with this model"), autocast(hardware):
             vectors = model.encode(
                 texts, prompt=prompt, batch_size=rows, convert_to_tensor=True, show_progress_bar=False
             )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UserError, explain
 from hub_tools.core.hardware import Hardware, devices
 from hub_tools.models.compat import write_compat_configs
 from hub_tools.results import ModelInfo
@@ -30,6 +32,23 @@ SAFE = LoadPolicy()
 NO_LIMIT = 10**9
 
 
+@contextmanager
+def library_errors(subject: str) -> Iterator[None]:
+    """Raise whatever a library makes of damaged files as a UserError: the subject, and what the library says.
+
+    Libraries raise nearly anything for files that they did not write, and tokenizers' Rust code panics. What the
+    machine lacks (memory, a file, a place on the disk) passes as it is.
+    """
+    try:
+        yield
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # no Exception, and of a module that cannot be imported
+        if explain(error) is not None or not (is_panic or isinstance(error, Exception)):
+            raise
+        reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+        raise UserError(f"{subject}: {reason}") from error
+
+
 def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> SentenceTransformer:
     """Load a sentence-transformers model in fp32 from a folder; it runs no code from there unless it is trusted.
 
@@ -37,7 +56,6 @@ def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> Sentenc
         UserError: the folder holds no model that sentence-transformers can load, or torch finds no such device.
     """
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     if not devices()[device.partition(":")[0]]:
@@ -45,17 +63,14 @@ def load_model(path: Path, *, device: str, policy: LoadPolicy = SAFE) -> Sentenc
             f"This run started on {device}, and torch finds no such device here. Go on where there is one, or give "
             "--device cpu, which computes vectors and training again."
         )
-    # Whatever the files hold, weights are fp32 here; and unpickling could run code.
+    # Unpickling could run code.
     options: Any = {"dtype": torch.float32, "use_safetensors": None if policy.pickle else True}
-    try:
+    with library_errors(f"{path} is no model that sentence-transformers can load"):
         model = SentenceTransformer(
             str(path), device=device, local_files_only=True, trust_remote_code=policy.code, model_kwargs=options
         )
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path} is no model that sentence-transformers can load: {error}") from error
-    return model.eval()
+    # Whatever the files hold, weights are fp32 here; a StaticEmbedding would keep the dtype of its file.
+    return model.float().eval()
 
 
 def backbone(model: SentenceTransformer) -> Any:

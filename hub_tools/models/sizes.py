@@ -9,6 +9,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.models.resolve import weight_files
 from hub_tools.models.teacher import STATIC, Teacher
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Tensors with the rows of a StaticEmbedding, as sentence-transformers and as model2vec store it.
@@ -32,16 +33,19 @@ def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
     for name in files:
         if PurePosixPath(name).parent == folder and name.endswith(".safetensors"):
             tensors |= _read_header(teacher, name)
-    vocabulary_bytes, row_bytes = _vocabulary_bytes(teacher, tensors)
+    vocabulary_bytes, row_bytes = _vocabulary_bytes(teacher, tensors, teacher_bytes)
     return teacher_bytes, teacher_bytes - vocabulary_bytes + vocab_size * row_bytes
 
 
-def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, int]:
+def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any], teacher_bytes: int) -> tuple[int, int]:
     """Return the bytes of the tensors that follow the vocabulary, and those of one token in the student."""
     settings = teacher.text_settings
     rows = int(settings.get("vocab_size") or 0)
-    if not tensors:  # pickled: nothing but the settings says it
+    if not tensors:  # pickled: nothing but the settings says it, and they may not say what the file really holds
+        rows = rows or len(read_teacher_tokenizer(teacher).vocab)
+        all_bytes = teacher_bytes // rows
         row_bytes = teacher.hidden_size * _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)
+        row_bytes = all_bytes if teacher.input_type == STATIC else min(row_bytes, all_bytes)
         return rows * row_bytes, row_bytes
     if teacher.input_type == STATIC:
         name = next((name for name in _STATIC_ROWS if name in tensors), None)
@@ -49,8 +53,8 @@ def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, i
             raise UserError(f"{teacher.name} has no {' or '.join(_STATIC_ROWS)} in its safetensors.")
         # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
         factors = [tensors[factor] for factor in ("mapping", "weights") if factor in tensors]
-        return sum(map(_bytes, (tensors[name], *factors))), _bytes(tensors[name]) // tensors[name].shape[0]
-    per_token = [tensor for tensor in tensors.values() if tensor.shape[:1] == [rows]]
+        return sum(map(_bytes, (tensors[name], *factors))), _bytes(tensors[name]) // max(1, *tensors[name].shape[:1])
+    per_token = [tensor for tensor in tensors.values() if rows and tensor.shape[:1] == [rows]]
     return sum(map(_bytes, per_token)), sum(_bytes(tensor) // rows for tensor in per_token)
 
 

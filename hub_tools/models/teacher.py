@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,17 @@ _PLAIN_MODULES: tuple[dict[str, Any], ...] = (
 _POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet")
 # Names of the width of a model in its configuration.
 _WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
+
+# What the values of settings that are read here have to be, float for numbers from 0 on; null is as good as none.
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("vocab_size", *_WIDTHS, "max_position_embeddings", "n_positions"), float),
+    **dict.fromkeys(("max_seq_length", "model_max_length"), float),
+    **dict.fromkeys(("out_features", "embedding_dimension", "word_embedding_dimension"), float),
+    **dict.fromkeys(("text_config", "prompts", "structure", "types"), dict),
+    **dict.fromkeys(("model_type", "tokenizer_class"), str),
+    "architectures": list,
+    "pad_token_id": int,
+}
 
 _Json = TypeVar("_Json", dict[str, Any], list[Any])
 
@@ -122,8 +134,24 @@ def read_teacher(name: str, path: Path, *, revision: str | None, identity: str, 
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Read a JSON object, empty where there is no such file; a UserError says that the file holds something else."""
-    return _read_json(file, dict)
+    """Read a JSON object, empty where there is no such file.
+
+    A UserError says that the file holds something else, or a setting that is read here is not what it has to be.
+    """
+    settings = _read_json(file, dict)
+    _check_kinds(file, settings)
+    _check_kinds(file, settings.get("text_config") or {})
+    return settings
+
+
+def _check_kinds(file: Path, settings: dict[str, Any]) -> None:
+    for key, kind in _KINDS.items():
+        value = settings.get(key)
+        # Tokenizers that know no limit say 1e30, which JSON may hold as a float.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        if value is not None and not (is_number if kind is float else isinstance(value, kind)):
+            expected = "a number from 0 on" if kind is float else f"a JSON {kind.__name__}"
+            raise UserError(f"{file}: {key} is {str(value)[:50]!r}, expected {expected}. Fetch the model again.")
 
 
 def _read_modules(path: Path) -> tuple[dict[str, Any], ...]:
@@ -134,13 +162,18 @@ def _read_modules(path: Path) -> tuple[dict[str, Any], ...]:
         isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
     ):
         raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
-    for folder in (m["path"] for m in modules):  # files are copied to where these say
-        if folder.startswith("/") or ".." in folder.split("/") or "\\" in folder or ":" in folder:
-            raise UserError(
-                f"{path / 'modules.json'} names a folder outside the model, {folder!r}. Expected folders inside it, "
-                "such as 1_Pooling: do not use this model."
-            )
+    for module in modules:
+        check_folder(module["path"], path / "modules.json")
     return tuple(modules)
+
+
+def check_folder(folder: str, file: Path) -> None:
+    """Refuse, by a UserError, a folder outside the model that a file names: files are copied to where it says."""
+    if folder.startswith("/") or ".." in folder.split("/") or "\\" in folder or ":" in folder or "\0" in folder:
+        raise UserError(
+            f"{file} names a folder outside the model, {folder!r}. Expected folders inside it, such as 1_Pooling: do "
+            "not use this model."
+        )
 
 
 def _input_folder(path: Path, modules: tuple[dict[str, Any], ...]) -> Path:
@@ -162,7 +195,7 @@ def _read_license(name: str, card: Path) -> dict[str, str] | None:
 
     try:
         metadata = (metadata_load(card) if card.exists() else None) or {}
-    except (ValueError, UnicodeDecodeError, YAMLError):
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, YAMLError):  # YAML knows many faults
         log.warning("The card of %s has no readable metadata: its license is not known.", name)
         return None
     keys = ("license", "license_name", "license_link")
@@ -172,7 +205,7 @@ def _read_license(name: str, card: Path) -> dict[str, str] | None:
 def _read_json(file: Path, kind: type[_Json]) -> _Json:
     try:
         content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else kind()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is no readable JSON ({error}). Fetch the model again.") from error
     if not isinstance(content, kind):
         raise UserError(f"{file} is damaged: expected a JSON {kind.__name__}. Fetch the model again.")

@@ -12,6 +12,7 @@ from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, WITHOUT_SPACES, 
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.models.resolve import find_tokenizer
+from hub_tools.models.tokenizer import read_tokenizer
 from hub_tools.reporting.markdown import block
 from hub_tools.reporting.tables import terminal_table
 from hub_tools.results import Figures
@@ -63,7 +64,7 @@ def compare(names: Sequence[str], text: str, lang: str, *, parallel: Path | None
     Raises:
         UserError: there is no text, or a tokenizer cannot be read.
     """
-    tokenizers = {name: TokenizerSpec.read(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
+    tokenizers = {name: read_tokenizer(find_tokenizer(name)[0]) for name in dict.fromkeys(names)}
     return TokenizerComparison(
         vocabulary={name: len(tokenizer.vocab) for name, tokenizer in tokenizers.items()},
         text=side_by_side(tokenizers, _texts(text, lang)),

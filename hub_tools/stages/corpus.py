@@ -8,7 +8,7 @@ from pathlib import Path
 from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.models.teacher import Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CorpusResult
 from hub_tools.stages.base import Stage
 from hub_tools.stages.job import HashedFile
@@ -35,6 +35,6 @@ class CorpusStage(Stage):
             languages=self.languages,
             limit=self.limit,
             seed=self.seed,
-            tokenizer=read_model_tokenizer(self.teacher.input_folder).load(),
+            tokenizer=read_teacher_tokenizer(self.teacher).load(),
             max_tokens=self.teacher.max_seq_length,
         )

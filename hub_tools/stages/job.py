@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hub_tools.cloning.clone import check_clonable
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
@@ -103,6 +104,8 @@ def prepare(
     """
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
+    if not (tokenizer_only or plan_only):
+        check_clonable(teacher)
     sts = _files("--sts", config.evaluate.sts)
     for file in sts:
         read_sts(file.path)  # a table that cannot be read is refused now, not after the training

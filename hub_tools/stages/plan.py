@@ -6,7 +6,7 @@ from hub_tools.config import STEP_TOKENS, RunConfig
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes
-from hub_tools.models.tokenizer import read_model_tokenizer
+from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.stages.job import prepare
 from hub_tools.tokenization.adapt import default_vocab_size
 
@@ -15,7 +15,7 @@ def plan(config: RunConfig) -> str:
     """Return sizes, counts, memory, disk and what would be pushed; nothing is fetched but settings and tokenizer."""
     job = prepare(config, plan_only=True)
     teacher = job.teacher
-    teacher_vocab = len(read_model_tokenizer(teacher.input_folder).vocab)
+    teacher_vocab = len(read_teacher_tokenizer(teacher).vocab)
     size = config.tokenizer.vocab_size or default_vocab_size(teacher_vocab)
     teacher_bytes, student_bytes = plan_sizes(teacher, size)
     steps = f"{config.distill.steps} steps" if config.distill.steps else f"{config.distill.epochs:g} epochs in steps"

@@ -12,7 +12,7 @@ from typing import Any, Self
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
-from hub_tools.models.tokenizer import read_model_tokenizer, read_ready_tokenizer
+from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
@@ -41,15 +41,15 @@ class TokenizerStage(Stage):
         return replace(stage, config=replace(stage.config, use=None))
 
     def work(self, out: Path) -> TokenizerResult:
-        corpus, folder = Corpus(self.corpus.path), self.teacher.input_folder
-        teacher = read_model_tokenizer(folder)
+        corpus = Corpus(self.corpus.path)
+        teacher = read_teacher_tokenizer(self.teacher, corpus)
         shared: dict[str, Any] = {
             "max_seq_length": self.teacher.max_seq_length,
             "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
             "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
         }
         if self.ready is not None:
-            result = use_tokenizer(teacher, read_ready_tokenizer(self.ready.path, folder), out, **shared)
+            result = use_tokenizer(teacher, read_ready_tokenizer(self.ready.path, self.teacher), out, **shared)
             return replace(result, revision=self.ready.revision)
         languages = dict.fromkeys((*corpus.languages, *([self.target] if corpus.has_pairs else [])))
         texts = {lang: partial(corpus.all_texts, lang, self.target) for lang in languages}

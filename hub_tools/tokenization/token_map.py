@@ -227,4 +227,7 @@ def _compose(tokenizer: TokenizerSpec, tokens: list[str], vocab: Mapping[str, in
 
 
 def _words_of(tokenizer: Tokenizer, surface: str) -> list[str]:
-    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalize(tokenizer, surface))]
+    text = normalize(tokenizer, surface)
+    if tokenizer.pre_tokenizer is None:
+        return [text] if text else []
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]

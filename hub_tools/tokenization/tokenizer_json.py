@@ -194,7 +194,7 @@ def read_model_vocab(model: Mapping[str, Any]) -> dict[str, int]:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, RecursionError, OSError) as error:
         raise UserError(f"{file} is damaged or missing: expected a tokenizer's JSON. Fetch the model again.") from error
 
 

@@ -81,6 +81,8 @@ class Trainer:
                 f"--embedding-only-steps {first} leaves none of the {self.steps} steps for all other weights."
             )
         check_matryoshka(config.matryoshka, train_set.targets.shape[1])
+        if halves := [name for name, weight in model.named_parameters() if weight.dtype != torch.float32]:
+            raise TypeError(f"weights, and so their moments, have to be fp32 in training: {halves[0]} is not")
         self.student = Student(model, config, hardware)
         groups = [{"params": [self.student.token_embeddings]}, {"params": self.student.backbone_params}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=hardware.device != "mps")
