@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -86,12 +86,18 @@ class AdaptedTokenizer:
 
 
 def adapt_tokenizer(
-    teacher: TokenizerSpec, texts: Texts, *, target: str, config: TokenizerConfig, max_seq_length: int | None = None
+    teacher: TokenizerSpec,
+    texts: Texts,
+    *,
+    target: str,
+    config: TokenizerConfig,
+    max_seq_length: int | None = None,
+    text_count: int | None = None,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
     The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings.
+    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
@@ -103,7 +109,7 @@ def adapt_tokenizer(
         change = adapt_normalizer(pretokenizer.normalizer, teacher.spec["normalizer"], target, texts[target]())
     if change.normalizer is not None:
         pretokenizer.normalizer = change.normalizer
-    word_counts = _count_words(pretokenizer, texts)
+    word_counts = _count_words(pretokenizer, texts, text_count)
     size, exactly = config.vocab_size or default_vocab_size(len(teacher.vocab)), config.learn
     if config.keep is not None:
         if config.vocab_size is None and exactly is not None:
@@ -159,13 +165,15 @@ def _check_supported(teacher: TokenizerSpec) -> None:
         )
 
 
-def _count_words(pretokenizer: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
-    word_counts = {}
-    with bar("counting words", len(texts), " languages") as progress:
-        for lang, open_texts in texts.items():
-            word_counts[lang] = count_words(pretokenizer, open_texts())
-            progress.update()
-    return word_counts
+def _count_words(pretokenizer: Tokenizer, texts: Texts, text_count: int | None) -> dict[str, WordCounts]:
+    with bar("counting words", text_count, " texts") as progress:
+
+        def seen(own: Iterable[str]) -> Iterator[str]:
+            for text in own:
+                yield text
+                progress.update()
+
+        return {lang: count_words(pretokenizer, seen(open_texts())) for lang, open_texts in texts.items()}
 
 
 def make_tokenizer(
@@ -176,6 +184,7 @@ def make_tokenizer(
     target: str,
     config: TokenizerConfig,
     max_seq_length: int,
+    text_count: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
 ) -> TokenizerResult:
@@ -183,7 +192,9 @@ def make_tokenizer(
 
     Both are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
-    adapted = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
+    adapted = adapt_tokenizer(
+        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+    )
     adapted.student.write(out)
     return TokenizerResult(**adapted.summary(), **compare_tokenizers(teacher, adapted.student, samples, pairs))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hub_tools.core.logging import bar
 from hub_tools.tokenization.bpe import BYTE_TOKENS, joins_letters
 from hub_tools.tokenization.bpe_merges import Merge
 from hub_tools.tokenization.pretokenization import (
@@ -96,19 +97,27 @@ class Unigram:
         heap = [(weight[piece], -self.vocab[piece], piece) for piece in self.scores if piece not in stay]
         heapq.heapify(heap)
         order: list[tuple[str, float]] = []
+        cuts: dict[str, list[str]] = {}
+        progress = bar("pricing tokens", len(heap), " tokens")
         while heap:
             least, rank, piece = heapq.heappop(heap)
-            _, cut = self.best_cut(piece, left)
+            if not weight[piece] and left.keys() >= {*piece}:
+                cuts[piece] = [*piece]  # nothing comes of an unused piece, however it is cut
+            elif not all(part in left for part in cuts.get(piece, [""])):  # else its best cut is still the best one
+                cuts[piece] = self.best_cut(piece, left)[1]
+            cut = cuts[piece]
             cost = weight[piece] * max(len(cut or piece) - 1, 1)
             if cost > least:  # costs only grow: it comes up again when the cheaper ones are gone
                 heapq.heappush(heap, (cost, rank, piece))
                 continue
+            progress.update()
             if not cut and not self._reads_bytes:
                 continue  # nothing could stand in its place
             order.append((piece, cost))
             del left[piece]
             for part in cut:
                 weight[part] += weight[piece]
+        progress.close()
         return order
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import log
+from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
@@ -25,9 +25,8 @@ from hub_tools.tokenization.pretokenization import (
     model_only_tokenizer,
     reachable_tokens,
     segment,
-    token_counts,
 )
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec, read_model_vocab
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
     CHARACTER_COUNT,
@@ -89,7 +88,7 @@ class SelectionState:
     def _allowed(self, left: str, right: str) -> bool:
         return left + right not in self.refused and self.teacher.allowed(left, right)
 
-    def find_balance(self, learned: int) -> tuple[int, list[Merge]]:
+    def find_balance(self, learned: int, *, search: bool = True) -> tuple[int, list[Merge]]:
         """Learn after room was made for so many, until the next token saves less than its room costs.
 
         For example, if the teacher's tokens fill the vocabulary (surplus 0), the cheapest ones cost 1, 4 and 9 to
@@ -98,9 +97,11 @@ class SelectionState:
         are compared with 4 and 9: the balance is 1.
 
         Returns how many new tokens came before the balance, and the merges with `learned` of them or all there are.
+        Without `search` these merges are all that is learned, and the balance is `learned`.
         """
         merges: list[Merge] = []
-        balance, new, pending = -1, 0, 0
+        balance, new, pending = -1 if search else learned, 0, 0
+        progress = bar("learning tokens", None if search else learned, " tokens")
         for merge in self.learn(self.kept(learned)):
             # Merges into tokens that exist take no room: what they save counts for the next new token.
             pending += merge.times
@@ -116,6 +117,8 @@ class SelectionState:
                 merges.append(merge)
             if merge.is_new:
                 new, pending = new + 1, 0
+                progress.update()
+        progress.close()
         return (new if balance < 0 else balance), merges
 
 
@@ -158,7 +161,7 @@ def select_vocabulary(
         )
     kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
     student = model_only_tokenizer(model)
-    lengths = {lang: int(token_counts(student, words).sum()) for lang, words in word_counts.items()}
+    _, lengths = token_frequency(student, read_model_vocab(model), word_counts, weights)
     objective = sum(weights[lang] * length / max(totals[lang], 1) for lang, length in lengths.items())
     learned = [merge.token for merge in merges if merge.is_new]
     tokens = [*kept, *new_characters, *learned]
@@ -197,6 +200,8 @@ def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list
 
 def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
     """Return learned tokens that no text produces, and those that replace a kept token in its own string."""
+    if not learned:
+        return set()
     unreachable = learned - set(reachable_tokens(model, sorted(learned)))
     before = reachable_tokens(teacher.model, kept)
     lost = sorted(set(before) - set(reachable_tokens(model, before)))
@@ -225,9 +230,11 @@ def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
             f"--learn {learned} is impossible here: between {least} and {most} tokens can be learned, so that all "
             "characters stay and the vocabulary has the size asked for."
         )
+    if exactly == 0:
+        return []
     attempt = 0
     while True:
-        balance, merges = state.find_balance(learned)
+        balance, merges = state.find_balance(learned, search=exactly is None)
         available = sum(merge.is_new for merge in merges)
         if available < least:
             raise UserError(

@@ -16,7 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import log
+from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.pretokenization import WordCounts, character_counts, segment, token_counts
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
@@ -62,10 +62,11 @@ def token_frequency(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Return the weighted frequency of each token, and the tokens of each language's text."""
     frequency, totals = np.zeros(max(vocab.values()) + 1), {}
-    for lang, words in word_counts.items():
-        counts = token_counts(tokenizer, words, len(frequency))
-        totals[lang] = int(counts.sum())
-        frequency += weights[lang] * counts / max(totals[lang], 1)
+    with bar("counting tokens", sum(len(words.words) for words in word_counts.values()), " words") as progress:
+        for lang, words in word_counts.items():
+            counts = token_counts(tokenizer, words, len(frequency), progress)
+            totals[lang] = int(counts.sum())
+            frequency += weights[lang] * counts / max(totals[lang], 1)
     return {token: float(frequency[token_id]) for token, token_id in vocab.items()}, totals
 
 
