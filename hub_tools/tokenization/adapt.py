@@ -13,8 +13,9 @@ from tokenizers import Tokenizer
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import bar
+from hub_tools.core.logging import bar, log
 from hub_tools.results import TokenizerResult
+from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
@@ -30,6 +31,8 @@ from hub_tools.tokenization.wordpiece_selection import (
 
 # Language -> a function that starts reading its texts.
 Texts = Mapping[str, Callable[[], Iterable[str]]]
+# Most languages that a warning names.
+_NAMED = 8
 
 
 def default_vocab_size(teacher_size: int) -> int:
@@ -118,6 +121,7 @@ def adapt_tokenizer(
     # Placeholders go first, but only when something has to go.
     placeholders = teacher.placeholders
     keeps_all = size >= len(teacher.vocab)
+    needed = needed_characters(teacher, word_counts, keep_all=config.keep_characters)
     added_tokens = [token for token in teacher.added_tokens if keeps_all or token not in placeholders]
     if teacher.family == "WordPiece":
         plan = select_wordpiece_vocabulary(
@@ -126,6 +130,7 @@ def adapt_tokenizer(
                 unk_token=str(teacher.unk_token),
                 word_counts=word_counts,
                 target=target,
+                needed=needed,
                 placeholders=placeholders,
             ),
             special_tokens=added_tokens,
@@ -143,7 +148,8 @@ def adapt_tokenizer(
             word_counts,
             target=target,
             fixed=set(added_tokens),
-            size=size - len(set(added_tokens) - teacher.model_vocab.keys()),
+            needed=needed,
+            vocab_size=size,
             exactly=exactly,
         )
     normalizer = json.loads(pretokenizer.to_str())["normalizer"]
@@ -196,7 +202,26 @@ def make_tokenizer(
         teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
     )
     adapted.student.write(out)
-    return TokenizerResult(**adapted.summary(), **compare_tokenizers(teacher, adapted.student, samples, pairs))
+    measured = compare_tokenizers(teacher, adapted.student, samples, pairs)
+    _warn_of_longer_texts(measured["fertility"])
+    if measured["new_unknowns"]:
+        log.warning(
+            "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
+            f"{measured['new_unknowns']:,}",
+        )
+    return TokenizerResult(**adapted.summary(), **measured)
+
+
+def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
+    shown = {lang: (round(row["teacher"], 2), round(row["student"], 2)) for lang, row in fertility.items()}
+    longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
+    worst = sorted(longer, key=longer.__getitem__, reverse=True)
+    if worst:
+        log.warning(
+            "  more tokens per word than with the teacher: %s%s",
+            ", ".join("{} {:.2f} -> {:.2f}".format(lang, *shown[lang]) for lang in worst[:_NAMED]),
+            f", and {len(worst) - _NAMED} more languages" if len(worst) > _NAMED else "",
+        )
 
 
 def use_tokenizer(
@@ -211,9 +236,9 @@ def use_tokenizer(
     """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
-    return TokenizerResult(
-        **_count_tokens(teacher, student), added_reachable=None, **compare_tokenizers(teacher, student, samples, pairs)
-    )
+    measured = compare_tokenizers(teacher, student, samples, pairs)
+    _warn_of_longer_texts(measured["fertility"])
+    return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 
 
 def _count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:

@@ -33,13 +33,12 @@ from hub_tools.tokenization.wordpiece_selection import (
     VocabularyPlan,
     language_weights,
     token_frequency,
+    too_small,
 )
 
 # Learning depends on what was given up before: the balance is computed again until it moves by less than a hundredth of
 # the vocabulary, and this many times at most.
 _NEAR, _ROUNDS = 0.01, 4
-# A character that the teacher has stays when some language's text has it at least twice.
-_LEAST_CHARACTER_COUNT = 2
 _FIRST_SHARE = 0.3
 
 SubwordModel = Bpe | Unigram
@@ -61,6 +60,7 @@ class SelectionState:
     words: WordCounts  # the target's
     gain_per_token: float  # what one token less in the target's text is worth, in the unit of the costs
     size: int  # of the student's model
+    outside: int  # special tokens that are added to it
     refused: Set[str] = frozenset()  # must not be learned
 
     @property
@@ -128,37 +128,36 @@ def select_vocabulary(
     *,
     target: str,
     fixed: set[str],
-    size: int,
+    needed: Set[str],
+    vocab_size: int,
     exactly: int | None,
 ) -> tuple[dict[str, Any], VocabularyPlan]:
-    """Choose exactly `size` tokens, the `fixed` among them; return the student's `model` and the plan.
+    """Choose exactly `vocab_size` tokens; return the student's `model`, which may lack special ones, and the plan.
 
-    `word_counts` are the words of each language under the student's normalizer; `exactly` is how many tokens to learn,
-    new characters among them, and None leaves the balance to the text.
+    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under
+    the student's normalizer; `exactly` is how many tokens to learn, new characters among them, and None leaves the
+    balance to the text.
 
     Raises:
-        UserError: `size` is too small for what has to stay, or larger than the text supports.
+        UserError: `vocab_size` is too small for what has to stay, or larger than the text supports.
     """
     weights = language_weights(list(word_counts), target)
     frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
-    needed, new_characters = _characters(teacher, word_counts, target)
-    if exactly == 0:
-        new_characters = []
+    new_characters = [] if exactly == 0 else _new_characters(teacher, word_counts[target])
+    outside = len(fixed - teacher.vocab.keys())
     state = SelectionState(
         teacher=teacher,
         teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
-        removal_order=teacher.removal_order(frequency, (fixed | needed) & teacher.vocab.keys()),
+        removal_order=teacher.removal_order(frequency, fixed | needed | teacher.white),
         characters=new_characters,
         words=word_counts[target],
         gain_per_token=weights[target] / max(totals[target], 1),
-        size=size,
+        size=vocab_size - outside,
+        outside=outside,
     )
     if state.room < 0:
-        least = size - state.room
-        raise UserError(
-            f"--vocab-size leaves {size} tokens besides special ones, but the characters and bytes that the text needs "
-            f"are {least}. Give at least {least - size + 1000} more."
-        )
+        characters = len(needed & teacher.vocab.keys()) + len(new_characters)
+        raise UserError(too_small(vocab_size, vocab_size - state.room, characters))
     kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
     student = model_only_tokenizer(model)
     _, lengths = token_frequency(student, read_model_vocab(model), word_counts, weights)
@@ -210,25 +209,21 @@ def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], le
     return unreachable | {token for token in learned if tokenizer.token_to_id(token) in used}
 
 
-def _characters(
-    teacher: SubwordModel, word_counts: Mapping[str, WordCounts], target: str
-) -> tuple[set[str], list[str]]:
-    """Return characters and white space that have to stay, and new characters for the target language."""
+def _new_characters(teacher: SubwordModel, words: WordCounts) -> list[str]:
+    """Return characters of the target language that get tokens of their own."""
     if teacher.byte_level:
-        return teacher.white, []
-    seen = {lang: character_counts(words) for lang, words in word_counts.items()}
-    needed = {c for counts in seen.values() for c, n in counts.items() if n >= _LEAST_CHARACTER_COUNT}
-    new = sorted(c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
-    return needed | teacher.white, new
+        return []
+    return sorted(c for c, n in character_counts(words).items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
 
 
 def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
     least, most = max(-state.surplus, 0), state.room
     learned = max(least, round(_FIRST_SHARE * most)) if exactly is None else exactly
+    new = len(state.characters)
     if not least <= learned <= most:
         raise UserError(
-            f"--learn {learned} is impossible here: between {least} and {most} tokens can be learned, so that all "
-            "characters stay and the vocabulary has the size asked for."
+            f"--learn {learned + new} is impossible here: between {least + new} and {most + new} tokens can be "
+            "learned, so that what has to stay does and the vocabulary has the size asked for."
         )
     if exactly == 0:
         return []
@@ -237,9 +232,10 @@ def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
         balance, merges = state.find_balance(learned, search=exactly is None)
         available = sum(merge.is_new for merge in merges)
         if available < least:
+            most = state.size - least + available + state.outside
             raise UserError(
                 f"--vocab-size is larger than what the text supports: the teacher has {len(state.teacher_tokens)} "
-                f"tokens and the text {available} more. Give {state.size - least + available} or less, or more text."
+                f"tokens and the text {available} more. Give {most} or less, or more text."
             )
         # After the last round as many are learned as the text has: the teacher's tokens fill the rest.
         follows_balance = exactly is None and attempt < _ROUNDS

@@ -1,7 +1,7 @@
 """The plan of a student's vocabulary, and how it is made for WordPiece: exactly V tokens, chosen from counts.
 
-Every single character of the teacher stays, in both positions, so that no text it could read becomes unknown;
-with all of them there, longest-match segmentation never gets stuck. The rest of the room is divided between the
+The needed characters stay, in both positions, so that no text of them that the teacher could read becomes unknown: in
+a word of such characters longest-match segmentation never gets stuck. The rest of the room is divided between the
 teacher's tokens, most used first, and the target language's, most useful first, at the split that minimises the sum
 over languages that `vocabulary_selection` states.
 """
@@ -78,6 +78,7 @@ class SelectionInput:
     unk_token: str
     word_counts: Mapping[str, WordCounts]  # language -> its words, under the student's normalizer
     target: str
+    needed: Set[str]  # characters that must not be lost
     placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
 
 
@@ -100,6 +101,15 @@ class _Candidates:
         return replace(self, learned=[token for token in self.learned if token not in unused])
 
 
+def too_small(vocab_size: int, least: int, characters: int) -> str:
+    """Return what is said of a vocabulary without room for the tokens that have to stay."""
+    return (
+        f"--vocab-size {vocab_size} is too small: {least} tokens have to stay, of special ones, bytes, white space and "
+        f"{characters} characters (what the text is written with; with --keep-characters all that the teacher has). "
+        f"Give at least {least}."
+    )
+
+
 def select_wordpiece_vocabulary(
     selection: SelectionInput,
     *,
@@ -120,13 +130,12 @@ def select_wordpiece_vocabulary(
     teacher_tokens = sorted(selection.teacher_vocab, key=selection.teacher_vocab.__getitem__)
     characters = _new_characters(selection, letters) if exactly != 0 else []
     both_forms = [form for c in characters for form in (c, PREFIX + c)]
-    single = [token for token in teacher_tokens if len(token.removeprefix(PREFIX)) == 1]
+    single = [token for token in teacher_tokens if token.removeprefix(PREFIX) in selection.needed]
     fixed = {*special_tokens, selection.unk_token, *both_forms, *single}
     room = vocab_size - len(fixed)
     if room < 0:
         raise UserError(
-            f"--vocab-size {vocab_size} is too small: special tokens and single characters alone need {len(fixed)}. "
-            f"Give at least {len(fixed) + 1000}."
+            too_small(vocab_size, len(fixed), len({t.removeprefix(PREFIX) for t in (*single, *both_forms)}))
         )
     ranked = [t for t in _rank_kept(selection) if t not in fixed]
     # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
@@ -191,13 +200,17 @@ def _new_characters(selection: SelectionInput, letters: tuple[str, ...]) -> list
 
 
 def _rank_kept(selection: SelectionInput) -> list[str]:
-    """Rank the teacher's tokens by balanced frequency in the other languages; their ids break ties."""
+    """Rank the teacher's tokens by balanced frequency in the other languages; unused characters before other tokens."""
     ids = selection.teacher_vocab
     weights = language_weights(list(selection.word_counts), selection.target)
     others = {lang: words for lang, words in selection.word_counts.items() if lang != selection.target}
     tokenizer = segmenter(ids, selection.unk_token)
     frequency, _ = token_frequency(tokenizer, ids, others or selection.word_counts, weights)
-    return sorted(ids, key=lambda token: (token in selection.placeholders, -frequency[token], ids[token]))
+
+    def rank(token: str) -> tuple[bool, float, bool, int]:
+        return token in selection.placeholders, -frequency[token], len(token.removeprefix(PREFIX)) > 1, ids[token]
+
+    return sorted(ids, key=rank)
 
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
