@@ -90,6 +90,7 @@ def compare_tokenizers(
     names = ("teacher", "student")
     backends = (teacher.load(), student.load())
     unknown = (teacher.unk_token, student.unk_token)
+    unknown_ids = [b.token_to_id(token) if token else None for b, token in zip(backends, unknown, strict=True)]
     used: tuple[set[int], set[int]] = (set(), set())
     measures: dict[str, dict[str, Figures]] = {}
     new_unknowns = failures = 0
@@ -102,7 +103,7 @@ def compare_tokenizers(
             measures[lang] = dict(zip(names, figures, strict=True))
             for seen, own in zip(used, encodings, strict=True):
                 seen.update(chain.from_iterable(encoding.ids for encoding in own))
-            losses = _count_losses(unknown, backends, batch, encodings, is_wordpiece=student.family == "WordPiece")
+            losses = _count_losses(unknown_ids, backends, batch, encodings, is_wordpiece=student.family == "WordPiece")
             new_unknowns, failures = new_unknowns + losses[0], failures + losses[1]
             progress.update(len(batch))
     sizes = (len(teacher.vocab), len(student.vocab))
@@ -117,7 +118,7 @@ def compare_tokenizers(
 
 
 def _count_losses(
-    unknown: tuple[str | None, str | None],
+    unknown: Sequence[int | None],
     backends: tuple[Tokenizer, Tokenizer],
     texts: list[str],
     encodings: Sequence[list[Encoding]],
@@ -125,11 +126,12 @@ def _count_losses(
     is_wordpiece: bool,
 ) -> tuple[int, int]:
     # Texts with an unknown token only for the student; texts whose letters do not come back as the teacher gives them.
+    # An unknown piece of a Unigram model has its text as its token, so only ids tell.
     new_unknowns = failures = 0
     for text, by_teacher, by_student in zip(texts, *encodings, strict=True):
-        if unknown[0] in by_teacher.tokens:
+        if unknown[0] in by_teacher.ids:
             continue
-        new_unknowns += unknown[1] in by_student.tokens
+        new_unknowns += unknown[1] in by_student.ids
         # Where the spaces were is lost in WordPiece, so only what stands between them can be compared.
         expected = normalize(backends[1], text) if is_wordpiece else backends[0].decode(by_teacher.ids)
         decoded = backends[1].decode(by_student.ids, skip_special_tokens=False)
