@@ -36,7 +36,7 @@ from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import adapt_tokenizer, make_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer, default_vocab_size, make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -238,7 +238,7 @@ def languages(data: Path, work: Path, teacher: Path) -> dict[str, Any]:
             {lang: own.__iter__ for lang, own in texts.items()},
             work / "languages",
             target=TARGET,
-            config=TokenizerConfig(vocab_size=32_768, learn=0),
+            config=TokenizerConfig(vocab_size=min(32_768, default_vocab_size(len(files.vocab))), learn=0),
             max_seq_length=512,
             text_count=len(sizes),
             samples={lang: own[:1000] for lang, own in texts.items()},
