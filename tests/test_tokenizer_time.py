@@ -53,8 +53,17 @@ def test_cuts_are_searched_for_only_where_they_decide(monkeypatch: pytest.Monkey
     assert searched == ["abc", "cd"]
 
 
+@pytest.mark.parametrize(
+    ("family", "parts"),
+    [("unigram", ["pricing tokens"]), ("wordpiece", ["trying splits"])],
+    ids=["unigram", "wordpiece"],
+)
 def test_every_long_part_shows_how_far_it_is(
+    family: str,
+    parts: list[str],
+    *,
     teacher: TokenizerSpec,
+    minilm_files: TokenizerSpec,
     pair_texts: dict[str, list[str]],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -62,15 +71,15 @@ def test_every_long_part_shows_how_far_it_is(
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub_tools")
     make_tokenizer(
-        teacher,
+        minilm_files if family == "wordpiece" else teacher,
         {lang: partial(iter, own) for lang, own in pair_texts.items()},
         tmp_path,
         target="tr",
-        config=TokenizerConfig(vocab_size=1500),
+        config=TokenizerConfig(vocab_size=2500),
         max_seq_length=64,
         text_count=sum(map(len, pair_texts.values())),
         samples=pair_texts,
     )
     shown = capsys.readouterr().err
-    for part in ("counting words", "counting tokens", "pricing tokens", "learning tokens", "measuring tokenizers"):
+    for part in ("counting words", "counting tokens", "learning tokens", "measuring tokenizers", *parts):
         assert part in shown

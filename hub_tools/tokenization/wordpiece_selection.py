@@ -171,12 +171,19 @@ def select_wordpiece_vocabulary(
 
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
-    tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
-    for step in _STEPS:
-        best = min(tried, key=tried.__getitem__)
-        for near in (round(best - step, 3), round(best + step, 3)):
-            if 0 <= near <= 1:
-                tried[near] = objective(candidates.fill(near))
+    tried: dict[float, float] = {}
+    with bar("trying splits", len(_SPLITS) + 2 * len(_STEPS), " splits") as progress:
+
+        def try_out(*shares: float) -> None:
+            for share in shares:
+                if 0 <= share <= 1:
+                    tried[share] = objective(candidates.fill(share))
+                progress.update()
+
+        try_out(*_SPLITS)
+        for step in _STEPS:
+            best = min(tried, key=tried.__getitem__)
+            try_out(round(best - step, 3), round(best + step, 3))
     return tried
 
 
