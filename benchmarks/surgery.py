@@ -1,10 +1,12 @@
 """Tokenizer surgery at full size on real text; writes docs/performance.md.
 
-    python benchmarks/surgery.py --data DIR [--only tekken|gemma|mistral|unigram|map|identity|none] [--work DIR]
+    python -m benchmarks.surgery --data DIR [--only tekken|gemma|mistral|unigram|map|identity|none] [--work DIR]
+    python -m benchmarks.surgery --data DIR --only languages --teacher DIR
 
 DIR holds text/{lang}.txt.gz, text-tr/*.txt.gz and bitext/ntrex128.tsv.gz. Needs mistral-common and sentencepiece for
 the real tokenizers. Figures are kept in WORK as they are measured, so parts can be run one by one. Exits with 1 when a
-bar is missed. NTREX-128 is only measured on: nothing was chosen with it.
+bar is missed. NTREX-128 is only measured on: nothing was chosen with it. `languages` times the stage alone, on any text
+in that layout, for the tokenizer of a TEACHER such as multilingual-e5-small.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import csv
 import gzip
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -31,8 +34,9 @@ from benchmarks import teachers
 from benchmarks.document import write_section
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
+from hub_tools.core.languages import LANGUAGES
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer, default_vocab_size, make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -40,6 +44,8 @@ from hub_tools.tokenization.wordpiece_selection import language_weights
 
 TARGET = "tr"
 PARTS = ("tekken", "gemma", "mistral", "unigram", "map")
+# Texts of each language but the target, where the stage is timed.
+_TEXTS = 6_500
 Texts = dict[str, Callable[[], Iterable[str]]]
 
 
@@ -219,6 +225,30 @@ def different(one: Tokenizer, other: Tokenizer, texts: Iterable[Callable[[], Ite
     return sum(a.ids != b.ids for own in pairs for a, b in own)
 
 
+def languages(data: Path, work: Path, teacher: Path) -> dict[str, Any]:
+    """Time the whole stage with nothing learned, in two languages and in all balanced ones that have text."""
+    files, every = TokenizerSpec.read(teacher), texts_of(data)
+    found: dict[str, Any] = {"teacher": teacher.name, "tokens": len(files.vocab)}
+    for name, chosen in (("two", [TARGET, "en"]), ("all", [lang for lang in LANGUAGES if lang in every])):
+        texts = {lang: list(islice(every[lang](), None if lang == TARGET else _TEXTS)) for lang in chosen}
+        sizes = [len(text.encode()) for own in texts.values() for text in own]
+        started, before = time.monotonic(), os.times()
+        make_tokenizer(
+            files,
+            {lang: own.__iter__ for lang, own in texts.items()},
+            work / "languages",
+            target=TARGET,
+            config=TokenizerConfig(vocab_size=min(32_768, default_vocab_size(len(files.vocab))), learn=0),
+            max_seq_length=512,
+            text_count=len(sizes),
+            samples={lang: own[:1000] for lang, own in texts.items()},
+        )
+        after, seconds = os.times(), time.monotonic() - started
+        cpu = after.user + after.system - before.user - before.system
+        found[name] = [len(texts), len(sizes), sum(sizes) / 1e6, seconds, cpu]
+    return found
+
+
 def row(name: str, found: dict[str, Any]) -> str:
     """A row of the table."""
     before, after = found["target"]
@@ -294,6 +324,7 @@ BARS: dict[str, tuple[tuple[str, Callable[[dict[str, Any]], float], float], ...]
     ),
     "mistral": (("against native", lambda found: found["native"]["used_ratio"], 1.03),),
     "map": (("seconds for map and rows", lambda found: found["seconds_map_and_rows"], 10),),
+    "languages": (("seconds of processors with all languages", lambda found: found["all"][-1], 90),),
     "identity": (("texts read otherwise", lambda found: sum(found.values()), 0),),
 }
 
@@ -330,6 +361,11 @@ def document(work: Path) -> list[str]:
             f"Map for {own['shape'][0]:,} x {own['shape'][1]} from 262,144 x 768: {own['seconds_map']:.1f} s, with the "
             f"new rows {own['seconds_map_and_rows']:.1f} s ({kinds}).\n"
         )
+    if "languages" in found:
+        own = found["languages"]
+        said = "{} languages ({:,} texts, {:.0f} MB) in {:.0f} s, {:.0f} s of processors"
+        runs = "; ".join(said.format(*own[name]) for name in ("two", "all"))
+        text.append(f"The stage for the {own['tokens']:,} tokens of {own['teacher']}, nothing learned: {runs}.\n")
     if "identity" in found:
         counts = ", ".join(f"{name} {count}" for name, count in found["identity"].items())
         text.append(f"Lines of all the text with other ids when the teacher's own vocabulary is asked for: {counts}.\n")
@@ -344,19 +380,26 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("surgery-benchmark"))
-    parser.add_argument("--only", choices=[*PARTS, "identity", "none"], help="none: write from what is there")
+    parser.add_argument(
+        "--only", choices=[*PARTS, "languages", "identity", "none"], help="none: write from what is there"
+    )
+    parser.add_argument("--teacher", type=Path, help="folder with a tokenizer.json, for languages")
     parser.add_argument("--here", action="store_true", help="measure in this process")
     args = parser.parse_args()
+    if args.only == "languages" and args.teacher is None:
+        parser.error("--only languages needs --teacher")
     args.work.mkdir(parents=True, exist_ok=True)
-    parts = {"tekken": tekken, "gemma": gemma, "mistral": mistral, "unigram": unigram, "map": map_rows}
+    alone = {part.__name__: part for part in (tekken, gemma, mistral, unigram, identity)}
+    parts: dict[str, Any] = {**alone, "map": map_rows, "languages": partial(languages, teacher=args.teacher)}
     if args.here:
-        found = identity(args.data, args.work) if args.only == "identity" else parts[args.only](args.data, args.work)
+        found = parts[args.only](args.data, args.work)
         (args.work / f"{args.only}.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
         return
     for name in [*PARTS, "identity"] if args.only is None else [args.only]:
         if name != "none":
             command = [sys.executable, "-m", "benchmarks.surgery", "--data", str(args.data), "--work", str(args.work)]
-            subprocess.run([*command, "--only", name, "--here"], check=True)
+            teacher = ["--teacher", str(args.teacher)] if args.teacher else []
+            subprocess.run([*command, *teacher, "--only", name, "--here"], check=True)
     short = document(args.work)
     if short:
         raise SystemExit("Missed: " + "; ".join(short))

@@ -171,12 +171,19 @@ def distill(
 
 
 def adapt_tokenizer(
-    tokenizer: Any, *, texts: Texts, target: str, vocab_size: int | None = None, keep_normalizer: bool = False
+    tokenizer: Any,
+    *,
+    texts: Texts,
+    target: str,
+    vocab_size: int | None = None,
+    keep_normalizer: bool = False,
+    keep_characters: bool = False,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
     It has `vocab_size` tokens afterwards, by default half of what there were. A normalizer that loses letters of the
-    language is changed, unless `keep_normalizer` is true.
+    language is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
+    `keep_characters` is true.
 
     Raises:
         UserError: the kind of tokenizer is not supported, or the size is impossible.
@@ -187,7 +194,7 @@ def adapt_tokenizer(
         >>> len(AutoTokenizer.from_pretrained(folder / "tokenizer"))
         3000
     """
-    config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer)
+    config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer, keep_characters=keep_characters)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
         return adapt(read_tokenizer(tokenizer_folder), readers, target=target, config=config)

@@ -72,10 +72,11 @@ class TokenizerConfig(Section):
     keep: int | None = option(None, "Teacher tokens to keep.", minimum=1, unset="the balance that the text asks for")
     learn: int | None = option(None, "Tokens to learn.", minimum=0, unset="the balance that the text asks for")
     keep_normalizer: bool = option(False, "Keep the teacher's normalizer even if it loses letters of the language.")
+    keep_characters: bool = option(False, "Keep all characters of the teacher, also those that the text does not have.")
 
     def _check(self) -> None:
         size, keep, learn = self.vocab_size, self.keep, self.learn
-        unused = self.changed_options("vocab_size", "keep", "learn", "keep_normalizer")
+        unused = self.changed_options("vocab_size", "keep", "learn", "keep_normalizer", "keep_characters")
         if self.use is not None and unused:
             raise UsageError(f"--tokenizer is used as it is: {unused[0]} has no effect. Leave it out.")
         if size is not None and keep is not None and learn is not None and keep + learn != size:

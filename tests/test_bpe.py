@@ -99,8 +99,8 @@ def test_costs_never_fall_though_a_part_costs_less_than_its_whole() -> None:
     assert order == [("abcd", 10.0), ("ab", 10.0)]
 
 
-def test_characters_spelled_in_bytes_go_by_their_frequency() -> None:
+def test_characters_spelled_in_bytes_cost_the_further_bytes() -> None:
     vocab = {token: token_id for token_id, token in enumerate([*(f"<0x{b:02X}>" for b in range(256)), *"xyあ", "xy"])}
     model = {"type": "BPE", "vocab": vocab, "merges": [["x", "y"]], "byte_fallback": True}
     order = Bpe({"model": model, "pre_tokenizer": None}).removal_order({"あ": 5.0, "xy": 6.0}, {"x", "y"})
-    assert order == [("あ", 5.0), ("xy", 6.0)]
+    assert order == [("xy", 6.0), ("あ", 10.0)]

@@ -54,7 +54,8 @@ class TokenizerView:
             `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        byte_level, unknown = self._spec.byte_level, self._spec.unk_token
+        # By its id: an unknown piece of a Unigram model has its text as its token.
+        byte_level, unknown = self._spec.byte_level, self._spec.vocab.get(self._spec.unk_token or "")
         tokens = [
             {
                 "token": token,
@@ -63,7 +64,7 @@ class TokenizerView:
                 "start": start,
                 "end": end,
                 "shared": token in other_vocabulary,
-                "unknown": token == unknown,
+                "unknown": token_id == unknown,
             }
             for token, token_id, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
         ]

@@ -53,4 +53,13 @@ class TokenizerStage(Stage):
             return replace(result, revision=self.ready.revision)
         languages = dict.fromkeys((*corpus.languages, *([self.target] if corpus.has_pairs else [])))
         texts = {lang: partial(corpus.all_texts, lang, self.target) for lang in languages}
-        return make_tokenizer(teacher, texts, out, target=self.target, config=self.config, **shared)
+        counts = [*corpus.result.text.values(), *([corpus.result.parallel] if corpus.result.parallel else [])]
+        return make_tokenizer(
+            teacher,
+            texts,
+            out,
+            target=self.target,
+            config=self.config,
+            text_count=sum(count.train for count in counts),
+            **shared,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,8 +13,9 @@ from tokenizers import Tokenizer
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import bar
+from hub_tools.core.logging import bar, log
 from hub_tools.results import TokenizerResult
+from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
@@ -30,6 +31,8 @@ from hub_tools.tokenization.wordpiece_selection import (
 
 # Language -> a function that starts reading its texts.
 Texts = Mapping[str, Callable[[], Iterable[str]]]
+# Most languages that a warning names.
+_NAMED = 8
 
 
 def default_vocab_size(teacher_size: int) -> int:
@@ -86,12 +89,18 @@ class AdaptedTokenizer:
 
 
 def adapt_tokenizer(
-    teacher: TokenizerSpec, texts: Texts, *, target: str, config: TokenizerConfig, max_seq_length: int | None = None
+    teacher: TokenizerSpec,
+    texts: Texts,
+    *,
+    target: str,
+    config: TokenizerConfig,
+    max_seq_length: int | None = None,
+    text_count: int | None = None,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
     The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings.
+    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
@@ -103,7 +112,7 @@ def adapt_tokenizer(
         change = adapt_normalizer(pretokenizer.normalizer, teacher.spec["normalizer"], target, texts[target]())
     if change.normalizer is not None:
         pretokenizer.normalizer = change.normalizer
-    word_counts = _count_words(pretokenizer, texts)
+    word_counts = _count_words(pretokenizer, texts, text_count)
     size, exactly = config.vocab_size or default_vocab_size(len(teacher.vocab)), config.learn
     if config.keep is not None:
         if config.vocab_size is None and exactly is not None:
@@ -112,6 +121,7 @@ def adapt_tokenizer(
     # Placeholders go first, but only when something has to go.
     placeholders = teacher.placeholders
     keeps_all = size >= len(teacher.vocab)
+    needed = needed_characters(teacher, word_counts, keep_all=config.keep_characters)
     added_tokens = [token for token in teacher.added_tokens if keeps_all or token not in placeholders]
     if teacher.family == "WordPiece":
         plan = select_wordpiece_vocabulary(
@@ -120,6 +130,7 @@ def adapt_tokenizer(
                 unk_token=str(teacher.unk_token),
                 word_counts=word_counts,
                 target=target,
+                needed=needed,
                 placeholders=placeholders,
             ),
             special_tokens=added_tokens,
@@ -137,7 +148,8 @@ def adapt_tokenizer(
             word_counts,
             target=target,
             fixed=set(added_tokens),
-            size=size - len(set(added_tokens) - teacher.model_vocab.keys()),
+            needed=needed,
+            vocab_size=size,
             exactly=exactly,
         )
     normalizer = json.loads(pretokenizer.to_str())["normalizer"]
@@ -159,13 +171,15 @@ def _check_supported(teacher: TokenizerSpec) -> None:
         )
 
 
-def _count_words(pretokenizer: Tokenizer, texts: Texts) -> dict[str, WordCounts]:
-    word_counts = {}
-    with bar("counting words", len(texts), " languages") as progress:
-        for lang, open_texts in texts.items():
-            word_counts[lang] = count_words(pretokenizer, open_texts())
-            progress.update()
-    return word_counts
+def _count_words(pretokenizer: Tokenizer, texts: Texts, text_count: int | None) -> dict[str, WordCounts]:
+    with bar("counting words", text_count, " texts") as progress:
+
+        def seen(own: Iterable[str]) -> Iterator[str]:
+            for text in own:
+                yield text
+                progress.update()
+
+        return {lang: count_words(pretokenizer, seen(open_texts())) for lang, open_texts in texts.items()}
 
 
 def make_tokenizer(
@@ -176,6 +190,7 @@ def make_tokenizer(
     target: str,
     config: TokenizerConfig,
     max_seq_length: int,
+    text_count: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
 ) -> TokenizerResult:
@@ -183,9 +198,30 @@ def make_tokenizer(
 
     Both are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
-    adapted = adapt_tokenizer(teacher, texts, target=target, config=config, max_seq_length=max_seq_length)
+    adapted = adapt_tokenizer(
+        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+    )
     adapted.student.write(out)
-    return TokenizerResult(**adapted.summary(), **compare_tokenizers(teacher, adapted.student, samples, pairs))
+    measured = compare_tokenizers(teacher, adapted.student, samples, pairs)
+    _warn_of_longer_texts(measured["fertility"])
+    if measured["new_unknowns"]:
+        log.warning(
+            "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
+            f"{measured['new_unknowns']:,}",
+        )
+    return TokenizerResult(**adapted.summary(), **measured)
+
+
+def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
+    shown = {lang: (round(row["teacher"], 2), round(row["student"], 2)) for lang, row in fertility.items()}
+    longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
+    worst = sorted(longer, key=longer.__getitem__, reverse=True)
+    if worst:
+        log.warning(
+            "  more tokens per word than with the teacher: %s%s",
+            ", ".join("{} {:.2f} -> {:.2f}".format(lang, *shown[lang]) for lang in worst[:_NAMED]),
+            f", and {len(worst) - _NAMED} more languages" if len(worst) > _NAMED else "",
+        )
 
 
 def use_tokenizer(
@@ -200,9 +236,9 @@ def use_tokenizer(
     """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
-    return TokenizerResult(
-        **_count_tokens(teacher, student), added_reachable=None, **compare_tokenizers(teacher, student, samples, pairs)
-    )
+    measured = compare_tokenizers(teacher, student, samples, pairs)
+    _warn_of_longer_texts(measured["fertility"])
+    return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 
 
 def _count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:

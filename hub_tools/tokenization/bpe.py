@@ -65,6 +65,8 @@ class Bpe:
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Reachable token -> the tokens that replace it when it is gone; () for a symbol that nothing can replace.
 
+        A character's are the bytes that spell it, or the unknown token.
+
         A token that is missing here cannot be produced by any text.
         """
         without_shortcut = model_only_tokenizer({**self.model, "ignore_merges": False})
@@ -86,12 +88,17 @@ class Bpe:
     def _last_merge(self, token: str, ranks: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
         parts = list(token)
         if len(parts) == 1:
-            spelled = () if self.byte_level else tuple(BYTE_TOKENS[byte] for byte in token.encode())
-            return spelled if self.vocab.keys() >= set(spelled) else ()
+            return () if self.byte_level else self._spelled(token)
         while parts[2:]:  # until the last merge
             _, first = min((ranks.get(pair, len(self.merges)), place) for place, pair in enumerate(pairwise(parts)))
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return tuple(parts)
+
+    def _spelled(self, character: str) -> tuple[str, ...]:
+        # What is read where a character has no token.
+        by_bytes = self.model.get("byte_fallback")
+        spelled = tuple(BYTE_TOKENS[byte] for byte in character.encode()) if by_bytes else (self.unk_token or "",)
+        return spelled if self.vocab.keys() >= set(spelled) else ()
 
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
         """Return tokens in the order in which they can be given up, each with its cost.
@@ -102,8 +109,8 @@ class Bpe:
         costs 5.
 
         A word that is taken whole (`ignore_merges`) may become many tokens, and then costs more than its parts do
-        afterwards; such a part counts as dear as what had to go before it, so that costs never fall. A character that
-        is spelled in bytes counts as one further token, however many bytes it has: characters go by their frequency.
+        afterwards; such a part counts as dear as what had to go before it, so that costs never fall. A character costs
+        the further bytes that spell it, and at least one token: a byte, or the unknown token, says less than it does.
 
         The `frequency` in running text and the cost are in the same unit, any; `fixed` tokens stay, with their
         derivations. Tokens that no text produces come first.
@@ -116,16 +123,16 @@ class Bpe:
             users.update(dict.fromkeys(parts, 1))
         removable = {token for token, parts in self.parts.items() if parts and token not in stay}
 
-        def entry(token: str) -> tuple[float, int, str]:
-            further_tokens = len(self.parts[token]) - 1 if len(token) > 1 else 1
-            # Of equally dear ones the teacher's later ones go first: its order is one of frequency.
-            return weight[token] * further_tokens, -self.vocab[token], token
+        def entry(token: str) -> tuple[float, bool, int, str]:
+            further_tokens = max(len(self.parts[token]) - 1, 1)
+            # Of equally dear ones characters go last and the teacher's later ones first: its order is one of frequency.
+            return weight[token] * further_tokens, len(token) == 1, -self.vocab[token], token
 
         heap = [entry(token) for token in removable if not users[token]]
         heapq.heapify(heap)
         order, highest = [(token, 0.0) for token in unreachable], 0.0
         while heap:
-            cost, _, token = heapq.heappop(heap)
+            cost, *_, token = heapq.heappop(heap)
             highest = max(highest, cost)
             order.append((token, highest))
             for part in self.parts[token]:

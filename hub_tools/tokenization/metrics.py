@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from hub_tools.core.languages import WITHOUT_SPACES
+from hub_tools.core.logging import bar
 from hub_tools.results import Figures
 from hub_tools.tokenization.pretokenization import normalize, segment
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -28,7 +29,12 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
         `continued_words`: the share of words of more than one token. `renyi_efficiency`: how evenly the vocabulary is
         used, 0 to 1. `tokens_used`: distinct tokens. `unknown`: unknown tokens.
     """
-    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return _measure(tokenizer, texts, tokenizer.encode_batch(texts, add_special_tokens=False), lang, unk_token)
+
+
+def _measure(
+    tokenizer: Tokenizer, texts: list[str], encodings: list[Encoding], lang: str, unk_token: str | None
+) -> Figures:
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
     counts = np.bincount(ids, minlength=tokenizer.get_vocab_size(with_added_tokens=True))
     unspaced = ["".join(text.split()) for text in texts]
@@ -81,37 +87,54 @@ def compare_tokenizers(
 
     Returns the fields of `TokenizerResult` from `fertility` to `round_trip_failures`.
     """
-    tokenizers = {"teacher": teacher, "student": student}
-    measures = side_by_side(tokenizers, texts)
-    every_text = [text for batch in texts.values() for text in batch]
-    new_unknowns, failures = _count_losses(teacher, student, every_text)
+    names = ("teacher", "student")
+    backends = (teacher.load(), student.load())
+    unknown = (teacher.unk_token, student.unk_token)
+    unknown_ids = [b.token_to_id(token) if token else None for b, token in zip(backends, unknown, strict=True)]
+    used: tuple[set[int], set[int]] = (set(), set())
+    measures: dict[str, dict[str, Figures]] = {}
+    new_unknowns = failures = 0
+    with bar("measuring tokenizers", sum(map(len, texts.values())), " texts") as progress:
+        for lang, batch in texts.items():
+            if not batch:
+                continue
+            encodings = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
+            figures = map(_measure, backends, (batch, batch), encodings, (lang, lang), unknown)
+            measures[lang] = dict(zip(names, figures, strict=True))
+            for seen, own in zip(used, encodings, strict=True):
+                seen.update(chain.from_iterable(encoding.ids for encoding in own))
+            losses = _count_losses(unknown_ids, backends, batch, encodings, is_wordpiece=student.family == "WordPiece")
+            new_unknowns, failures = new_unknowns + losses[0], failures + losses[1]
+            progress.update(len(batch))
+    sizes = (len(teacher.vocab), len(student.vocab))
     return {
         "fertility": {lang: {n: f["tokens_per_word"] for n, f in row.items()} for lang, row in measures.items()},
         "measures": measures,
-        "parity": {n: round(parity(t.load(), pairs), 4) for n, t in tokenizers.items()} if pairs else None,
-        "unused": {name: _count_unused(tokenizer, every_text) for name, tokenizer in tokenizers.items()},
+        "parity": {n: round(parity(t, pairs), 4) for n, t in zip(names, backends, strict=True)} if pairs else None,
+        "unused": {n: size - len(seen) for n, size, seen in zip(names, sizes, used, strict=True)},
         "new_unknowns": new_unknowns,
         "round_trip_failures": failures,
     }
 
 
-def _count_unused(tokenizer: TokenizerSpec, texts: list[str]) -> int:
-    return len(tokenizer.vocab) - len(set(chain.from_iterable(segment(tokenizer.load(), texts))))
-
-
-def _count_losses(teacher: TokenizerSpec, student: TokenizerSpec, texts: list[str]) -> tuple[int, int]:
+def _count_losses(
+    unknown: Sequence[int | None],
+    backends: tuple[Tokenizer, Tokenizer],
+    texts: list[str],
+    encodings: Sequence[list[Encoding]],
+    *,
+    is_wordpiece: bool,
+) -> tuple[int, int]:
     # Texts with an unknown token only for the student; texts whose letters do not come back as the teacher gives them.
+    # An unknown piece of a Unigram model has its text as its token, so only ids tell.
     new_unknowns = failures = 0
-    backends = teacher_backend, student_backend = teacher.load(), student.load()
-    encodings = (backend.encode_batch(texts, add_special_tokens=False) for backend in backends)
     for text, by_teacher, by_student in zip(texts, *encodings, strict=True):
-        if teacher.unk_token in by_teacher.tokens:
+        if unknown[0] in by_teacher.ids:
             continue
-        new_unknowns += student.unk_token in by_student.tokens
+        new_unknowns += unknown[1] in by_student.ids
         # Where the spaces were is lost in WordPiece, so only what stands between them can be compared.
-        is_wordpiece = student.family == "WordPiece"
-        expected = normalize(student_backend, text) if is_wordpiece else teacher_backend.decode(by_teacher.ids)
-        decoded = student_backend.decode(by_student.ids, skip_special_tokens=False)
+        expected = normalize(backends[1], text) if is_wordpiece else backends[0].decode(by_teacher.ids)
+        decoded = backends[1].decode(by_student.ids, skip_special_tokens=False)
         failures += "".join(decoded.split()) != "".join(expected.split())
     return new_unknowns, failures
 

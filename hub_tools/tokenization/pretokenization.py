@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tqdm import tqdm
 
 from hub_tools.tokenization.tokenizer_json import read_model_vocab
 
@@ -104,13 +105,17 @@ def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
     return [token for token, token_ids in zip(tokens, segmented, strict=True) if token_ids == [vocab[token]]]
 
 
-def token_counts(tokenizer: Tokenizer, words: WordCounts, size: int = 0) -> NDArray[np.int64]:
+def token_counts(
+    tokenizer: Tokenizer, words: WordCounts, size: int = 0, progress: tqdm[Any] | None = None
+) -> NDArray[np.int64]:
     """Count each token that a tokenizer of single words gives, int64, shape (`size` or more,): ids may have gaps."""
     lengths: list[int] = []
 
     def ids() -> Iterator[int]:
         for token_ids in segment(tokenizer, words.words):
             lengths.append(len(token_ids))
+            if progress is not None:
+                progress.update()
             yield from token_ids
 
     flat = np.fromiter(ids(), dtype=np.int64)

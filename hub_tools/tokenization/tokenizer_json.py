@@ -72,6 +72,11 @@ class TokenizerSpec:
         return "ByteLevel" in str(self.spec["pre_tokenizer"])
 
     @property
+    def reads_bytes(self) -> bool:
+        """Whether the model spells in bytes what it has no token for, so that nothing is unknown to it."""
+        return self.byte_level or bool(self.spec["model"].get("byte_fallback"))
+
+    @property
     def model_vocab(self) -> dict[str, int]:
         """Token -> id of the model alone; added tokens outside the model are not among them."""
         return read_model_vocab(self.spec["model"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hub_tools.core.logging import bar
 from hub_tools.tokenization.bpe import BYTE_TOKENS, joins_letters
 from hub_tools.tokenization.bpe_merges import Merge
 from hub_tools.tokenization.pretokenization import (
@@ -55,9 +56,8 @@ class Unigram:
 
     @cached_property
     def atoms(self) -> set[str]:
-        """Pieces that no text may lose: the unknown piece, and bytes or, where there are none, single characters."""
-        smallest = BYTE_TOKENS if self._reads_bytes else (piece for piece in self.scores if len(piece) == 1)
-        return {*smallest, self.unk_token or ""} & self.scores.keys()
+        """Pieces that no text may lose: the unknown piece and the bytes."""
+        return {*(BYTE_TOKENS if self._reads_bytes else ()), self.unk_token or ""} & self.scores.keys()
 
     def best_cut(self, text: str, scores: Mapping[str, float]) -> tuple[float, list[str]]:
         """Return log-probability and pieces of the best cut of a string into others than itself (Viterbi).
@@ -86,29 +86,43 @@ class Unigram:
     def removal_order(self, frequency: Mapping[str, float], fixed: set[str]) -> list[tuple[str, float]]:
         """Return pieces in the order in which they can be given up, each with its cost, as `Bpe.removal_order` does.
 
-        Its best cut into the pieces that are left replaces a piece, so their frequency grows by its own.
+        Its best cut into the pieces that are left replaces a piece, so their frequency grows by its own. Without a cut
+        its characters do, as bytes or as unknown pieces; no piece goes that is the last one with a `fixed` character.
         """
         weight = {piece: frequency.get(piece, 0.0) for piece in self.scores}
         # Special pieces are part of the vocabulary, but of no text.
         special = {piece for piece in fixed if self.scores.get(piece) == 0.0} | {self.unk_token or ""}
         left = {piece: score for piece, score in self.scores.items() if piece not in special}
         stay = fixed | self.atoms
-        heap = [(weight[piece], -self.vocab[piece], piece) for piece in self.scores if piece not in stay]
+        heap = [
+            # Of equally dear ones characters go last.
+            (weight[piece], len(piece) == 1, -self.vocab[piece], piece)
+            for piece in self.scores
+            if piece not in stay
+        ]
         heapq.heapify(heap)
         order: list[tuple[str, float]] = []
+        cuts: dict[str, list[str]] = {}
+        progress = bar("pricing tokens", len(heap), " tokens")
         while heap:
-            least, rank, piece = heapq.heappop(heap)
-            _, cut = self.best_cut(piece, left)
-            cost = weight[piece] * max(len(cut or piece) - 1, 1)
+            least, is_character, rank, piece = heapq.heappop(heap)
+            if not weight[piece] and left.keys() >= {*piece}:
+                cuts[piece] = [*piece]  # nothing comes of an unused piece, however it is cut
+            elif not all(part in left for part in cuts.get(piece, [""])):  # else its best cut is still the best one
+                cuts[piece] = self.best_cut(piece, left)[1]
+            cut = cuts[piece]
+            cost = weight[piece] * max(len(cut or (piece.encode() if self._reads_bytes else piece)) - 1, 1)
             if cost > least:  # costs only grow: it comes up again when the cheaper ones are gone
-                heapq.heappush(heap, (cost, rank, piece))
+                heapq.heappush(heap, (cost, is_character, rank, piece))
                 continue
-            if not cut and not self._reads_bytes:
-                continue  # nothing could stand in its place
+            progress.update()
+            if not cut and not self._reads_bytes and any(c in stay and c not in left for c in piece):
+                continue
             order.append((piece, cost))
             del left[piece]
             for part in cut:
                 weight[part] += weight[piece]
+        progress.close()
         return order
 
     def build(self, kept: Iterable[str], characters: Iterable[str], merges: Iterable[Merge]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import log
+from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
@@ -25,22 +25,20 @@ from hub_tools.tokenization.pretokenization import (
     model_only_tokenizer,
     reachable_tokens,
     segment,
-    token_counts,
 )
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec, read_model_vocab
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
     CHARACTER_COUNT,
     VocabularyPlan,
     language_weights,
     token_frequency,
+    too_small,
 )
 
 # Learning depends on what was given up before: the balance is computed again until it moves by less than a hundredth of
 # the vocabulary, and this many times at most.
 _NEAR, _ROUNDS = 0.01, 4
-# A character that the teacher has stays when some language's text has it at least twice.
-_LEAST_CHARACTER_COUNT = 2
 _FIRST_SHARE = 0.3
 
 SubwordModel = Bpe | Unigram
@@ -62,6 +60,7 @@ class SelectionState:
     words: WordCounts  # the target's
     gain_per_token: float  # what one token less in the target's text is worth, in the unit of the costs
     size: int  # of the student's model
+    outside: int  # special tokens that are added to it
     refused: Set[str] = frozenset()  # must not be learned
 
     @property
@@ -89,7 +88,7 @@ class SelectionState:
     def _allowed(self, left: str, right: str) -> bool:
         return left + right not in self.refused and self.teacher.allowed(left, right)
 
-    def find_balance(self, learned: int) -> tuple[int, list[Merge]]:
+    def find_balance(self, learned: int, *, search: bool = True) -> tuple[int, list[Merge]]:
         """Learn after room was made for so many, until the next token saves less than its room costs.
 
         For example, if the teacher's tokens fill the vocabulary (surplus 0), the cheapest ones cost 1, 4 and 9 to
@@ -98,9 +97,11 @@ class SelectionState:
         are compared with 4 and 9: the balance is 1.
 
         Returns how many new tokens came before the balance, and the merges with `learned` of them or all there are.
+        Without `search` these merges are all that is learned, and the balance is `learned`.
         """
         merges: list[Merge] = []
-        balance, new, pending = -1, 0, 0
+        balance, new, pending = -1 if search else learned, 0, 0
+        progress = bar("learning tokens", None if search else learned, " tokens")
         for merge in self.learn(self.kept(learned)):
             # Merges into tokens that exist take no room: what they save counts for the next new token.
             pending += merge.times
@@ -116,6 +117,8 @@ class SelectionState:
                 merges.append(merge)
             if merge.is_new:
                 new, pending = new + 1, 0
+                progress.update()
+        progress.close()
         return (new if balance < 0 else balance), merges
 
 
@@ -125,40 +128,39 @@ def select_vocabulary(
     *,
     target: str,
     fixed: set[str],
-    size: int,
+    needed: Set[str],
+    vocab_size: int,
     exactly: int | None,
 ) -> tuple[dict[str, Any], VocabularyPlan]:
-    """Choose exactly `size` tokens, the `fixed` among them; return the student's `model` and the plan.
+    """Choose exactly `vocab_size` tokens; return the student's `model`, which may lack special ones, and the plan.
 
-    `word_counts` are the words of each language under the student's normalizer; `exactly` is how many tokens to learn,
-    new characters among them, and None leaves the balance to the text.
+    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under
+    the student's normalizer; `exactly` is how many tokens to learn, new characters among them, and None leaves the
+    balance to the text.
 
     Raises:
-        UserError: `size` is too small for what has to stay, or larger than the text supports.
+        UserError: `vocab_size` is too small for what has to stay, or larger than the text supports.
     """
     weights = language_weights(list(word_counts), target)
     frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
-    needed, new_characters = _characters(teacher, word_counts, target)
-    if exactly == 0:
-        new_characters = []
+    new_characters = [] if exactly == 0 else _new_characters(teacher, word_counts[target])
+    outside = len(fixed - teacher.vocab.keys())
     state = SelectionState(
         teacher=teacher,
         teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
-        removal_order=teacher.removal_order(frequency, (fixed | needed) & teacher.vocab.keys()),
+        removal_order=teacher.removal_order(frequency, fixed | needed | teacher.white),
         characters=new_characters,
         words=word_counts[target],
         gain_per_token=weights[target] / max(totals[target], 1),
-        size=size,
+        size=vocab_size - outside,
+        outside=outside,
     )
     if state.room < 0:
-        least = size - state.room
-        raise UserError(
-            f"--vocab-size leaves {size} tokens besides special ones, but the characters and bytes that the text needs "
-            f"are {least}. Give at least {least - size + 1000} more."
-        )
+        characters = len(needed & teacher.vocab.keys()) + len(new_characters)
+        raise UserError(too_small(vocab_size, vocab_size - state.room, characters))
     kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
     student = model_only_tokenizer(model)
-    lengths = {lang: int(token_counts(student, words).sum()) for lang, words in word_counts.items()}
+    _, lengths = token_frequency(student, read_model_vocab(model), word_counts, weights)
     objective = sum(weights[lang] * length / max(totals[lang], 1) for lang, length in lengths.items())
     learned = [merge.token for merge in merges if merge.is_new]
     tokens = [*kept, *new_characters, *learned]
@@ -197,6 +199,8 @@ def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list
 
 def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], learned: set[str]) -> set[str]:
     """Return learned tokens that no text produces, and those that replace a kept token in its own string."""
+    if not learned:
+        return set()
     unreachable = learned - set(reachable_tokens(model, sorted(learned)))
     before = reachable_tokens(teacher.model, kept)
     lost = sorted(set(before) - set(reachable_tokens(model, before)))
@@ -205,34 +209,33 @@ def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], le
     return unreachable | {token for token in learned if tokenizer.token_to_id(token) in used}
 
 
-def _characters(
-    teacher: SubwordModel, word_counts: Mapping[str, WordCounts], target: str
-) -> tuple[set[str], list[str]]:
-    """Return characters and white space that have to stay, and new characters for the target language."""
+def _new_characters(teacher: SubwordModel, words: WordCounts) -> list[str]:
+    """Return characters of the target language that get tokens of their own."""
     if teacher.byte_level:
-        return teacher.white, []
-    seen = {lang: character_counts(words) for lang, words in word_counts.items()}
-    needed = {c for counts in seen.values() for c, n in counts.items() if n >= _LEAST_CHARACTER_COUNT}
-    new = sorted(c for c, n in seen[target].items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
-    return needed | teacher.white, new
+        return []
+    return sorted(c for c, n in character_counts(words).items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
 
 
 def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:
     least, most = max(-state.surplus, 0), state.room
     learned = max(least, round(_FIRST_SHARE * most)) if exactly is None else exactly
+    new = len(state.characters)
     if not least <= learned <= most:
         raise UserError(
-            f"--learn {learned} is impossible here: between {least} and {most} tokens can be learned, so that all "
-            "characters stay and the vocabulary has the size asked for."
+            f"--learn {learned + new} is impossible here: between {least + new} and {most + new} tokens can be "
+            "learned, so that what has to stay does and the vocabulary has the size asked for."
         )
+    if exactly == 0:
+        return []
     attempt = 0
     while True:
-        balance, merges = state.find_balance(learned)
+        balance, merges = state.find_balance(learned, search=exactly is None)
         available = sum(merge.is_new for merge in merges)
         if available < least:
+            most = state.size - least + available + state.outside
             raise UserError(
                 f"--vocab-size is larger than what the text supports: the teacher has {len(state.teacher_tokens)} "
-                f"tokens and the text {available} more. Give {state.size - least + available} or less, or more text."
+                f"tokens and the text {available} more. Give {most} or less, or more text."
             )
         # After the last round as many are learned as the text has: the teacher's tokens fill the rest.
         follows_balance = exactly is None and attempt < _ROUNDS

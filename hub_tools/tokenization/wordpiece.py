@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, trainers
 
+from hub_tools.core.logging import bar
 from hub_tools.tokenization.pretokenization import segment
 
 PREFIX = "##"
@@ -42,6 +43,13 @@ def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characte
     trainer = trainers.WordPieceTrainer(
         vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=alphabet, show_progress=False
     )
-    learner.train_from_iterator(texts, trainer)
+    with bar("learning tokens", None, " texts") as progress:
+
+        def seen() -> Iterator[str]:
+            for text in texts:
+                yield text
+                progress.update()
+
+        learner.train_from_iterator(seen(), trainer)
     learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     return [token for token, _ in learned if len(token.removeprefix(PREFIX)) > 1]

@@ -1,7 +1,7 @@
 """The plan of a student's vocabulary, and how it is made for WordPiece: exactly V tokens, chosen from counts.
 
-Every single character of the teacher stays, in both positions, so that no text it could read becomes unknown;
-with all of them there, longest-match segmentation never gets stuck. The rest of the room is divided between the
+The needed characters stay, in both positions, so that no text of them that the teacher could read becomes unknown: in
+a word of such characters longest-match segmentation never gets stuck. The rest of the room is divided between the
 teacher's tokens, most used first, and the target language's, most useful first, at the split that minimises the sum
 over languages that `vocabulary_selection` states.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import log
+from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.pretokenization import WordCounts, character_counts, segment, token_counts
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
@@ -62,10 +62,11 @@ def token_frequency(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Return the weighted frequency of each token, and the tokens of each language's text."""
     frequency, totals = np.zeros(max(vocab.values()) + 1), {}
-    for lang, words in word_counts.items():
-        counts = token_counts(tokenizer, words, len(frequency))
-        totals[lang] = int(counts.sum())
-        frequency += weights[lang] * counts / max(totals[lang], 1)
+    with bar("counting tokens", sum(len(words.words) for words in word_counts.values()), " words") as progress:
+        for lang, words in word_counts.items():
+            counts = token_counts(tokenizer, words, len(frequency), progress)
+            totals[lang] = int(counts.sum())
+            frequency += weights[lang] * counts / max(totals[lang], 1)
     return {token: float(frequency[token_id]) for token, token_id in vocab.items()}, totals
 
 
@@ -77,6 +78,7 @@ class SelectionInput:
     unk_token: str
     word_counts: Mapping[str, WordCounts]  # language -> its words, under the student's normalizer
     target: str
+    needed: Set[str]  # characters that must not be lost
     placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
 
 
@@ -99,6 +101,15 @@ class _Candidates:
         return replace(self, learned=[token for token in self.learned if token not in unused])
 
 
+def too_small(vocab_size: int, least: int, characters: int) -> str:
+    """Return what is said of a vocabulary without room for the tokens that have to stay."""
+    return (
+        f"--vocab-size {vocab_size} is too small: {least} tokens have to stay, of special ones, bytes, white space and "
+        f"{characters} characters (what the text is written with; with --keep-characters all that the teacher has). "
+        f"Give at least {least}."
+    )
+
+
 def select_wordpiece_vocabulary(
     selection: SelectionInput,
     *,
@@ -119,13 +130,12 @@ def select_wordpiece_vocabulary(
     teacher_tokens = sorted(selection.teacher_vocab, key=selection.teacher_vocab.__getitem__)
     characters = _new_characters(selection, letters) if exactly != 0 else []
     both_forms = [form for c in characters for form in (c, PREFIX + c)]
-    single = [token for token in teacher_tokens if len(token.removeprefix(PREFIX)) == 1]
+    single = [token for token in teacher_tokens if token.removeprefix(PREFIX) in selection.needed]
     fixed = {*special_tokens, selection.unk_token, *both_forms, *single}
     room = vocab_size - len(fixed)
     if room < 0:
         raise UserError(
-            f"--vocab-size {vocab_size} is too small: special tokens and single characters alone need {len(fixed)}. "
-            f"Give at least {len(fixed) + 1000}."
+            too_small(vocab_size, len(fixed), len({t.removeprefix(PREFIX) for t in (*single, *both_forms)}))
         )
     ranked = [t for t in _rank_kept(selection) if t not in fixed]
     # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
@@ -161,12 +171,19 @@ def select_wordpiece_vocabulary(
 
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
-    tried = {share: objective(candidates.fill(share)) for share in _SPLITS}
-    for step in _STEPS:
-        best = min(tried, key=tried.__getitem__)
-        for near in (round(best - step, 3), round(best + step, 3)):
-            if 0 <= near <= 1:
-                tried[near] = objective(candidates.fill(near))
+    tried: dict[float, float] = {}
+    with bar("trying splits", len(_SPLITS) + 2 * len(_STEPS), " splits") as progress:
+
+        def try_out(*shares: float) -> None:
+            for share in shares:
+                if 0 <= share <= 1:
+                    tried[share] = objective(candidates.fill(share))
+                progress.update()
+
+        try_out(*_SPLITS)
+        for step in _STEPS:
+            best = min(tried, key=tried.__getitem__)
+            try_out(round(best - step, 3), round(best + step, 3))
     return tried
 
 
@@ -190,13 +207,17 @@ def _new_characters(selection: SelectionInput, letters: tuple[str, ...]) -> list
 
 
 def _rank_kept(selection: SelectionInput) -> list[str]:
-    """Rank the teacher's tokens by balanced frequency in the other languages; their ids break ties."""
+    """Rank the teacher's tokens by balanced frequency in the other languages; unused characters before other tokens."""
     ids = selection.teacher_vocab
     weights = language_weights(list(selection.word_counts), selection.target)
     others = {lang: words for lang, words in selection.word_counts.items() if lang != selection.target}
     tokenizer = segmenter(ids, selection.unk_token)
     frequency, _ = token_frequency(tokenizer, ids, others or selection.word_counts, weights)
-    return sorted(ids, key=lambda token: (token in selection.placeholders, -frequency[token], ids[token]))
+
+    def rank(token: str) -> tuple[bool, float, bool, int]:
+        return token in selection.placeholders, -frequency[token], len(token.removeprefix(PREFIX)) > 1, ids[token]
+
+    return sorted(ids, key=rank)
 
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
