@@ -155,8 +155,9 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
         builder = load_dataset_builder(f"hf://datasets/{repo}", config or None, token=False)
         if builder.__module__.rpartition(".")[2] not in _DATASET_READERS:
             raise RefusedError("error_dataset_kind", id=repo)
+        dataset = builder.as_streaming_dataset(split=split or "train")
         # Undecoded: a cell of an image or a sound may name any file.
-        rows = iter(builder.as_streaming_dataset(split=split or "train").decode(False))
+        rows = iter(dataset.decode(False) if dataset.features else dataset)
         first = next(rows, {"text": ""})
         strings = (name for name, value in first.items() if isinstance(value, str))
         column = column or text_column(first) or next(strings, "text")
