@@ -217,6 +217,8 @@ def problem_of_call(page: gr.Blocks, name: str, said: dict[str, Any]) -> str | N
 
 
 def _fits(block: gr.components.Component, value: Any) -> bool:
+    if value is None:
+        return not isinstance(block, gr.Slider)
     number = (int, float)
     types: dict[str, type | tuple[type, ...]] = {"string": str, "number": number, "integer": number, "boolean": bool}
-    return value is None or isinstance(value, types.get(block.api_info().get("type", ""), object))
+    return isinstance(value, {**types, "object": dict}.get(block.api_info().get("type", ""), object))

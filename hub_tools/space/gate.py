@@ -31,11 +31,11 @@ _OPEN = re.compile(
     r"/|/config/?|/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     rf"|{_API}/(info|startup-events|openapi\.json|upload|upload_progress|app_id|theme\.css)/?"
     rf"|{_API}/queue/(join|data|status)|{_API}/(cancel|reset)/?|{_API}/heartbeat/[^/]{{1,{_HASH}}}"
-    rf"|{_API}/(run|api)/[^/]+/?|{_API}/call/(v2/)?[^/]+(/[^/]+)?|{_API}/mcp(/.*)?|{_API}/file=(?!\w+:).*"
+    rf"|{_API}/(run|api)/[^/]+/?|{_API}/call/(v2/)?[^/]+(/[^/]+)?|{_API}/mcp(/.*)?|{_API}/file=.*"
 )
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Content-Security-Policy": "frame-ancestors 'self' https://huggingface.co https://*.hf.space",
 }
 
@@ -78,15 +78,18 @@ class Gate:
         except _RefusedRequestError as refusal:
             answer = PlainTextResponse(str(refusal), refusal.status, {"Connection": "close"})
             await answer(scope, receive, send_with_headers)
-        except Exception:  # gradio raises bare exceptions for requests that it does not understand
-            log.exception("A request to %s failed.", scope["path"])
-            if not started:
+        except Exception as error:  # gradio raises bare exceptions for requests that it does not understand
+            log.warning("A request to %s failed: %r", scope["path"], error)
+            if started:
+                await send({"type": "http.response.body"})
+            else:
                 answer = PlainTextResponse("This request could not be understood.", 400)
                 await answer(scope, receive, send_with_headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         """Return the body as it is passed on; that of a call without half characters, which no answer could repeat."""
-        if not _OPEN.fullmatch(scope["path"]):
+        before, is_file, file = scope["path"].partition("/file=")
+        if not _OPEN.fullmatch(scope["path"]) or (is_file and before == _API and not self._is_upload(file)):
             raise _RefusedRequestError(404, "There is no such address here.")
         body, path = await _read_body(receive), scope["path"].rstrip("/")
         if scope["method"] != "POST" or path.endswith("/upload"):

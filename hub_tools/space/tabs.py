@@ -280,7 +280,7 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
-            return results.command(teacher, language, int(vocabulary or 0))
+            return results.command(teacher or "", language or "", int(vocabulary or 0))
         except Exception as error:
             return f"# {explain(error, lang_of(request))}"
 
