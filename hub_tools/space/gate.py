@@ -1,7 +1,7 @@
 """What stands before gradio: which requests come in, how large and how slow they may be, and what no answer lacks.
 
-gradio has far more addresses than the page needs: some fetch any address, keep a session on disk or record a screen.
-Those that are not in `_OPEN` do not exist here. A request is passed on when it is whole, so one that stops halfway ends
+gradio has far more addresses than the page needs: some fetch any address, keep a session on disk, or let a cancelled call
+give its place to another while it still runs. Those that are not in `_OPEN` do not exist here. A request is passed on when it is whole, so one that stops halfway ends
 after `SECONDS`; one whose very first lines stop halfway is ended by `end_idle_connections`.
 """
 
@@ -30,7 +30,7 @@ _API = "/gradio_api"
 _OPEN = re.compile(
     r"/|/config/?|/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     rf"|{_API}/(info|startup-events|openapi\.json|upload|upload_progress|app_id|theme\.css)/?"
-    rf"|{_API}/queue/(join|data|status)|{_API}/(cancel|reset)/?|{_API}/heartbeat/[^/]{{1,{_HASH}}}"
+    rf"|{_API}/queue/(join|data|status)|{_API}/heartbeat/[^/]{{1,{_HASH}}}"
     rf"|{_API}/(run|api)/[^/]+/?|{_API}/call/(v2/)?[^/]+(/[^/]+)?|{_API}/mcp(/.*)?|{_API}/file=.*"
 )
 _HEADERS = {
