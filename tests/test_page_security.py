@@ -380,7 +380,7 @@ def test_files_of_other_places_are_taken_by_no_function(
         "a" * 5000,
     ):
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        for data in ([file], [[{"a": file}]]):
+        for data in ([file], [{"path": path}], [[{"a": file}]]):
             assert "has to be uploaded first" in call(visitor, "search_documents", data)
             for number in numbers:
                 body = {"data": data, "fn_index": number, "session_hash": "a"}

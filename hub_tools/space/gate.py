@@ -1,8 +1,9 @@
 """What stands before gradio: which requests come in, how large and how slow they may be, and what no answer lacks.
 
-gradio has far more addresses than the page needs: some fetch any address, keep a session on disk, or let a cancelled call
-give its place to another while it still runs. Those that are not in `_OPEN` do not exist here. A request is passed on when it is whole, so one that stops halfway ends
-after `SECONDS`; one whose very first lines stop halfway is ended by `end_idle_connections`.
+gradio has far more addresses than the page needs: some fetch any address, keep a session on disk, or let a cancelled
+call give its place to another one while it still runs. Those that are not in `_OPEN` do not exist here. A request is
+passed on when it is whole, so one that stops halfway ends after `SECONDS`; where its very head is not whole,
+`upkeep.end_idle_connections` ends it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Gate:
                 await answer(scope, receive, send_with_headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """Return the body as it is passed on; that of a call without half characters, which no answer could repeat."""
+        """Return the body as it is passed on; that of a call is checked, and halves of characters are replaced."""
         before, is_file, file = scope["path"].partition("/file=")
         if not _OPEN.fullmatch(scope["path"]) or (is_file and before == _API and not self._is_upload(file)):
             raise _RefusedRequestError(404, "There is no such address here.")
@@ -103,12 +104,8 @@ class Gate:
             if not isinstance(said, dict):
                 raise _RefusedRequestError(400, 'Expected an object of JSON, such as {"data": []}.')
             named = re.fullmatch(rf"{_API}/(?:run|api|call|call/v2)/([^/]+)", path)
-            name, by_name = named[1] if named else "", "/call/v2/" in path
-            if (
-                problem := None
-                if path.endswith(("/cancel", "/reset"))
-                else self.check(name, {"data": said} if by_name else said)
-            ):
+            call = {"data": said} if "/call/v2/" in path else said
+            if problem := self.check(named[1] if named else "", call):
                 raise _RefusedRequestError(400, problem)
         return json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -122,13 +119,20 @@ class Gate:
             if isinstance(value, float) and not math.isfinite(value):
                 raise _RefusedRequestError(400, "Expected numbers that are finite.")
             if isinstance(value, dict):
-                if "path" in value and "meta" in value and not self._is_upload(value["path"]):
-                    raise _RefusedRequestError(400, f"A file has to be uploaded first, to {_API}/upload.")
+                if "path" in value:
+                    self._check_file(value)
                 if len(str(value.get("session_hash") or "")) > _HASH:
                     raise _RefusedRequestError(400, f"session_hash: expected at most {_HASH} characters.")
                 waiting += [(part, depth + 1) for part in value.values()]
             elif isinstance(value, list):
                 waiting += [(part, depth + 1) for part in value]
+
+    def _check_file(self, file: dict[str, Any]) -> None:
+        """Make sure that a file was uploaded, and leave only what says which one it is."""
+        if file.get("meta") != {"_type": "gradio.FileData"} or not self._is_upload(file["path"]):
+            raise _RefusedRequestError(400, f"A file has to be uploaded first, to {_API}/upload.")
+        for key in file.keys() - {"path", "meta"}:
+            del file[key]
 
     def _is_upload(self, path: Any) -> bool:
         try:
