@@ -593,9 +593,19 @@ def test_uploaded_files_are_gone_within_the_hour(server: Page, visitor: httpx.Cl
     assert uploads(server) == []
 
 
-def test_uploaded_files_are_gone_with_the_page(finished: tuple[RunConfig, Any], tmp_path: Path) -> None:
-    with open_page(finished[0].output, tmp_path) as page:
-        httpx.post(f"{page.address}gradio_api/upload", files={"files": ("a.txt", DIARY.encode())})
+def test_uploads_do_not_fill_the_disk_and_are_gone_with_the_page(
+    finished: tuple[RunConfig, Any], tmp_path: Path
+) -> None:
+    with open_page(finished[0].output, tmp_path, before="gate._UPLOADED = 250_000; gate._HOUR = 5") as page:
+
+        def upload() -> tuple[int, str]:
+            answer = httpx.post(f"{page.address}gradio_api/upload", files={"files": ("a.txt", b"a")})
+            return answer.status_code, answer.text
+
+        assert [upload()[0] for _ in range(2)] == [200, 200]
+        assert upload() == (503, "Too many files were uploaded lately. Paste the text, or try again in an hour.")
+        time.sleep(5.5)
+        assert upload()[0] == 200
         assert uploads(page)
     assert list(tmp_path.glob("hub-tools-page-*")) == []
 

@@ -13,6 +13,8 @@ import json
 import logging
 import math
 import re
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ log = logging.getLogger(__name__)
 
 SECONDS = 30.0  # in which a request has to be whole
 BODY = 6_000_000  # bytes: a million characters of documents, or one uploaded file
+_UPLOADED = 500_000_000  # bytes of all files uploaded within an hour; none counts for less than 100 kB
 _VALUES, _DEPTH = 20_000, 30  # of the JSON of a call
+_HOUR = 3600.0
 _HASH = 64  # characters of the name that a browser gives its session
 _API = "/gradio_api"
 _OPEN = re.compile(
@@ -55,6 +59,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, uploads: Path, check: Callable[[str, dict[str, Any]], str | None]) -> None:
         self.app, self.uploads, self.check = app, uploads, check
+        self._uploaded: deque[tuple[float, int]] = deque()  # when, and how many bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -93,6 +98,8 @@ class Gate:
         if not _OPEN.fullmatch(scope["path"]) or (is_file and before == _API and not self._is_upload(file)):
             raise _RefusedRequestError(404, "There is no such address here.")
         body, path = await _read_body(receive), scope["path"].rstrip("/")
+        if path.endswith("/upload"):
+            self._count_upload(len(body))
         if scope["method"] != "POST" or path.endswith("/upload"):
             return body
         try:
@@ -108,6 +115,17 @@ class Gate:
             if problem := self.check(named[1] if named else "", call):
                 raise _RefusedRequestError(400, problem)
         return json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
+
+    def _count_upload(self, size: int) -> None:
+        now = time.monotonic()
+        while self._uploaded and now - self._uploaded[0][0] > _HOUR:
+            self._uploaded.popleft()
+        self._uploaded.append((now, max(size, 100_000)))
+        if sum(size for _, size in self._uploaded) > _UPLOADED:
+            self._uploaded.pop()
+            raise _RefusedRequestError(
+                503, "Too many files were uploaded lately. Paste the text, or try again in an hour."
+            )
 
     def _check_values(self, said: Any) -> None:
         waiting, seen = [(said, 0)], 0

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import gradio as gr
@@ -68,12 +68,13 @@ async def forget_unread(page: gr.Blocks) -> None:
 
 
 async def delete_uploads(folder: Path, every: float, age: float) -> None:
-    """Delete files of a folder that are older than `age` seconds, every so many seconds."""
+    """Delete what is in a folder and older than `age` seconds, every so many seconds."""
 
     def delete() -> None:
-        for file in folder.rglob("*"):
-            if file.is_file() and time.time() - file.stat().st_mtime > age:
-                file.unlink(missing_ok=True)
+        for path in sorted(folder.rglob("*"), reverse=True):
+            with suppress(OSError):  # a folder that is not empty, or gone meanwhile
+                if time.time() - path.lstat().st_mtime > age:
+                    path.rmdir() if path.is_dir() else path.unlink()
 
     while True:
         await asyncio.sleep(every)
