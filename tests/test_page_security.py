@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,7 +28,7 @@ from hub_tools.space.api import explain
 from hub_tools.space.content import from_run
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.service import Service
-from tests.commands import CANARY, finish
+from tests.commands import CANARY, environment, finish
 from tests.conftest import HUB_SERVER
 from tests.fake_hub import FakeHub
 from tests.page_server import Page, open_page
@@ -46,6 +46,18 @@ def reading(online: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (folder / "notes/diary.txt").write_text(DIARY)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def read(
+    reading: Path, online: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], list[str]]]:
+    """What the process for data from outside does with a dataset, in this process, which is faster."""
+    from datasets import data_files
+
+    monkeypatch.setattr(data_files, "resolve_pattern", data_files.resolve_pattern)
+    with environment(**online):
+        yield lambda repo: sandbox._dataset(repo, "", "", "")
 
 
 def add_dataset(hub: FakeHub, folder: Path, readme: str = "", *, repo: str = "bob/texts") -> None:
@@ -79,15 +91,17 @@ def test_an_id_is_that_of_the_hub_even_where_a_folder_has_its_name(reading: Path
 
 
 @pytest.mark.parametrize("names", ["train.txt", "image.png"])
-def test_datasets_of_other_kinds_are_refused(reading: Path, hub: FakeHub, tmp_path: Path, names: str) -> None:
+def test_datasets_of_other_kinds_are_refused(
+    read: Callable[[str], list[str]], hub: FakeHub, tmp_path: Path, names: str
+) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / names).write_bytes(b"a line\n")
     hub.add("dataset", "bob/kind", tmp_path / "data")
     if names == "train.txt":
-        assert documents.from_hub("bob/kind") == ["a line"]
+        assert read("bob/kind") == ["a line"]
     else:
         with pytest.raises(RefusedError, match="is no dataset of text files"):
-            documents.from_hub("bob/kind")
+            read("bob/kind")
 
 
 @pytest.fixture
@@ -131,27 +145,33 @@ def inside() -> Iterator[tuple[str, list[str]]]:
     ],
 )
 def test_a_dataset_names_no_files_outside_of_its_repo(
-    *, reading: Path, hub: FakeHub, tmp_path: Path, inside: tuple[str, list[str]], files: str
+    *,
+    read: Callable[[str], list[str]],
+    reading: Path,
+    hub: FakeHub,
+    tmp_path: Path,
+    inside: tuple[str, list[str]],
+    files: str,
 ) -> None:
     address, asked = inside
     named = files.format(inside=address, folder=reading)
     add_dataset(hub, tmp_path / "other", repo="bob/other")
     add_dataset(hub, tmp_path / "public", f"configs:\n- config_name: default\n  {named}")
     with pytest.raises(RefusedError) as refusal:
-        documents.from_hub("bob/texts")
+        read("bob/texts")
     assert refusal.value.key == "error_dataset_files"
     assert asked == []
 
 
 def test_a_cell_that_names_a_picture_opens_nothing(
-    reading: Path, hub: FakeHub, tmp_path: Path, inside: tuple[str, list[str]]
+    read: Callable[[str], list[str]], hub: FakeHub, tmp_path: Path, inside: tuple[str, list[str]]
 ) -> None:
     address, asked = inside
     readme = "dataset_info:\n  features:\n  - {name: text, dtype: string}\n  - {name: picture, dtype: image}"
     add_dataset(hub, tmp_path / "public", readme)
     (tmp_path / "public/train.csv").write_text(f"text,picture\na public text,{address}/x.png\n")
     hub.add("dataset", "bob/pictures", tmp_path / "public")
-    assert documents.from_hub("bob/pictures") == ["a public text"]
+    assert read("bob/pictures") == ["a public text"]
     assert asked == []
 
 
@@ -161,18 +181,23 @@ def test_a_cell_that_names_a_picture_opens_nothing(
 _MODULES = ("datasets", "tokenizers", "json", "hub_tools", "huggingface_hub", "click", "httpx", "sitecustomize")
 
 
-def test_modules_that_lie_in_the_folder_of_the_page_are_not_run(
+def test_what_lies_in_the_folder_of_the_page_is_neither_run_nor_changed(
     reading: Path, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_dataset(hub, tmp_path / "public")
     for name in _MODULES:
         (reading / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\n")
-    for path in (".", str(reading)):
-        monkeypatch.setenv("PYTHONPATH", path)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = sorted(reading.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", f".{os.pathsep}{reading}")
         assert documents.from_hub("bob/texts") == ["a public text"]
-    monkeypatch.delenv("PYTHONPATH")
     run_hf(["version"])
     assert not (tmp_path / "ran").exists()
+    assert sorted(reading.rglob("*")) == before
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not (tmp_path / "hf/hub").exists()  # the owner's cache
 
 
 def test_no_module_is_started_with_the_working_directory_on_its_path() -> None:
@@ -180,19 +205,6 @@ def test_no_module_is_started_with_the_working_directory_on_its_path() -> None:
     started = [line for file in root.rglob("*.py") for line in file.read_text("utf-8").splitlines() if '"-m"' in line]
     assert started
     assert [line for line in started if '"-P", "-m"' not in line] == []
-
-
-def test_a_visit_leaves_nothing_behind(
-    reading: Path, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_dataset(hub, tmp_path / "public")
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    before = sorted(reading.rglob("*"))
-    documents.from_hub("bob/texts")
-    assert list((tmp_path / "temporary").iterdir()) == []
-    assert sorted(reading.rglob("*")) == before
-    assert not (tmp_path / "hf").exists()  # the owner's cache
 
 
 _FILL = """
@@ -350,6 +362,7 @@ def test_addresses_that_fetch_keep_or_tell_more_do_not_exist(server: Page, insid
         f"file={server.log.parent}/diary.txt",
         "file=diary.txt",
         "deep_link?session_hash=a",
+        "cancel",  # the place of a cancelled call would be free while its process runs
         "runs",
         "run-history/buckets",
         "dev/reload",
@@ -544,8 +557,8 @@ def flood(server: Page, visitor: httpx.Client, calls: int) -> list[float]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory of a process is read from /proc")
 def test_calls_without_a_session_leave_no_memory_behind(server: Page, visitor: httpx.Client) -> None:
-    first, *others = flood(server, visitor, 900)
-    assert max(others) - first < 30  # 160 with all sessions kept
+    first, *others = flood(server, visitor, 600)
+    assert max(others) - first < 30  # 80 with all sessions kept
 
 
 @pytest.mark.slow
@@ -555,25 +568,6 @@ def test_three_thousand_calls_without_a_session_need_no_more_memory_than_three_h
     first, *others = flood(server, visitor, 3_000)
     assert len(others) == 9
     assert max(others) - first < 50
-
-
-def test_cancelled_calls_start_no_more_processes(server: Page, visitor: httpx.Client) -> None:
-    before = server.log.read_text()
-    number = next(
-        function["id"]
-        for function in httpx.get(f"{server.address}config").json()["dependencies"]
-        if function["api_name"] == "read_dataset"
-    )
-    for place in range(8):
-        body = {"data": ["bob/texts", "", "train", ""], "fn_index": number, "session_hash": f"c{place}"}
-        event = visitor.post("queue/join", json=body).json()["event_id"]
-        time.sleep(0.1)  # it has begun
-        cancelled = {"session_hash": f"c{place}", "fn_index": number, "event_id": event}
-        assert visitor.post("cancel", json=cancelled).status_code == 404
-    assert "a public text" in call(visitor, "read_dataset", ["bob/texts", "", "train", ""])
-    counts = [int(count) for count in re.findall(r"RUNNING (\d+)", server.log.read_text().removeprefix(before))]
-    assert len(counts) > 4
-    assert max(counts) <= sandbox.AT_ONCE
 
 
 def uploads(server: Page) -> list[Path]:
