@@ -547,6 +547,9 @@ def flood(server: Page, visitor: httpx.Client, calls: int) -> list[float]:
         if number % 2:
             visitor.get(f"call/{name}/{joined.json()['event_id']}").read()
 
+    assert "complete" in call(
+        visitor, "search_documents", ["arı", "passages", None, 0, "float32", 5]
+    )  # models are loaded
     held = []
     with ThreadPoolExecutor(4) as threads:
         for first in range(0, calls, 300):
