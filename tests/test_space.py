@@ -121,7 +121,7 @@ def test_texts_that_are_empty_or_too_long_are_not_tokenized(service: Service) ->
 
 @pytest.mark.parametrize(
     "repo",
-    ["/etc/passwd", "../secret", "a/../b", "~/x", "a/b/c", "", "a b", ".", "C:\\x", "tests/conftest.py", "a" * 200],
+    ["/etc/passwd", "../secret", "a/../b", "~/x", "a/b/c", "", "a b", ".", "C:\\x", "text", "json", "tests", "a" * 200],
 )
 def test_ids_are_never_paths(repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -575,13 +575,6 @@ def test_all_ways_in_share_the_limits(service: Service) -> None:
     # The others need neither a model nor a process, and are limited too.
     assert set(groups) == {"read_results", "write_command"}
     assert not any(None in found for found in limits_by_group.values())
-
-
-def test_uploaded_files_are_deleted_after_an_hour(service: Service) -> None:
-    from hub_tools.space.app import build
-
-    page, _ = build(service)
-    assert page.delete_cache == (600, 3600)
 
 
 # -- results and the repo of a Space

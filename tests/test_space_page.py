@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,63 +12,30 @@ import pytest
 
 from hub_tools.config import RunConfig
 from tests.commands import finish
+from tests.page_server import Page, open_page
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(
     _CHROMIUM is None, reason="there is no chromium; on Debian: apt-get install chromium"
 )
-# The page in a process of its own, which says so when it asks any other machine for anything, and how many processes
-# for data from outside run at once.
-_SERVER = """
-import socket, subprocess, sys, threading
-from pathlib import Path
-connect = socket.socket.connect
-def watched(self, address):
-    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
-        print("OUTGOING", address, flush=True)
-    return connect(self, address)
-socket.socket.connect = watched
-run, running, lock = subprocess.run, [], threading.Lock()
-def counted(command, **options):
-    with lock:
-        running.append(command)
-        print("RUNNING", len(running), flush=True)
-    try:
-        return run(command, **options)
-    finally:
-        running.remove(command)
-from hub_tools.space import sandbox
-sandbox.subprocess.run = counted
-from hub_tools.space.app import launch
-from hub_tools.space.service import Service
-from hub_tools.space.content import from_run
-launch(Service(from_run(Path(sys.argv[1]))), port=int(sys.argv[2]))
-"""
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("page") / "log.txt"
+def server(finished: tuple[RunConfig, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page that shows the finished run."""
+    with open_page(finished[0].output, tmp_path_factory.mktemp("page"), HF_HUB_OFFLINE="1") as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def page(finished: tuple[RunConfig, Any], log: Path) -> Iterator[str]:
-    """Address of a page that shows the finished run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-c", _SERVER, str(finished[0].output), str(port)]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(log.parent / "gradio")}
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env) as server:
-        try:
-            end = time.monotonic() + 300
-            while f"http://127.0.0.1:{port}" not in log.read_text():
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.terminate()
+def page(server: Page) -> str:
+    """Its address."""
+    return server.address
+
+
+@pytest.fixture(scope="module")
+def log(server: Page) -> Path:
+    return server.log
 
 
 # -- the API
@@ -161,8 +124,11 @@ def test_at_most_four_processes_read_from_outside_at_once(page: str, client: Any
 def test_no_call_passes_the_queue(page: str) -> None:
     import httpx
 
-    for address in ("gradio_api/run/compare_tokenizers", "gradio_api/api/read_dataset"):
-        answer = httpx.post(page + address, json={"data": ["a", "bob/none", "student"]}, timeout=60)
+    for address, data in (
+        ("gradio_api/run/compare_tokenizers", ["a", "bob/none", "student"]),
+        ("gradio_api/api/read_dataset", ["bob/none", "", "train", ""]),
+    ):
+        answer = httpx.post(page + address, json={"data": data}, timeout=60)
         assert answer.status_code == 404
         assert "join the queue" in answer.text
 

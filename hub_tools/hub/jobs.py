@@ -60,6 +60,6 @@ def run_hf(command: list[str]) -> None:
         UserError: it failed; it has said why on stderr.
     """
     # A list of words that no shell reads: what the user typed stays one word each.
-    done = subprocess.run([sys.executable, "-m", "huggingface_hub.cli.hf", *command], check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-P", "-m", "huggingface_hub.cli.hf", *command], check=False)  # noqa: S603
     if done.returncode != 0:
         raise UserError(f"hf ended with exit code {done.returncode}; what it said stands above.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -10,27 +12,26 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from hub_tools.core.errors import HubToolsError
 from hub_tools.space import results
 from hub_tools.space.documents import from_hub
 from hub_tools.space.i18n import translate
 from hub_tools.space.limits import RefusedError
+from hub_tools.space.sandbox import AT_ONCE
 from hub_tools.space.service import Service
 
 log = logging.getLogger(__name__)
 
 # Calls that run the models, from the page, the API and MCP together.
 MODELS: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 8}
-# Calls that may start a process for data from outside, likewise; each may take 4 GiB of memory.
-SANDBOXED: dict[str, Any] = {"concurrency_id": "sandboxed", "concurrency_limit": 4}
+# Calls that may start a process for data from outside, likewise; each may take 4 GiB of memory. They wait in the queue,
+# and no thread waits with them; `run_sandboxed` keeps the bound whatever is cancelled meanwhile.
+SANDBOXED: dict[str, Any] = {"concurrency_id": "sandboxed", "concurrency_limit": AT_ONCE}
 
 
 def explain(error: Exception, lang: str) -> str:
-    """Return what visitors read of an error; a defect is logged here and not shown."""
+    """Return what visitors read of an error; all but refusals are logged here and not shown, they may name folders."""
     if isinstance(error, RefusedError):
         return error.translate(lang)
-    if isinstance(error, HubToolsError):
-        return str(error)
     log.error("A call failed.", exc_info=error)
     return translate(lang, "error_defect")
 
@@ -42,14 +43,37 @@ def add_api(service: Service) -> None:
 
 
 def _api_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    kinds = inspect.get_annotations(function)
+
     @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            return function(*(_typed(name, kinds[name], value) for name, value in zip(kinds, args, strict=False)))
+        except gr.Error:
+            raise
         except Exception as error:
             raise gr.Error(explain(error, "en"), print_exception=False) from error
 
     return wrapped
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """Return an argument of a call, or say which one has the wrong type; 3.0 is a whole number."""
+    if kind == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    expected, fits = {
+        "str": ("a text", isinstance(value, str)),
+        "int": ("a whole number", type(value) is int),
+        "list[str]": ("a list of texts", _is_texts(value)),
+        "list[str] | None": ("a list of texts or null", value is None or _is_texts(value)),
+    }[kind]
+    if not fits:
+        raise gr.Error(f"{name}: expected {expected}, got {json.dumps(value)[:60]}.", print_exception=False)
+    return value
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
@@ -64,7 +88,8 @@ def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any
             second: the same.
 
         Returns:
-            tokens with ids and places in the text, counts, tokens per word and per character of both, and the ratio.
+            the first 2,000 tokens with ids and places in the text, counts of all, tokens per word and per character of
+            both, and the ratio.
         """
         return service.compare(text, first, second)
 
@@ -150,7 +175,7 @@ def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any
         Returns:
             a command for a shell.
         """
-        return results.command(teacher, language, int(vocabulary))
+        return results.command(teacher, language, vocabulary)
 
     return [
         (compare_tokenizers, SANDBOXED),

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.api_component import Api
+from starlette.middleware import Middleware
 
 from hub_tools.core.languages import name_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
+from hub_tools.space.gate import Gate
 from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
 from hub_tools.space.index import PRECISIONS
 from hub_tools.space.service import Service
 from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
+from hub_tools.space.upkeep import upkeep
 
 TABS = ("tokens", "search", "similarity", "results")
 _QUEUE = 200  # calls that wait before a visitor is asked to come back
 _CALLS_AT_ONCE = 8  # of each function that needs neither the models nor a process of its own
-UPLOADS = (600, 3600)  # seconds between two looks at uploaded files, and after which they are deleted
+_SESSIONS = 16  # that gradio remembers, 265 kB each and more; nothing of the page depends on it
 _LONGEST_VECTOR = 10_000  # numbers that no vector has; anything above is no dimension
 # The address follows what is done; values that are too long, and documents, are left out.
 # Nothing is written before the visitor does something: the page reads the address only when its tabs are there already.
@@ -51,7 +59,7 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
         return texts(f"ht_{key}")
 
     title = service.content.titles["student"]
-    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False, delete_cache=UPLOADS) as page:
+    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
         gr.Markdown(f"# {title}")
         gr.Markdown(label("intro"))
         with gr.Tabs(overflow_behavior="wrap") as tabs:
@@ -139,7 +147,12 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
 
     `host` is by default only this machine (or what GRADIO_SERVER_NAME says), `port` the first free one from 7860.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    uploads = Path(tempfile.mkdtemp(prefix="hub-tools-page-"))
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_ANALYTICS_MAX_EVENTS": "50",  # of which gradio makes statistics after each call
+        "GRADIO_TEMP_DIR": str(uploads),
+    }
     page, texts = build(service)
     # Not open: a plain HTTP call would pass the queue, and with it all limits.
     page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE, api_open=False)
@@ -160,10 +173,52 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
+        state_session_capacity=_SESSIONS,
+        app_kwargs={
+            "middleware": [Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call))],
+            "lifespan": upkeep(page, uploads),
+        },
         quiet=not wait,
     )
     # Only now: the page opens seconds earlier when torch is not loaded at the same time.
     threading.Thread(target=service.warm_up, daemon=True).start()
     if wait:
+        # Ends like Ctrl+C, so that nothing of a visitor is left behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         page.block_thread()
     return page, str(address)
+
+
+def problem_of_call(page: gr.Blocks, name: str, said: dict[str, Any]) -> str | None:
+    """Return what is wrong with a call of a function, by its name or else by its `fn_index`: a sentence, or None."""
+    number = said.get("fn_index")
+    by_number = page.fns.get(number) if type(number) is int else None
+    public = (f for f in page.fns.values() if f.api_name == name and f.api_visibility == "public")
+    function = next(public, None) if name else by_number
+    if function is None or function.fn is None or (name and number is not None):
+        return "There is no such function here."
+    data, inputs = said.get("data"), function.inputs
+    parameters = dict(list(inspect.signature(function.fn).parameters.items())[: len(inputs)])
+    names = ", ".join(parameters)
+    if isinstance(data, dict):
+        if unknown := [key for key in data if key not in parameters]:
+            return f"{name} takes {names}; it has no {unknown[0][:50]}."
+        if missing := [
+            k for k, parameter in parameters.items() if parameter.default is parameter.empty and k not in data
+        ]:
+            return f"{name} takes {names}; {missing[0]} is missing."
+    elif isinstance(data, list) and len(data) != len(inputs):
+        return f"Expected {len(inputs)} values ({names}), got {len(data)}."
+    elif isinstance(data, list):
+        for key, block, value in zip(parameters, inputs, data, strict=False):
+            if isinstance(block, gr.components.Component) and not isinstance(block, Api) and not _fits(block, value):
+                return f"{key}: the value has another type than the page's."
+    return None
+
+
+def _fits(block: gr.components.Component, value: Any) -> bool:
+    if value is None:
+        return not isinstance(block, gr.Slider)
+    number = (int, float)
+    types: dict[str, type | tuple[type, ...]] = {"string": str, "number": number, "integer": number, "boolean": bool}
+    return isinstance(value, {**types, "object": dict}.get(block.api_info().get("type", ""), object))

@@ -40,6 +40,12 @@ class SpaceContent:
         """Name -> what visitors read of the model."""
         return {name: model.title for name, model in self.models.items()}
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """Id on the Hub -> name, of those models that are there too."""
+        addresses = {"teacher": self.links.get("link_teacher"), "student": self.links.get("link_model")}
+        return {address.removeprefix(f"{_HUB}/"): name for name, address in addresses.items() if address}
+
 
 def from_run(run: Path) -> SpaceContent:
     """Return the content of a finished run folder.

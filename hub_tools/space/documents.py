@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,8 @@ from hub_tools.space.sandbox import check_id, run_sandboxed
 
 FILE_TYPES = (".txt", ".csv", ".pdf")
 _CELL = 131_072  # characters; Python's own limit, which other libraries raise for all
+_COLUMNS = 1_000
+_CELLS = 200_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def from_file(file: Path) -> list[str]:
     if file.stat().st_size > UPLOAD:
         raise RefusedError("error_large", bytes=f"{UPLOAD:,}")
     if ending == ".pdf":
-        paragraphs: list[str] = run_sandboxed("pdf", file=str(file))
+        paragraphs: list[str] = run_sandboxed("pdf", file=str(file.absolute()))
         return paragraphs
     text = decode(file.read_bytes())
     return limit_texts(_text_cells(text)) if ending == ".csv" else from_paste(text)
@@ -88,20 +91,36 @@ def decode(content: bytes) -> str:
 
 def _text_cells(text: str) -> list[str]:
     """Return the column that holds text: one with a known name, else the one with the most letters."""
-    try:
-        dialect: type[csv.Dialect] = csv.Sniffer().sniff(text[:4096], delimiters=",;\t|")
-    except csv.Error:
-        dialect = csv.excel
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=None), dialect) if row]
-    except csv.Error as error:
-        raise RefusedError("error_csv") from error
-    if any(len(cell) > _CELL for row in rows for cell in row):
-        raise RefusedError("error_csv")
+    rows = _read_rows(text)
     names = [name.strip().lower() for name in rows[0]] if rows else []
     if (name := text_column(names)) in TEXT_COLUMNS:  # a single column may have any name, or none
         column, rows = names.index(name), rows[1:]
     else:
-        letters = {place: sum(len(row[place]) for row in rows if len(row) > place) for place in range(len(names))}
-        column = max(letters, key=letters.__getitem__, default=0)
+        letters = [0] * len(names)
+        for row in rows:
+            for place, cell in enumerate(row[: len(names)]):
+                letters[place] += len(cell)
+        column = max(range(len(names)), key=letters.__getitem__, default=0)
     return [row[column] for row in rows if len(row) > column]
+
+
+def _read_rows(text: str) -> list[list[str]]:
+    """Return the rows that are not empty, the first `_CELLS` cells of them."""
+    # Counted here: csv.Sniffer may take seconds for a few thousand characters.
+    head = re.sub('"[^"]*"', "", text[:4096].lstrip().partition("\n")[0])
+    rows: list[list[str]] = []
+    cells = 0
+    try:
+        for row in csv.reader(io.StringIO(text, newline=None), delimiter=max(",;\t|", key=head.count)):
+            if len(row) > _COLUMNS:
+                raise RefusedError("error_columns", columns=f"{len(row):,}", most=f"{_COLUMNS:,}")
+            if any(len(cell) > _CELL for cell in row):
+                raise RefusedError("error_csv")
+            cells += len(row)
+            if cells > _CELLS:
+                break
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        raise RefusedError("error_csv") from error
+    return rows

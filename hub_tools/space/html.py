@@ -10,7 +10,6 @@ from typing import Any
 from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.space.i18n import AUTONYMS, TEXTS, translate
 
-_TOKENS = 2_000  # shown; all are counted
 _MAP_COLORS = 8
 _DARK = 0.55  # strength of a colour on which white letters are easier to read
 
@@ -70,18 +69,18 @@ def _verdict(comparison: dict[str, Any], titles: Sequence[str], window: int, lan
 
 
 def _panel(side: dict[str, Any], title: str, kind: str, *, ids: bool, lang: str) -> str:
-    shown = side["tokens"][:_TOKENS]
+    shown = side["tokens"]
     items = "".join(_token(token, place, kind, ids=ids, lang=lang) for place, token in enumerate(shown))
     facts = [
         (translate(lang, "tokens"), _number(side["count"], lang)),
         (translate(lang, "per_word"), _number(side["per_word"], lang, ".2f")),
         (translate(lang, "per_character"), _number(side["per_character"], lang, ".2f")),
-        (translate(lang, kind), _number(sum(not token["shared"] for token in side["tokens"]), lang)),
+        (translate(lang, kind), _number(side["not_shared"], lang)),
         (translate(lang, "vocabulary"), _number(side["vocabulary"], lang)),
     ]
     label = escape(translate(lang, "tokens_of", name=title))
     content = f'{_facts(facts)}<ol class="ht-tokens" aria-label="{label}">{items}</ol>'
-    if rest := len(side["tokens"]) - len(shown):
+    if (rest := side["count"] - len(shown)) > 0:
         content += f'<p class="ht-note">{escape(translate(lang, "more_tokens", number=_number(rest, lang)))}</p>'
     return _section(title, content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from hub_tools.core.errors import UsageError
 from hub_tools.core.languages import check_language, language_order
 from hub_tools.reporting.report import FullReport
 from hub_tools.space.limits import RefusedError
@@ -24,8 +25,7 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
     """Return the command that makes a student, safe to paste into a shell.
 
     Raises:
-        RefusedError: the teacher is no Hub id, or the vocabulary has an impossible size.
-        UsageError: the language is not known.
+        RefusedError: the teacher is no Hub id, the language is not known, or the vocabulary has an impossible size.
     """
     name, _, revision = teacher.partition("@")
     repo = check_id(name)
@@ -34,5 +34,8 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
     if not _SMALLEST <= vocabulary <= _LARGEST:
         raise RefusedError("error_vocabulary", smallest=_SMALLEST, largest=f"{_LARGEST:,}")
     spec = f"{repo}@{revision}" if revision else repo
-    language = check_language(language)
+    try:
+        language = check_language(language[:20])
+    except UsageError as error:
+        raise RefusedError("error_language", code=language[:20]) from error
     return shlex.join(["hub-distill", "--teacher", spec, "--lang", language, "--vocab-size", str(vocabulary)])

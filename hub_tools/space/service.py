@@ -42,9 +42,10 @@ class Service:
             RefusedError: the text or an id cannot be used.
         """
         text, models = check_text(text, TEXT), self.content.models
+        first, second = (self.content.ids.get(name, name) for name in (first, second))
         if first in models and second in models:
             return tokenize.compare(text, models[first].tokenizer, models[second].tokenizer)
-        folders = {name: str(model.tokenizer_folder) for name, model in models.items()}
+        folders = {name: str(model.tokenizer_folder.absolute()) for name, model in models.items()}
         sides = [folders.get(name) or f"hub:{check_id(name)}" for name in (first, second)]
         comparison: dict[str, Any] = run_sandboxed("compare", text=text, first=sides[0], second=sides[1])
         return comparison

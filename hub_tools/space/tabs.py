@@ -15,7 +15,7 @@ from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.text import score_rows
 from hub_tools.space import html, limits, results
 from hub_tools.space.api import MODELS, SANDBOXED, explain
-from hub_tools.space.documents import FILE_TYPES, Documents, from_file, from_hub, from_paste
+from hub_tools.space.documents import FILE_TYPES, from_file, from_hub, from_paste
 from hub_tools.space.i18n import AUTONYMS, page_language, translate
 from hub_tools.space.index import PRECISIONS
 from hub_tools.space.limits import RefusedError
@@ -43,7 +43,7 @@ def html_errors(function: Callable[..., str]) -> Callable[..., str]:
     @wraps(function)
     def wrapped(*args: Any) -> str:
         try:
-            return function(*args)
+            return function(*("" if value is None else value for value in args))
         except Exception as error:
             return html.problem(explain(error, lang_of(args[-1])))
 
@@ -134,7 +134,8 @@ def search_tab(service: Service, label: Label) -> dict[str, Any]:
     names = [*service.corpora, _OWN]
     corpora = [(label(f"corpus_{n}"), n) for n in names]
     corpus = gr.Radio(corpora, value=names[0], label=label("corpus"), elem_id="ht-corpus")
-    loaded_texts = gr.State([])
+    # Own documents, a line each, stay in the browser and come with each search: nothing here remembers a visitor.
+    loaded_texts = gr.Textbox(visible=False)
     with gr.Group(visible=False) as group:
         gr.Markdown(label("own_info"), elem_classes="ht-note", padding=True)
         paste = gr.Textbox(
@@ -169,24 +170,22 @@ def search_tab(service: Service, label: Label) -> dict[str, Any]:
     out = gr.HTML(elem_id="ht-search-out")
 
     @html_errors
-    def search(
-        query: str, corpus: str, dim: int, precision: str, top: int, loaded: list[str], request: gr.Request
-    ) -> str:
+    def search(query: str, corpus: str, dim: int, precision: str, top: int, loaded: str, request: gr.Request) -> str:
         lang = lang_of(request)
         if corpus == _OWN and not loaded:
             raise RefusedError("error_no_documents")
-        documents = Documents(tuple(loaded)) if corpus == _OWN else service.corpus(corpus, None)
-        answers = service.search(query, documents, dimension=dim, precision=precision, top=top)
-        quality = service.quality(dim, precision) if corpus == "passages" else {}
+        documents = service.corpus(corpus, loaded.split("\n") if corpus == _OWN else None)
+        answers = service.search(query, documents, dimension=dim or 0, precision=precision, top=top or 1)
+        quality = service.quality(dim or 0, precision) if corpus == "passages" else {}
         return html.hits(answers, _titles(service, lang), quality, lang)
 
-    def load_own(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[list[str], str]:
+    def load_own(paste: str, file: str | None, dataset: str, request: gr.Request) -> tuple[str, str]:
         lang = lang_of(request)
         try:
-            texts = _own_documents(paste, file, dataset)
+            texts = _own_documents(paste or "", file, dataset or "")
         except Exception as error:
-            return [], html.problem(explain(error, lang))
-        return texts, html.note(translate(lang, "loaded", number=len(texts)))
+            return "", html.problem(explain(error, lang))
+        return "\n".join(texts), html.note(translate(lang, "loaded", number=len(texts)))
 
     def show_own(corpus: str) -> Any:
         return gr.update(visible=corpus == _OWN)
@@ -281,7 +280,7 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
-            return results.command(teacher, language, int(vocabulary or 0))
+            return results.command(teacher or "", language or "", int(vocabulary or 0))
         except Exception as error:
             return f"# {explain(error, lang_of(request))}"
 

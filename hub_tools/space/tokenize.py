@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_string
@@ -12,6 +13,8 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+_SHOWN = 2_000  # tokens; all are counted
 
 
 def visible(token: str, *, byte_level: bool) -> str:
@@ -50,12 +53,14 @@ class TokenizerView:
         """Tokenize a checked text, without the template's special tokens, beside a tokenizer with another vocabulary.
 
         Returns:
-            `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the other tokenizer and
-            `unknown`), `count`, `vocabulary`, `characters`, `words`, `per_character` and `per_word`.
+            the first 2,000 `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the
+            other tokenizer and `unknown`), `count` of all, those `not_shared`, `vocabulary`, `characters`, `words`,
+            `per_character` and `per_word`.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         # By its id: an unknown piece of a Unigram model has its text as its token.
         byte_level, unknown = self._spec.byte_level, self._spec.vocab.get(self._spec.unk_token or "")
+        parts = zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
         tokens = [
             {
                 "token": token,
@@ -66,17 +71,18 @@ class TokenizerView:
                 "shared": token in other_vocabulary,
                 "unknown": token_id == unknown,
             }
-            for token, token_id, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
+            for token, token_id, (start, end) in islice(parts, _SHOWN)
         ]
-        words = len(text.split())
+        count, words = len(encoding), len(text.split())
         return {
             "tokens": tokens,
-            "count": len(tokens),
+            "count": count,
+            "not_shared": sum(token not in other_vocabulary for token in encoding.tokens),
             "vocabulary": len(self.vocabulary),
             "characters": len(text),
             "words": words,
-            "per_character": round(len(tokens) / max(len(text), 1), 4),
-            "per_word": round(len(tokens) / max(words, 1), 4),
+            "per_character": round(count / max(len(text), 1), 4),
+            "per_word": round(count / max(words, 1), 4),
         }
 
 

@@ -1,0 +1,79 @@
+"""The page in a process of its own, as visitors meet it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# It says so when it asks any other machine for anything, and how many processes for data from outside run at once.
+_SERVER = """
+import socket, subprocess, sys, threading
+from pathlib import Path
+connect = socket.socket.connect
+def watched(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
+        print("OUTGOING", address, flush=True)
+    return connect(self, address)
+socket.socket.connect = watched
+run, running, lock = subprocess.run, [], threading.Lock()
+def counted(command, **options):
+    with lock:
+        running.append(command)
+        print("RUNNING", len(running), flush=True)
+    try:
+        return run(command, **options)
+    finally:
+        running.remove(command)
+from hub_tools.space import gate, sandbox, upkeep
+sandbox.subprocess.run = counted
+exec(sys.argv[3])
+from hub_tools.space.app import launch
+from hub_tools.space.service import Service
+from hub_tools.space.content import from_run
+launch(Service(from_run(Path(sys.argv[1]))), port=int(sys.argv[2]))
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that runs."""
+
+    address: str
+    log: Path  # what it printed
+    process: subprocess.Popen[bytes]
+
+    def megabytes(self) -> float:
+        """Memory that it holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1000
+
+
+@contextmanager
+def open_page(run: Path, folder: Path, *, before: str = "", cwd: Path | None = None, **env: str) -> Iterator[Page]:
+    """Show a finished run, after some code ran in the page's process; its temporary files are in a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", _SERVER, str(run), str(port), before]
+    log = folder / "log.txt"
+    env = {**os.environ, "TMPDIR": str(folder), **env}
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=cwd) as server,
+    ):
+        try:
+            end = time.monotonic() + 300
+            while f"http://127.0.0.1:{port}" not in log.read_text():
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+            yield Page(f"http://127.0.0.1:{port}/", log, server)
+        finally:
+            server.terminate()
