@@ -113,8 +113,14 @@ def is_used(command: str, name: str, kind: str) -> bool:
     return command == "publish" or not content_alone or folder == "student"
 
 
+# A hundred damages a command; with the slow ones more than twice as many.
+FAST = ("cut", "flipped", "deleted", "a list", "deep")
+
+
 @pytest.mark.parametrize("command", ["resume", "publish", "space"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in FAST else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_damage_of_any_file_is_said_in_one_sentence(run: Path, whole: Path, kind: str, command: str) -> None:
     dice = seeded(kind, command)
     expected = outcome(command, run)
@@ -143,8 +149,8 @@ def test_damage_of_any_file_is_said_in_one_sentence(run: Path, whole: Path, kind
             assert (run / name).read_bytes() == damaged  # nothing is written over it
 
 
-def test_the_number_of_damages(whole: Path) -> None:
-    assert len(names_of(whole)) * len(KINDS) * 3 > 500
+def test_there_are_a_hundred_damages_for_each_command(whole: Path) -> None:
+    assert len(names_of(whole)) * len(FAST) >= 100
 
 
 @pytest.mark.parametrize("name", ["embeddings/train-00001.parquet", "clone/license/OTHER", "tokenizer/vocab.txt"])
