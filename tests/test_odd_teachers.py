@@ -34,6 +34,7 @@ from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.data import TokenizedTexts
+from tests.commands import hub_distill, refused
 from tests.damage import damage
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -391,7 +392,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "length as text": (settings("sentence_bert_config.json", max_seq_length="long"), "max_seq_length is 'long'"),
     "class as a list": (settings("tokenizer_config.json", tokenizer_class=["x"]), "tokenizer_class is"),
     "padding as a number": (settings("tokenizer_config.json", pad_token=5), "pad_token"),
-    "no padding": (settings("tokenizer_config.json", pad_token=None, tokenizer_class="PreTrainedTokenizerFast"), ""),
+    "no padding": (
+        settings("tokenizer_config.json", pad_token=None, tokenizer_class="PreTrainedTokenizerFast"),
+        "no padding token",
+    ),
     "prompts as a list": (settings("config_sentence_transformers.json", prompts=["x"]), "prompts is"),
     "prompt as a number": (
         settings("config_sentence_transformers.json", prompts={"query": 5}),
@@ -428,6 +432,14 @@ def test_a_hostile_teacher_is_refused_in_one_sentence_before_work(name: str, tea
     with pytest.raises(UserError, match=words) as error:
         check_clonable(find_teacher(str(teacher)))
     assert "\n" not in str(error.value)
+
+
+def test_a_run_with_a_hostile_teacher_ends_before_it_begins(teacher: Path, tmp_path: Path) -> None:
+    edit(teacher / "config.json", vocab_size=10**12)
+    options = ["--lang", "tr", "--corpus", "sample", "--device", "cpu", "--precision", "fp32"]
+    done = hub_distill("--teacher", str(teacher), *options, "--output", "run", cwd=tmp_path)
+    refused(done, "config.json says vocab_size 1,000,000,000,000", "fetch the model again")
+    assert not (tmp_path / "run").exists()
 
 
 class Trap:
