@@ -17,6 +17,7 @@ from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.space.tokenize import TokenizerView
 from hub_tools.tokenization.adapt import adapt_tokenizer, make_tokenizer
 from hub_tools.tokenization.bpe import BYTE_TOKENS, Bpe
 from hub_tools.tokenization.characters import needed_characters
@@ -284,3 +285,9 @@ def test_texts_that_become_unknown_are_counted_and_warned_of(
         )
     assert result.new_unknowns > 10
     assert any("only the teacher can read; --keep-characters keeps them" in line for line in caplog.messages)
+
+
+def test_the_page_marks_what_a_unigram_model_cannot_read(teacher_of: dict[str, TokenizerSpec]) -> None:
+    tokens = TokenizerView(teacher_of["unigram"]).tokenize("ev ༗", frozenset())["tokens"]
+    assert [token["unknown"] for token in tokens if not set("ev▁") >= set(token["token"])] == [True]
+    assert not tokens[0]["unknown"]
