@@ -370,6 +370,16 @@ def modules_of(folder: Path, kinds: tuple[str, ...]) -> None:
 
 
 DEEP = "[" * 200_000
+
+
+def misspelled(folder: Path) -> None:
+    """Flip a bit of the name of a tensor."""
+    file = folder / "model.safetensors"
+    content = file.read_bytes()
+    assert b"attention.self.query.weight" in content
+    file.write_bytes(content.replace(b"self.query.weight", b"self.querx.weight"))
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "deep config": (text("config.json", '{"x":' + DEEP), r"config\.json is no readable JSON"),
     "deep tokenizer": (text("tokenizer.json", '{"x":' + DEEP), r"tokenizer\.json is damaged or missing"),
@@ -421,6 +431,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "rows of integers": (weights(word_embeddings=lambda w: w.to(torch.int8)), "not quantized"),
     "rows of another width": (weights(word_embeddings=lambda w: w[:, :4]), "has the shape"),
     "too few rows": (weights(word_embeddings=lambda w: w[:50]), "that belong together"),
+    "a misspelled tensor": (misspelled, "and none called encoder.layer.0.attention.self.query.weight"),
     "one layer of another shape": (weights(intermediate=lambda w: w[..., :4]), "has the shape"),
 }
 

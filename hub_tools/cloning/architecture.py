@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,6 +60,7 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
             f"{type(model).__name__}, saved with its input embeddings."
         )
     _check_shapes(teacher, parameters, embedding_names, checkpoint)
+    _check_names(teacher, parameters, shapes)
     shape = shapes[tied[0]]
     other_embeddings = [
         (name, part)
@@ -129,6 +131,25 @@ def _check_shapes(
                 f"{teacher.name} has the shape {stored} for {before + name}, and its config.json asks for "
                 f"{tuple(parameter.shape)}. Expected files that belong together: fetch the model again."
             )
+
+
+def _check_names(teacher: Teacher, parameters: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a damaged name of a tensor: transformers would fill the one that is missing then with random numbers."""
+    stored_ends, ends = _ends(shapes), _ends(parameters)
+    missing = [name for name in parameters if name not in stored_ends and not _ends([name]) & shapes.keys()]
+    unknown = [name for name in shapes if name not in ends and not _ends([name]) & parameters.keys()]
+    for stored, name in product(unknown, missing):
+        differences = sum(a != b for a, b in zip(stored[-len(name) :], name, strict=False))
+        if differences == 1 and shapes[stored] == tuple(parameters[name].shape):
+            raise UserError(
+                f"{teacher.name} has a tensor {stored!a} and none called {name}. Expected the weights that its "
+                "config.json describes: fetch the model again."
+            )
+
+
+def _ends(names: Iterable[str]) -> set[str]:
+    """Return names without those of the modules around them, from each point on."""
+    return {name[place:] for name in names for place in (0, *(i + 1 for i, c in enumerate(name) if c == "."))}
 
 
 def rows_built(teacher: Teacher, folder: Path) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.files import digest, hash_file
+from hub_tools.core.files import digest, hash_file, user_path
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
 from hub_tools.core.run_files import check_links
@@ -33,7 +33,7 @@ def find_teacher(
     Raises:
         UserError: there is no such model, no access, no network, `check_settings` refuses it, or it needs more trust.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]
     teacher = _find_local(name, path, policy) if path.is_dir() else _find_on_hub(name, policy, patterns)
     folders = [teacher.path / folder for _, folder in teacher.modules if folder]
@@ -62,7 +62,7 @@ def find_tokenizer(name: str) -> tuple[Path, str | None]:
     Raises:
         UserError: there is none, or the Hub refused.
     """
-    path, commit = Path(name).expanduser(), None
+    path, commit = user_path(name), None
     if not path.is_dir():
         path = _fetch(name, "tokenizer", list(TOKENIZER_FILES))
         commit = path.name
