@@ -72,7 +72,21 @@ def _write_parallel(folder: Path) -> None:
 
 
 def _read_parallel(folder: Path, file: Path) -> None:
-    _run(folder, "corpus", corpus={"sources": ["sample"], "limit": 20, "parallel": [str(file)]})
+    from hub_tools.corpus.build import build_corpus
+    from hub_tools.corpus.sources import Source
+
+    out = folder.parent / "corpus"
+    shutil.rmtree(out, ignore_errors=True)
+    own = Source(lang="tr", name="own", identity=None, open=lambda: (target for target, _ in _pairs()))
+    options: dict[str, Any] = {"languages": ("tr",), "limit": None, "seed": 1, "max_tokens": 64}
+    build_corpus(out, [own], [file], tokenizer=_tiny_tokenizer(), **options)
+
+
+@cache
+def _tiny_tokenizer() -> Any:
+    from hub_tools.models.tokenizer import read_model_tokenizer
+
+    return read_model_tokenizer(tiny_teacher()).load()
 
 
 def _write_sts(folder: Path) -> None:
