@@ -194,7 +194,7 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     data = TrainingSet(
         texts=texts, target_index=numbers, targets=wanted, source=-1 - 0 * numbers, is_translation=numbers < 0
     )
-    config = DistillConfig(steps=4, batch_tokens=512, learning_rate=1e-3)
+    config = DistillConfig(steps=8, batch_tokens=512, learning_rate=1e-3)
     trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)
     assert np.abs(trainer.student(texts, numbers, training=True).detach().numpy() - before).max() < 1e-4
     trainer.train()
