@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from benchmarks.document import write_section
 from hub_tools.core.files import read_json
 from hub_tools.core.hardware import Hardware
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.data import Similarity, read_similarity
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model, token_rows
 from hub_tools.vectors.dataset import shards, vectors_of
@@ -29,10 +29,10 @@ SHARES = (0.0, 0.3, 0.5, 0.7, 1.0)
 HELDOUT = 500
 
 
-def spearman(model: Any, table: tuple[list[str], list[str], list[float]]) -> float:
+def spearman(model: Any, pairs: Similarity) -> float:
     """Spearman x100 of a model on an STS table."""
-    first, second = (unit(encode(model, side, CPU)) for side in table[:2])
-    return 100 * float(spearmanr((first * second).sum(axis=1), table[2]).statistic)
+    first, second = (unit(encode(model, side, CPU)) for side in (pairs.first, pairs.second))
+    return 100 * float(spearmanr((first * second).sum(axis=1), pairs.scores).statistic)
 
 
 def heldout_cosine(model: Any, run: Path) -> float:
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("runs", type=Path, nargs="+")
     args = parser.parse_args()
-    tables = {lang: read_sts(args.data / f"sts/stsb-{lang}-dev.tsv.gz") for lang in ("tr", "en")}
+    tables = {lang: read_similarity(str(args.data / f"sts/stsb-{lang}-dev.tsv.gz"), lang) for lang in ("tr", "en")}
     lines = [
         "| run | blend | STSb tr dev | STSb en dev | cosine on held-out translations |",
         "|---|---:|---:|---:|---:|",

@@ -33,7 +33,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.demo import demo_teacher
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.data import read_similarity
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
 from hub_tools.models.resolve import find_teacher
@@ -112,10 +112,10 @@ def judged(work: Path, lang: str) -> dict[str, str]:
 
 def spearman(folder: Path, data: Path, lang: str) -> float:
     """STSb dev, Spearman; of every third pair, which costs a third and orders the ways as well."""
-    first, second, gold = read_sts(data / f"sts/stsb-{lang}-dev.tsv.gz")
+    pairs = read_similarity(str(data / f"sts/stsb-{lang}-dev.tsv.gz"), lang)
     model = load_model(folder, device="cpu")
-    a, b = (unit(encode(model, side[::EVERY], CPU)) for side in (first, second))
-    return float(spearmanr((a * b).sum(axis=1), gold[::EVERY]).statistic)
+    a, b = (unit(encode(model, side[::EVERY], CPU)) for side in (pairs.first, pairs.second))
+    return float(spearmanr((a * b).sum(axis=1), pairs.scores[::EVERY]).statistic)
 
 
 def cosines(folder: Path, pairs: dict[str, str]) -> dict[str, float]:

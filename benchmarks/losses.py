@@ -21,7 +21,7 @@ from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.core.plain import to_plain
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.data import read_similarity
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import load_model
 from hub_tools.training.distill import distill
@@ -50,11 +50,11 @@ def similarities(folder: Path, data: Path, hardware: Hardware) -> dict[str, floa
     model = load_model(folder, device=hardware.device)
     found = {}
     for lang in LANGUAGES:
-        first, second, gold = read_sts(data / f"sts/stsb-{lang}-dev.tsv.gz")
-        a, b = (encode(model, side, hardware) for side in (first, second))
+        pairs = read_similarity(str(data / f"sts/stsb-{lang}-dev.tsv.gz"), lang)
+        a, b = (encode(model, side, hardware) for side in (pairs.first, pairs.second))
         for name, width in ((lang, a.shape[1]), (f"{lang}-short", SHORT)):
             sides = [side[:, :width] / np.linalg.norm(side[:, :width], axis=1, keepdims=True) for side in (a, b)]
-            found[name] = 100 * float(spearmanr((sides[0] * sides[1]).sum(axis=1), gold).statistic)
+            found[name] = 100 * float(spearmanr((sides[0] * sides[1]).sum(axis=1), pairs.scores).statistic)
     return found
 
 

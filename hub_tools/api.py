@@ -23,12 +23,14 @@ from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, Tokeni
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.fields import Section
 from hub_tools.core.files import digest, hash_file, read_json, write_json
-from hub_tools.core.hardware import choose_hardware
+from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.core.plain import changed, to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.build import build_corpus as write_corpus
 from hub_tools.corpus.sources import Source
-from hub_tools.evaluation.tasks import sts_tasks
+from hub_tools.evaluation.evaluate import evaluate as measure
+from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import read_tasks
 from hub_tools.hub.publish import publish
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher, find_tokenizer
@@ -36,8 +38,9 @@ from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer, read_tokenizer
 from hub_tools.pipeline import run
 from hub_tools.reporting.report import Report
-from hub_tools.reporting.tables import markdown_table, score_text
-from hub_tools.results import DistillResult
+from hub_tools.reporting.scores import scores_table
+from hub_tools.reporting.tables import markdown_table
+from hub_tools.results import DistillResult, EvaluationRow
 from hub_tools.stages.base import parts_of
 from hub_tools.stages.distill import DistillStage
 from hub_tools.tokenization.adapt import AdaptedTokenizer
@@ -95,23 +98,11 @@ class Training:
         return load_model(self.folder, device="cpu")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One measurement: model -> value, None where it is not defined for that `reason`, over `n` pairs."""
-
-    task: str
-    split: str
-    metric: str
-    n: int
-    values: dict[str, float | None]
-    reason: str | None = None
-
-
 @dataclass(frozen=True)
 class Scores:
     """Measurements of several models on the same tasks."""
 
-    rows: list[Score]
+    rows: list[EvaluationRow]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -119,11 +110,7 @@ class Scores:
 
     def to_markdown(self) -> str:
         """Return a table, scores x100."""
-        lines = [["task", *(self.rows[0].values if self.rows else ())]]
-        for row in self.rows:
-            scores = (score_text(row.metric, value) for value in row.values.values())
-            lines.append([f"{row.task}, {row.metric} ({row.split}, n={row.n})", *scores])
-        return markdown_table(lines)
+        return markdown_table(scores_table(self.rows))
 
 
 def distill(
@@ -313,27 +300,23 @@ def train(
     return Training(Path(out), result)
 
 
-def evaluate(models: Mapping[str, Model], *, sts: Files) -> Scores:
-    """Measure models, by name, on the same similarity tables, by the cosines of their vectors.
+def evaluate(models: Mapping[str, Model], *, lang: str = "en", **files: Files) -> Scores:
+    """Measure models, by name, on the same data; differences are to the first of them.
+
+    `files` are what the options of the same names take: sts, retrieval, bitext, classification, clustering, pairs.
+    `lang` says which rows and columns of tables in many languages count. Models run on the CPU, in fp32.
 
     Raises:
-        UserError: a table has no such columns, or a model cannot be loaded.
+        UserError: a table has other columns than expected, or a model cannot be loaded.
 
     Example:
         >>> scores = evaluate({"teacher": teacher, "student": training.model}, sts=sts)
         >>> [row.metric for row in scores.rows]
         ['spearman', 'pearson']
     """
-    tasks = sts_tasks([Path(file) for file in _several(sts)])
-    loaded = {name: _loaded(model) for name, model in models.items()}
-    rows = []
-    for task in tasks:
-        measured = {name: task.measure(model) for name, model in loaded.items()}
-        for metric in next(iter(measured.values()), {}):
-            values = {name: metrics[metric] for name, metrics in measured.items()}
-            reason = task.undefined if None in values.values() else None
-            rows.append(Score(task=task.name, split=task.split, metric=metric, n=task.n, values=values, reason=reason))
-    return Scores(rows)
+    tasks = [task for kind, specs in files.items() for task in read_tasks(kind, _several(specs), (lang,))]
+    hardware = Hardware(device="cpu", precision="fp32")
+    return Scores(measure({name: Subject(partial(_loaded, m), hardware) for name, m in models.items()}, tasks))
 
 
 @contextmanager

@@ -231,6 +231,21 @@ class EvaluateConfig(Section):
 
     section: ClassVar[str] = "evaluate"
     sts: tuple[str, ...] = option((), "Similarity table to measure on (sentence1, sentence2, score).", metavar=FILE)
+    retrieval: tuple[str, ...] = option(
+        (),
+        "Retrieval to measure on: QUERIES,PASSAGES[,QRELS], or a folder with queries, corpus and qrels.",
+        metavar=FILE,
+    )
+    bitext: tuple[str, ...] = option(
+        (), "Translations to measure on (en and the target's code, or source and target).", metavar=FILE
+    )
+    classification: tuple[str, ...] = option(
+        (), "Labelled texts to measure on (text, label, split), or TRAIN,TEST (text, label).", metavar=FILE
+    )
+    clustering: tuple[str, ...] = option((), "Groups of texts to measure on (text, label).", metavar=FILE)
+    pairs: tuple[str, ...] = option(
+        (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

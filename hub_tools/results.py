@@ -149,18 +149,46 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A number, and bounds that hold it with a probability of 95 %; None where nothing was drawn anew."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether a difference is more than noise: 0 is outside of its bounds."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Interval):
+    """What a model reaches at a task, and how far that is from the models before it, by name."""
+
+    differences: dict[str, Interval] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """One measurement of the three models."""
+    """One measurement of several models, the first of them what the others are compared with."""
 
     task: str
     split: str  # train, dev, test, heldout or `as given`
     metric: str
-    n: int | None  # texts, pairs or questions
-    teacher: float | None
-    clone: float | None
-    student: float | None
+    n: int | None  # texts, pairs or queries
+    models: dict[str, Figure | None]  # None where it is not defined
+    is_main: bool = True  # whether it is the first measure of its task, by which models are judged
+    prompts: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # model -> side of the data -> what stood before it
     supervised: bool = False  # whether the student was trained with labels of this task
     reason: str | None = None  # why a value is None, where the task can say it
+
+    def value(self, model: str) -> float | None:
+        """Return what a model reaches; None where that is not defined, or it was not measured."""
+        figure = self.models.get(model)
+        return None if figure is None else figure.value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 _VALUES: tuple[Any, ...] = (
@@ -48,7 +49,7 @@ def _shuffle(content: bytes, rng: random.Random) -> bytes:
 
 def _replace(value: Any, rng: random.Random) -> Any:
     root, holder, place = _choose(value, rng)
-    holder[place] = rng.choice(_VALUES)
+    holder[place] = deepcopy(rng.choice(_VALUES))  # or a list would come to hold itself
     return root[0]
 
 

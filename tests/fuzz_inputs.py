@@ -89,15 +89,32 @@ def _tiny_tokenizer() -> Any:
     return read_model_tokenizer(tiny_teacher()).load()
 
 
-def _write_sts(folder: Path) -> None:
-    rows = [{"sentence1": t, "sentence2": s, "score": i % 6 / 2} for i, (t, s) in enumerate(_pairs())]
-    _write_table(folder, "sts", rows)
+def _write_data(folder: Path) -> None:
+    pairs = [{"sentence1": t, "sentence2": s, "score": i % 6 / 2, "label": i % 2} for i, (t, s) in enumerate(_pairs())]
+    _write_table(folder, "pairs", pairs)
+    labelled = [{"text": t, "label": i % 3, "split": ("train", "test")[i % 2]} for i, (t, _) in enumerate(_pairs())]
+    _write_table(folder, "labelled", labelled)
+    _write_table(folder, "bitext", [{"tr": target, "en": source} for target, source in _pairs()])
+    _write_table(folder, "passages", [{"id": i, "text": target} for i, (target, _) in enumerate(_pairs())])
+    _write_table(folder, "questions", [{"text": source, "passage_id": i} for i, (_, source) in enumerate(_pairs())])
 
 
-def _read_sts(_folder: Path, file: Path) -> None:
-    from hub_tools.evaluation.tasks import sts_tasks
+# Name of a table of `_write_data` -> the options that take it, and what is given to them.
+_DATA = {
+    "pairs": {"sts": "{file}", "pairs": "{file}"},
+    "labelled": {"classification": "{file}", "clustering": "{file}"},
+    "bitext": {"bitext": "{file}"},
+    "passages": {"retrieval": "{folder}/questions.tsv,{file}"},
+    "questions": {"retrieval": "{file},{folder}/passages.tsv"},
+}
 
-    sts_tasks([file])
+
+def _read_data(folder: Path, file: Path) -> None:
+    """Read data to measure on, by every option that takes such a table."""
+    from hub_tools.evaluation.tasks import read_tasks
+
+    for option, spec in _DATA[file.name.partition(".")[0].partition("-")[0]].items():
+        read_tasks(option, [spec.format(file=file, folder=folder)], ("tr",))
 
 
 def _write_configuration(folder: Path) -> None:
@@ -202,12 +219,12 @@ def _encode(model: Path) -> None:
 
 INPUTS = {
     "configuration": Input(_write_configuration, _read_configuration, 15),
-    "text": Input(_write_text, _read_text, 35),
+    "text": Input(_write_text, _read_text, 38),
     "parallel text": Input(_write_parallel, _read_parallel, 8),
-    "similarity": Input(_write_sts, _read_sts, 12),
+    "data to measure on": Input(_write_data, _read_data, 12),
     "upload": Input(_write_upload, _read_upload, 12),
-    "teacher": Input(_write_teacher, _read_teacher, 6),
-    "tokenizer": Input(_write_tokenizer, _read_tokenizer, 4),
-    "run, published": Input(_write_run, _read_run, 5),
-    "run, continued": Input(_write_run, _read_run_again, 3),
+    "teacher": Input(_write_teacher, _read_teacher, 5),
+    "tokenizer": Input(_write_tokenizer, _read_tokenizer, 3),
+    "run, published": Input(_write_run, _read_run, 6),
+    "run, continued": Input(_write_run, _read_run_again, 1),
 }

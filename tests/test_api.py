@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import hub_tools
 from hub_tools import api
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.results import EvaluationRow, Figure
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,10 @@ def test_the_examples_do_what_they_say(names: dict[str, object]) -> None:
 
 
 def test_scores_are_a_table_of_their_own() -> None:
-    shared: dict[str, Any] = {"task": "STS", "split": "test", "metric": "spearman", "n": 10}
-    scores = api.Scores([api.Score(**shared, values={"a": 0.5, "b": None})])
-    assert scores.to_dict() == {"rows": [{**shared, "values": {"a": 0.5, "b": None}, "reason": None}]}
+    figure = Figure(value=0.5, low=0.4, high=0.6)
+    row = EvaluationRow(task="STS", split="test", metric="spearman", n=10, models={"a": figure, "b": None})
+    scores = api.Scores([row])
+    assert scores.to_dict() == {"rows": [to_plain(row)]}
     assert "| STS, spearman (test, n=10) | 50.0 |  |" in scores.to_markdown()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, spearmanr
 
 from hub_tools import api
 from hub_tools.config import RunConfig
@@ -15,22 +16,19 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus, build_corpus
-from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.evaluation.evaluate import evaluate, nearest
-from hub_tools.evaluation.tasks import (
-    bitext_task,
-    read_sts,
-    retrieval_task,
-    sample_texts,
-    sts_names,
-    sts_task,
-)
-from hub_tools.models.encoder import encode, unit
+from hub_tools.corpus.readers import sample_file
+from hub_tools.evaluation import data
+from hub_tools.evaluation.evaluate import evaluate, evaluate_run
+from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import Task, bundled_tasks, heldout_task, names_of, read_tasks
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.scores import scores_table, verdict
 from hub_tools.reporting.text import score_rows
+from hub_tools.results import EvaluationRow, Figure, Interval
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.vectors.bitext import bitext_accuracy, heldout_pairs
+from tests.commands import hub_distill, refused, succeeded
 
 CPU = Hardware(device="cpu", precision="fp32")
 PROMPTS = {"query": "task: search | query: ", "document": "title: none | text: "}
@@ -42,92 +40,98 @@ def table(tmp_path: Path, *scores: str) -> Path:
     return tmp_path / "sts.tsv"
 
 
-def test_sts_is_the_correlation_of_cosines_with_the_scores(tiny_teacher: Path) -> None:
-    model = load_model(tiny_teacher, device="cpu")
-    first, second, scores = read_sts(sample_file("sts.tsv"))
-    a, b = (unit(encode(model, side, CPU)) for side in (first, second))
+def subject(folder: Path, prompts: dict[str, str] | None = None, **options: Any) -> Subject:
+    model = load_model(folder, device="cpu")
+    if prompts is not None:
+        model.prompts = dict(prompts)
+    return Subject(lambda: model, CPU, **options)
+
+
+def values(task: Task, model: Subject) -> dict[str, float]:
+    return {measure.metric: measure.value for measure in task.measure(model)}
+
+
+@pytest.mark.parametrize("prompts", [{}, PROMPTS])
+def test_a_task_is_measured_as_by_sentence_transformers(prompts: dict[str, str], tiny_teacher: Path) -> None:
+    """Behind the prompts, which a model that is asked without them would show by other figures."""
+    from sentence_transformers.evaluation import InformationRetrievalEvaluator
+
+    model = subject(tiny_teacher, prompts)
+    similarity, retrieval = bundled_tasks()
+    asked = retrieval.data
+    assert isinstance(asked, data.Retrieval)
+    texts = ({str(n): text for n, text in enumerate(side)} for side in (asked.queries, asked.passages))
+    answers = {str(n): {str(number) for number in found} for n, found in enumerate(asked.relevant)}
+    evaluator = InformationRetrievalEvaluator(*texts, answers, ndcg_at_k=[10], mrr_at_k=[10], precision_recall_at_k=[1])
+    expected = evaluator(model.model)
+    found = values(retrieval, model)
+    for metric in ("ndcg@10", "recall@1", "mrr@10"):
+        assert found[metric] == pytest.approx(expected[f"cosine_{metric}"], abs=1e-6)
+    pairs = similarity.data
+    assert isinstance(pairs, data.Similarity)
+    a, b = (model.model.encode_query(side) for side in (pairs.first, pairs.second))
     cosines = (a * b).sum(axis=1)
-    expected = {"spearman": spearmanr(cosines, scores).statistic, "pearson": pearsonr(cosines, scores).statistic}
-    assert sts_task(sample_file("sts.tsv"), "STS", "test").measure(model) == pytest.approx(expected, abs=1e-5)
+    assert values(similarity, model)["pearson"] == pytest.approx(np.corrcoef(cosines, pairs.scores)[0, 1], abs=1e-5)
 
 
-def test_retrieval_is_measured_behind_the_prompts(tiny_teacher: Path) -> None:
-    model = load_model(tiny_teacher, device="cpu")
-    plain = retrieval_task().measure(model)
-    model.prompts = dict(PROMPTS)
-    found = retrieval_task().measure(model)
-    assert found != plain
-    questions, passages = sample_texts("questions"), sample_texts("passages")
-    asked = unit(model.encode([PROMPTS["query"] + text for text in questions.values()]))
-    cosines = asked @ unit(model.encode([PROMPTS["document"] + text for text in passages.values()])).T
-    rows = read_table(sample_file("retrieval-questions.tsv"))
-    answers = [list(passages).index(row["passage_id"]) for row in rows]
-    ranks = (cosines > cosines[np.arange(len(answers)), answers][:, None]).sum(axis=1) + 1
-    assert found == pytest.approx({"recall@1": (ranks == 1).mean(), "mrr": (1 / ranks).mean()}, abs=1e-4)
+def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
+    rows = evaluate({"plain": subject(tiny_teacher), "asked": subject(tiny_teacher, PROMPTS)}, bundled_tasks())
+    assert rows[0].prompts == {
+        "plain": {"first": "", "second": ""},
+        "asked": dict.fromkeys(("first", "second"), PROMPTS["query"]),
+    }
+    assert rows[-1].prompts["asked"] == {"queries": PROMPTS["query"], "passages": PROMPTS["document"]}
+    # E5 and others call documents passages.
+    assert subject(tiny_teacher, {"passage": "passage: "}).prompt("document") == "passage: "
 
 
-def test_the_nearest_document_is_found_behind_the_prompts(tiny_teacher: Path) -> None:
-    model = load_model(tiny_teacher, device="cpu")
-    model.prompts = dict(PROMPTS)
-    documents = ["köpek", "kedi", "ağaç"]
-    query = model.encode("task: search | query: kedi")
-    best = int((model.encode([PROMPTS["document"] + text for text in documents]) @ query).argmax())
-    assert nearest(model, ["kedi"], documents) == [documents[best]]
+def test_vectors_are_kept_and_found_again(tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, model = bundled_tasks()[0], subject(tiny_teacher, cache=tmp_path, identity="tiny")
+    first = values(task, model)
+    monkeypatch.setattr("hub_tools.evaluation.subject.Encoder", None)  # nothing is computed any more
+    assert values(task, subject(tiny_teacher, cache=tmp_path, identity="tiny")) == first
+    for other in (
+        subject(tiny_teacher, cache=tmp_path, identity="another"),
+        subject(tiny_teacher, PROMPTS, cache=tmp_path, identity="tiny"),
+        subject(tiny_teacher, cache=tmp_path, identity="tiny", longest=9),
+    ):
+        with pytest.raises(TypeError):
+            task.measure(other)
 
 
 def test_translations_are_found_as_for_the_choice_of_texts(
     finished: tuple[RunConfig, object], tiny_teacher: Path
 ) -> None:
-    corpus, model = Corpus(finished[0].output / "corpus"), load_model(tiny_teacher, device="cpu")
-    accuracy = bitext_accuracy(model, heldout_pairs(corpus), CPU)
-    assert bitext_task(corpus, "tr").measure(model) == pytest.approx({"accuracy": accuracy})
-
-
-def test_fewer_texts_at_a_time_are_measured_where_memory_does_not_suffice(
-    tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, task = load_model(tiny_teacher, device="cpu"), sts_task(sample_file("sts.tsv"), "STS", "test")
-    whole, forward = task.measure(model), model.forward
-
-    def small(features: dict[str, object], **more: object) -> object:
-        if len(features["input_ids"]) > 40:
-            raise MemoryError
-        return forward(features, **more)
-
-    monkeypatch.setattr(model, "forward", small)
-    assert task.measure(model) == pytest.approx(whole, abs=1e-5)
+    corpus, model = Corpus(finished[0].output / "corpus"), subject(tiny_teacher)
+    task = heldout_task(corpus, "tr")
+    assert task is not None
+    accuracy = bitext_accuracy(model.model, heldout_pairs(corpus), CPU)
+    assert values(task, model)["accuracy tr-en"] == pytest.approx(accuracy)
+    assert task.measure(model)[0].metric == "accuracy tr-en"
 
 
 @pytest.mark.parametrize("score", ["high", "nan", "inf", "-Infinity"])
 def test_a_score_that_is_no_finite_number_is_refused_with_its_line(tmp_path: Path, score: str) -> None:
     with pytest.raises(UserError, match=rf"line 4: score '{score}' is no number"):
-        read_sts(table(tmp_path, "1", "2", score))
-
-
-def test_equal_scores_give_no_correlation_and_a_warning(
-    tmp_path: Path, tiny_teacher: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    task = sts_task(table(tmp_path, "3", "3", "3.0"), "STS", "test")
-    assert "all scores are equal, so no correlation is defined" in caplog.text
-    assert task.measure(load_model(tiny_teacher, device="cpu")) == {"spearman": None, "pearson": None}
+        data.read_similarity(str(table(tmp_path, "1", "2", score)), "tr")
 
 
 def test_the_report_says_why_there_is_no_correlation(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, tiny_teacher: Path, no_text: Corpus
 ) -> None:
-    paths = dict.fromkeys(("teacher", "clone", "student"), tiny_teacher)
+    subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
-    sts = [table(tmp_path, "3", "3", "3.0")]
-    result = evaluate(paths, no_text, target="de", sts=sts, hardware=CPU, training=training)
-    reason = "all scores are equal, so no correlation is defined"
-    assert [(row.metric, row.student, row.reason) for row in result.evaluation[1:]] == [
+    sts = str(table(tmp_path, "3", "3", "3.0"))
+    result = evaluate_run(subjects, no_text, read_tasks("sts", [sts], ("de",)), target="de", training=training)
+    reason = "all scores, or all cosines of a model, are equal, so no correlation is defined"
+    assert [(row.metric, row.value("student"), row.reason) for row in result.evaluation[1:]] == [
         ("spearman", None, reason),
         ("pearson", None, reason),
     ]
     report = FullReport.from_dict({**finished[1], "evaluation": to_plain(result.evaluation)})
     assert score_rows(report)[1] == [f"STS sts, spearman (as given, n=3; {reason})", "", "", ""]
     scores = api.evaluate({"student": str(tiny_teacher)}, sts=sts)
-    assert {(row.values["student"], row.reason) for row in scores.rows} == {(None, reason)}
+    assert {(row.value("student"), row.reason) for row in scores.rows} == {(None, reason)}
 
 
 def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
@@ -144,17 +148,25 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
 
 
 def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text: Corpus) -> None:
-    paths = dict.fromkeys(("teacher", "clone", "student"), tiny_teacher)
+    subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
-    result = evaluate(paths, no_text, target="de", sts=[], hardware=CPU, training=training)
+    result = evaluate_run(subjects, no_text, [], target="de", training=training)
     (row,) = result.evaluation
-    assert (row.n, row.teacher, row.clone, row.student) == (0, None, None, None)
+    assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})
     assert result.models["student"].dim == 32
 
 
-def test_each_sts_file_has_a_name_of_its_own() -> None:
-    names = ["stsb-tr-test.tsv.gz", "tr/test.tsv", "en/test.tsv", "sts.tr.dev.csv", "latest.tsv", "a/x.tsv", "b/x.tsv"]
-    assert sts_names([Path(name) for name in names]) == [
+def test_each_data_set_has_a_name_of_its_own() -> None:
+    names = [
+        "stsb-tr-test.tsv.gz",
+        "tr/test.tsv",
+        "en/test.tsv",
+        "sts.tr.dev.csv",
+        "latest.tsv",
+        "a/x.tsv",
+        "b/x.tsv,c.tsv",
+    ]
+    assert names_of(names) == [
         ("stsb-tr", "test"),
         ("tr", "test"),
         ("en", "test"),
@@ -163,3 +175,111 @@ def test_each_sts_file_has_a_name_of_its_own() -> None:
         ("x", "as given"),
         ("x (2)", "as given"),
     ]
+
+
+def write(folder: Path, name: str, *lines: str) -> str:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(line.replace("|", "\t") + "\n" for line in lines), encoding="utf-8")
+    return str(folder / name)
+
+
+def test_retrieval_in_two_files_in_three_and_in_a_folder(tmp_path: Path) -> None:
+    questions = write(tmp_path, "q.tsv", "question_id|context_id|question", "1|b|Kim?", "2|a|Nerede?")
+    contexts = write(tmp_path, "c.tsv", "context_id|title|text", "a|Ev|Evde.", "b|Kişi|Ali.", "c|Kişi|Ali.")
+    two = data.read_retrieval(f"{questions},{contexts}", "tr")
+    assert two.passages == ["Ev Evde.", "Kişi Ali."]  # b and c are one
+    assert two.relevant == [{1: 1.0}, {0: 1.0}]
+    beir = tmp_path / "beir"
+    write(beir, "queries.tsv", "_id|text", "1|Kim?", "2|Nerede?", "3|Not asked")
+    write(beir, "corpus.tsv", "_id|text", "a|Evde.", "b|Ali.")
+    write(beir, "qrels/test.tsv", "query-id|corpus-id|score", "1|b|2", "1|a|1", "2|a|1", "2|b|0")
+    write(beir, "qrels/train.tsv", "query-id|corpus-id|score", "3|b|2")
+    three = data.read_retrieval(str(beir), "tr")
+    assert three.queries == ["Kim?", "Nerede?"]
+    assert three.relevant == [{1: 2.0, 0: 1.0}, {0: 1.0}]
+    wide = write(tmp_path, "wide.tsv", "question_id|context_id|en|tr", "1|b|Who?|Kim?")
+    assert data.read_retrieval(f"{wide},{contexts}", "tr").queries == ["Kim?"]
+
+
+@pytest.mark.parametrize(
+    ("read", "lines", "words"),
+    [
+        (data.read_pairs, ("premise|hypothesis|label", "a|b|entailment"), "all labels say the same"),
+        (data.read_clustering, ("text|label", "a|x", "b|x"), "two groups at least"),
+        (data.read_classification, ("text|label|split", "a|x|train", "b|x|test"), "two labels at least"),
+        (data.read_classification, ("text|label", "a|x", "b|y"), "by a column split"),
+        (data.read_bitext, ("en|fr", "a|b"), "no source, target"),
+        (data.read_similarity, ("sentence1|sentence2|score", "a|b|1"), "Expected at least two"),
+        (data.read_similarity, ("lang|sentence1|sentence2|score", "en|a|b|1"), "holds no rows in tr"),
+    ],
+)
+def test_data_that_nothing_can_be_measured_on_is_refused(
+    read: Callable[[str, str], object], lines: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=words):
+        read(write(tmp_path, "x.tsv", *lines), "tr")
+
+
+def test_tables_in_many_languages_give_a_task_for_each_of_ours(tmp_path: Path) -> None:
+    rows = ("tr|a|x|train", "tr|b|y|train", "tr|c|x|test", "en|d|x|train")
+    many = write(tmp_path, "many.tsv", "lang|text|label|split", *rows)
+    with pytest.raises(UserError, match="two labels"):
+        read_tasks("classification", [many], ("tr", "en"))
+    (task,) = read_tasks("classification", [many], ("tr",))
+    assert (task.name, task.split) == ("classification many", "test")
+    grouped = write(tmp_path, "g.tsv", "text|label", "a|x", "b|y")
+    (task,) = read_tasks("clustering", [grouped], ("tr", "en"))
+    assert (task.name, task.split) == ("clustering g", "as given")
+    wide = read_tasks("bitext", [write(tmp_path, "ntrex.tsv", "en|tr|de", "a|b|c")], ("tr", "de"))
+    assert [task.name for task in wide] == ["bitext ntrex (tr)", "bitext ntrex (de)"]
+
+
+def row(task: str, teacher: float, student: float, *, sure: bool, clone: float | None = None) -> EvaluationRow:
+    def difference(value: float) -> Interval:
+        return Interval(value=value, low=value - (0.001 if sure else 1), high=value + (0.001 if sure else 1))
+
+    differences = {"teacher": difference(student - teacher)}
+    if clone is not None:
+        differences["clone"] = difference(student - clone)
+    figures = {"teacher": Figure(value=teacher), "student": Figure(value=student, differences=differences)}
+    return EvaluationRow(task=task, split="test", metric="spearman", n=9, models=figures)
+
+
+def test_the_verdict_says_what_the_figures_say() -> None:
+    better, worse = row("A", 0.7, 0.72, sure=True), row("B", 0.7, 0.65, sure=True, clone=0.68)
+    level = row("C", 0.7, 0.71, sure=False)
+
+    def say(*rows: EvaluationRow) -> str:
+        return verdict(rows, student="student", teacher="teacher", clone="clone")
+
+    assert say(better, level) == "The student is better than its teacher: better at A (+2.0); level at 1 of 2 tasks."
+    assert say(level) == "The student is level with its teacher: level at 1 of 1 task."
+    assert say(worse).startswith(
+        "The student is worse than its teacher: worse at B (-5.0). Training made it worse than the clone at B (-3.0)."
+    )
+    assert "--steps" in say(worse)
+    assert say(better, worse).startswith("The student is better at some tasks and worse at others than its teacher")
+    assert say().startswith("No task says whether the student is as good as its teacher")
+    other = Figure(value=1, differences={"a": Interval(value=0)})
+    renamed = replace(better, models={"a": better.models["teacher"], "b": other})
+    assert verdict([renamed], student="b", teacher="a") == "b is level with a: level at 1 of 1 task."
+    assert scores_table([better, level])[1:] == [
+        ["A, spearman (test, n=9)", "70.0", "72.0 (+2.0)"],
+        ["C, spearman (test, n=9)", "70.0", "71.0 (=)"],
+    ]
+
+
+def test_any_models_side_by_side(tiny_teacher: Path, finished: tuple[RunConfig, object], tmp_path: Path) -> None:
+    sts, student = str(sample_file("sts.tsv")), str(finished[0].output / "student")
+    done = hub_distill("evaluate", str(tiny_teacher), student, "--sts", sts, "--lang", "tr", cwd=tmp_path)
+    succeeded(done)
+    assert "STS sts, spearman" in done.stdout
+    assert "student is " in done.stdout
+    assert (tmp_path / "evaluation/scores.json").exists()
+    run = hub_distill("evaluate", str(finished[0].output), "--sts", sts, "--output", "again", cwd=tmp_path)
+    succeeded(run)
+    assert run.stdout.split("\n")[1].split() == ["task", "teacher", "clone", "student"]
+    refused(hub_distill("evaluate", student, cwd=tmp_path), "Nothing to measure on", code=2)
+    wrong = hub_distill("evaluate", student, "--sts", sts, "--steps", "5", cwd=tmp_path)
+    refused(wrong, "distill has no meaning with them", code=2)
+    refused(hub_distill("evaluate", "nowhere/model", "--sts", sts, cwd=tmp_path), "nowhere/model")

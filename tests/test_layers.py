@@ -20,7 +20,7 @@ LAYERS = (
     {"reporting"},
     {"hub"},
     {"stages"},
-    {"pipeline"},
+    {"pipeline", "comparison"},
     {"api", "space"},
     {"cli"},
     {"job_script"},

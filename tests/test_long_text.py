@@ -30,11 +30,11 @@ import re, sys
 from pathlib import Path
 from hub_tools.core.errors import HubToolsError
 from hub_tools.corpus.readers import read_columns, read_texts
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.data import read_similarity
 file, characters, outcome = Path(sys.argv[1]), 0, ""
 try:
     if "sts" in file.name:
-        read_sts(file)
+        read_similarity(str(file), "tr")
     for text in read_texts(file, "tr"):
         characters += len(text)
         if characters > 2**30:

@@ -104,7 +104,8 @@ def test_a_report_of_some_stages_does_not_replace_that_of_all(values: dict[str, 
 
 def test_what_was_not_measured_is_not_reported(values: dict[str, Any], tmp_path: Path) -> None:
     values["distill"] |= {"cosine_before": None, "cosine_after": None, "tokens_per_second": None}
-    values["evaluation"][0] |= {"clone": None, "student": None, "n": None}
+    values["evaluation"][0]["models"] |= {"clone": None, "student": None}
+    values["evaluation"][0]["n"] = None
     run = fake_run.write_run(tmp_path / "run", values)
     (run / "student" / "training.json").write_text('{"history": [{"step": 0, "cosine": null}]}')
     fake_run.mark(run, read_record(run))

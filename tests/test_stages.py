@@ -82,7 +82,7 @@ def job_of(teacher: Path, **options: Any) -> Job:
         languages=("tr", "en"),
         sources=(),
         parallel=(),
-        sts=(),
+        tasks=(),
         ready=None,
         imported=None,
         hardware=Hardware(device="cpu", precision="fp32"),

@@ -24,7 +24,7 @@ from hub_tools.core.errors import HubToolsError, UserError
 from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.readers import TABLES, find_files, read_table, read_texts
 from hub_tools.corpus.sources import find_sources
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.data import Similarity, read_similarity
 from hub_tools.hub.jobs import check_remote
 from hub_tools.reporting.redact import is_path
 from hub_tools.stages.job import prepare
@@ -207,11 +207,12 @@ def test_sts_tables_say_where_they_are_wrong(tmp_path: Path) -> None:
     ):
         lines = "\n".join(json.dumps(row) for row in (good, {**good, **cells}))
         with pytest.raises(UserError, match=message):
-            read_sts(put(tmp_path, f"{number}.jsonl", lines))
+            read_similarity(str(put(tmp_path, f"{number}.jsonl", lines)), "tr")
     with pytest.raises(UserError, match="has the columns a, b; no sentence1, sentence2, score"):
-        read_sts(put(tmp_path, "x.csv", "a;b\n1;2\n"))
+        read_similarity(str(put(tmp_path, "x.csv", "a;b\n1;2\n")), "tr")
     halves = put(tmp_path, "half.jsonl", '{"sentence1": "a\\ud800", "sentence2": "b", "score": "2.5"}\n' * 2)
-    assert read_sts(halves) == (["a?"] * 2, ["b"] * 2, [2.5] * 2)
+    expected = Similarity(first=["a?"] * 2, second=["b"] * 2, scores=[2.5] * 2)
+    assert read_similarity(str(halves), "tr") == expected
 
 
 # Which files a name stands for
@@ -484,7 +485,11 @@ def damaged_files(seed: int, count: int) -> list[tuple[str, bytes]]:
     return [(name, damage(content, rng)[1]) for name, content in (rng.choice(originals) for _ in range(count))]
 
 
-READERS: tuple[Callable[[Path], Any], ...] = (texts, lambda file: list(read_table(file)), read_sts)
+READERS: tuple[Callable[[Path], Any], ...] = (
+    texts,
+    lambda file: list(read_table(file)),
+    lambda file: read_similarity(str(file), "tr"),
+)
 CONFIG_READERS: tuple[Callable[[Path], Any], ...] = (RunConfig.from_toml,)
 
 

@@ -25,6 +25,16 @@ STAGES = {
 }
 
 
+# Options that `evaluate MODEL ...` takes.
+_OF_COMPARISONS = {"lang", "output", "evaluate", "device", "precision", "trust_remote_code", "allow_pickle"}
+_HELP = {
+    "evaluate": """Measure teacher, clone and student; or any models that are named.
+
+    hub-distill evaluate MODEL MODEL --sts FILE measures models of the Hub, in folders, or those of a run folder side by
+    side; differences are to the first."""
+}
+
+
 def run_until(last: str, options: Mapping[str, Any]) -> None:
     """Do the job up to a stage with the options that were given, by name; `publish` is the whole job.
 
@@ -62,12 +72,46 @@ def stage_command(name: str) -> click.Command:
     names = list(STAGES)
     used = ("", *names[: names.index(name) + 1])
 
-    def callback(**options: Any) -> None:
+    def callback(models: tuple[str, ...] = (), **options: Any) -> None:
         # Options may stand before or after the stage's name.
         context = click.get_current_context()
-        run_until(name, {**(context.obj or {}), **command_line_options(context, options)})
+        given = {**(context.obj or {}), **command_line_options(context, options)}
+        if models:
+            compare_models(models, given)
+        else:
+            run_until(name, given)
 
-    return GroupedCommand(name, params=[*click_options(used), *RUN_OPTIONS], callback=callback, help=STAGES[name])
+    params: list[click.Parameter] = [*click_options(used), *RUN_OPTIONS]
+    if name == "evaluate":
+        params.append(click.Argument(["models"], nargs=-1, metavar="[MODEL ...]"))
+    return GroupedCommand(name, params=params, callback=callback, help=_HELP.get(name, STAGES[name]))
+
+
+def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Measure models that are named instead of those of a run, with the options that were given, by name.
+
+    Raises:
+        HubToolsError: something that the user can change.
+    """
+    from hub_tools.comparison import compare
+    from hub_tools.core.hardware import choose_hardware
+    from hub_tools.evaluation.tasks import READERS, read_tasks
+    from hub_tools.models.loading import LoadPolicy
+
+    asked = nest(options)
+    if unused := asked.keys() - _OF_COMPARISONS:
+        raise UsageError(f"Models that are named are only measured: {min(unused)} has no meaning with them.")
+    # Where tables hold one language alone, none has to be said.
+    config = RunConfig.from_dict({"teacher": models[0], "lang": "en", **asked})
+    tasks = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
+    if not tasks:
+        raise UsageError("Nothing to measure on: give --sts, --retrieval, --bitext or another kind of data.")
+    tune_process()
+    hardware = choose_hardware(config.device, config.precision)
+    policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
+    out = config.output if "output" in asked else Path("evaluation")
+    click.echo(compare(models, tasks, out, hardware=hardware, policy=policy))
+    click.echo(f"\nThe scores are in {out / 'scores.json'} and {out / 'scores.md'}.")
 
 
 @click.command()

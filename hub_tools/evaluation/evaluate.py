@@ -1,88 +1,121 @@
-"""Stage `evaluate`: teacher, clone and student on the same tasks, in fp32, with the same code.
+"""Several models on the same tasks, in the same arithmetic and at the same length, by the same code.
 
-Nothing measured here decides anything. What does was measured before: the student is chosen by held-out cosine in the
-training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
+Nothing measured here decides anything in a run. What does was measured before: the student is chosen by held-out cosine
+in the training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.readers import sample_file
-from hub_tools.evaluation.tasks import bitext_task, retrieval_task, sample_texts, sts_task, sts_tasks
-from hub_tools.models.loading import SAFE, LoadPolicy, describe, load_model
-from hub_tools.results import EvaluationResult, EvaluationRow, Search
+from hub_tools.evaluation.agreement import Agreement, agreement
+from hub_tools.evaluation.bootstrap import figures
+from hub_tools.evaluation.data import Retrieval
+from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task
+from hub_tools.models.loading import describe
+from hub_tools.results import EvaluationResult, EvaluationRow, Figure, Search
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MODELS = ("teacher", "clone", "student")
-_SAMPLE_LANGUAGE = "tr"
-_SAMPLE_SEARCHES = ("q02", "q31", "q47")
+_SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
 _SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
 # Long articles are cut: a batch of them at a teacher's full length would not fit into the memory of many machines.
 _SPEED_CHARACTERS = 1000
+# Held-out texts whose similarities are compared.
+_COMPARED = 2000
+_FEWEST_COMPARED = 20
 
 
-def evaluate(
-    paths: dict[str, Path],
+def evaluate_run(
+    subjects: Mapping[str, Subject],
     corpus: Corpus,
+    tasks: Iterable[Task],
     *,
     target: str,
-    sts: list[Path],
-    hardware: Hardware,
-    training: dict[str, Any],
+    training: Mapping[str, Any],
     own_vectors: bool = True,
-    policy: LoadPolicy = SAFE,
 ) -> EvaluationResult:
-    """Measure the models in the folders of teacher, clone and student.
+    """Measure teacher, clone and student, on these tasks and on held-out and bundled ones.
 
-    `sts` are tables with columns sentence1, sentence2, score. `training` has the held-out cosines over the training and
-    at its end, as student/training.json. `own_vectors` says that the vectors the student learned are this teacher's.
-
-    Raises:
-        UserError: an STS table has no such columns or no numbers.
+    `training` has the held-out cosines over the training and at its end, as student/training.json. `own_vectors` says
+    that the vectors the student learned are this teacher's.
     """
-    tasks = sts_tasks(sts)
-    if target == _SAMPLE_LANGUAGE:
-        tasks += [sts_task(sample_file("sts.tsv"), "STS sample (tr)", "test"), retrieval_task()]
-    if corpus.result.parallel is not None and corpus.result.parallel.heldout:
-        tasks.append(bitext_task(corpus, target))
-    models = {name: load_model(path, device=hardware.device, policy=policy) for name, path in paths.items()}
     # The student's are the teacher's, and those that the user gave.
-    models["teacher"].prompts = dict(models["student"].prompts)
+    subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     # Cosines to the vectors that were learned; None where no text was held out.
     before, after = training["history"][0]["cosine"], training["cosine_after"]
     cosines = {"teacher": 1.0 if own_vectors and before is not None else None, "clone": before, "student": after}
     goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
-    rows = [_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
+    rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
+    rows += agreement_rows(subjects, corpus, target)
+    more = [*(bundled_tasks() if target == SAMPLE_LANGUAGE else ()), heldout_task(corpus, target)]
+    rows += evaluate(subjects, [*tasks, *filter(None, more)])
+    if texts := corpus.sample(target):
+        rows.append(_speed_row({name: subject.model for name, subject in subjects.items()}, texts))
+    described = {name: describe(subject.model) for name, subject in subjects.items()}
+    return EvaluationResult(evaluation=rows, searches=_searches(subjects, target), models=described)
+
+
+def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[Task]) -> list[EvaluationRow]:
+    """Return a row for each measure of each task: the models' figures, and how far each is from those before it."""
+    rows: list[EvaluationRow] = []
     for task in tasks:
         log.info("  %s, %s", task.name, task.split)
-        values = {name: task.measure(model) for name, model in models.items()}
-        for metric in values["teacher"]:
-            measured = {name: values[name][metric] for name in MODELS}
-            row = _row(task.name, task.split, metric, task.n, measured)
-            rows.append(replace(row, reason=task.undefined) if None in measured.values() else row)
-    if texts := corpus.sample(target):
-        rows.append(_speed_row(models, texts))
-    described = {name: describe(model) for name, model in models.items()}
-    return EvaluationResult(evaluation=rows, searches=_searches(models, target), models=described)
+        measured = {name: task.measure(subject) for name, subject in subjects.items()}
+        prompts = {name: task.prompts(subject) for name, subject in subjects.items()}
+        for number, measure in enumerate(next(iter(measured.values()))):
+            found = figures({name: measures[number] for name, measures in measured.items()})
+            rows.append(
+                EvaluationRow(
+                    task=task.name,
+                    split=task.split,
+                    metric=measure.metric,
+                    n=measure.n,
+                    models=found,
+                    is_main=number == 0,
+                    prompts=prompts,
+                    reason=task.undefined if None in found.values() else None,
+                )
+            )
+    return rows
 
 
-def _row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
-    teacher, clone, student = (None if (v := values[name]) is None else round(v, 4) for name in MODELS)
-    return EvaluationRow(task=task, split=split, metric=metric, n=n, teacher=teacher, clone=clone, student=student)
+def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, target: str) -> list[EvaluationRow]:
+    """Return how much of the teacher's space is in the others', on held-out text of the target language."""
+    texts = list(corpus.texts(target, "heldout", _COMPARED)) if target in corpus.languages else []
+    if len(texts) < _FEWEST_COMPARED:
+        return []
+    vectors = {name: subject.encode(texts, "query", "held-out text") for name, subject in subjects.items()}
+    teacher = next(iter(vectors.values()))
+    found: dict[str, Agreement] = {name: agreement(teacher, student) for name, student in vectors.items()}
+    names = {"ranks": "similarities ranked", "neighbours": "ten nearest found", "spread": "spread of similarities"}
+    return [
+        _plain_row(
+            "space as the teacher's", "heldout", label, len(texts), {n: getattr(a, key) for n, a in found.items()}
+        )
+        for key, label in names.items()
+    ]
 
 
-def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> EvaluationRow:
+def _plain_row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
+    """Return a row of numbers for which nothing is drawn anew."""
+    shown = {
+        name: None if value is None or not math.isfinite(value) else Figure(value=round(value, 4))
+        for name, value in values.items()
+    }
+    return EvaluationRow(task=task, split=split, metric=metric, n=n, models=shown)
+
+
+def _speed_row(models: Mapping[str, SentenceTransformer], texts: list[str]) -> EvaluationRow:
     """Return sentences per second of each model, taken in turns so that a slow moment hits all; medians."""
     texts = [text[:_SPEED_CHARACTERS] for text in texts[:_SPEED_TEXTS]]
     seconds: dict[str, list[float]] = {name: [] for name in models}
@@ -92,23 +125,19 @@ def _speed_row(models: dict[str, SentenceTransformer], texts: list[str]) -> Eval
             model.encode(texts, batch_size=_SPEED_BATCH, show_progress_bar=False)
             seconds[name].append(time.perf_counter() - start)
     values = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
-    return _row("speed on target text", "as given", "sentences/s", len(texts), values)
+    return _plain_row("speed on target text", "as given", "sentences/s", len(texts), values)
 
 
-def _searches(models: dict[str, SentenceTransformer], target: str) -> list[Search]:
+def _searches(subjects: Mapping[str, Subject], target: str) -> list[Search]:
     """Return three questions with the passage that teacher and student find, for a person to judge."""
-    if target != _SAMPLE_LANGUAGE:
+    if target != SAMPLE_LANGUAGE:
         return []
-    passages = list(sample_texts("passages").values())
-    questions = [text for key, text in sample_texts("questions").items() if key in _SAMPLE_SEARCHES]
-    teacher, student = (nearest(models[name], questions, passages) for name in ("teacher", "student"))
-    return [Search(query=q, teacher=t, student=s) for q, t, s in zip(questions, teacher, student, strict=True)]
-
-
-def nearest(model: SentenceTransformer, queries: list[str], documents: list[str]) -> list[str]:
-    """Return the document with the greatest cosine to each query, both behind the prompt that the model has for it."""
-    from sentence_transformers.util import cos_sim
-
-    query_vectors = model.encode_query(queries, convert_to_tensor=True, show_progress_bar=False)
-    document_vectors = model.encode_document(documents, convert_to_tensor=True, show_progress_bar=False)
-    return [documents[number] for number in cos_sim(query_vectors, document_vectors).argmax(dim=1).tolist()]
+    data = next(task.data for task in bundled_tasks() if isinstance(task.data, Retrieval))
+    questions = [data.queries[number] for number in _SEARCHES]
+    found = {}
+    for name in ("teacher", "student"):
+        queries = subjects[name].encode(questions, "query", "questions")
+        passages = subjects[name].encode(data.passages, "document", "passages")
+        found[name] = [data.passages[number] for number in (queries @ passages.T).argmax(axis=1).tolist()]
+    both = zip(questions, found["teacher"], found["student"], strict=True)
+    return [Search(query=query, teacher=teacher, student=student) for query, teacher, student in both]

@@ -1,160 +1,139 @@
-"""What the models are measured on, by the evaluators of sentence-transformers."""
+"""Tasks: a data set, what its texts are to a model, and how the model's vectors are judged."""
 
 from __future__ import annotations
 
-import math
 import re
-import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from hub_tools.core.errors import UserError
-from hub_tools.core.logging import log
+from hub_tools.core.files import digest
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
-from hub_tools.corpus.readers import column_names, list_names, read_columns, read_table, sample_file, text_of
-from hub_tools.models.encoder import in_smaller_batches
+from hub_tools.corpus.readers import sample_file
+from hub_tools.evaluation import data as sets
+from hub_tools.evaluation import metrics
+from hub_tools.evaluation.metrics import Measure
+from hub_tools.evaluation.subject import Role, Subject
 from hub_tools.vectors.bitext import heldout_pairs
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 _SPLITS = ("train", "dev", "validation", "test")
 _ENDINGS = re.compile(r"(\.(tsv|csv|jsonl|parquet|txt))?(\.gz)?$")
-_COLUMNS = ("sentence1", "sentence2", "score")
-# What is held in memory and embedded by three models: far more than any table to measure on has.
-_MOST_PAIRS, _MOST_CHARACTERS = 200_000, 50_000_000
-_BATCH = 128
-_QUIET: dict[str, Any] = {"show_progress_bar": False, "write_csv": False}
+# The language of the bundled tasks.
+SAMPLE_LANGUAGE = "tr"
+
+
+class _Sort(NamedTuple):
+    """A sort of tasks: its sides, what their texts are to a model, and the judge of their vectors."""
+
+    sides: dict[str, Role]
+    judge: Callable[..., list[Measure]]
+    undefined: str  # why a measure may not be defined
+
+
+# All texts but the passages of retrieval are read as queries.
+_SORTS: dict[type, _Sort] = {
+    sets.Similarity: _Sort(
+        {"first": "query", "second": "query"},
+        metrics.similarity,
+        "all scores, or all cosines of a model, are equal, so no correlation is defined",
+    ),
+    sets.Retrieval: _Sort({"queries": "query", "passages": "document"}, metrics.retrieval, ""),
+    sets.Bitext: _Sort({"source": "query", "target": "query"}, metrics.bitext, ""),
+    sets.Pairs: _Sort({"first": "query", "second": "query"}, metrics.pairs, "no pair says the same"),
+    sets.Classification: _Sort({"train": "query", "test": "query"}, metrics.classification, ""),
+    sets.Clustering: _Sort({"texts": "query"}, metrics.clustering, ""),
+}
+# Option -> what stands before the name of the file, and the reader.
+READERS: dict[str, tuple[str, Callable[[str, str], sets.Data]]] = {
+    "sts": ("STS", sets.read_similarity),
+    "retrieval": ("retrieval", sets.read_retrieval),
+    "bitext": ("bitext", sets.read_bitext),
+    "classification": ("classification", sets.read_classification),
+    "clustering": ("clustering", sets.read_clustering),
+    "pairs": ("pairs", sets.read_pairs),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Something that models are measured on."""
+    """A data set to measure on."""
 
     name: str  # as the report shows it
     split: str  # train, dev, test, heldout or `as given`
-    n: int  # pairs or questions
-    measure: Callable[[SentenceTransformer], dict[str, float | None]]  # metrics by name; None where one is not defined
-    undefined: str | None = None  # why one may not be
+    data: sets.Data
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that is measured on."""
+        return digest([self.name, self.split, to_plain(self.data)])
+
+    @property
+    def undefined(self) -> str:
+        """Why a measure may not be defined."""
+        return _SORTS[type(self.data)].undefined
+
+    def prompts(self, subject: Subject) -> dict[str, str]:
+        """Return what a model puts before the texts of each side."""
+        return {side: subject.prompt(role) for side, role in _SORTS[type(self.data)].sides.items()}
+
+    def measure(self, subject: Subject) -> list[Measure]:
+        """Return a model's measures, the most important one first."""
+        sort = _SORTS[type(self.data)]
+        vectors: list[Any] = [
+            subject.encode(getattr(self.data, side), role, f"{self.name}, {side}") for side, role in sort.sides.items()
+        ]
+        return sort.judge(self.data, *vectors)
 
 
-def sts_tasks(files: list[Path]) -> list[Task]:
-    """Return the tasks of STS tables, named by their files; errors as of `read_sts`."""
-    return [sts_task(file, f"STS {name}", split) for file, (name, split) in zip(files, sts_names(files), strict=True)]
-
-
-def sts_task(file: Path, name: str, split: str) -> Task:
-    """Return the correlations of cosines with the scores of a table, Spearman's and Pearson's; errors as `read_sts`."""
-    first, second, scores = read_sts(file)
-    undefined = "all cosines of a model are equal, so no correlation is defined"
-    if len(set(scores)) == 1:
-        undefined = "all scores are equal, so no correlation is defined"
-        log.warning("%s: %s", file, undefined)
-
-    def measure(model: SentenceTransformer) -> dict[str, float | None]:
-        from scipy.stats import ConstantInputWarning
-        from sentence_transformers.evaluation import EmbeddingSimilarityEvaluator
-
-        evaluator = EmbeddingSimilarityEvaluator(first, second, scores, main_similarity="cosine", **_QUIET)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConstantInputWarning)  # None says it
-            values = _run(evaluator, model)
-        correlations = {name: values[f"{name}_cosine"] for name in ("spearman", "pearson")}
-        return {name: value if math.isfinite(value) else None for name, value in correlations.items()}
-
-    return Task(name=name, split=split, n=len(scores), measure=measure, undefined=undefined)
-
-
-def retrieval_task() -> Task:
-    """Return the bundled task of retrieval: 60 Turkish questions, each with the one passage that answers it."""
-    questions, passages = sample_texts("questions"), sample_texts("passages")
-    answers = {row["id"]: {row["passage_id"]} for row in read_table(sample_file("retrieval-questions.tsv"))}
-
-    def measure(model: SentenceTransformer) -> dict[str, float | None]:
-        from sentence_transformers.evaluation import InformationRetrievalEvaluator
-        from sentence_transformers.util import cos_sim
-
-        cutoffs = {f"{metric}_at_k": [1] for metric in ("accuracy", "precision_recall", "ndcg", "map")}
-        options: dict[str, Any] = {**cutoffs, "mrr_at_k": [len(passages)], "score_functions": {"cosine": cos_sim}}
-        values = _run(InformationRetrievalEvaluator(questions, passages, answers, **options, **_QUIET), model)
-        return {"recall@1": values["cosine_recall@1"], "mrr": values[f"cosine_mrr@{len(passages)}"]}
-
-    return Task(name="retrieval sample (tr)", split="test", n=len(questions), measure=measure)
-
-
-def bitext_task(corpus: Corpus, target: str) -> Task:
-    """Return the share of held-out sentences in the target language whose nearest source sentence is their own."""
-    pairs = heldout_pairs(corpus)
-
-    def measure(model: SentenceTransformer) -> dict[str, float | None]:
-        from sentence_transformers.evaluation import TranslationEvaluator
-
-        values = _run(TranslationEvaluator(list(pairs), list(pairs.values()), **_QUIET), model)
-        return {"accuracy": values["trg2src_accuracy"]}
-
-    return Task(name=f"translation found ({target} to source)", split="heldout", n=len(pairs), measure=measure)
-
-
-def sample_texts(kind: str) -> dict[str, str]:
-    """Return the `questions` or `passages` of the bundled task of retrieval by their ids."""
-    return {row["id"]: row["text"] for row in read_table(sample_file(f"retrieval-{kind}.tsv"))}
-
-
-def read_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
-    """Return the sentences and scores of an STS table.
+def read_tasks(kind: str, specs: Iterable[str], languages: tuple[str, ...]) -> list[Task]:
+    """Return the tasks in the files of an option, without its dashes, e.g. `sts`; one a language where files hold more.
 
     Raises:
-        UserError: one of its columns sentence1, sentence2, score is missing, a score is no finite number, or there are
-            fewer than two pairs.
+        UserError: a file is missing, damaged, or has other columns than expected.
     """
-    first: list[str] = []
-    second: list[str] = []
-    scores: list[float] = []
-    characters = 0
-    names = column_names(file)
-    if names and (missing := [column for column in _COLUMNS if column not in names]):
-        raise UserError(
-            f"--sts {file} has the columns {list_names(names)}; no {', '.join(missing)}. Expected columns "
-            f"{', '.join(_COLUMNS)}."
-        )
-    for where, cells in read_columns(file, _COLUMNS if names else ()):
-        if empty := [column for column, cell in zip(_COLUMNS, cells, strict=True) if cell in (None, "")]:
-            raise UserError(f"--sts {where}: no {', '.join(empty)}. Expected columns {', '.join(_COLUMNS)}.")
-        *sentences, score = cells
-        texts = [text_of(cell, f"--sts {where}: {name!r}") for name, cell in zip(_COLUMNS, sentences, strict=False)]
-        scores.append(_score(score, f"--sts {where}"))
-        for side, text in zip((first, second), texts, strict=True):
-            # JSON can hold halves of characters; no tokenizer takes them.
-            side.append(text if text.isascii() else text.encode("utf-8", "replace").decode())
-            characters += len(text)
-        if len(scores) > _MOST_PAIRS or characters > _MOST_CHARACTERS:
-            raise UserError(
-                f"--sts {file} holds more than {_MOST_PAIRS:,} pairs or {_MOST_CHARACTERS:,} characters. Expected a "
-                "table to measure on; take a part of it."
-            )
-    if len(scores) <= 1:  # a correlation needs two points
-        raise UserError(f"--sts {file} holds {len(scores)} pairs. Expected at least two.")
-    return first, second, scores
+    word, read = READERS[kind]
+    specs = list(specs)
+    tasks: list[Task] = []
+    for spec, (name, given) in zip(specs, names_of(specs), strict=True):
+        found: dict[str, sets.Data] = {lang: read(spec, lang) for lang in languages}
+        split = "test" if given == "as given" and sets.has_parts(spec) else given
+        # What is the same in all languages has none of its own.
+        different = [lang for i, lang in enumerate(languages) if found[lang] not in list(found.values())[:i]]
+        for lang in different:
+            which = f" ({lang})" if len(different) > 1 else ""
+            tasks.append(Task(name=f"{word} {name}{which}", split=split, data=found[lang]))
+    return tasks
 
 
-def _score(cell: Any, where: str) -> float:
-    try:
-        score = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        score = math.nan
-    if not math.isfinite(score) or isinstance(cell, bool):
-        raise UserError(f"{where}: score {ascii(cell)[:80]} is no number. Expected one such as 3.5.")
-    return score
+def bundled_tasks() -> list[Task]:
+    """Return the bundled tasks: Turkish sentence pairs, and 60 questions each with the passage that answers it."""
+    files = [str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages")]
+    return [
+        Task(name="STS sample (tr)", split="test", data=sets.read_similarity(str(sample_file("sts.tsv")), "tr")),
+        Task(name="retrieval sample (tr)", split="test", data=sets.read_retrieval(",".join(files), "tr")),
+    ]
 
 
-def sts_names(files: list[Path]) -> list[tuple[str, str]]:
-    """Return name and split of each file, from names such as stsb-tr-test.tsv.gz; no two are alike."""
+def heldout_task(corpus: Corpus, target: str) -> Task | None:
+    """Return the search for the translations of held-out sentences, among all of them; None where there are none."""
+    pairs = heldout_pairs(corpus)
+    if not pairs:
+        return None
+    parallel = corpus.result.parallel
+    source = parallel.languages[0] if parallel is not None and parallel.languages else "source"
+    data = sets.Bitext(source=list(pairs), target=list(pairs.values()), languages=(source, target))
+    return Task(name="translations found", split="heldout", data=data)
+
+
+def names_of(specs: list[str]) -> list[tuple[str, str]]:
+    """Return name and split of each data set, from names of files such as stsb-tr-test.tsv.gz; no two are alike."""
     seen: Counter[tuple[str, str]] = Counter()
     names = []
-    for file in files:
+    for spec in specs:
+        file = Path(spec.partition(",")[0])
         stem = _ENDINGS.sub("", file.name)
         parts = re.fullmatch(rf"(.+)[-_.]({'|'.join(_SPLITS)})", stem)
         name, split = (parts[1], parts[2]) if parts else (stem, "as given")
@@ -164,11 +143,3 @@ def sts_names(files: list[Path]) -> list[tuple[str, str]]:
         number = seen[name, split]
         names.append((f"{name} ({number})" if number > 1 else name, split))
     return names
-
-
-def _run(evaluator: Any, model: SentenceTransformer) -> dict[str, float]:
-    def compute(batch_size: int) -> dict[str, float]:
-        evaluator.batch_size = batch_size
-        return {name: float(value) for name, value in evaluator(model).items()}
-
-    return in_smaller_batches(_BATCH, compute)

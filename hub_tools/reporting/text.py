@@ -12,7 +12,8 @@ from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.figures import write_figures
 from hub_tools.reporting.markdown import escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
-from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
+from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict
+from hub_tools.reporting.tables import markdown_table, terminal_table
 from hub_tools.results import CorpusResult, Search, TokenizerResult
 
 _TOKENIZERS = ("teacher", "student")
@@ -41,8 +42,11 @@ def write_report(root: Path, report: Report) -> None:
 
 
 def summary(report: FullReport) -> str:
-    """Return the table and the searches that a run ends with on the terminal."""
-    return "\n".join(["", terminal_table(_results(report)), *map(_search, report.searches)])
+    """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
+    rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report)]
+    return "\n".join(
+        ["", terminal_table(rows), "", HOW_TO_READ, *map(_search, report.searches), "", verdict_of(report)]
+    )
 
 
 def left_out(report: Report) -> str | None:
@@ -75,6 +79,8 @@ def template_values(report: Report) -> dict[str, str | float | None]:
     values: dict[str, str | float | None] = {
         "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
         "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
+        "verdict": escape(verdict_of(report)) if isinstance(report, FullReport) else None,
+        "how_to_read": HOW_TO_READ,
         "left_out": left_out(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
@@ -118,24 +124,31 @@ def size_rows(report: FullReport) -> list[list[str]]:
 
 def score_rows(report: FullReport) -> list[list[str]]:
     """Return a row for each measurement: the task, and what teacher, clone and student reach."""
-    rows = []
-    for row in report.evaluation:
-        count = f", n={row.n:,}" if row.n else ""
-        supervised = ", supervised" if row.supervised else ""
-        scores = (score_text(row.metric, value) for value in (row.teacher, row.clone, row.student))
-        reason = f"; {row.reason}" if row.reason else ""
-        rows.append([f"{row.task}, {row.metric} ({row.split}{count}{supervised}{reason})", *scores])
-    return rows
+    return [[row_label(row), *row_cells(row, MODELS)] for row in report.evaluation]
+
+
+def verdict_of(report: FullReport) -> str:
+    """Say in words how good the student of a run is beside its teacher."""
+    teacher, clone, student = MODELS
+    return verdict(report.evaluation, student=student, teacher=teacher, clone=clone)
 
 
 def _results(report: FullReport) -> list[list[str]]:
-    rows, fertility = size_rows(report), report.tokenizer.fertility
+    return [*size_rows(report), *_fertility_rows(report), *score_rows(report)]
+
+
+def _main_rows(report: FullReport) -> list[list[str]]:
+    return [[row_label(row), *row_cells(row, MODELS)] for row in report.evaluation if row.is_main]
+
+
+def _fertility_rows(report: FullReport) -> list[list[str]]:
+    rows, fertility = [], report.tokenizer.fertility
     for lang in dict.fromkeys((report.target, "en")):
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = (f"{fertility[lang][name]:.2f}" for name in _TOKENIZERS)
             rows.append([f"tokens per {unit}, {name_of(lang)}", before, after, after])
-    return rows + score_rows(report)
+    return rows
 
 
 def _search(search: Search) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ from hub_tools.core.files import read_as
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.run_files import cure_for
 from hub_tools.corpus.build import Corpus
-from hub_tools.evaluation.evaluate import evaluate
+from hub_tools.evaluation.evaluate import evaluate_run
+from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import Task
+from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
 from hub_tools.stages.base import Finished, Stage, neutral
-from hub_tools.stages.job import HashedFile
+
+# Vectors of evaluations, in the run folder; they are found by what they are of, and may be deleted.
+_VECTORS = ".vectors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +34,30 @@ class EvaluateStage(Stage):
     clone: Finished
     student: Finished
     target: str
-    sts: tuple[HashedFile, ...]
+    tasks: tuple[Task, ...]
     own_vectors: bool
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EvaluationResult:
-        student = self.student.path
-        return evaluate(
-            {"teacher": self.teacher.path, "clone": self.clone.path, "student": student},
+        models: dict[str, Teacher | Finished] = {
+            "teacher": self.teacher,
+            "clone": self.clone,
+            "student": self.student,
+        }
+        subjects = {
+            name: Subject(
+                partial(load_model, model.path, device=self.hardware.device, policy=self.teacher.policy),
+                self.hardware.exact,
+                cache=out.parent / _VECTORS,
+                identity=model.identity,
+            )
+            for name, model in models.items()
+        }
+        return evaluate_run(
+            subjects,
             Corpus(self.corpus.path),
+            self.tasks,
             target=self.target,
-            sts=[file.path for file in self.sts],
-            hardware=self.hardware,
-            training=read_as(dict[str, Any], student / "training.json", cure_for(student)),
+            training=read_as(dict[str, Any], self.student.path / "training.json", cure_for(self.student.path)),
             own_vectors=self.own_vectors,
-            policy=self.teacher.policy,
         )

@@ -18,7 +18,7 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.evaluation.tasks import read_sts
+from hub_tools.evaluation.tasks import READERS, Task, read_tasks
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -62,7 +62,7 @@ class Job:
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
-    sts: tuple[HashedFile, ...]
+    tasks: tuple[Task, ...]  # of the user's files
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
     hardware: Hardware
@@ -106,9 +106,8 @@ def prepare(
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     if not (tokenizer_only or plan_only):
         check_clonable(teacher)
-    sts = _files("--sts", config.evaluate.sts)
-    for file in sts:
-        read_sts(file.path)  # a table that cannot be read is refused now, not after the training
+    # A table that cannot be read is refused now, not after the training.
+    tasks = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
     _check_training(config, teacher)
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     return Job(
@@ -117,7 +116,7 @@ def prepare(
         languages=languages,
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
         parallel=_files("--parallel", config.corpus.parallel),
-        sts=sts,
+        tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
         # What `auto` chooses is timed, and all processes must choose alike.

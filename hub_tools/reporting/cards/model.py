@@ -19,14 +19,17 @@ from hub_tools.reporting.text import score_rows, size_rows, source_of_vectors
 
 _SMALL_SAMPLE = 200
 
-# Metric -> (task type, name) in the Hub's model-index; others stay in the table.
+_SIMILARITY = ("semantic-similarity", "Semantic Similarity")
+_RETRIEVAL = ("information-retrieval", "Information Retrieval")
+# Metric -> (task type, name) in the Hub's model-index; others stay in the table. Those of translations name languages.
 _TASKS = {
-    "spearman": ("semantic-similarity", "Semantic Similarity"),
-    "pearson": ("semantic-similarity", "Semantic Similarity"),
-    "recall@1": ("information-retrieval", "Information Retrieval"),
-    "mrr": ("information-retrieval", "Information Retrieval"),
-    "accuracy": ("bitext-mining", "Bitext Mining"),
+    **dict.fromkeys(("spearman", "pearson"), _SIMILARITY),
+    **dict.fromkeys(("ndcg@10", "recall@1", "mrr@10", "recall@100"), _RETRIEVAL),
+    **dict.fromkeys(("accuracy", "macro-f1"), ("text-classification", "Classification")),
+    "v-measure": ("clustering", "Clustering"),
+    "ap": ("pair-classification", "Pair Classification"),
 }
+_BITEXT = ("bitext-mining", "Bitext Mining")
 
 
 def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
@@ -65,17 +68,17 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
 
     results = [
         EvalResult(
-            task_type=_TASKS[row.metric][0],
-            task_name=_TASKS[row.metric][1],
+            task_type=task[0],
+            task_name=task[1],
             dataset_type=re.sub(r"[^a-z0-9]+", "-", row.task.lower()).strip("-"),
             dataset_name=" ".join(row.task.split()),
             dataset_split=row.split,
             metric_type=row.metric,
             metric_name=row.metric,
-            metric_value=row.student,
+            metric_value=value,
         )
         for row in report.evaluation
-        if row.metric in _TASKS and row.student is not None
+        if (task := _task_of(row.metric)) is not None and (value := row.value("student")) is not None
     ]
     datasets = [*([repos["dataset"]] if "dataset" in repos else []), *sorted(_hub_sources(report))]
     return {
@@ -86,6 +89,11 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "distillation", "hub-distill"],
         "model-index": eval_results_to_model_index(repos["model"].rpartition("/")[2], results) if results else None,
     }
+
+
+def _task_of(metric: str) -> tuple[str, str] | None:
+    is_direction = " " in metric and "-" in metric  # `accuracy tr-en`
+    return _BITEXT if is_direction else _TASKS.get(metric)
 
 
 def _hub_sources(report: FullReport) -> set[str]:
