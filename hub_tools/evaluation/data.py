@@ -102,11 +102,10 @@ class _Row(NamedTuple):
 def read_similarity(spec: str, lang: str) -> Similarity:
     """Read a table with columns sentence1, sentence2 and score; errors as of `read_data`."""
     rows = _test_part(_read("--sts", _one_file("--sts", spec), lang, ("sentence1",), ("sentence2",), ("score",)))
+    scores = [_number(row.cells[2], row.where) for row in rows]
     if len(rows) <= 1:  # a correlation needs two points
         raise UserError(f"--sts {spec} holds {len(rows)} pairs. Expected at least two.")
-    return Similarity(
-        first=_texts(rows, 0), second=_texts(rows, 1), scores=[_number(row.cells[2], row.where) for row in rows]
-    )
+    return Similarity(first=_texts(rows, 0), second=_texts(rows, 1), scores=scores)
 
 
 def read_pairs(spec: str, lang: str) -> Pairs:
