@@ -208,19 +208,20 @@ def _run(folder: Path, last: str, **options: Any) -> Path:
 
 def _encode(model: Path) -> None:
     import numpy as np
-    from sentence_transformers import SentenceTransformer
 
-    assert np.isfinite(SentenceTransformer(str(model), device="cpu").encode(["Kütüphane açık.", ""])).all()
+    from hub_tools.models.loading import load_model
+
+    assert np.isfinite(load_model(model, device="cpu").encode(["Kütüphane açık.", ""])).all()
 
 
 INPUTS = {
     "configuration": Input(_write_configuration, _read_configuration, 15),
-    "text": Input(_write_text, _read_text, 38),
-    "parallel text": Input(_write_parallel, _read_parallel, 8),
-    "data to measure on": Input(_write_data, _read_data, 12),
+    "text": Input(_write_text, _read_text, 41),
+    "parallel text": Input(_write_parallel, _read_parallel, 10),
+    "data to measure on": Input(_write_data, _read_data, 14),
     "upload": Input(_write_upload, _read_upload, 12),
-    "teacher": Input(_write_teacher, _read_teacher, 5),
-    "tokenizer": Input(_write_tokenizer, _read_tokenizer, 3),
-    "run, published": Input(_write_run, _read_run, 6),
+    "teacher": Input(_write_teacher, _read_teacher, 3),
+    "tokenizer": Input(_write_tokenizer, _read_tokenizer, 1),
+    "run, published": Input(_write_run, _read_run, 3),
     "run, continued": Input(_write_run, _read_run_again, 1),
 }

@@ -380,6 +380,11 @@ def misspelled(folder: Path) -> None:
     file.write_bytes(content.replace(b"self.query.weight", b"self.querx.weight"))
 
 
+def nameless(folder: Path) -> None:
+    """Take away what modules are called."""
+    write_json(folder / "modules.json", [{**m, "name": None} for m in read_json(folder / "modules.json")])
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "deep config": (text("config.json", '{"x":' + DEEP), r"config\.json is no readable JSON"),
     "deep tokenizer": (text("tokenizer.json", '{"x":' + DEEP), r"tokenizer\.json is damaged or missing"),
@@ -420,7 +425,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "modules outside": (outside, "names a folder outside the model"),
     "routes outside": (router("../../x", "sentence_transformers.models.Normalize"), "names a folder outside the model"),
     "routes of foreign code": (router("a", "evil.Module"), "give --trust-remote-code"),
-    "modules of numbers": (text("modules.json", "[1, 2]"), "expected a path and a type"),
+    "modules of numbers": (text("modules.json", "[1, 2]"), "expected a name, a path and a type"),
     "routes of nothing": (settings("2_Dense/config.json", module_input_name="x"), "does not fit to the modules before"),
     "no pooling": (lambda folder: modules_of(folder, ("Transformer", "Normalize")), "does not fit|make no vector"),
     "no modules": (text("modules.json", "[]"), "lists no modules"),
@@ -431,6 +436,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "rows of integers": (weights(word_embeddings=lambda w: w.to(torch.int8)), "not quantized"),
     "rows of another width": (weights(word_embeddings=lambda w: w[:, :4]), "has the shape"),
     "too few rows": (weights(word_embeddings=lambda w: w[:50]), "that belong together"),
+    "modules without names": (nameless, "expected a name, a path and a type"),
+    "a vector of a number": (
+        settings("2_Dense/config.json", module_input_name=5),
+        "module_input_name is '5', expected",
+    ),
     "a misspelled tensor": (misspelled, "and none called encoder.layer.0.attention.self.query.weight"),
     "one layer of another shape": (weights(intermediate=lambda w: w[..., :4]), "has the shape"),
 }

@@ -57,6 +57,7 @@ def check_modules(teacher: Teacher) -> None:
         kind, folder = module["type"].rpartition(".")[2], teacher.path / module["path"]
         if not module["type"].startswith(_LIBRARY):
             return
+        read_settings(folder / "config.json")
         with library_errors(f"{folder} holds no {kind} that can be loaded"):
             module_class: Any = import_from_string(module["type"])
             loaded = module_class.load(str(teacher.path), subfolder=module["path"], local_files_only=True)

@@ -35,7 +35,7 @@ _KINDS: dict[str, type] = {
     **dict.fromkeys(("max_seq_length", "model_max_length"), float),
     **dict.fromkeys(("out_features", "embedding_dimension", "word_embedding_dimension"), float),
     **dict.fromkeys(("text_config", "prompts", "structure", "types"), dict),
-    **dict.fromkeys(("model_type", "tokenizer_class"), str),
+    **dict.fromkeys(("model_type", "tokenizer_class", "module_input_name", "module_output_name"), str),
     "architectures": list,
     "pad_token_id": int,
 }
@@ -158,10 +158,11 @@ def _read_modules(path: Path) -> tuple[dict[str, Any], ...]:
     if not (path / "modules.json").exists() and read_settings(path / "config.json").get("model_type"):
         return _PLAIN_MODULES
     modules = _read_json(path / "modules.json", list)
+    keys = ("name", "path", "type")
     if not all(
-        isinstance(m, dict) and isinstance(m.get("path"), str) and isinstance(m.get("type"), str) for m in modules
+        isinstance(module, dict) and all(isinstance(module.get(key), str) for key in keys) for module in modules
     ):
-        raise UserError(f"{path / 'modules.json'} is damaged: expected a path and a type for each module.")
+        raise UserError(f"{path / 'modules.json'} is damaged: expected a name, a path and a type for each module.")
     for module in modules:
         check_folder(module["path"], path / "modules.json")
     return tuple(modules)
