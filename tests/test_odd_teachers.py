@@ -228,9 +228,18 @@ def twice(spec: dict[str, Any], settings: dict[str, Any]) -> None:
     spec["model"]["vocab"]["güzel"] = 5
 
 
+def named_by_a_number(spec: dict[str, Any], settings: dict[str, Any]) -> None:
+    settings["pad_token"] = 5
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(no_padding, "has no padding token"), (hole, "none with the id 8"), (twice, "'kitap' and 'güzel' one id, 5")],
+    [
+        (no_padding, "has no padding token"),
+        (hole, "none with the id 8"),
+        (twice, "'kitap' and 'güzel' one id, 5"),
+        (named_by_a_number, "name '5' as a token"),
+    ],
 )
 def test_a_ready_tokenizer_that_no_student_can_have_is_refused(
     change: Callable[[dict[str, Any], dict[str, Any]], None], words: str, teacher: Path, tmp_path: Path

@@ -219,5 +219,8 @@ def _renumber(processor: dict[str, Any] | None, vocab: Mapping[str, int]) -> dic
     return {**processor, **{name: [token, vocab[token]] for name, token in pairs.items()}}
 
 
-def _content(token: str | dict[str, Any]) -> str:
-    return token if isinstance(token, str) else str(token["content"])
+def _content(token: Any) -> str:
+    content = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(content, str):
+        raise UserError(f"A tokenizer's settings name {str(token)[:50]!r} as a token. Expected a token's text in them.")
+    return content
