@@ -39,7 +39,7 @@ _FORK = multiprocessing.get_context("fork")
 
 def fuzz_case(name: str, number: int, sound: Path, scratch: Path) -> tuple[str, str]:
     """Damage one file of an input, read it, and return how that ended and what was said."""
-    rng = random.Random(f"{name} {number}")  # noqa: S311
+    rng = random.Random(f"{name} {number}")
     folder = scratch / name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(sound, folder, symlinks=True)

@@ -40,7 +40,7 @@ KINDS: dict[str, Callable[[bytes, random.Random], bytes | None]] = {
 
 
 def seeded(*words: str) -> random.Random:
-    return random.Random(" ".join(words))  # noqa: S311
+    return random.Random(" ".join(words))
 
 
 def flipped(content: bytes, bit: int) -> bytes:

@@ -113,7 +113,7 @@ def test_the_clone_reads_what_autotokenizer_reads(kind: str, teacher: Path, tmp_
     assert named["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
-def test_a_difference_that_only_the_corpus_shows_is_seen(teacher: Path, tmp_path: Path) -> None:
+def test_a_difference_that_only_the_corpus_shows_is_seen(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(teacher / "tokenizer_config.json", tokenizer_class="BertTokenizer")
     spec = read_json(teacher / "tokenizer.json")
     step = {"type": "Replace", "pattern": {"String": "qqzz"}, "content": "x"}
@@ -122,7 +122,8 @@ def test_a_difference_that_only_the_corpus_shows_is_seen(teacher: Path, tmp_path
     found = find_teacher(str(teacher))
     assert read_teacher_tokenizer(found).spec["normalizer"] == changed
     corpus = Corpus.empty()
-    corpus.languages, corpus.texts = ("tr",), lambda lang, limit: iter(["a qqzz"])  # type: ignore[assignment]
+    monkeypatch.setattr(corpus, "languages", ("tr",))
+    monkeypatch.setattr(corpus, "texts", lambda lang, limit: iter(["a qqzz"]))
     assert read_teacher_tokenizer(found, corpus).spec["normalizer"] == spec["normalizer"]
 
 
@@ -539,7 +540,7 @@ def test_a_damaged_teacher_is_cloned_or_refused_with_words(little: Path, tmp_pat
     files = sorted(file.relative_to(little) for file in little.rglob("*") if file.is_file())
     outcomes: Counter[str] = Counter()
     for seed in range(DAMAGED):
-        chance = random.Random(seed)  # noqa: S311
+        chance = random.Random(seed)
         name = files[seed % len(files)]
         folder = Path(shutil.copytree(little, tmp_path / str(seed)))
         kind, content = damage((folder / name).read_bytes(), chance)

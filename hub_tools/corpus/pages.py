@@ -84,6 +84,7 @@ def _read_header(file: BinaryIO, start: int) -> tuple[int, int, int]:
 
 # Types of Thrift's compact protocol.
 _TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
+_LONG = 15  # items of a list, from which on their number stands behind it
 _SKIPPED: dict[int, Any] = {}
 
 
@@ -117,7 +118,7 @@ class _Thrift:
             return self.struct(wanted)
         if kind in _LISTS:
             head = self._take(1)[0]
-            count = head >> 4 if head >> 4 < 15 else self._varint()  # noqa: PLR2004
+            count = head >> 4 if head >> 4 < _LONG else self._varint()
             items = (self._item(head & 15, wanted) for _ in range(count))
             return [item for item in items if wanted is not _SKIPPED]
         if kind in (_TRUE, _FALSE):
@@ -138,7 +139,7 @@ class _Thrift:
         for shift in range(0, 70, 7):
             byte = self._take(1)[0]
             value |= (byte & 127) << shift
-            if byte <= 127:  # noqa: PLR2004
+            if not byte & 128:
                 return value
         raise KeyError(value)
 

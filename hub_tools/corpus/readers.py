@@ -21,6 +21,8 @@ FORMATS = (".txt", *TABLES)
 TEXT_COLUMNS = ("text", "sentence", "content")
 # The column that OPUS and WMT have on the Hub, of objects such as {"en": "Hi.", "tr": "Selam."}.
 TRANSLATION = "translation"
+# Characters of a list of names that a message shows.
+_SHOWN = 200
 
 Row = dict[str, Any]
 
@@ -130,7 +132,7 @@ def text_of(cell: Any, where: str, lang: str = "") -> str:
 def list_names(names: Iterable[Any]) -> str:
     """Return names for a message, not all of many."""
     text = ", ".join(map(str, names))
-    return text if len(text) <= 200 else f"{text[:200]} ..."  # noqa: PLR2004
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def read_table(path: Path) -> Iterator[Row]:

@@ -143,9 +143,9 @@ def read_classification(spec: str, lang: str) -> Classification:
     """Read a table with columns text, label and split (train, test), or two tables TRAIN,TEST with text and label."""
     option = "--classification"
     columns = (("text", "sentence", lang), ("label", "labels"))
-    parts = spec.split(",")
-    if len(parts) == 2 and not user_path(spec).exists():  # noqa: PLR2004 - learn and try
-        train, test = (_read(option, _one_file(option, part), lang, *columns) for part in parts)
+    first, comma, second = spec.partition(",")
+    if comma and not user_path(spec).exists():
+        train, test = (_read(option, _one_file(option, part), lang, *columns) for part in (first, second))
     else:
         rows = _read(option, _one_file(option, spec), lang, *columns)
         train, test = ([row for row in rows if row.split == split] for split in ("train", "test"))
@@ -208,7 +208,7 @@ def _retrieval_files(option: str, spec: str) -> tuple[Path, Path, Path | None]:
     else:
         chosen = [_one_file(option, part) for part in spec.split(",")]
     queries, passages, qrels = (*chosen, None, None, None)[:3]
-    if queries is None or passages is None or len(chosen) > 3:  # noqa: PLR2004
+    if queries is None or passages is None or chosen[3:]:
         raise UserError(f"{option} {spec}: {len(list(filter(None, chosen)))} files of these. {expected}")
     return queries, passages, qrels
 

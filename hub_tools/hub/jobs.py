@@ -59,7 +59,7 @@ def run_hf(command: list[str]) -> None:
     Raises:
         UserError: it failed; it has said why on stderr.
     """
-    # A list of words that no shell reads: what the user typed stays one word each.
-    done = subprocess.run([sys.executable, "-P", "-m", "huggingface_hub.cli.hf", *command], check=False)  # noqa: S603
+    program = [sys.executable, "-P", "-m", "huggingface_hub.cli.hf"]
+    done = subprocess.run([*program, *command], check=False)  # noqa: S603 - words that no shell reads
     if done.returncode != 0:
         raise UserError(f"hf ended with exit code {done.returncode}; what it said stands above.")
