@@ -165,6 +165,19 @@ def _read_tokenizer(folder: Path, _file: Path) -> None:
     _encode(_run(folder, "clone", tokenizer={"use": str(folder)}) / "clone")
 
 
+def _write_vectors(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"text": target, "embedding": [0.6, 0.8, *[0.0] * 30]} for target, _ in _pairs()]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000.parquet")
+
+
+def _read_vectors(folder: Path, _file: Path) -> None:
+    """Take vectors that others computed."""
+    _run(folder, "embed", corpus={"sources": ["sample"], "limit": 5}, embed={"use": str(folder)})
+
+
 def _write_run(folder: Path) -> None:
     _run(folder, "publish", evaluate={"sts": [str(sample_file("sts.tsv"))]})
 
@@ -216,12 +229,13 @@ def _encode(model: Path) -> None:
 
 INPUTS = {
     "configuration": Input(_write_configuration, _read_configuration, 15),
-    "text": Input(_write_text, _read_text, 41),
+    "text": Input(_write_text, _read_text, 40),
     "parallel text": Input(_write_parallel, _read_parallel, 10),
     "data to measure on": Input(_write_data, _read_data, 14),
     "upload": Input(_write_upload, _read_upload, 12),
     "teacher": Input(_write_teacher, _read_teacher, 3),
     "tokenizer": Input(_write_tokenizer, _read_tokenizer, 1),
+    "vectors": Input(_write_vectors, _read_vectors, 1),
     "run, published": Input(_write_run, _read_run, 3),
     "run, continued": Input(_write_run, _read_run_again, 1),
 }
