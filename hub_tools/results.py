@@ -77,6 +77,7 @@ class TokenizerResult:
     new_unknowns: int
     round_trip_failures: int
     revision: str | None = None  # commit of a ready tokenizer of the Hub
+    trim: TokenizerResult | None = None  # the plain trim, where this one is another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ class CloneResult:
     focus: int | None = None
     distilled: int | None = None
     cosine_to_teacher: float | None = None  # filled in from the training
+    trim: CloneResult | None = None  # the plain trim, where this one is another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +124,18 @@ class EmbeddingsResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What vectors have in common with those that they should be, over some texts; from -1 or 0 to 1."""
+
+    cosine: float  # mean cosine of a text's two vectors; 0 where they are of different sizes
+    ranks: float  # Spearman's correlation of the similarities of all pairs of texts
+    neighbours: float  # share of a text's ten nearest texts that are found again
+    spread: float  # standard deviation of the student's similarities by that of the teacher's; near 0 for a collapse
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillResult:
-    """The training; cosines are means over held-out texts, None where there are none."""
+    """The training; what is measured on held-out texts is None where there are none."""
 
     device: str
     precision: str
@@ -135,6 +147,9 @@ class DistillResult:
     cosine_before: float | None
     cosine_after: float | None
     minutes: float
+    agreement: Agreement | None = None  # of the trained student with the vectors that it learned
+    trim_agreement: Agreement | None = None  # of the plain trim, where there is one
+    kept_trim: bool = False  # whether that was nearer, and is the student
 
 
 @dataclass(frozen=True, kw_only=True)

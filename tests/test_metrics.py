@@ -11,11 +11,11 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, f1_score, ndcg_score, v_measure_score
 
 from hub_tools.evaluation import metrics
-from hub_tools.evaluation.agreement import agreement
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Bitext, Classification, Clustering, Pairs, Retrieval, Similarity
 from hub_tools.evaluation.metrics import Measure
 from hub_tools.models.encoder import unit
+from hub_tools.vectors.agreement import agreement
 
 RNG = np.random.default_rng(0)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.models.loading import load_model
+from hub_tools.results import Agreement
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.schedule import default_learning_rate
 from hub_tools.training.trainer import Trainer, check_matryoshka
@@ -63,7 +65,7 @@ def test_training_brings_the_vectors_nearer(tiny_teacher: Path, tmp_path: Path) 
 
 def test_heldout_texts_are_measured_in_halves_where_memory_does_not_suffice(tiny_teacher: Path, tmp_path: Path) -> None:
     job = trainer(tiny_teacher, tmp_path)
-    expected, forward, tried = job.heldout_cosine(), job.student.model.forward, []
+    expected, forward, tried = job.measure_heldout(), job.student.model.forward, []
 
     def hungry(features: dict[str, torch.Tensor], **more: Any) -> Any:
         tried.append(len(features["input_ids"]))
@@ -72,7 +74,7 @@ def test_heldout_texts_are_measured_in_halves_where_memory_does_not_suffice(tiny
         return forward(features, **more)
 
     job.student.model.forward = hungry
-    assert job.heldout_cosine() == pytest.approx(expected, abs=1e-6)
+    assert asdict(job.measure_heldout()) == pytest.approx(asdict(expected), abs=1e-6)
     assert max(tried) > 3
 
 
@@ -134,16 +136,17 @@ def test_options_that_cannot_work_are_refused_as_soon_as_that_is_known(tiny_teac
 
 def test_the_best_weights_become_the_student(tiny_teacher: Path, tmp_path: Path) -> None:
     job = trainer(tiny_teacher, tmp_path)
-    cosines, states = iter([0.1, 0.5, 0.4, 0.3, 0.45]), []  # the last after interpolation
+    ranks, states = iter([0.1, 0.5, 0.4, 0.3, 0.45]), []  # the last after interpolation
 
-    def measure() -> float:
+    def measure() -> Agreement:
         states.append(job.student.token_embeddings.detach().clone())
-        return next(cosines)
+        return Agreement(cosine=len(states) / 10, ranks=next(ranks), neighbours=0, spread=1)
 
-    job.heldout_cosine = measure
+    job.measure_heldout = measure
     job.train()
     result = finish(job, tiny_teacher)
-    assert (result.best_step, result.cosine_before, result.cosine_after) == (2, 0.1, 0.45)
+    assert (result.best_step, result.cosine_before, result.cosine_after) == (2, 0.1, 0.5)
+    assert result.agreement is not None and result.agreement.ranks == 0.45
     saved = load_file(tmp_path / "model.safetensors")
     embeddings = next(weight for name, weight in saved.items() if "word_embeddings" in name)
     assert torch.equal(embeddings, states[1])

@@ -109,7 +109,9 @@ def clone(
         composed=token_map.count(Match.COMPOSED),
         byte=token_map.count(Match.BYTE),
         fallback=fallback,
-        **made,
+        aligned=made.get("aligned", 0),
+        focus=made.get("focus"),
+        distilled=made.get("distilled"),
     )
 
 

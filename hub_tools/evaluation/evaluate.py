@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
-from hub_tools.evaluation.agreement import Agreement, agreement
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task
 from hub_tools.models.loading import describe
-from hub_tools.results import EvaluationResult, EvaluationRow, Figure, Search
+from hub_tools.results import Agreement, EvaluationResult, EvaluationRow, Figure, Search
+from hub_tools.vectors.agreement import agreement
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,7 +53,8 @@ def evaluate_run(
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     # Cosines to the vectors that were learned; None where no text was held out.
     before, after = training["history"][0]["cosine"], training["cosine_after"]
-    cosines = {"teacher": 1.0 if own_vectors and before is not None else None, "clone": before, "student": after}
+    known = {"teacher": 1.0 if own_vectors and before is not None else None, "clone": before, "student": after}
+    cosines = {name: known.get(name) for name in subjects}
     goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
     rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
     rows += agreement_rows(subjects, corpus, target)

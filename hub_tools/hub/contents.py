@@ -13,6 +13,7 @@ from hub_tools.models.teacher import LEGAL_FILES, LICENSE
 from hub_tools.reporting.cards import dataset_card, model_card, notice, tokenizer_card
 from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.report import FullReport
+from hub_tools.tokenization.adapt import TRIM
 from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 from hub_tools.vectors.dataset import MANIFEST, TRAIN, VALIDATION
 
@@ -39,8 +40,11 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
             files |= run_files(report, {**linked, "model": ids["model"]})
         else:
             folder, patterns, card = _PARTS[kind]
-            names = [name for name in stages[folder].files if name != _NOT_PUBLISHED]
-            files |= {n: run / folder / n for n in names if any(fnmatch(n, pattern) for pattern in patterns)}
+            # Where the plain trim is the student, its tokenizer is published.
+            inside = f"{TRIM}/" if kind == "tokenizer" and report.distill.kept_trim else ""
+            stored = [name for name in stages[folder].files if name.startswith(inside) and name != _NOT_PUBLISHED]
+            names = [name.removeprefix(inside) for name in stored]
+            files |= {n: run / folder / inside / n for n in names if any(fnmatch(n, p) for p in patterns)}
             files["README.md"] = card(report, linked).encode("utf-8")
         if kind in ("model", "space"):
             files |= {f"{FOLDER}/{name}": picture for name, picture in draw_figures(run, report).items()}

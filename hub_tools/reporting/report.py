@@ -99,6 +99,8 @@ class Report:
                 _, section, kind = _STAGES[folder]
                 sections[section] = from_plain(kind, stage.result, section)
             if "distill" in sections:
+                if sections["distill"].kept_trim:  # the student's tokenizer and rows are those of the trim
+                    sections |= {name: sections[name].trim for name in ("tokenizer", "clone")}
                 cosine = sections["distill"].cosine_before
                 sections["clone"] = replace(sections["clone"], cosine_to_teacher=cosine)
             if "evaluation" in sections:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hub_tools.cloning.clone import clone
@@ -13,11 +13,15 @@ from hub_tools.models.teacher import LICENSE, Teacher
 from hub_tools.results import CloneResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import HashedFile
+from hub_tools.tokenization.adapt import TRIM
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloneStage(Stage):
-    """Give the teacher the student's tokenizer; `prompts` are those that the teacher's files do not name."""
+    """Give the teacher the student's tokenizer; `prompts` are those that the teacher's files do not name.
+
+    Where tokens were learned, the folder trim/ in it has the plain trim, with which the student is compared.
+    """
 
     name, folder, other_sections = "clone", "clone", ("embed",)
 
@@ -31,16 +35,15 @@ class CloneStage(Stage):
     target: str
 
     def work(self, out: Path) -> CloneResult:
-        result = clone(
-            self.teacher,
-            self.tokenizer.path,
-            Corpus(self.corpus.path),
-            out,
-            init=self.init,
-            target=self.target,
-            prompts=self.prompts,
-        )
+        result = self._clone(self.tokenizer.path, out, self.init)
+        if (trim := self.tokenizer.path / TRIM).is_dir():
+            # All of its rows are the teacher's.
+            result = replace(result, trim=self._clone(trim, out / TRIM, "mean"))
         for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
             shutil.copyfile(file.path, out / LICENSE / file.path.name)
         return result
+
+    def _clone(self, tokenizer: Path, out: Path, init: Init) -> CloneResult:
+        corpus = Corpus(self.corpus.path)
+        return clone(self.teacher, tokenizer, corpus, out, init=init, target=self.target, prompts=self.prompts)

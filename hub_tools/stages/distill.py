@@ -11,6 +11,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.results import DistillResult
 from hub_tools.stages.base import Finished, Stage, neutral
+from hub_tools.tokenization.adapt import TRIM
 from hub_tools.training.distill import distill
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -28,6 +29,7 @@ class DistillStage(Stage):
     config: DistillConfig
     hardware: Hardware
     seed: int
+    may_keep_trim: bool
     policy: LoadPolicy = neutral()
     processes: Processes = neutral()
 
@@ -37,6 +39,8 @@ class DistillStage(Stage):
             EmbeddingDataset(self.embeddings.path),
             out,
             self.config,
+            trim=trim if (trim := self.clone.path / TRIM).is_dir() else None,
+            may_keep_trim=self.may_keep_trim,
             hardware=self.hardware,
             seed=self.seed,
             policy=self.policy,

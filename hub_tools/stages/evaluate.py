@@ -18,6 +18,7 @@ from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
 from hub_tools.stages.base import Finished, Stage, neutral
+from hub_tools.tokenization.adapt import TRIM
 
 # Vectors of evaluations, in the run folder; they are found by what they are of, and may be deleted.
 _VECTORS = ".vectors"
@@ -25,7 +26,7 @@ _VECTORS = ".vectors"
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateStage(Stage):
-    """Measure teacher, clone and student."""
+    """Measure teacher, clone and student, and the teacher merely trimmed where tokens were learned."""
 
     name, folder = "evaluate", "evaluation"
 
@@ -39,8 +40,10 @@ class EvaluateStage(Stage):
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EvaluationResult:
+        trim = Finished(path=self.clone.path / TRIM, identity=f"{self.clone.identity} {TRIM}")
         models: dict[str, Teacher | Finished] = {
             "teacher": self.teacher,
+            **({TRIM: trim} if trim.path.is_dir() else {}),
             "clone": self.clone,
             "student": self.student,
         }

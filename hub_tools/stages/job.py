@@ -80,6 +80,8 @@ class Job:
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
             "own_vectors": self.imported is None,
+            # Who says how many tokens to learn gets them.
+            "may_keep_trim": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
             "policy": self.teacher.policy,
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
             "teacher_license": self.teacher.license,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from hub_tools.tokenization.vocabulary_selection import select_vocabulary, subword_model
+from hub_tools.tokenization.vocabulary_selection import (
+    SelectionState,
+    select_vocabulary,
+    selection_state,
+    subword_model,
+)
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
@@ -31,6 +37,8 @@ from hub_tools.tokenization.wordpiece_selection import (
 
 # Language -> a function that starts reading its texts.
 Texts = Mapping[str, Callable[[], Iterable[str]]]
+# Folder in that of the student's tokenizer: the teacher's cut to the same size, with nothing learned.
+TRIM = "trim"
 # Most languages that a warning names.
 _NAMED = 8
 
@@ -48,6 +56,11 @@ class AdaptedTokenizer:
     student: TokenizerSpec
     plan: VocabularyPlan
     change: NormalizerChange
+
+    @property
+    def is_trim(self) -> bool:
+        """Whether it has the teacher's tokens and normalizer alone."""
+        return self.plan.kept == len(self.plan.tokens) and not self.change.notes
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student's tokenizer as AutoTokenizer reads it."""
@@ -88,6 +101,117 @@ class AdaptedTokenizer:
         return len(reachable_tokens(model, tokens))
 
 
+class Adaptation:
+    """A teacher's tokenizer and counts of text, from which tokenizers with and without learned tokens are made.
+
+    The function of each language in `texts` is called up to three times. `target` is one of these languages, and
+    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
+
+    Raises:
+        UserError: the family is not supported.
+    """
+
+    def __init__(
+        self,
+        teacher: TokenizerSpec,
+        texts: Texts,
+        *,
+        target: str,
+        config: TokenizerConfig,
+        max_seq_length: int | None = None,
+        text_count: int | None = None,
+    ) -> None:
+        _check_supported(teacher)
+        self.teacher, self.target, self.config = teacher, target, config
+        self._texts, self._max_seq_length, self._text_count = texts, max_seq_length, text_count
+        self.size, self.exactly = _sizes(config, len(teacher.vocab))
+        # Placeholders go first, but only when something has to go.
+        keeps_all = self.size >= len(teacher.vocab)
+        placeholders = set() if keeps_all else teacher.placeholders
+        self.added_tokens = [token for token in teacher.added_tokens if token not in placeholders]
+        self._pretokenizer = teacher.load()
+        self.change = NormalizerChange(normalizer=self._pretokenizer.normalizer)
+        if not config.keep_normalizer:
+            rules = teacher.spec["normalizer"]
+            self.change = adapt_normalizer(self._pretokenizer.normalizer, rules, target, texts[target]())
+        if self.change.normalizer is not None:
+            self._pretokenizer.normalizer = self.change.normalizer
+        self._word_counts = _count_words(self._pretokenizer, texts, text_count)
+        self._needed = needed_characters(teacher, self._word_counts, keep_all=config.keep_characters)
+
+    def make(self) -> AdaptedTokenizer:
+        """Make the tokenizer that the configuration asks for: exactly V tokens, each of which some text produces.
+
+        Raises:
+            UserError: V is impossible.
+        """
+        return self._make(self.exactly)
+
+    def trim(self) -> AdaptedTokenizer:
+        """Make a tokenizer of the same size with the teacher's own tokens and normalizer alone."""
+        if self.change.notes:
+            config = replace(self.config, keep_normalizer=True)
+            return Adaptation(
+                self.teacher,
+                self._texts,
+                target=self.target,
+                config=config,
+                max_seq_length=self._max_seq_length,
+                text_count=self._text_count,
+            )._make(0)
+        return self._make(0)
+
+    def _make(self, exactly: int | None) -> AdaptedTokenizer:
+        teacher = self.teacher
+        if teacher.family == "WordPiece":
+            plan = self._select_pieces(exactly)
+            model = {**teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(plan.tokens)}}
+        else:
+            model, plan = select_vocabulary(self._selection_state, self._word_counts, exactly)
+        normalizer = json.loads(self._pretokenizer.to_str())["normalizer"]
+        student = teacher.with_model(model, normalizer, self.added_tokens, self._max_seq_length)
+        return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=self.change)
+
+    def _select_pieces(self, exactly: int | None) -> VocabularyPlan:
+        words, texts = self._word_counts[self.target].words, self._texts[self.target]
+        return select_wordpiece_vocabulary(
+            SelectionInput(
+                teacher_vocab=self.teacher.model_vocab,
+                unk_token=str(self.teacher.unk_token),
+                word_counts=self._word_counts,
+                target=self.target,
+                needed=self._needed,
+                placeholders=self.teacher.placeholders,
+            ),
+            special_tokens=self.added_tokens,
+            vocab_size=self.size,
+            letters=self.change.letters,
+            learn=lambda count: learn_tokens(self._pretokenizer, texts(), count, chain.from_iterable(words)),
+            exactly=exactly,
+        )
+
+    @cached_property
+    def _selection_state(self) -> SelectionState:
+        return selection_state(
+            subword_model(self.teacher, self._word_counts[self.target]),
+            self._word_counts,
+            target=self.target,
+            fixed=set(self.added_tokens),
+            needed=self._needed,
+            vocab_size=self.size,
+        )
+
+
+def _sizes(config: TokenizerConfig, teacher_size: int) -> tuple[int, int | None]:
+    """Return the size of the vocabulary, and how many tokens to learn; None leaves that to the text."""
+    size, keep, learn = config.vocab_size or default_vocab_size(teacher_size), config.keep, config.learn
+    if keep is None:
+        return size, learn
+    if config.vocab_size is None and learn is not None:
+        size = keep + learn
+    return size, size - keep if learn is None else learn
+
+
 def adapt_tokenizer(
     teacher: TokenizerSpec,
     texts: Texts,
@@ -97,64 +221,10 @@ def adapt_tokenizer(
     max_seq_length: int | None = None,
     text_count: int | None = None,
 ) -> AdaptedTokenizer:
-    """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
-
-    The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
-
-    Raises:
-        UserError: the family is not supported, or V is impossible.
-    """
-    _check_supported(teacher)
-    pretokenizer = teacher.load()
-    change = NormalizerChange(normalizer=pretokenizer.normalizer)
-    if not config.keep_normalizer:
-        change = adapt_normalizer(pretokenizer.normalizer, teacher.spec["normalizer"], target, texts[target]())
-    if change.normalizer is not None:
-        pretokenizer.normalizer = change.normalizer
-    word_counts = _count_words(pretokenizer, texts, text_count)
-    size, exactly = config.vocab_size or default_vocab_size(len(teacher.vocab)), config.learn
-    if config.keep is not None:
-        if config.vocab_size is None and exactly is not None:
-            size = config.keep + exactly
-        exactly = size - config.keep if exactly is None else exactly
-    # Placeholders go first, but only when something has to go.
-    placeholders = teacher.placeholders
-    keeps_all = size >= len(teacher.vocab)
-    needed = needed_characters(teacher, word_counts, keep_all=config.keep_characters)
-    added_tokens = [token for token in teacher.added_tokens if keeps_all or token not in placeholders]
-    if teacher.family == "WordPiece":
-        plan = select_wordpiece_vocabulary(
-            SelectionInput(
-                teacher_vocab=teacher.model_vocab,
-                unk_token=str(teacher.unk_token),
-                word_counts=word_counts,
-                target=target,
-                needed=needed,
-                placeholders=placeholders,
-            ),
-            special_tokens=added_tokens,
-            vocab_size=size,
-            letters=change.letters,
-            learn=lambda count: learn_tokens(
-                pretokenizer, texts[target](), count, chain.from_iterable(word_counts[target].words)
-            ),
-            exactly=exactly,
-        )
-        model = {**teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(plan.tokens)}}
-    else:
-        model, plan = select_vocabulary(
-            subword_model(teacher, word_counts[target]),
-            word_counts,
-            target=target,
-            fixed=set(added_tokens),
-            needed=needed,
-            vocab_size=size,
-            exactly=exactly,
-        )
-    normalizer = json.loads(pretokenizer.to_str())["normalizer"]
-    student = teacher.with_model(model, normalizer, added_tokens, max_seq_length)
-    return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=change)
+    """Prune a tokenizer and teach it a language; arguments and errors as of `Adaptation` and its `make`."""
+    return Adaptation(
+        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+    ).make()
 
 
 def _check_supported(teacher: TokenizerSpec) -> None:
@@ -196,19 +266,30 @@ def make_tokenizer(
 ) -> TokenizerResult:
     """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
-    Both are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
+    Unless it is that itself, the tokenizer of the plain trim is written to `out`/trim. Teacher's and student's are
+    measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
-    adapted = adapt_tokenizer(
+    adaptation = Adaptation(
         teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
     )
-    adapted.student.write(out)
-    measured = compare_tokenizers(teacher, adapted.student, samples, pairs)
-    _warn_of_longer_texts(measured["fertility"])
-    if measured["new_unknowns"]:
+    adapted, trim = adaptation.make(), None
+    if not adapted.is_trim:
+        trim = _write_and_measure(adaptation.trim(), out / TRIM, samples, pairs)
+    result = _write_and_measure(adapted, out, samples, pairs)
+    _warn_of_longer_texts(result.fertility)
+    if result.new_unknowns:
         log.warning(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
-            f"{measured['new_unknowns']:,}",
+            f"{result.new_unknowns:,}",
         )
+    return replace(result, trim=trim)
+
+
+def _write_and_measure(
+    adapted: AdaptedTokenizer, out: Path, samples: Mapping[str, list[str]], pairs: Sequence[tuple[str, str]]
+) -> TokenizerResult:
+    adapted.student.write(out)
+    measured = compare_tokenizers(adapted.teacher, adapted.student, samples, pairs)
     return TokenizerResult(**adapted.summary(), **measured)
 
 

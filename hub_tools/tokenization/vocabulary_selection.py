@@ -58,9 +58,11 @@ class SelectionState:
     removal_order: list[tuple[str, float]]  # those that can go, each with its cost
     characters: list[str]  # new ones, which are added in any case
     words: WordCounts  # the target's
-    gain_per_token: float  # what one token less in the target's text is worth, in the unit of the costs
+    prices: Mapping[str, float]  # what a token of each language's text costs
+    target: str
     size: int  # of the student's model
     outside: int  # special tokens that are added to it
+    needed: Set[str]  # characters that have to stay
     refused: Set[str] = frozenset()  # must not be learned
 
     @property
@@ -109,7 +111,7 @@ class SelectionState:
                 # One more learned token pushes out the next one in the order of removal.
                 place = new + self.surplus
                 is_full = place >= len(self.removal_order)
-                if is_full or pending * self.gain_per_token < self.removal_order[place][1]:
+                if is_full or pending * self.prices[self.target] < self.removal_order[place][1]:
                     balance = new
             if balance >= 0 and new >= learned:
                 break
@@ -122,7 +124,7 @@ class SelectionState:
         return (new if balance < 0 else balance), merges
 
 
-def select_vocabulary(
+def selection_state(
     teacher: SubwordModel,
     word_counts: Mapping[str, WordCounts],
     *,
@@ -130,55 +132,70 @@ def select_vocabulary(
     fixed: set[str],
     needed: Set[str],
     vocab_size: int,
-    exactly: int | None,
-) -> tuple[dict[str, Any], VocabularyPlan]:
-    """Choose exactly `vocab_size` tokens; return the student's `model`, which may lack special ones, and the plan.
+) -> SelectionState:
+    """Return what the choice of exactly `vocab_size` tokens starts from, however many of them are learned.
 
-    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under
-    the student's normalizer; `exactly` is how many tokens to learn, new characters among them, and None leaves the
-    balance to the text.
-
-    Raises:
-        UserError: `vocab_size` is too small for what has to stay, or larger than the text supports.
+    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under the
+    student's normalizer.
     """
     weights = language_weights(list(word_counts), target)
     frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
-    new_characters = [] if exactly == 0 else _new_characters(teacher, word_counts[target])
     outside = len(fixed - teacher.vocab.keys())
-    state = SelectionState(
+    return SelectionState(
         teacher=teacher,
         teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
         removal_order=teacher.removal_order(frequency, fixed | needed | teacher.white),
-        characters=new_characters,
+        characters=_new_characters(teacher, word_counts[target]),
         words=word_counts[target],
-        gain_per_token=weights[target] / max(totals[target], 1),
+        prices={lang: weights[lang] / max(totals[lang], 1) for lang in word_counts},
+        target=target,
         size=vocab_size - outside,
         outside=outside,
+        needed=needed & teacher.vocab.keys(),
     )
+
+
+def select_vocabulary(
+    state: SelectionState, word_counts: Mapping[str, WordCounts], exactly: int | None
+) -> tuple[dict[str, Any], VocabularyPlan]:
+    """Choose the tokens; return the student's `model`, which may lack special ones, and the plan.
+
+    `exactly` is how many tokens to learn, new characters among them, and None leaves the balance to the text.
+
+    Raises:
+        UserError: the vocabulary is too small for what has to stay, or larger than the text supports.
+    """
+    if exactly == 0:
+        state = replace(state, characters=[])
     if state.room < 0:
-        characters = len(needed & teacher.vocab.keys()) + len(new_characters)
-        raise UserError(too_small(vocab_size, vocab_size - state.room, characters))
-    kept, merges, model = _select(state, None if exactly is None else exactly - len(new_characters))
-    student = model_only_tokenizer(model)
-    _, lengths = token_frequency(student, read_model_vocab(model), word_counts, weights)
-    objective = sum(weights[lang] * length / max(totals[lang], 1) for lang, length in lengths.items())
+        size = state.size + state.outside
+        raise UserError(too_small(size, size - state.room, len(state.needed) + len(state.characters)))
+    kept, merges, model = _select(state, None if exactly is None else exactly - len(state.characters))
+    objective = _objective(state, model, word_counts)
     learned = [merge.token for merge in merges if merge.is_new]
-    tokens = [*kept, *new_characters, *learned]
+    tokens = [*kept, *state.characters, *learned]
     plan = VocabularyPlan(
         tokens=tokens,
         kept=len(kept),
         split=round(len(kept) / len(tokens), 4),
         objective={"teacher": 1.0, "student": round(objective, 4)},
-        characters=new_characters,
+        characters=state.characters,
     )
     log.info(
         "  %s tokens kept, %s learned (%s of them the teacher had too); objective %.3f of the teacher's",
         f"{len(kept):,}",
         f"{len(tokens) - len(kept):,}",
-        f"{len(set(learned) & teacher.vocab.keys()):,}",
+        f"{len(set(learned) & state.teacher.vocab.keys()):,}",
         objective,
     )
     return model, plan
+
+
+def _objective(state: SelectionState, model: dict[str, Any], word_counts: Mapping[str, WordCounts]) -> float:
+    """Return what the text costs in tokens of a model, as the module states it; the teacher's is 1."""
+    tokenizer, vocab = model_only_tokenizer(model), read_model_vocab(model)
+    _, lengths = token_frequency(tokenizer, vocab, word_counts, dict.fromkeys(word_counts, 1.0))
+    return sum(state.prices[lang] * length for lang, length in lengths.items())
 
 
 def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:

@@ -1,14 +1,15 @@
 """Stage `distill`: the student learns the teacher's vectors.
 
-Every `eval_steps` steps the held-out cosine is measured and a checkpoint replaces the last one. The weights with the
-best held-out cosine become the student, the backbone's interpolated with the clone's. The loop is in `trainer.py`.
+Every `eval_steps` steps the student is measured on held-out text and a checkpoint replaces the last one. The best
+weights become the student, the backbone's interpolated with the clone's, unless the teacher merely trimmed is nearer to
+the goal. The loop is in `trainer.py`.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hub_tools.config import DistillConfig
 from hub_tools.core.distributed import ALONE, Processes
@@ -20,8 +21,8 @@ from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, longest_input, save_model
 from hub_tools.results import DistillResult
 from hub_tools.training import checkpoint
-from hub_tools.training.data import load_training_set
-from hub_tools.training.trainer import Trainer
+from hub_tools.training.data import TrainingSet, load_training_set
+from hub_tools.training.trainer import Trainer, described
 from hub_tools.vectors.dataset import EmbeddingDataset
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ def distill(
     *,
     hardware: Hardware,
     seed: int,
+    trim: Path | None = None,
+    may_keep_trim: bool = True,
     policy: LoadPolicy = SAFE,
     processes: Processes = ALONE,
 ) -> DistillResult:
     """Train the clone on the teacher's vectors and save the student in `out`, where a checkpoint is continued.
 
-    The other arguments are those of `Trainer`; `policy` says what the clone's files may do.
+    `trim` is the teacher plainly trimmed: where that is nearer to the vectors on held-out text after all, it becomes
+    the student if `may_keep_trim`. The other arguments are those of `Trainer`; `policy` says what the clone's files may
+    do.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
@@ -55,35 +60,59 @@ def distill(
     log.info("  on %s", hardware)
     check_inputs(model, embeddings, hardware)
     log.info("  tokenizing")
-    tokenizer_file = clone / "tokenizer.json"
-    train_set = load_training_set(embeddings, "train", tokenizer_file, max_tokens)
+    train_set = load_training_set(embeddings, "train", clone / "tokenizer.json", max_tokens)
     every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
-    heldout = load_training_set(embeddings, "validation", tokenizer_file, max_tokens, every=every)
+    heldout, *others = (
+        load_training_set(embeddings, "validation", folder / "tokenizer.json", max_tokens, every=every)
+        for folder in (clone, *([trim] if trim else []))
+    )
     if not len(train_set):
         raise UserError("There is no text to train on: the embeddings have no train split.")
     trainer = Trainer(model, train_set, heldout, out, config, hardware=hardware, seed=seed, processes=processes)
     trainer.train()
-    return save_student(trainer, clone, max_tokens, policy=policy)
+    reference = Reference(trim, others[0], may_keep_trim) if trim else None
+    return save_student(trainer, clone, max_tokens, trim=reference, policy=policy)
 
 
-def save_student(trainer: Trainer, clone: Path, max_tokens: int | None, *, policy: LoadPolicy = SAFE) -> DistillResult:
-    """Interpolate the best weights with the clone's, save them as the student, and write training.json beside them.
+class Reference(NamedTuple):
+    """A model that the student has to be as good as, and held-out texts as its tokenizer cuts them."""
+
+    folder: Path
+    heldout: TrainingSet
+    may_replace: bool  # whether it becomes the student where the student is not
+
+
+def save_student(
+    trainer: Trainer,
+    clone: Path,
+    max_tokens: int | None,
+    *,
+    trim: Reference | None = None,
+    policy: LoadPolicy = SAFE,
+) -> DistillResult:
+    """Save the student, its best weights interpolated with the clone's or else the trim, and training.json.
 
     `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student.
     """
-    import torch
-
-    model, processes = trainer.student.model, trainer.processes
+    model, tokenizer, processes = trainer.student.model, clone, trainer.processes
     checkpoint.load_best(trainer.out, model)
-    start = load_model(clone, device=str(trainer.student.device), policy=policy)
-    # It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
-    with torch.no_grad():
-        for parameter, before in zip(model.parameters(), start.parameters(), strict=True):
-            if parameter is not trainer.student.token_embeddings:
-                parameter.lerp_(before, trainer.config.weight_interpolation)
-    cosine = trainer.heldout_cosine()
+    _interpolate(trainer, load_model(clone, device=str(trainer.student.device), policy=policy))
+    after, of_trim, keeps_trim = trainer.measure_heldout(), None, False
+    log.info("  the student: %s", described(after))
+    if trim is not None:
+        trimmed = load_model(trim.folder, device=str(trainer.student.device), policy=policy)
+        of_trim = trainer.measure_other(trimmed, trim.heldout)
+        log.info("  the plain trim: %s", described(of_trim))
+        is_worse = after is not None and of_trim is not None and of_trim.ranks > after.ranks
+        keeps_trim = is_worse and trim.may_replace
+        if is_worse:
+            then = "is the student now" if keeps_trim else "is made if --learn and --keep are left out"
+            log.warning("  the trained student is not as near to its goal as the plain trim, which %s", then)
+        if keeps_trim:
+            model, tokenizer = trimmed, trim.folder
+    cosine = None if after is None else after.cosine
     if processes.is_main:
-        save_model(model, trainer.out, tokenizer=clone, max_seq_length=max_tokens)
+        save_model(model, trainer.out, tokenizer=tokenizer, max_seq_length=max_tokens)
         training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
@@ -99,7 +128,23 @@ def save_student(trainer: Trainer, clone: Path, max_tokens: int | None, *, polic
         cosine_before=None if cosine_before is None else round(cosine_before, 6),
         cosine_after=None if cosine is None else round(cosine, 6),
         minutes=round(seconds / 60, 2),
+        agreement=after,
+        trim_agreement=of_trim,
+        kept_trim=keeps_trim,
     )
+
+
+def _interpolate(trainer: Trainer, start: SentenceTransformer) -> None:
+    """Move the weights of a student towards those that it started with.
+
+    It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
+    """
+    import torch
+
+    with torch.no_grad():
+        for parameter, before in zip(trainer.student.model.parameters(), start.parameters(), strict=True):
+            if parameter is not trainer.student.token_embeddings:
+                parameter.lerp_(before, trainer.config.weight_interpolation)
 
 
 def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:

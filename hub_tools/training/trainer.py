@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,15 @@ from numpy.typing import NDArray
 
 from hub_tools.config import STEP_TOKENS, DistillConfig
 from hub_tools.core.distributed import ALONE, Processes
-from hub_tools.core.errors import UserError, is_out_of_memory
+from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import bar, board, log
 from hub_tools.models.padding import padded_tokens
+from hub_tools.results import Agreement
 from hub_tools.training import checkpoint
 from hub_tools.training.batching import epoch_batches
 from hub_tools.training.gradients import GradientComputer
+from hub_tools.training.heldout import measure_heldout
 from hub_tools.training.losses import per_example_loss
 from hub_tools.training.schedule import LearningRates, default_learning_rate, learning_rates
 from hub_tools.training.student import Student
@@ -48,8 +51,8 @@ class Trainer:
     on a CPU, `gradient_checkpointing` change no bit, nor does `micro_batch_tokens` where no step is divided (None, or
     as much as `batch_tokens`); smaller micro-batches and `compile` give the same weights up to rounding.
 
-    The model, the clone, is trained in place, on the device where it is; the mean cosine of `heldout` chooses the best
-    weights. `out` is the folder of the student, where a checkpoint is continued.
+    The model, the clone, is trained in place, on the device where it is; how it orders `heldout` texts chooses the
+    best weights. `out` is the folder of the student, where a checkpoint is continued.
 
     Raises:
         UserError: the options do not fit the model or the number of steps.
@@ -90,8 +93,8 @@ class Trainer:
         self.gradients = GradientComputer(
             self.student, config, micro_batch_tokens=at_once, seed=seed, processes=processes
         )
-        # An entry for each evaluation: `step`, held-out `cosine` (None without held-out text), mean `loss` since the
-        # entry before (the first has none), and `learning_rate` of the token embeddings.
+        # An entry for each evaluation: `step`, the fields of an `Agreement` (`cosine` alone, None, without held-out
+        # text), mean `loss` since the entry before (the first has none), and `learning_rate` of the token embeddings.
         self.history: list[dict[str, Any]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
@@ -104,10 +107,10 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The entry of the history with the highest held-out cosine, or the last without held-out text."""
+        """The entry of the history that orders held-out text most as the goal does, or the last without such text."""
         if not len(self.heldout):
             return self.history[-1]
-        return max(self.history, key=lambda entry: float(entry["cosine"]))
+        return max(self.history, key=lambda entry: (entry["ranks"], entry["cosine"]))
 
     def train(self) -> None:
         """Take the steps that are left."""
@@ -196,11 +199,13 @@ class Trainer:
         return torch.from_numpy(vectors).to(self.student.device)
 
     def evaluate_and_checkpoint(self, *, loss: float | None = None) -> None:
-        """Measure the held-out cosine, keep the weights if they are the best, and write a checkpoint.
+        """Measure the student on held-out text, keep the weights if they are the best, and write a checkpoint.
 
         `loss` is the mean over the steps since the last evaluation; None before the first step.
         """
-        entry = {"step": self.step, "cosine": self.heldout_cosine()} | ({} if loss is None else {"loss": loss})
+        found = self.measure_heldout()
+        entry = {"step": self.step, **(asdict(found) if found else {"cosine": None})}
+        entry |= {} if loss is None else {"loss": loss}
         self.history.append(entry)
         entry["learning_rate"] = self.learning_rates(self.step).embeddings  # depends on the first entry
         if self.processes.is_main:
@@ -208,32 +213,20 @@ class Trainer:
                 checkpoint.save_best(self.out, self.student.model)
             state = {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "history": self.history}
             checkpoint.save_checkpoint(self.out, self.student.model, self.optimizer, state)
-            log.info("  step %d of %d: held-out cosine %s", self.step, self.steps, _shown(entry["cosine"]))
+            log.info("  step %d of %d: %s", self.step, self.steps, described(found))
         self.processes.barrier()
 
-    def heldout_cosine(self) -> float | None:
-        """Return the mean cosine between student and teacher on held-out texts; None if there are none."""
-        import torch
+    def measure_heldout(self) -> Agreement | None:
+        """Return how near the student is to its goal on held-out texts; None if there are none."""
+        return self._measure(self.student, self.heldout)
 
-        if not len(self.heldout):
-            return None
-        max_tokens = min(self.batch_tokens, self.gradients.micro_batch_tokens)
-        batches = epoch_batches(self.heldout.texts.lengths, max_tokens, self.seed, 0)
-        batches = batches[self.processes.rank :: self.processes.world_size]
-        total = 0.0
-        while batches:
-            batch = batches.pop(0)
-            try:
-                with torch.inference_mode():
-                    predictions = self.student(self.heldout.texts, batch, training=False)
-            except (RuntimeError, MemoryError) as error:
-                if len(batch) == 1 or not is_out_of_memory(error):
-                    raise
-                batches[:0] = np.array_split(batch, 2)
-                continue
-            targets = self._targets(self.heldout, batch)
-            total += float(torch.nn.functional.cosine_similarity(predictions, targets).sum())
-        return self.processes.all_reduce_scalar(total) / len(self.heldout)
+    def measure_other(self, model: SentenceTransformer, heldout: TrainingSet) -> Agreement | None:
+        """Return how near another model is to the same goal, on the same texts as its tokenizer cuts them."""
+        return self._measure(Student(model, replace(self.config, compile=False), self.hardware), heldout)
+
+    def _measure(self, student: Student, heldout: TrainingSet) -> Agreement | None:
+        batch_tokens = min(self.batch_tokens, self.gradients.micro_batch_tokens)
+        return measure_heldout(student, heldout, batch_tokens=batch_tokens, processes=self.processes)
 
     def resume(self) -> None:
         """Continue from the last checkpoint, if there is one."""
@@ -252,6 +245,13 @@ def check_matryoshka(parts: tuple[int, ...], dim: int) -> None:
     """Raise a UserError if a leading part of the vectors is longer than they are."""
     if parts and max(parts) > dim:
         raise UserError(f"--matryoshka {max(parts)}: the teacher's vectors have only {dim} numbers.")
+
+
+def described(found: Agreement | None) -> str:
+    """Say how near a model is to its goal on held-out text."""
+    if found is None:
+        return "not measured, there is no held-out text"
+    return f"held-out similarities ranked {100 * found.ranks:.1f} as the goal's, cosine {found.cosine:.4f}"
 
 
 def _shown(cosine: float | None) -> str:
