@@ -19,6 +19,7 @@ from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
+from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_selection import select_vocabulary, subword_model
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
@@ -94,13 +95,15 @@ def adapt_tokenizer(
     *,
     target: str,
     config: TokenizerConfig,
+    prompts: Iterable[str] = (),
     max_seq_length: int | None = None,
     text_count: int | None = None,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language: exactly V tokens, every one of which some text produces.
 
     The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
+    `max_seq_length` the longest input in tokens, written into the settings. `prompts` keep the teacher's pieces, see
+    `hub_tools.tokenization.prompts`. `text_count`, of all texts, is only shown.
 
     Raises:
         UserError: the family is not supported, or V is impossible.
@@ -122,7 +125,10 @@ def adapt_tokenizer(
     placeholders = teacher.placeholders
     keeps_all = size >= len(teacher.vocab)
     needed = needed_characters(teacher, word_counts, keep_all=config.keep_characters)
-    added_tokens = [token for token in teacher.added_tokens if keeps_all or token not in placeholders]
+    prompt_pieces = PromptPieces.of(teacher, prompts)
+    pinned = teacher.named_tokens | prompt_pieces.tokens
+    given_up = set() if keeps_all else placeholders - pinned
+    added_tokens = [token for token in teacher.added_tokens if token not in given_up]
     if teacher.family == "WordPiece":
         plan = select_wordpiece_vocabulary(
             SelectionInput(
@@ -132,8 +138,9 @@ def adapt_tokenizer(
                 target=target,
                 needed=needed,
                 placeholders=placeholders,
+                prompts=prompt_pieces,
             ),
-            special_tokens=added_tokens,
+            special_tokens=[*added_tokens, *pinned],
             vocab_size=size,
             letters=change.letters,
             learn=lambda count: learn_tokens(
@@ -147,8 +154,9 @@ def adapt_tokenizer(
             subword_model(teacher, word_counts[target]),
             word_counts,
             target=target,
-            fixed=set(added_tokens),
+            fixed={*added_tokens, *pinned},
             needed=needed,
+            prompts=prompt_pieces,
             vocab_size=size,
             exactly=exactly,
         )
@@ -193,17 +201,25 @@ def make_tokenizer(
     text_count: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
 ) -> TokenizerResult:
     """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
     Both are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
     adapted = adapt_tokenizer(
-        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+        teacher,
+        texts,
+        target=target,
+        config=config,
+        prompts=prompts,
+        max_seq_length=max_seq_length,
+        text_count=text_count,
     )
     adapted.student.write(out)
     measured = compare_tokenizers(teacher, adapted.student, samples, pairs)
     _warn_of_longer_texts(measured["fertility"])
+    _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
     if measured["new_unknowns"]:
         log.warning(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
@@ -224,6 +240,19 @@ def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
         )
 
 
+def _warn_of_changed_prompts(
+    teacher: TokenizerSpec, student: TokenizerSpec, prompts: Sequence[str], samples: Mapping[str, list[str]]
+) -> None:
+    texts = [own[0] for own in samples.values() if own]
+    for prompt, theirs, ours in changed_prompts(teacher, student, prompts, texts):
+        log.warning(
+            "  the prompt %r has other pieces than with the teacher, so every vector behind it differs: %s -> %s",
+            prompt,
+            " ".join(theirs),
+            " ".join(ours),
+        )
+
+
 def use_tokenizer(
     teacher: TokenizerSpec,
     ready: TokenizerSpec,
@@ -232,12 +261,14 @@ def use_tokenizer(
     max_seq_length: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
 ) -> TokenizerResult:
     """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     measured = compare_tokenizers(teacher, student, samples, pairs)
     _warn_of_longer_texts(measured["fertility"])
+    _warn_of_changed_prompts(teacher, student, prompts, samples)
     return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 
 

@@ -26,6 +26,7 @@ from hub_tools.tokenization.pretokenization import (
     reachable_tokens,
     segment,
 )
+from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec, read_model_vocab
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
@@ -61,6 +62,7 @@ class SelectionState:
     gain_per_token: float  # what one token less in the target's text is worth, in the unit of the costs
     size: int  # of the student's model
     outside: int  # special tokens that are added to it
+    prompts: PromptPieces  # which no learned token may touch
     refused: Set[str] = frozenset()  # must not be learned
 
     @property
@@ -86,7 +88,8 @@ class SelectionState:
         return learn_merges(segmented, self.words.counts, tokens, self._allowed)
 
     def _allowed(self, left: str, right: str) -> bool:
-        return left + right not in self.refused and self.teacher.allowed(left, right)
+        token = left + right
+        return token not in self.refused and self.teacher.allowed(left, right) and not self.prompts.touched_by(token)
 
     def find_balance(self, learned: int, *, search: bool = True) -> tuple[int, list[Merge]]:
         """Learn after room was made for so many, until the next token saves less than its room costs.
@@ -129,14 +132,15 @@ def select_vocabulary(
     target: str,
     fixed: set[str],
     needed: Set[str],
+    prompts: PromptPieces,
     vocab_size: int,
     exactly: int | None,
 ) -> tuple[dict[str, Any], VocabularyPlan]:
     """Choose exactly `vocab_size` tokens; return the student's `model`, which may lack special ones, and the plan.
 
-    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under
-    the student's normalizer; `exactly` is how many tokens to learn, new characters among them, and None leaves the
-    balance to the text.
+    The `fixed` tokens stay, those of `prompts` among them, and the `needed` characters. `word_counts` are the words of
+    each language under the student's normalizer; `exactly` is how many tokens to learn, new characters among them, and
+    None leaves the balance to the text.
 
     Raises:
         UserError: `vocab_size` is too small for what has to stay, or larger than the text supports.
@@ -154,6 +158,7 @@ def select_vocabulary(
         gain_per_token=weights[target] / max(totals[target], 1),
         size=vocab_size - outside,
         outside=outside,
+        prompts=prompts,
     )
     if state.room < 0:
         characters = len(needed & teacher.vocab.keys()) + len(new_characters)
