@@ -10,7 +10,7 @@ or mps, `precision` is auto, fp32 or bf16; weights stay in fp32.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -163,13 +163,15 @@ def adapt_tokenizer(
     texts: Texts,
     target: str,
     vocab_size: int | None = None,
+    prompts: Iterable[str] = (),
     keep_normalizer: bool = False,
     keep_characters: bool = False,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    It has `vocab_size` tokens afterwards, by default half of what there were. A normalizer that loses letters of the
-    language is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
+    It has `vocab_size` tokens afterwards, by default half of what there were. The `prompts` of the model that it is
+    for, such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the language
+    is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
     `keep_characters` is true.
 
     Raises:
@@ -184,7 +186,7 @@ def adapt_tokenizer(
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer, keep_characters=keep_characters)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
-        return adapt(read_tokenizer(tokenizer_folder), readers, target=target, config=config)
+        return adapt(read_tokenizer(tokenizer_folder), readers, target=target, config=config, prompts=prompts)
 
 
 def clone(

@@ -89,12 +89,17 @@ def small_students(
     small_tokenizers: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
 ) -> dict[str, TokenizerSpec]:
     """Each tokenizer with a quarter of its tokens given up, and Turkish learned."""
-    from tests.architectures import LONGEST
+    from tests.architectures import LONGEST, PROMPTS
 
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     return {
         name: adapt_tokenizer(
-            files, readers, target="tr", config=TokenizerConfig(vocab_size=2300), max_seq_length=LONGEST
+            files,
+            readers,
+            target="tr",
+            config=TokenizerConfig(vocab_size=2300),
+            prompts=PROMPTS.values(),
+            max_seq_length=LONGEST,
         ).student
         for name, files in small_tokenizers.items()
     }

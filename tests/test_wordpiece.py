@@ -6,6 +6,7 @@ from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
 from hub_tools.tokenization.pretokenization import count_words, segment
+from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens, segmenter
@@ -35,6 +36,7 @@ def plan_for(
         word_counts={lang: count_words(tokenizer, own) for lang, own in texts.items()},
         target="tr",
         needed=set().union(*files.spec["model"]["vocab"]),
+        prompts=PromptPieces(),
     )
     specials = [token["content"] for token in files.spec["added_tokens"]]
     return select_wordpiece_vocabulary(

@@ -37,7 +37,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.models.checks import check_modules
 from hub_tools.models.compat import write_compat_configs
 from hub_tools.models.loading import library_errors
-from hub_tools.models.teacher import POOLING, STATIC, Teacher
+from hub_tools.models.teacher import MODEL_SETTINGS, POOLING, STATIC, Teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.special_tokens import token_for
@@ -46,7 +46,6 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Files of the teacher's tokenizer, which the student's replace.
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
-_SETTINGS = "config_sentence_transformers.json"
 _IDS = ("_token_id", "_token_index", "_token_ids")
 _SCRATCH = ".scratch"
 
@@ -94,7 +93,7 @@ def clone(
         student_spec.write(out)
         _fit_tokenizer_settings(out, teacher_spec, has_token_types=tensors.has_token_types)
         _update_configs(out, teacher_spec, student_spec)
-        _add_prompts(out / _SETTINGS, prompts)
+        _add_prompts(out / MODEL_SETTINGS, prompts)
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((tensors.embedding, *tensors.copies), _pad_rows(rows, size))
         for name in tensors.others:
@@ -207,8 +206,8 @@ def _copy_files(teacher: Teacher, out: Path) -> None:
         for pickled in source.glob("pytorch_model.bin") if number and teacher.policy.pickle else ():
             if not any(target.glob("*.safetensors")):
                 unpickle(pickled.parent, target)
-    if (teacher.path / _SETTINGS).exists():
-        shutil.copyfile(teacher.path / _SETTINGS, out / _SETTINGS)
+    if (teacher.path / MODEL_SETTINGS).exists():
+        shutil.copyfile(teacher.path / MODEL_SETTINGS, out / MODEL_SETTINGS)
     first, *others = teacher.modules_json
     write_json(out / "modules.json", [{**first, "path": ""}, *others])  # where all libraries look for the tokenizer
     if teacher.default_pooling:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.models.loading import library_errors
-from hub_tools.models.teacher import STATIC, Teacher, check_folder, read_settings
+from hub_tools.models.teacher import MODEL_SETTINGS, STATIC, Teacher, check_folder, read_settings
 
 # Modules of sentence-transformers that have weights of their own.
 _WITH_WEIGHTS = ("Transformer", "Dense", STATIC, "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM")
@@ -101,16 +101,13 @@ def _check_file(teacher: Teacher, name: str) -> None:
 
 def _check_prompts(teacher: Teacher) -> None:
     read_settings(teacher.input_folder / "generation_config.json")  # its ids are changed in the clone
-    file = teacher.path / "config_sentence_transformers.json"
-    settings = read_settings(file)
-    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
-    if not all(isinstance(prompt, str | None) for prompt in prompts.values()):
-        raise UserError(f"{file}: prompts are not all text. Expected the text of each prompt by its name.")
+    file = teacher.path / MODEL_SETTINGS
+    default = read_settings(file).get("default_prompt_name")
     # sentence-transformers knows two names by itself.
-    if default is not None and default not in (*prompts, "query", "document"):
+    if default is not None and default not in (*teacher.prompts, "query", "document"):
         raise UserError(
             f"{file}: default_prompt_name is {str(default)[:50]!r}, which is none of its prompts "
-            f"({', '.join(prompts) or 'there are none'}). Expected one of them, or null."
+            f"({', '.join(teacher.prompts) or 'there are none'}). Expected one of them, or null."
         )
 
 

@@ -18,6 +18,7 @@ from hub_tools.models.loading import NO_LIMIT, SAFE, LoadPolicy
 LICENSE = "license"  # folder of a clone with the teacher's license and notice files
 LEGAL_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 STATIC = "StaticEmbedding"
+MODEL_SETTINGS = "config_sentence_transformers.json"  # those of the whole model
 # What sentence-transformers makes of a model of transformers alone, which has no modules.json.
 POOLING = "1_Pooling"
 _PLAIN_MODULES: tuple[dict[str, Any], ...] = (
@@ -58,6 +59,7 @@ class Teacher:
     settings: dict[str, Any]  # config.json
     tokenizer_settings: dict[str, Any]  # tokenizer_config.json
     sentence_settings: dict[str, Any]  # sentence_bert_config.json, under whatever name
+    prompts: dict[str, str]  # what the model puts before texts, by name
     dim: int | None  # numbers in a vector, as the modules' configurations say; None where none of them does
     license: dict[str, str] | None  # and, where given, license_name and license_link, as the model's card names them
 
@@ -128,6 +130,7 @@ def read_teacher(name: str, path: Path, *, revision: str | None, identity: str, 
         settings=read_settings(folder / "config.json"),
         tokenizer_settings=read_settings(folder / "tokenizer_config.json"),
         sentence_settings=next(filter(None, (read_settings(folder / file) for file in SETTINGS_FILES)), {}),
+        prompts=_read_prompts(path / MODEL_SETTINGS),
         dim=_read_dim(path, modules),
         license=_read_license(name, path / "README.md"),
     )
@@ -179,6 +182,13 @@ def check_folder(folder: str, file: Path) -> None:
 
 def _input_folder(path: Path, modules: tuple[dict[str, Any], ...]) -> Path:
     return path / modules[0]["path"] if modules else path
+
+
+def _read_prompts(file: Path) -> dict[str, str]:
+    prompts = read_settings(file).get("prompts") or {}
+    if not all(isinstance(prompt, str | None) for prompt in prompts.values()):
+        raise UserError(f"{file}: prompts are not all text. Expected the text of each prompt by its name.")
+    return {name: prompt or "" for name, prompt in prompts.items()}
 
 
 def _read_dim(path: Path, modules: tuple[dict[str, Any], ...]) -> int | None:

@@ -24,13 +24,17 @@ _PAIRS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerStage(Stage):
-    """Make the student's tokenizer; one that is ready is used as it is, and measured on the corpus."""
+    """Make the student's tokenizer; one that is ready is used as it is, and measured on the corpus.
 
-    name, folder = "tokenizer", "tokenizer"
+    `prompts` are those that the teacher's files do not name.
+    """
+
+    name, folder, other_sections = "tokenizer", "tokenizer", ("embed",)
 
     teacher: Teacher
     corpus: Finished
     target: str
+    prompts: dict[str, str]
     ready: ReadyTokenizer | None
     config: TokenizerConfig
 
@@ -46,6 +50,7 @@ class TokenizerStage(Stage):
         shared: dict[str, Any] = {
             "max_seq_length": self.teacher.max_seq_length,
             "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
+            "prompts": [*self.teacher.prompts.values(), *self.prompts.values()],
             "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
         }
         if self.ready is not None:

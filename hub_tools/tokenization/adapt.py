@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
+from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_selection import (
     SelectionState,
@@ -105,7 +106,8 @@ class Adaptation:
     """A teacher's tokenizer and counts of text, from which tokenizers with and without learned tokens are made.
 
     The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings. `text_count`, of all texts, is only shown.
+    `max_seq_length` the longest input in tokens, written into the settings. `prompts` keep the teacher's pieces, see
+    `hub_tools.tokenization.prompts`. `text_count`, of all texts, is only shown.
 
     Raises:
         UserError: the family is not supported.
@@ -118,17 +120,30 @@ class Adaptation:
         *,
         target: str,
         config: TokenizerConfig,
+        prompts: Iterable[str] = (),
         max_seq_length: int | None = None,
         text_count: int | None = None,
     ) -> None:
         _check_supported(teacher)
         self.teacher, self.target, self.config = teacher, target, config
-        self._texts, self._max_seq_length, self._text_count = texts, max_seq_length, text_count
+        self._with_own_normalizer = partial(
+            Adaptation,
+            teacher,
+            texts,
+            target=target,
+            config=replace(config, keep_normalizer=True),
+            prompts=prompts,
+            max_seq_length=max_seq_length,
+            text_count=text_count,
+        )
+        self._texts, self._max_seq_length = texts, max_seq_length
         self.size, self.exactly = _sizes(config, len(teacher.vocab))
+        self._prompts = PromptPieces.of(teacher, prompts)
+        self._pinned = teacher.named_tokens | self._prompts.tokens
         # Placeholders go first, but only when something has to go.
         keeps_all = self.size >= len(teacher.vocab)
-        placeholders = set() if keeps_all else teacher.placeholders
-        self.added_tokens = [token for token in teacher.added_tokens if token not in placeholders]
+        given_up = set() if keeps_all else teacher.placeholders - self._pinned
+        self._added_tokens = [token for token in teacher.added_tokens if token not in given_up]
         self._pretokenizer = teacher.load()
         self.change = NormalizerChange(normalizer=self._pretokenizer.normalizer)
         if not config.keep_normalizer:
@@ -149,17 +164,7 @@ class Adaptation:
 
     def trim(self) -> AdaptedTokenizer:
         """Make a tokenizer of the same size with the teacher's own tokens and normalizer alone."""
-        if self.change.notes:
-            config = replace(self.config, keep_normalizer=True)
-            return Adaptation(
-                self.teacher,
-                self._texts,
-                target=self.target,
-                config=config,
-                max_seq_length=self._max_seq_length,
-                text_count=self._text_count,
-            )._make(0)
-        return self._make(0)
+        return (self._with_own_normalizer() if self.change.notes else self)._make(0)
 
     def _make(self, exactly: int | None) -> AdaptedTokenizer:
         teacher = self.teacher
@@ -169,7 +174,7 @@ class Adaptation:
         else:
             model, plan = select_vocabulary(self._selection_state, self._word_counts, exactly)
         normalizer = json.loads(self._pretokenizer.to_str())["normalizer"]
-        student = teacher.with_model(model, normalizer, self.added_tokens, self._max_seq_length)
+        student = teacher.with_model(model, normalizer, self._added_tokens, self._max_seq_length)
         return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=self.change)
 
     def _select_pieces(self, exactly: int | None) -> VocabularyPlan:
@@ -182,8 +187,9 @@ class Adaptation:
                 target=self.target,
                 needed=self._needed,
                 placeholders=self.teacher.placeholders,
+                prompts=self._prompts,
             ),
-            special_tokens=self.added_tokens,
+            special_tokens=[*self._added_tokens, *self._pinned],
             vocab_size=self.size,
             letters=self.change.letters,
             learn=lambda count: learn_tokens(self._pretokenizer, texts(), count, chain.from_iterable(words)),
@@ -196,8 +202,9 @@ class Adaptation:
             subword_model(self.teacher, self._word_counts[self.target]),
             self._word_counts,
             target=self.target,
-            fixed=set(self.added_tokens),
+            fixed={*self._added_tokens, *self._pinned},
             needed=self._needed,
+            prompts=self._prompts,
             vocab_size=self.size,
         )
 
@@ -218,12 +225,19 @@ def adapt_tokenizer(
     *,
     target: str,
     config: TokenizerConfig,
+    prompts: Iterable[str] = (),
     max_seq_length: int | None = None,
     text_count: int | None = None,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer and teach it a language; arguments and errors as of `Adaptation` and its `make`."""
     return Adaptation(
-        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+        teacher,
+        texts,
+        target=target,
+        config=config,
+        prompts=prompts,
+        max_seq_length=max_seq_length,
+        text_count=text_count,
     ).make()
 
 
@@ -263,20 +277,28 @@ def make_tokenizer(
     text_count: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
 ) -> TokenizerResult:
     """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
-    Unless it is that itself, the tokenizer of the plain trim is written to `out`/trim. Teacher's and student's are
+    The tokenizer of the plain trim, if that is another, is written to `out`/trim. Teacher's and student's are
     measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
     adaptation = Adaptation(
-        teacher, texts, target=target, config=config, max_seq_length=max_seq_length, text_count=text_count
+        teacher,
+        texts,
+        target=target,
+        config=config,
+        prompts=prompts,
+        max_seq_length=max_seq_length,
+        text_count=text_count,
     )
     adapted, trim = adaptation.make(), None
-    if not adapted.is_trim:
+    if not adapted.is_trim and adaptation.size <= len(teacher.vocab):
         trim = _write_and_measure(adaptation.trim(), out / TRIM, samples, pairs)
     result = _write_and_measure(adapted, out, samples, pairs)
     _warn_of_longer_texts(result.fertility)
+    _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
     if result.new_unknowns:
         log.warning(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
@@ -305,6 +327,19 @@ def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
         )
 
 
+def _warn_of_changed_prompts(
+    teacher: TokenizerSpec, student: TokenizerSpec, prompts: Sequence[str], samples: Mapping[str, list[str]]
+) -> None:
+    texts = [own[0] for own in samples.values() if own]
+    for prompt, theirs, ours in changed_prompts(teacher, student, prompts, texts):
+        log.warning(
+            "  the prompt %r has other pieces than with the teacher, so every vector behind it differs: %s -> %s",
+            prompt,
+            " ".join(theirs),
+            " ".join(ours),
+        )
+
+
 def use_tokenizer(
     teacher: TokenizerSpec,
     ready: TokenizerSpec,
@@ -313,12 +348,14 @@ def use_tokenizer(
     max_seq_length: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
 ) -> TokenizerResult:
     """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     measured = compare_tokenizers(teacher, student, samples, pairs)
     _warn_of_longer_texts(measured["fertility"])
+    _warn_of_changed_prompts(teacher, student, prompts, samples)
     return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 
 

@@ -119,10 +119,15 @@ class TokenizerSpec:
     def placeholders(self) -> set[str]:
         """Tokens that only reserve a row for later: not special, not named in the settings, not in the template."""
         reserved = {token for token in self.vocab if _PLACEHOLDER.fullmatch(token)}
+        return reserved - {*self.special_tokens, *self.named_tokens}
+
+    @property
+    def named_tokens(self) -> set[str]:
+        """Tokens that the settings or the template name, whether they are marked special or not."""
         named = [token for name in _NAMED_SPECIALS if (token := self.named_token(name))]
         for more in (self.settings.get("additional_special_tokens"), self.settings.get("extra_special_tokens")):
             named += map(_content, more.values() if isinstance(more, dict) else more or [])
-        return reserved - {*self.special_tokens, *named, *_template_tokens(self.spec["post_processor"])}
+        return {*named, *_template_tokens(self.spec["post_processor"])} & self.vocab.keys()
 
     def with_model(
         self, model: dict[str, Any], normalizer: Any, added_tokens: list[str], max_seq_length: int | None

@@ -26,6 +26,7 @@ from hub_tools.tokenization.pretokenization import (
     reachable_tokens,
     segment,
 )
+from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec, read_model_vocab
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
@@ -63,6 +64,7 @@ class SelectionState:
     size: int  # of the student's model
     outside: int  # special tokens that are added to it
     needed: Set[str]  # characters that have to stay
+    prompts: PromptPieces  # which no learned token may touch
     refused: Set[str] = frozenset()  # must not be learned
 
     @property
@@ -88,7 +90,8 @@ class SelectionState:
         return learn_merges(segmented, self.words.counts, tokens, self._allowed)
 
     def _allowed(self, left: str, right: str) -> bool:
-        return left + right not in self.refused and self.teacher.allowed(left, right)
+        token = left + right
+        return token not in self.refused and self.teacher.allowed(left, right) and not self.prompts.touched_by(token)
 
     def find_balance(self, learned: int, *, search: bool = True) -> tuple[int, list[Merge]]:
         """Learn after room was made for so many, until the next token saves less than its room costs.
@@ -131,12 +134,13 @@ def selection_state(
     target: str,
     fixed: set[str],
     needed: Set[str],
+    prompts: PromptPieces,
     vocab_size: int,
 ) -> SelectionState:
     """Return what the choice of exactly `vocab_size` tokens starts from, however many of them are learned.
 
-    The `fixed` tokens stay, and the `needed` characters. `word_counts` are the words of each language under the
-    student's normalizer.
+    The `fixed` tokens stay, those of `prompts` among them, and the `needed` characters. `word_counts` are the words of
+    each language under the student's normalizer.
     """
     weights = language_weights(list(word_counts), target)
     frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
@@ -152,6 +156,7 @@ def selection_state(
         size=vocab_size - outside,
         outside=outside,
         needed=needed & teacher.vocab.keys(),
+        prompts=prompts,
     )
 
 

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.pretokenization import WordCounts, character_counts, segment, token_counts
+from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
 # Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
@@ -80,6 +81,7 @@ class SelectionInput:
     target: str
     needed: Set[str]  # characters that must not be lost
     placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
+    prompts: PromptPieces  # which no learned token may touch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +106,8 @@ class _Candidates:
 def too_small(vocab_size: int, least: int, characters: int) -> str:
     """Return what is said of a vocabulary without room for the tokens that have to stay."""
     return (
-        f"--vocab-size {vocab_size} is too small: {least} tokens have to stay, of special ones, bytes, white space and "
-        f"{characters} characters (what the text is written with; with --keep-characters all that the teacher has). "
+        f"--vocab-size {vocab_size} is too small: {least} tokens have to stay, of special ones, prompts, bytes, white "
+        f"space and {characters} characters (what the text is written with; with --keep-characters all there are). "
         f"Give at least {least}."
     )
 
@@ -139,8 +141,10 @@ def select_wordpiece_vocabulary(
         )
     ranked = [t for t in _rank_kept(selection) if t not in fixed]
     # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
-    known = fixed if exactly is None else fixed | selection.teacher_vocab.keys()
-    learned = [t for t in learn(room + len(known)) if t not in known]
+    theirs = selection.teacher_vocab.keys()
+    known = fixed if exactly is None else fixed | theirs
+    touched = selection.prompts.touched_by
+    learned = [t for t in learn(room + len(known)) if t not in known and (t in theirs or not touched(t))]
     available = len(fixed) + len({*ranked, *learned})
     if vocab_size > available:
         raise UserError(
