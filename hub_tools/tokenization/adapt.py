@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
-from hub_tools.results import TokenizerResult
+from hub_tools.results import Figures, TokenizerResult, is_read
 from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
@@ -203,7 +203,7 @@ def make_tokenizer(
     )
     adapted.student.write(out)
     measured = compare_tokenizers(teacher, adapted.student, samples, pairs)
-    _warn_of_longer_texts(measured["fertility"])
+    _warn_of_longer_texts(measured["measures"])
     if measured["new_unknowns"]:
         log.warning(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
@@ -212,8 +212,10 @@ def make_tokenizer(
     return TokenizerResult(**adapted.summary(), **measured)
 
 
-def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
-    shown = {lang: (round(row["teacher"], 2), round(row["student"], 2)) for lang, row in fertility.items()}
+def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None:
+    read = {lang: row for lang, row in measures.items() if all(map(is_read, row.values()))}
+    count = "tokens_per_word"
+    shown = {lang: (round(row["teacher"][count], 2), round(row["student"][count], 2)) for lang, row in read.items()}
     longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
     worst = sorted(longer, key=longer.__getitem__, reverse=True)
     if worst:
@@ -237,7 +239,7 @@ def use_tokenizer(
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     measured = compare_tokenizers(teacher, student, samples, pairs)
-    _warn_of_longer_texts(measured["fertility"])
+    _warn_of_longer_texts(measured["measures"])
     return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 
 
