@@ -15,11 +15,13 @@ from hub_tools.core.run_record import RECORD
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
-from hub_tools.models.loading import LoadPolicy, load_model
+from hub_tools.models.loading import LoadPolicy, describe, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
+from hub_tools.reporting import plots
+from hub_tools.reporting.markdown import alerts, escape
 from hub_tools.reporting.report import read_report
-from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict
+from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
 from hub_tools.reporting.tables import markdown_table, terminal_table
 from hub_tools.results import EvaluationRow
 
@@ -41,10 +43,26 @@ def compare(models: Sequence[str], tasks: Iterable[Task], out: Path, *, hardware
     rows = evaluate(subjects, tasks)
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
     notes = [HOW_TO_READ, how, prompts_note(rows)]
-    notes += [_verdict(rows, name, list(found)) for name in list(found)[1:]]
+    first, *others = found
+    notes += [verdict(rows, student=name, teacher=first) for name in others]
+    warnings = warnings_of(rows)
     write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, "rows": to_plain(rows)})
-    write_text(out / "scores.md", "\n\n".join([markdown_table(scores_table(rows)), *notes]) + "\n")
+    pictures = _draw(out, rows, {name: describe(subject.model).params for name, subject in subjects.items()})
+    parts = [markdown_table(scores_table(rows)), alerts(warnings), *notes, *pictures]
+    write_text(out / "scores.md", "\n\n".join(filter(None, parts)) + "\n")
+    for warning in warnings:
+        log.warning("Warning: %s", warning)
     return "\n".join(["", terminal_table(scores_table(rows)), "", *notes])
+
+
+def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> list[str]:
+    """Draw scores.png, and quality.png of several models, into a folder; return the Markdown that shows them."""
+    drawn = {"scores.png": (plots.scores_alt(rows), partial(plots.draw_scores, rows))}
+    drawn["quality.png"] = (plots.quality_alt(rows, params), partial(plots.draw_quality, rows, params))
+    for name, (alt, draw) in drawn.items():
+        if alt is not None:
+            (out / name).write_bytes(draw())
+    return [f"![{escape(alt)}]({name})" for name, (alt, _) in drawn.items() if alt is not None]
 
 
 def _names(models: Sequence[str]) -> Mapping[str, str]:
@@ -62,8 +80,3 @@ def _names(models: Sequence[str]) -> Mapping[str, str]:
 def _subject(model: Teacher, hardware: Hardware, longest: int, cache: Path) -> Subject:
     load = partial(load_model, model.path, device=hardware.device, policy=model.policy)
     return Subject(load, hardware, longest=longest, cache=cache, identity=model.identity)
-
-
-def _verdict(rows: Sequence[EvaluationRow], name: str, names: Sequence[str]) -> str:
-    clone = "clone" if name == "student" and "clone" in names else None
-    return verdict(rows, student=name, teacher=names[0], clone=clone)

@@ -250,13 +250,11 @@ def test_the_verdict_says_what_the_figures_say() -> None:
     level = row("C", 0.7, 0.71, sure=False)
 
     def say(*rows: EvaluationRow) -> str:
-        return verdict(rows, student="student", teacher="teacher", clone="clone")
+        return verdict(rows, student="student", teacher="teacher")
 
     assert say(better, level) == "The student is better than its teacher: better at A (+2.0); level at 1 of 2 tasks."
     assert say(level) == "The student is level with its teacher: level at 1 of 1 task."
-    assert say(worse).startswith(
-        "The student is worse than its teacher: worse at B (-5.0). Training made it worse than the clone at B (-3.0)."
-    )
+    assert say(worse).startswith("The student is worse than its teacher: worse at B (-5.0). ")
     assert "--steps" in say(worse)
     assert say(better, worse).startswith("The student is better at some tasks and worse at others than its teacher")
     assert say().startswith("No task says whether the student is as good as its teacher")

@@ -17,8 +17,10 @@ from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.results import is_read
 from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
 from hub_tools.tokenization.bpe import Bpe
+from hub_tools.tokenization.metrics import measure
 from hub_tools.tokenization.pretokenization import model_only_tokenizer, reachable_tokens
 from hub_tools.tokenization.token_map import Match, compose_from_others, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -213,6 +215,16 @@ def check_nothing_is_lost(name: str, text: str, loaded: dict[str, tuple[Tokenize
 def test_lone_surrogates_are_refused(name: str, loaded: dict[str, tuple[Tokenizer, ...]]) -> None:
     with pytest.raises((TypeError, UnicodeEncodeError)):
         loaded[name][1].encode("\ud800")
+
+
+@pytest.mark.parametrize(("name", "unknown"), zip(FAMILIES, (0, 0, 0, 1, 1), strict=True))
+def test_only_what_is_read_is_a_measure(name: str, unknown: float, teacher_of: dict[str, TokenizerSpec]) -> None:
+    # Javanese letters, which no vocabulary of the tests has: bytes spell them, or they are unknown.
+    tokenizer, unk = teacher_of[name].load(), teacher_of[name].unk_token
+    figures = measure(tokenizer, ["ꦗꦮ ꦏꦸꦭ"], "jv", unk)
+    assert figures["unknown_text"] == unknown
+    assert is_read(figures) == (not unknown)
+    assert is_read(measure(tokenizer, ["the cat"], "en", unk))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -115,7 +115,7 @@ def test_each_repo_has_its_files(run: Path) -> None:
         write_text(run / "student" / name, "")
     repos = contents(run, "model", "tokenizer", "dataset", "space")
     license_files = {"LICENSE", "NOTICE"}
-    figures = {"figures/tokens_per_word.png", "figures/heldout_cosine.png"}
+    figures = {f"figures/{name}.png" for name in ("scores", "quality", "tokens_per_word", "heldout_cosine")}
     assert set(repos["model"].files) == {"README.md", "model.safetensors", "modules.json"} | figures | license_files
     assert set(repos["tokenizer"].files) == {"README.md", "tokenizer.json", "tokenizer_config.json"} | license_files
     assert set(repos["dataset"].files) == {"README.md", "manifest.json", "train-00000.parquet"}

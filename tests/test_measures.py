@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from hub_tools.tokenization.metrics import measure, parity
+from hub_tools.results import TokenizerResult, is_read
+from hub_tools.tokenization.metrics import compare_tokenizers, measure, parity
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 
 @pytest.fixture
@@ -27,7 +30,8 @@ def test_tokens_words_and_characters_are_counted(tokenizer: Tokenizer) -> None:
         "continued_words": 0.25,
         "renyi_efficiency": None,
         "tokens_used": 4,
-        "unknown": 1,
+        "unknown_tokens": 0.2,
+        "unknown_text": 0.1429,
     }
 
 
@@ -44,3 +48,23 @@ def test_renyi_efficiency_is_one_when_all_tokens_are_used_alike(tokenizer: Token
 
 def test_parity_is_tokens_of_the_second_sides_over_those_of_the_first(tokenizer: Tokenizer) -> None:
     assert parity(tokenizer, [("ab", "abc"), ("d", "abc d")]) == 2.5
+
+
+def test_what_is_unknown_is_measured_in_characters(tokenizer: Tokenizer) -> None:
+    # A letter of a word makes all of it unknown: 3 of 10 tokens stand for 13 of 24 characters.
+    figures = measure(tokenizer, ["ab abé", "düşünmek", "abc abc d ab zz"], "tr", "[UNK]")
+    assert (figures["unknown_tokens"], figures["unknown_text"]) == (0.3, round(13 / 24, 4))
+    assert measure(tokenizer, [], "tr", "[UNK]")["unknown_text"] == 0
+    assert measure(tokenizer, ["é"], "tr", None)["unknown_text"] == 0
+
+
+@pytest.mark.parametrize(("share", "read"), [(0.0, True), (0.02, True), (0.0201, False), (1.0, False)])
+def test_a_count_means_something_where_the_text_is_read(share: float, read: bool) -> None:
+    assert is_read({"unknown_text": share}) is read
+
+
+def test_languages_that_a_tokenizer_does_not_read_are_named(tokenizer: Tokenizer) -> None:
+    reader = TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={})
+    found = compare_tokenizers(reader, reader, {"tr": ["ab abc d"], "th": ["กขค"]})
+    result = TokenizerResult(family="", vocab_size=4, kept=4, added=0, added_reachable=0, specials_kept=0, **found)
+    assert result.unread == {("th", "teacher"), ("th", "student")}

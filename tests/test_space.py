@@ -19,9 +19,11 @@ from safetensors.torch import load_file
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
+from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.hub.space_repo import APP, demo_files
 from hub_tools.models.encoder import unit
 from hub_tools.reporting.report import FullReport
+from hub_tools.results import Figures
 from hub_tools.space import documents, html, limits, results, sandbox, search, similarity, tokenize
 from hub_tools.space.content import SpaceContent, find_model, from_run
 from hub_tools.space.documents import Documents
@@ -518,11 +520,12 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
             html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
             html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
             html.maps(points, [EVIL], [EVIL], titles, lang),
-            html.scores([[EVIL] * 4], lang),
-            html.pictures({EVIL: b""}, lang),
+            html.judgement(EVIL, [EVIL]),
+            html.scores([[EVIL] * 4], ["teacher", EVIL], EVIL, lang),
+            html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
             html.links({EVIL: EVIL}),
             html.problem(EVIL),
-            html.languages([(EVIL, 1.0, 2.0)], lang),
+            html.languages([(EVIL, tokens_per_word(1.0), tokens_per_word(2.0))], lang),
         ]
     )
     tags = Tags(page)
@@ -531,11 +534,51 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
     assert page.count("<img") == page.count('<img alt="') == 1
 
 
+def tokens_per_word(value: float, unknown: float = 0) -> Figures:
+    return {"tokens_per_word": value, "unknown_tokens": unknown / 2, "unknown_text": unknown}
+
+
+def test_languages_that_are_not_read_are_marked_and_save_nothing() -> None:
+    rows = [("tr", tokens_per_word(2.0), tokens_per_word(1.0)), ("th", tokens_per_word(0.2, 0.9), tokens_per_word(0.1))]
+    chart = html.languages(rows, "en")
+    assert "<span>0.20?</span> <small>45 % unknown</small>" in chart
+    assert "? More than 2 % of the text is unknown" in chart
+    assert chart.count("−50 %") == 1
+    assert chart.count("unread") == 1
+    assert "%45 bilinmiyor" in html.languages(rows, "tr")
+    assert "?" not in html.languages(rows[:1], "en")
+
+
+def test_languages_are_sorted_by_what_the_teacher_needs(content: SpaceContent) -> None:
+    order = [lang for lang, *_ in results.language_rows(content.report)]
+    measures = content.report.tokenizer.measures
+    counts = [measures[lang]["teacher"]["tokens_per_word"] for lang in order[1:] if lang not in WITHOUT_SPACES]
+    assert order[0] == "tr"
+    assert counts == sorted(counts, reverse=True)
+    assert set(order[-3:]) == {"ja", "th", "zh"}
+
+
+def test_a_text_that_cannot_be_read_saves_no_tokens(service: Service) -> None:
+    titles = ("A", "B")
+    said = html.tokens(service.compare("ꦗꦮ ꦏꦸꦭ", "teacher", "student"), titles, ids=False, window=64, lang="en")
+    assert "A cannot read 100 % of this text" in said
+    assert "less work" not in said
+
+
+def test_warnings_and_prompts_stand_beside_the_scores() -> None:
+    shown = html.judgement("It is worse.", ["Beware."])
+    assert shown.index("It is worse.") < shown.index("Beware.")
+    assert html.judgement("Level.", []).count("<p") == 1
+    table = html.scores([["STS", "1", "2", "3", "4"]], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
+    assert "yalnızca kırpılmış" in table
+    assert "Prompts: x." in table
+
+
 def test_numbers_are_written_as_the_language_does(service: Service) -> None:
-    rows = results.fertility_rows(service.content.report)
+    rows = results.language_rows(service.content.report)
     assert len(rows) == 40
     assert rows[0][0] == "tr"
-    before, after = rows[0][1:]
+    before, after = (found["tokens_per_word"] for found in rows[0][1:])
     assert f"{before:.2f}".replace(".", ",") in html.languages(rows, "tr")
     percent = f"{abs(100 * (after / before - 1)):.0f}"
     assert f"−%{percent}" in html.languages(rows, "tr")
@@ -544,13 +587,15 @@ def test_numbers_are_written_as_the_language_does(service: Service) -> None:
 
 
 def test_runs_of_languages_without_spaces_alone_have_a_chart() -> None:
-    chart = html.languages([("ja", 0.8, 0.4), ("zh", 0.9, 0.6)], "en")
+    pairs = {"ja": (0.8, 0.4), "zh": (0.9, 0.6)}
+    chart = html.languages([(lang, *map(tokens_per_word, pair)) for lang, pair in pairs.items()], "en")
     assert "日本語" in chart
     assert 'style="width:100.0%"' in chart
 
 
 def test_languages_without_spaces_do_not_set_the_scale_of_the_others() -> None:
-    chart = html.languages([("tr", 2.0, 1.0), ("ja", 8.0, 4.0)], "en")
+    pairs = {"tr": (2.0, 1.0), "ja": (8.0, 4.0)}
+    chart = html.languages([(lang, *map(tokens_per_word, pair)) for lang, pair in pairs.items()], "en")
     assert chart.count('style="width:100.0%"') == 3
     assert chart.count('style="width:50.0%"') == 1
 
@@ -596,7 +641,7 @@ def test_the_report_that_visitors_read_names_no_folder(content: SpaceContent, fi
     text = json.dumps(content.report.to_dict())
     assert str(finished[0].output.parent) not in text
     assert str(ROOT) not in text
-    assert set(content.figures) == {"heldout_cosine", "tokens_per_word"}
+    assert set(content.figures) == {"scores", "quality", "heldout_cosine", "tokens_per_word"}
     assert content.links["link_paper"].startswith("https://arxiv.org")
 
 

@@ -52,7 +52,9 @@ def run_until(last: str, options: Mapping[str, Any]) -> None:
 def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: bool) -> None:
     """Do the job up to a stage and, after a whole run, print table and searches; or print the plan."""
     from hub_tools import pipeline
+    from hub_tools.core.logging import log
     from hub_tools.reporting.report import FullReport
+    from hub_tools.reporting.scores import warnings_of
     from hub_tools.reporting.text import summary
     from hub_tools.stages.plan import plan
 
@@ -64,6 +66,8 @@ def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: b
     report = pipeline.run(config, last=last, fresh=fresh)
     if isinstance(report, FullReport) and is_main_process():
         click.echo(summary(report))
+        for warning in warnings_of(report.evaluation):
+            log.warning("Warning: %s", warning)
         click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from string import Template
 from typing import Any
@@ -46,6 +46,11 @@ def inline_code(value: object) -> str:
     space = " " if "`" in line else ""
     ticks = "`" * (1 + _longest_run_of_ticks(line))
     return f"{ticks}{space}{line}{space}{ticks}"
+
+
+def alerts(messages: Iterable[str]) -> str | None:
+    """Return warnings that stand out from the text; None where there are none."""
+    return "\n\n".join(f"> [!WARNING]\n> {escape(message)}" for message in messages) or None
 
 
 def block(content: str, language: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from hub_tools.reporting.tables import score_text
@@ -15,6 +16,45 @@ _ADVICE = (
     "More training (--steps), fewer learned tokens (--learn), text like that of these tasks (--corpus) or --parallel "
     "text may help; the clone is kept beside the student."
 )
+# Model, what it must not fall below, how that is said, and what to do. `trim` is the teacher with as many of its own
+# tokens as the student has, and nothing learned.
+_STEPS = (
+    (
+        "student",
+        "clone",
+        "Training made the student worse than the clone",
+        "Use the clone, which is kept beside it; or train longer (--steps) or on text like that of these tasks.",
+    ),
+    (
+        "clone",
+        "trim",
+        "The clone is worse than plain trimming, where no token is learned,",
+        "The learned tokens cost more than they gain: learn fewer (--learn), or start their rows otherwise (--init).",
+    ),
+    (
+        "student",
+        "trim",
+        "The student is worse than plain trimming, where no token is learned,",
+        "Use the trimmed teacher, or learn fewer tokens (--learn) and train longer (--steps).",
+    ),
+)
+
+# Kinds of tasks, in the order of tables and pictures.
+KINDS = ("Similarity", "Retrieval", "Translations", "Pairs", "Classification", "Clustering", "Other")
+# Kind -> what stands in the name of its measures; accuracy and F1 of translations name two languages.
+_MEASURES = {
+    "Similarity": "spearman|pearson",
+    "Retrieval": "ndcg|recall|mrr|map",
+    "Translations": "^(accuracy|f1) .*-",
+    "Pairs": "(^|_)ap$",
+    "Classification": "accuracy|f1",
+    "Clustering": "v.measure",
+}
+
+
+def kind_of(metric: str) -> str:
+    """Return which of `KINDS` a measure belongs to, by its name, here or in mteb."""
+    return next((kind for kind, pattern in _MEASURES.items() if re.search(pattern, metric)), KINDS[-1])
 
 
 def scores_table(rows: Sequence[EvaluationRow]) -> list[list[str]]:
@@ -42,7 +82,7 @@ def row_cells(row: EvaluationRow, names: Iterable[str]) -> list[str]:
     return cells
 
 
-def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str, clone: str | None = None) -> str:
+def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str) -> str:
     """Say in words whether a model is better than, level with or worse than another, at what and by how much.
 
     It is judged by the first measure of each task; a difference within the noise counts as level.
@@ -62,11 +102,19 @@ def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str, clone:
     if level:
         parts.append(f"level at {level} of {len(judged)} task{'s' if len(judged) > 1 else ''}")
     sentences = [f"{names[0]} is {word} {names[1]}: {'; '.join(parts)}."]
-    if clone is not None and (lost := _clear(judged, student, clone, -1)):
-        sentences.append(f"Training made it worse than the clone at {', '.join(lost)}.")
     if worse and is_run:
         sentences.append(_ADVICE)
     return " ".join(sentences)
+
+
+def warnings_of(rows: Iterable[EvaluationRow]) -> list[str]:
+    """Say where work on the models of a run made them worse, beyond the noise: each step has to be worth its while."""
+    main = [row for row in rows if row.is_main]
+    return [
+        f"{said} at {', '.join(lost)}. {advice}"
+        for model, other, said, advice in _STEPS
+        if (lost := _clear(main, model, other, -1))
+    ]
 
 
 def _clear(rows: Iterable[EvaluationRow], student: str, other: str, sign: int) -> list[str]:

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from hub_tools.results import MOST_UNKNOWN, Figures, is_read
+
+# What stands under a table with marked counts.
+UNREAD = (
+    f"? More than {MOST_UNKNOWN:.0%} of the text is unknown to this tokenizer: what it cannot read counts as one "
+    "token, however long it is, so the count says nothing."
+)
+
+# Measures that count no tokens of words.
+_ALWAYS_MEANT = {"tokens_used", "unknown_tokens", "unknown_text"}
+
 
 def markdown_table(rows: list[list[str]], *, numbers: bool = True) -> str:
     """Return a Markdown table; the first row is its head, columns of numbers after the first are aligned right."""
@@ -23,6 +34,11 @@ def terminal_table(rows: list[list[str]]) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def measure_text(figures: Figures, measure: str, shape: str) -> str:
+    """Return a measure of a tokenizer as tables show it, marked where it means nothing, see `UNREAD`."""
+    return format(figures[measure], shape) + ("" if measure in _ALWAYS_MEANT or is_read(figures) else "?")
 
 
 def score_text(metric: str, value: float | None) -> str:

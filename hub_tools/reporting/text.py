@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
@@ -9,12 +10,12 @@ from typing import get_type_hints
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
-from hub_tools.reporting.figures import write_figures
-from hub_tools.reporting.markdown import escape, inline_code, render
+from hub_tools.reporting.figures import figure_alts, write_figures
+from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
-from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict
-from hub_tools.reporting.tables import markdown_table, terminal_table
-from hub_tools.results import CorpusResult, Search, TokenizerResult
+from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
+from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, terminal_table
+from hub_tools.results import CorpusResult, Search, TokenizerResult, is_read
 
 _TOKENIZERS = ("teacher", "student")
 _MEASURES = {
@@ -24,6 +25,8 @@ _MEASURES = {
     "continued_words": "share of words in several tokens",
     "renyi_efficiency": "Renyi efficiency (order 2.5)",
     "tokens_used": "distinct tokens used",
+    "unknown_tokens": "share of tokens that are unknown",
+    "unknown_text": "share of characters in unknown tokens",
 }
 _SUMMARY_WIDTH = 110
 
@@ -74,18 +77,18 @@ def template_values(report: Report) -> dict[str, str | float | None]:
 
     `distill_steps` is `report.distill.steps`. A value is None where its stage did not run.
     """
-    tokenizer, distill, source = report.tokenizer, report.distill, source_of_vectors(report)
+    distill, source = report.distill, source_of_vectors(report)
     speed = distill and distill.tokens_per_second
     values: dict[str, str | float | None] = {
         "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
         "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
         "verdict": escape(verdict_of(report)) if isinstance(report, FullReport) else None,
+        "warnings": alerts(warnings_of(report.evaluation)),
         "how_to_read": HOW_TO_READ,
         "left_out": left_out(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
-        "fertility_figure": "figures/tokens_per_word.png" if tokenizer and tokenizer.fertility else None,
-        "history_figure": "figures/heldout_cosine.png" if distill and distill.cosine_after is not None else None,
+        **{f"{name}_alt": alt and escape(alt) for name, alt in figure_alts(report).items()},
         "versions": escape(", ".join(f"{name} {version}" for name, version in report.versions.items())),
     }
     for section in ("tokenizer", "clone", "embeddings", "distill"):
@@ -112,25 +115,29 @@ def _what_decided(report: FullReport) -> str:
     return f"None of these figures was used for a decision{exceptions}."
 
 
+def models_of(report: FullReport) -> list[str]:
+    """Return the names of the models of a run; all but the teacher have the student's size."""
+    return list(max((row.models for row in report.evaluation), key=len, default=MODELS))
+
+
 def size_rows(report: FullReport) -> list[list[str]]:
-    """Return the head of a table of teacher, clone and student, and rows with their sizes."""
-    teacher, student = report.teacher, report.student
+    """Return the head of a table of the models of a run, and rows with their sizes."""
+    teacher, student, names = report.teacher, report.student, models_of(report)
     return [
-        ["", *MODELS],
-        ["parameters", f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
-        ["vocabulary", f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
+        ["", *names],
+        ["parameters", f"{teacher.params:,}", *[f"{student.params:,}"] * (len(names) - 1)],
+        ["vocabulary", f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * (len(names) - 1)],
     ]
 
 
 def score_rows(report: FullReport) -> list[list[str]]:
-    """Return a row for each measurement: the task, and what teacher, clone and student reach."""
-    return [[row_label(row), *row_cells(row, MODELS)] for row in report.evaluation]
+    """Return a row for each measurement: the task, and what the models of a run reach."""
+    return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation]
 
 
 def verdict_of(report: FullReport) -> str:
     """Say in words how good the student of a run is beside its teacher."""
-    teacher, clone, student = MODELS
-    return verdict(report.evaluation, student=student, teacher=teacher, clone=clone)
+    return verdict(report.evaluation, student="student", teacher="teacher")
 
 
 def _results(report: FullReport) -> list[list[str]]:
@@ -138,7 +145,7 @@ def _results(report: FullReport) -> list[list[str]]:
 
 
 def _main_rows(report: FullReport) -> list[list[str]]:
-    return [[row_label(row), *row_cells(row, MODELS)] for row in report.evaluation if row.is_main]
+    return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation if row.is_main]
 
 
 def _fertility_rows(report: FullReport) -> list[list[str]]:
@@ -146,8 +153,10 @@ def _fertility_rows(report: FullReport) -> list[list[str]]:
     for lang in dict.fromkeys((report.target, "en")):
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
-            before, after = (f"{fertility[lang][name]:.2f}" for name in _TOKENIZERS)
-            rows.append([f"tokens per {unit}, {name_of(lang)}", before, after, after])
+            before, after = token_counts(report.tokenizer, lang)
+            # The trimmed teacher has a tokenizer of its own.
+            cells = ["" if name == "trim" else after for name in models_of(report)[1:]]
+            rows.append([f"tokens per {unit}, {name_of(lang)}", before, *cells])
     return rows
 
 
@@ -178,7 +187,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         best=best,
         **_tokenizer_tables(tokenizer, report.target),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
-        parity=", ".join(f"{name} {ratio:.2f}" for name, ratio in (tokenizer.parity or {}).items()) or None,
+        parity=_parity(tokenizer, report.target),
         corpus=_corpus(corpus),
         searches=searches,
         timings=markdown_table([["stage", "seconds"], *timings]),
@@ -192,19 +201,46 @@ def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str 
     sources += [[rule, f"{number:,}"] for rule, number in (tokenizer.sources or {}).items()]
     columns = [(lang, name) for lang in dict.fromkeys((target, "en")) if lang in measures for name in _TOKENIZERS]
     head = ["measure", *(f"{name_of(lang)}, {name}" for lang, name in columns)]
-    rows = [[label, *(f"{measures[lang][name][key]:,}" for lang, name in columns)] for key, label in _MEASURES.items()]
-    languages = [["language", "tokens per word, teacher", "student", "change", "student tokens used"]]
-    for lang in language_order(measures, target):
-        before, after = (measures[lang][name]["tokens_per_word"] for name in _TOKENIZERS)
-        label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
-        change = f"{after / before - 1:+.0%}" if before else ""
-        used = f"{measures[lang]['student']['tokens_used']:,}"
-        languages.append([label, f"{before:.2f}", f"{after:.2f}", change, used])
+    rows = [
+        [label, *(measure_text(measures[lang][name], key, ",") for lang, name in columns)]
+        for key, label in _MEASURES.items()
+    ]
     return {
         "sources": markdown_table(sources) if tokenizer.sources else None,
         "measures": markdown_table([head, *rows]),
-        "fertility": markdown_table(languages),
+        "fertility": fertility_table(tokenizer, language_order(measures, target)),
     }
+
+
+def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str | None:
+    """Return tokens per word before and after, with what is unknown and a note where that is much; None for nothing."""
+    rows = [["language", "tokens per word, teacher", "student", "change", "unknown tokens, teacher", "student"]]
+    for lang in languages:
+        figures = [tokenizer.measures[lang][name] for name in _TOKENIZERS]
+        before, after = (own["tokens_per_word"] for own in figures)
+        change = f"{after / before - 1:+.0%}" if before and all(map(is_read, figures)) else ""
+        unknown = (f"{own['unknown_tokens']:.1%}" for own in figures)
+        label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
+        rows.append([escape(label), *token_counts(tokenizer, lang), change, *unknown])
+    note = f"\n\n{UNREAD}" if any("?" in cell for row in rows for cell in row) else ""
+    return markdown_table(rows) + note if languages else None
+
+
+def token_counts(tokenizer: TokenizerResult, lang: str) -> tuple[str, str]:
+    """Return tokens per word of teacher and student as tables show them, with marks where they mean nothing."""
+    before, after = (
+        measure_text(found, "tokens_per_word", ".2f")
+        for found in map(tokenizer.measures[lang].__getitem__, _TOKENIZERS)
+    )
+    return before, after
+
+
+def _parity(tokenizer: TokenizerResult, target: str) -> str | None:
+    parts = (
+        f"{name} {ratio:.2f}{'?' if (target, name) in tokenizer.unread else ''}"
+        for name, ratio in (tokenizer.parity or {}).items()
+    )
+    return ", ".join(parts) or None
 
 
 def _corpus(corpus: CorpusResult) -> str:

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from hub_tools.core.languages import WITHOUT_SPACES
+from hub_tools.results import MOST_UNKNOWN, Figures, is_read
 from hub_tools.space.i18n import AUTONYMS, TEXTS, translate
 
 _MAP_COLORS = 8
@@ -51,6 +52,10 @@ def _verdict(comparison: dict[str, Any], titles: Sequence[str], window: int, lan
     first, second, ratio = comparison["first"], comparison["second"], comparison["ratio"]
     if not first["count"] or not second["count"]:
         return escape(translate(lang, "no_tokens"))
+    sides = ((titles[0], first), (titles[1], second))
+    if unread := [(title, side["unknown_text"]) for title, side in sides if not is_read(side)]:
+        sentences = [translate(lang, "text_unknown", name=name, share=_percent(part, lang)) for name, part in unread]
+        return escape(" ".join(sentences))
     key = "verdict_same" if first["count"] == second["count"] else "verdict_less" if ratio < 1 else "verdict_more"
     verdict = translate(
         lang,
@@ -93,30 +98,41 @@ def _token(token: dict[str, Any], place: int, kind: str, *, ids: bool, lang: str
     return f'<li class="{classes}" title="{title}">{escape(token["shown"])}{number}</li>'
 
 
-def languages(rows: Sequence[tuple[str, float, float]], lang: str) -> str:
-    """Show the rows (language, tokens per word of the teacher, of the student) of a run as a table with bars."""
+def languages(rows: Sequence[tuple[str, Figures, Figures]], lang: str) -> str:
+    """Show the rows (language, figures of the teacher's tokenizer, of the student's) of a run as a table with bars."""
     if not rows:
         return ""
     # Languages without spaces have tokens per character, which are far less than tokens per word.
     scaled = [row for row in rows if row[0] not in WITHOUT_SPACES] or rows
-    longest = max(max(before, after) for _, before, after in scaled)
+    longest = max(found["tokens_per_word"] for _, *both in scaled for found in both)
     heads = [translate(lang, key) for key in ("language", "teacher", "student", "change")]
     body = ""
-    for code, before, after in rows:
+    for code, *both in rows:
         name = escape(AUTONYMS.get(code, code)) + ("*" if code in WITHOUT_SPACES else "")
         body += f'<tr><th scope="row"><span lang="{escape(code)}">{name}</span></th>'
-        body += _bar(before, longest, "a", lang) + _bar(after, longest, "b", lang)
-        good = "good" if after < before else ""
-        body += f'<td class="ht-num {good}">{_change(after / before, lang) if before else ""}</td></tr>'
+        body += "".join(_bar(found, longest, side, lang) for found, side in zip(both, "ab", strict=True))
+        before, after = (found["tokens_per_word"] for found in both)
+        change = _change(after / before, lang) if before and all(map(is_read, both)) else ""
+        body += f'<td class="ht-num {"good" if change and after < before else ""}">{change}</td></tr>'
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     caption = translate(lang, "languages_caption", number=len(rows))
+    if not all(is_read(found) for _, *both in rows for found in both):
+        caption += " " + translate(lang, "languages_unread", share=_percent(MOST_UNKNOWN, lang))
     return _table("ht-bars", translate(lang, "languages_title"), caption, head, body)
 
 
-def _bar(value: float, longest: float, side: str, lang: str) -> str:
+def _bar(found: Figures, longest: float, side: str, lang: str) -> str:
+    read, value, unknown = is_read(found), found["tokens_per_word"], found["unknown_tokens"]
     width = min(100.0, 100 * value / max(longest, 1e-9))
-    bar = f'<span class="ht-bar {side}" style="width:{width:.1f}%"></span>'
-    return f"<td>{bar}<span>{_number(value, lang, '.2f')}</span></td>"
+    bar = f'<span class="ht-bar {side} {"" if read else "unread"}" style="width:{width:.1f}%"></span>'
+    note = translate(lang, "unknown_share", share=_percent(unknown, lang)) if round(unknown, 3) else ""
+    shown = f"<span>{_number(value, lang, '.2f')}{'' if read else '?'}</span>"
+    return f"<td>{bar}{shown}{f' <small>{escape(note)}</small>' if note else ''}</td>"
+
+
+def _percent(share: float, lang: str) -> str:
+    number = _local(f"{100 * share:.1f}".removesuffix(".0"), lang)
+    return f"%{number}" if lang == "tr" else f"{number} %"
 
 
 def hits(answers: dict[str, Any], titles: dict[str, str], quality: dict[str, tuple[float, float]], lang: str) -> str:
@@ -208,12 +224,19 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
     return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
 
 
-def scores(rows: Sequence[Sequence[str]], lang: str) -> str:
-    """Show the table of a run: names, then sizes or measurements of teacher, clone and student."""
-    heads = ("", translate(lang, "teacher"), translate(lang, "clone"), translate(lang, "student"))
-    head = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in heads)
+def judgement(verdict: str, warnings: Sequence[str]) -> str:
+    """Show in words how good the student is, and what it must not be; the sentences are the report's, in English."""
+    alerts = "".join(f'<p class="ht-warning" lang="en"><b>⚠</b> {escape(warning)}</p>' for warning in warnings)
+    return f'<p class="ht-lead" lang="en">{escape(verdict)}</p>{alerts}'
+
+
+def scores(rows: Sequence[Sequence[str]], models: Sequence[str], prompts: str, lang: str) -> str:
+    """Show the table of a run, names, then sizes or measurements of its models, and the prompts that these had."""
+    heads = (translate(lang, name) if name in TEXTS[lang] else name for name in models)
+    head = "<td></td>" + "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     body = "".join(_score_row(name, values, lang) for name, *values in rows)
-    return _table("ht-scores", translate(lang, "scores_title"), translate(lang, "scores_caption"), head, body)
+    table = _table("ht-scores", translate(lang, "scores_title"), translate(lang, "scores_caption"), head, body)
+    return f'{table}<p class="ht-legend" lang="en">{escape(prompts)}</p>'
 
 
 def _score_row(name: str, values: Sequence[str], lang: str) -> str:
@@ -221,13 +244,14 @@ def _score_row(name: str, values: Sequence[str], lang: str) -> str:
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
-def pictures(figures: Mapping[str, bytes], lang: str) -> str:
-    """Show the figures of a run, inside the page."""
+def pictures(figures: Mapping[str, bytes], alts: Mapping[str, str | None], lang: str) -> str:
+    """Show the figures of a run, inside the page; `alts` says in English what is on them."""
     shown = ""
     for name, content in figures.items():
         label = escape(_figure_name(name, lang))
+        alt = f'alt="{escape(text)}" lang="en"' if (text := alts.get(name)) else f'alt="{label}"'
         source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        shown += f'<figure><img alt="{label}" src="{source}"><figcaption>{label}</figcaption></figure>'
+        shown += f'<figure><img {alt} src="{source}"><figcaption>{label}</figcaption></figure>'
     return f'<div class="ht-figures">{shown}</div>'
 
 

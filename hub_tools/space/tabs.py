@@ -11,8 +11,10 @@ import gradio as gr
 
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.reporting.figures import figure_alts
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.text import score_rows
+from hub_tools.reporting.scores import prompts_note, warnings_of
+from hub_tools.reporting.text import models_of, score_rows, size_rows, verdict_of
 from hub_tools.space import html, limits, results
 from hub_tools.space.api import MODELS, SANDBOXED, explain
 from hub_tools.space.documents import FILE_TYPES, from_file, from_hub, from_paste
@@ -109,7 +111,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         return examples.get(code or "", next(iter(examples.values())))
 
     def draw(request: gr.Request) -> str:
-        return html.languages(results.fertility_rows(report), lang_of(request))
+        return html.languages(results.language_rows(report), lang_of(request))
 
     inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
     live: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **_PRIVATE}
@@ -275,8 +277,10 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     def show_all(request: gr.Request) -> tuple[str, str, str]:
         lang = lang_of(request)
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
-        figures = html.pictures(service.content.figures, lang)
-        return html.scores([*_sizes(report, lang), *score_rows(report)], lang), figures, html.links(addresses)
+        figures = html.pictures(service.content.figures, figure_alts(report), lang)
+        rows, prompts = [*_sizes(report, lang), *score_rows(report)], prompts_note(report.evaluation)
+        judged = html.judgement(verdict_of(report), warnings_of(report.evaluation))
+        return judged + html.scores(rows, models_of(report), prompts, lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:
         try:
@@ -291,9 +295,6 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
 
 
 def _sizes(report: FullReport, lang: str) -> list[list[str]]:
-    """Return parameters and vocabulary of teacher, clone and student; the last two are alike."""
-    teacher, student = report.teacher, report.student
-    return [
-        [translate(lang, "parameters"), f"{teacher.params:,}", *[f"{student.params:,}"] * 2],
-        [translate(lang, "vocabulary"), f"{teacher.vocab_size:,}", *[f"{student.vocab_size:,}"] * 2],
-    ]
+    """Return parameters and vocabulary of the models of a run."""
+    _, parameters, vocabulary = size_rows(report)
+    return [[translate(lang, "parameters"), *parameters[1:]], [translate(lang, "vocabulary"), *vocabulary[1:]]]

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.tokenization.bpe import BYTE_ALPHABET, byte_string
+from hub_tools.tokenization.metrics import unknown_characters
 from hub_tools.tokenization.pretokenization import SPACE
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -55,7 +56,7 @@ class TokenizerView:
         Returns:
             the first 2,000 `tokens` (each `token`, `shown`, `id`, `start` and `end` in the text, `shared` with the
             other tokenizer and `unknown`), `count` of all, those `not_shared`, `vocabulary`, `characters`, `words`,
-            `per_character` and `per_word`.
+            `per_character`, `per_word` and `unknown_text`, the share of the characters that is unknown.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         # By its id: an unknown piece of a Unigram model has its text as its token.
@@ -83,6 +84,7 @@ class TokenizerView:
             "words": words,
             "per_character": round(count / max(len(text), 1), 4),
             "per_word": round(count / max(words, 1), 4),
+            "unknown_text": round(unknown_characters(text, encoding, unknown) / max(len("".join(text.split())), 1), 4),
         }
 
 

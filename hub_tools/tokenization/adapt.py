@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
-from hub_tools.results import TokenizerResult
+from hub_tools.results import Figures, TokenizerResult, is_read
 from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
@@ -297,7 +297,7 @@ def make_tokenizer(
     if not adapted.is_trim and adaptation.size <= len(teacher.vocab):
         trim = _write_and_measure(adaptation.trim(), out / TRIM, samples, pairs)
     result = _write_and_measure(adapted, out, samples, pairs)
-    _warn_of_longer_texts(result.fertility)
+    _warn_of_longer_texts(result.measures)
     _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
     if result.new_unknowns:
         log.warning(
@@ -315,8 +315,10 @@ def _write_and_measure(
     return TokenizerResult(**adapted.summary(), **measured)
 
 
-def _warn_of_longer_texts(fertility: Mapping[str, Mapping[str, float]]) -> None:
-    shown = {lang: (round(row["teacher"], 2), round(row["student"], 2)) for lang, row in fertility.items()}
+def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None:
+    read = {lang: row for lang, row in measures.items() if all(map(is_read, row.values()))}
+    count = "tokens_per_word"
+    shown = {lang: (round(row["teacher"][count], 2), round(row["student"][count], 2)) for lang, row in read.items()}
     longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
     worst = sorted(longer, key=longer.__getitem__, reverse=True)
     if worst:
@@ -354,7 +356,7 @@ def use_tokenizer(
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     measured = compare_tokenizers(teacher, student, samples, pairs)
-    _warn_of_longer_texts(measured["fertility"])
+    _warn_of_longer_texts(measured["measures"])
     _warn_of_changed_prompts(teacher, student, prompts, samples)
     return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
 

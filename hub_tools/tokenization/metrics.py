@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | 
         `tokens_per_word`: tokens per stretch between white space, or per character in languages written without spaces
         (fertility). `characters_per_token` and `bytes_per_token` (UTF-8): white space does not count.
         `continued_words`: the share of words of more than one token. `renyi_efficiency`: how evenly the vocabulary is
-        used, 0 to 1. `tokens_used`: distinct tokens. `unknown`: unknown tokens.
+        used, 0 to 1. `tokens_used`: distinct tokens. `unknown_tokens`: the share of tokens that stand for what the
+        tokenizer cannot read. `unknown_text`: the share of characters that such tokens stand for; in WordPiece one
+        letter makes its whole word unknown, and a word is one token then (see `results.is_read`).
     """
     return _measure(tokenizer, texts, tokenizer.encode_batch(texts, add_special_tokens=False), lang, unk_token)
 
@@ -49,7 +51,8 @@ def _measure(
         "continued_words": round(continued / max(words, 1), 4),
         "renyi_efficiency": round(_renyi_efficiency(counts), 4),
         "tokens_used": int((counts > 0).sum()),
-        "unknown": int(counts[unk_id]) if unk_id is not None else 0,
+        "unknown_tokens": round(int(counts[unk_id]) / max(tokens, 1), 4) if unk_id is not None else 0.0,
+        "unknown_text": round(sum(map(unknown_characters, texts, encodings, repeat(unk_id))) / max(characters, 1), 4),
     }
 
 
@@ -61,6 +64,14 @@ def _continued_words(text: str, encoding: Encoding) -> int:
     # A token's last character is inside its word, its first may be the space before.
     words = np.searchsorted(word_ends, [end for start, end in encoding.offsets if end > start])
     return int((np.bincount(words, minlength=1) > 1).sum())
+
+
+def unknown_characters(text: str, encoding: Encoding, unk_id: int | None) -> int:
+    """Return how many characters of a text unknown tokens stand for, without white space."""
+    if unk_id not in encoding.ids:
+        return 0
+    spans = zip(encoding.ids, encoding.offsets, strict=True)
+    return sum(len("".join(text[start:end].split())) for token_id, (start, end) in spans if token_id == unk_id)
 
 
 def _renyi_efficiency(counts: NDArray[np.int64]) -> float:

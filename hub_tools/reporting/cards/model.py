@@ -10,12 +10,13 @@ from typing import Any
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.shared import common_metadata, fertility_table, render_card
+from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import score_rows, size_rows, source_of_vectors
+from hub_tools.reporting.text import fertility_table, score_rows, size_rows, source_of_vectors
+from hub_tools.results import TokenizerResult
 
 _SMALL_SAMPLE = 200
 
@@ -52,10 +53,10 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         prompts=_prompts(report),
         results=markdown_table([*size_rows(report), *scores]),
         small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
-        fertility=fertility_table(report, languages),
+        fertility=fertility_table(report.tokenizer, languages),
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
-        growth=_growth(fertility),
+        growth=_growth(report.tokenizer),
         code=", ".join(map(inline_code, report.student.code)) or None,
         missing=", ".join(map(name_of, report.corpus.missing)) or None,
         **license_values(report, "model"),
@@ -140,8 +141,10 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
     }
 
 
-def _growth(fertility: dict[str, dict[str, float]]) -> str | None:
+def _growth(tokenizer: TokenizerResult) -> str | None:
     """Say how many languages take more tokens than before; None where none does."""
+    unread = {lang for lang, _ in tokenizer.unread}
+    fertility = {lang: tokens for lang, tokens in tokenizer.fertility.items() if lang not in unread}
     growing = [lang for lang, tokens in fertility.items() if tokens["student"] > tokens["teacher"]]
     if not growing:
         return None

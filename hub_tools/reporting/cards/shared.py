@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from hub_tools.core.languages import WITHOUT_SPACES, name_of
+from hub_tools.core.languages import name_of
 from hub_tools.reporting.markdown import block, escape, inline_code, literal, render, yaml
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
@@ -65,18 +65,6 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     teacher = report.teacher
     base = {"base_model": teacher.id, "base_model_relation": "finetune"} if teacher.revision else {}
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
-
-
-def fertility_table(report: FullReport, languages: list[str]) -> str | None:
-    """Return tokens per word before and after; None without languages."""
-    if not languages:
-        return None
-    rows = [["tokens per word", "teacher", "student"]]
-    for lang in languages:
-        tokens = report.tokenizer.fertility[lang]
-        label = name_of(lang) + ("*" if lang in WITHOUT_SPACES else "")
-        rows.append([escape(label), f"{tokens['teacher']:.2f}", f"{tokens['student']:.2f}"])
-    return markdown_table(rows)
 
 
 def _corpus(report: FullReport) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.shared import common_metadata, fertility_table, render_card, teacher_link
+from hub_tools.reporting.cards.shared import common_metadata, render_card, teacher_link
 from hub_tools.reporting.markdown import inline_code
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.text import fertility_table, token_counts
 
 
 def tokenizer_card(report: FullReport, repos: Mapping[str, str]) -> str:
@@ -28,17 +29,15 @@ def tokenizer_card(report: FullReport, repos: Mapping[str, str]) -> str:
         ready_tokenizer=inline_code(redact_paths(ready)) if ready else None,
         made_from=None if ready else teacher_link(report),
         measured=_measured(report),
-        fertility=fertility_table(report, language_order(fertility, report.target)),
+        fertility=fertility_table(report.tokenizer, language_order(fertility, report.target)),
         **license_values(report, "tokenizer"),
     )
 
 
 def _measured(report: FullReport) -> str:
     target = report.target
-    if (tokens := report.tokenizer.fertility.get(target)) is None:
+    if target not in report.tokenizer.fertility:
         return ""
     unit = "character" if target in WITHOUT_SPACES else "word"
-    return (
-        f" {name_of(target)} text takes {tokens['student']:.2f} tokens a {unit} (the teacher's tokenizer: "
-        f"{tokens['teacher']:.2f})."
-    )
+    before, after = token_counts(report.tokenizer, target)
+    return f" {name_of(target)} text takes {after} tokens a {unit} (the teacher's tokenizer: {before})."

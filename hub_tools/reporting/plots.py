@@ -1,0 +1,297 @@
+"""Pictures of figures, each with the text for those who do not see it.
+
+All are as narrow as a phone, so that nothing is small on it, and have paper of their own, so that they can be read on
+pages of any colour. Models differ in colour (Okabe and Ito, 2008, for all kinds of colour vision) and in shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from statistics import fmean
+from typing import Any
+
+from hub_tools.core.languages import WITHOUT_SPACES, name_of
+from hub_tools.reporting.scores import KINDS, kind_of
+from hub_tools.results import EvaluationRow, Figure
+
+Rates = Mapping[str, Mapping[str, float]]  # language -> tokenizer -> tokens per word
+Unread = set[tuple[str, str]]  # languages, each with a tokenizer that does not read it
+
+_PAPER, _INK, _SOFT, _LINE = "#f6f8fa", "#1b2733", "#52606d", "#d0d7de"
+_STYLES = (("#6b7785", "o"), ("#d55e00", "^"), ("#0072b2", "D"), ("#009e73", "s"), ("#a8508a", "v"), ("#8a6d00", "P"))
+_ROLES = {"teacher": 0, "clone": 1, "student": 2, "trim": 3}  # look alike in every picture
+_WIDTH = 5.4  # inches
+_LONGEST = 54  # characters that fit into a line
+_SETTINGS: dict[Any, Any] = {
+    "font.size": 11.5,
+    "figure.facecolor": _PAPER,
+    "axes.facecolor": _PAPER,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _SOFT,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.parse_math": False,  # names of files may hold $
+}
+
+
+def draw_scores(rows: Sequence[EvaluationRow]) -> bytes:
+    """Draw what models reach at the tasks that `judged` finds, one line a task, as PNG."""
+    shown = judged(rows)
+    names = list(shown[0].models)
+    kinds = {kind: [row for row in shown if kind_of(row.metric) == kind] for kind in KINDS}
+    spread = 0.14 * (len(names) - 1)  # models stand below one another, so that their bounds can be told apart
+    row_height, headings = 0.95 + spread, sum(map(bool, kinds.values()))
+    height = 0.45 * (row_height * len(shown) + 0.9 * headings)
+    with _picture(_scores_title(shown), height=height + 1.7) as (figure, picture):
+        axes = figure.subplots()
+        place = 0.0
+        for kind, own in kinds.items():
+            if own:
+                _write(axes, place + 0.25, kind, weight="bold")
+                place += 0.9
+            for row in own:
+                _write(axes, place, _short(f"{row.task}, {row.metric}"), color=_SOFT)
+                _draw_row(axes, place + 0.45, row, names, spread)
+                place += row_height
+        axes.set_ylim(place - 0.2, -0.5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        note = f"hollow: level with {_short(names[0], 30)}, within the noise" if len(names) > 1 else ""
+        axes.set_xlabel(f"score x100; thin lines: 95 % bounds\n{note}".rstrip())
+        _explain(figure, names)
+    return picture.getvalue()
+
+
+def _draw_row(axes: Any, place: float, row: EvaluationRow, names: Sequence[str], spread: float) -> None:
+    found = [(number, name, figure) for number, name in enumerate(names) if (figure := row.models.get(name))]
+    step = spread / max(len(names) - 1, 1)
+    points = [(100 * figure.value, place + number * step) for number, _, figure in found]
+    axes.plot(*zip(*points, strict=True), color=_LINE, linewidth=3, zorder=1, solid_capstyle="round")
+    for (x, y), (_, name, figure) in zip(points, found, strict=True):
+        color, shape = _style(name, names)
+        if figure.low is not None and figure.high is not None:
+            axes.plot([100 * figure.low, 100 * figure.high], [y, y], color=color, linewidth=1, zorder=2)
+        _dot(axes, x, y, color, shape, hollow=_is_level(figure))
+
+
+def _is_level(figure: Figure) -> bool:
+    difference = next(iter(figure.differences.values()), None)
+    return difference is not None and not difference.is_clear
+
+
+def judged(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
+    """Return the main measures of tasks, sorted by kind; what is no task has no differences and no prompts."""
+    tasks = [row for row in rows if row.is_main and any(figure is not None for figure in row.models.values())]
+    tasks = [row for row in tasks if row.prompts or any(f.differences for f in row.models.values() if f)]
+    return sorted(tasks, key=lambda row: KINDS.index(kind_of(row.metric)))
+
+
+def _scores_title(rows: Sequence[EvaluationRow]) -> str:
+    names = list(rows[0].models)
+    if {"teacher", "student"} <= set(names):
+        return f"Student against teacher on {_tasks(len(rows))}"
+    return f"{len(names)} model{'s' if len(names) > 1 else ''} on {_tasks(len(rows))}"
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'s' if count > 1 else ''}"
+
+
+def scores_alt(rows: Sequence[EvaluationRow]) -> str | None:
+    """Return the text for those who do not see `draw_scores`; None where there is nothing to draw."""
+    shown = judged(rows)
+    if not shown:
+        return None
+    return f"{_scores_title(shown)}: main score of {', '.join(shown[0].models)} at each task; the table has the numbers"
+
+
+def draw_quality(rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> bytes:
+    """Draw the mean of the scores that all models have against their parameters, one dot a model, as PNG."""
+    from matplotlib.ticker import NullLocator
+
+    points, count = _means(rows, params)
+    names = list(points)
+    with _picture("Quality against size", height=4.4) as (figure, picture):
+        axes = figure.subplots()
+        sizes, scores = zip(*points.values(), strict=True)
+        low, high = min(scores), max(scores)
+        room = max(0.25 * (high - low), 1.5)  # noise fills no picture
+        axes.set_xscale("log")
+        axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
+        axes.set_ylim(low - room, high + room)
+        middle, gap = (min(sizes) * max(sizes)) ** 0.5, (high - low + 2 * room) / 14
+        for on_left in (True, False):
+            side = sorted((n for n in names if (points[n][0] <= middle) == on_left), key=lambda n: points[n][1])
+            height = -float("inf")
+            for name in side:
+                size, score = points[name]
+                height = max(score, height + gap)  # names never cover one another
+                _dot(axes, size, score, *_style(name, names), size=9)
+                text, offset = f"{_short(name, 26)}, {score:.1f}", (10 if on_left else -10, 0)
+                where = {"xytext": offset, "textcoords": "offset points", "ha": "left" if on_left else "right"}
+                axes.annotate(text, (size, height), va="center", **where)
+        ticks = _ticks(sizes)
+        axes.set_xticks(ticks, [f"{_round(size):g}" for size in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid()
+        axes.set_xlabel("millions of parameters (log scale)")
+        axes.set_ylabel(f"mean score x100, {_tasks(count)}")
+    return picture.getvalue()
+
+
+def _means(rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> tuple[dict[str, tuple[float, float]], int]:
+    """Return model -> millions of parameters and the mean score x100, and the number of tasks that all models have."""
+    shared = [row for row in judged(rows) if all(row.models.get(name) for name in params)]
+    if not shared:
+        return {}, 0
+    scores = {name: [figure.value for row in shared if (figure := row.models[name])] for name in params}
+    return {name: (params[name] / 1e6, 100 * fmean(values)) for name, values in scores.items()}, len(shared)
+
+
+def _ticks(sizes: Sequence[float]) -> list[float]:
+    """Return those of the sizes whose numbers have room below an axis."""
+    ticks: list[float] = []
+    for size in sorted(sizes):
+        if not ticks or size > ticks[-1] * (max(sizes) / min(sizes)) ** 0.12 * 1.05:
+            ticks.append(size)
+    return ticks
+
+
+def _round(size: float) -> float:
+    return float(f"{size:.2g}") if size < 100 else round(size)  # noqa: PLR2004 - three digits at most
+
+
+def quality_alt(rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> str | None:
+    """Return the text for those who do not see `draw_quality`; None where there are not two models to compare."""
+    points, count = _means(rows, params)
+    if len(points) < 2:  # noqa: PLR2004
+        return None
+    parts = [f"{name} {score:.1f} with {_round(size):g} million" for name, (size, score) in points.items()]
+    return f"Quality against size, mean score of {_tasks(count)} and parameters: {'; '.join(parts)}"
+
+
+def draw_tokens(rates: Rates, target: str, unread: Unread) -> bytes:
+    """Draw tokens per word of tokenizers in languages, sorted by the first tokenizer's, as PNG."""
+    names = list(next(iter(rates.values())))
+    parts = [part for part in _sorted_languages(rates) if part]
+    height = 0.25 * len(rates) + 0.9 * len(parts) + (1.3 if unread else 1.0)
+    with _picture(_tokens_title(rates, target, unread), height=height) as (figure, picture):
+        ratios = [len(part) + 1 for part in parts]
+        for axes, part in zip(
+            figure.subplots(len(parts), squeeze=False, height_ratios=ratios)[:, 0], parts, strict=True
+        ):
+            for place, lang in enumerate(part):
+                values = [rates[lang][name] for name in names]
+                axes.plot([min(values), max(values)], [place, place], color=_LINE, linewidth=4, zorder=1)
+                for name, value in zip(names, values, strict=True):
+                    # The first is larger, so that it is seen behind others of the same value.
+                    size = 9 if name == names[0] else 6
+                    _dot(axes, value, place, *_style(name, names), hollow=(lang, name) in unread, size=size)
+            axes.set_yticks(range(len(part)), [name_of(lang) for lang in part])
+            for lang, label in zip(part, axes.get_yticklabels(), strict=True):
+                label.set_weight("bold" if lang == target else "normal")
+            axes.set_ylim(len(part) - 0.3, -0.7)
+            axes.tick_params(axis="y", length=0)
+            axes.grid(axis="x")
+            axes.set_xlabel("tokens per character" if part[0] in WITHOUT_SPACES else "tokens per word")
+        note = "hollow: much is unknown, so the count says nothing" if unread else ""
+        _explain(figure, names, note)
+    return picture.getvalue()
+
+
+def _sorted_languages(rates: Rates) -> tuple[list[str], list[str]]:
+    """Return languages with spaces between words and those without, whose first tokenizer needs most tokens first."""
+    order = sorted(rates, key=lambda lang: -next(iter(rates[lang].values())))
+    return [lang for lang in order if lang not in WITHOUT_SPACES], [lang for lang in order if lang in WITHOUT_SPACES]
+
+
+def _tokens_title(rates: Rates, target: str, unread: Unread) -> str:
+    languages = f"{len(rates)} language{'s' if len(rates) > 1 else ''}"
+    own = rates.get(target, {})
+    if list(own) == ["teacher", "student"] and own["teacher"] and not {(target, name) for name in own} & unread:
+        change = 100 * (own["student"] / own["teacher"] - 1)
+        return f"{abs(change):.0f} % {'fewer' if change < 0 else 'more'} tokens for {name_of(target)} text"
+    return f"Tokens per word in {languages}"
+
+
+def tokens_alt(rates: Rates, target: str, unread: Unread) -> str | None:
+    """Return the text for those who do not see `draw_tokens`; None where there is nothing to draw."""
+    if not rates:
+        return None
+    names = list(next(iter(rates.values())))
+    title = _tokens_title(rates, target, unread)
+    return f"{title}: tokens per word of {', '.join(names)} in {len(rates)} languages, sorted by those of {names[0]}"
+
+
+def draw_history(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """Draw the mean cosine to the teacher on held-out text over the steps of a training, as PNG."""
+    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
+    with _picture("Nearer to the teacher, step by step", height=3.4) as (figure, picture):
+        axes = figure.subplots()
+        axes.plot(*zip(*measured, strict=True), marker="o", color=_STYLES[2][0], linewidth=2)
+        axes.set_xlabel("step")
+        axes.set_ylabel("held-out cosine")
+        axes.grid()
+    return picture.getvalue()
+
+
+@contextmanager
+def _picture(title: str, *, height: float) -> Iterator[tuple[Any, BytesIO]]:
+    """Give a figure with a title, `height` inches high, and what holds it as PNG when the block ends."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with plt.rc_context(_SETTINGS):
+        figure = plt.figure(figsize=(_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", fontsize=14)
+        picture = BytesIO()
+        yield figure, picture
+        figure.savefig(picture, dpi=150, format="png")
+        plt.close(figure)
+
+
+def _style(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return colour and shape of a model."""
+    place = _ROLES[name] if set(names) <= _ROLES.keys() else list(names).index(name)
+    return _STYLES[place % len(_STYLES)]
+
+
+def _dot(axes: Any, x: float, y: float, color: str, shape: str, *, hollow: bool = False, size: float = 7) -> None:
+    face = _PAPER if hollow else color
+    axes.plot([x], [y], shape, color=color, markerfacecolor=face, markersize=size, markeredgewidth=1.6, zorder=3)
+
+
+def _write(axes: Any, place: float, text: str, **style: Any) -> None:
+    # The grid stays behind the letters.
+    paper = {"facecolor": _PAPER, "edgecolor": "none", "pad": 1}
+    axes.text(0, place, text, transform=axes.get_yaxis_transform(), va="center", bbox=paper, **style)
+
+
+def _explain(figure: Any, names: Sequence[str], note: str = "") -> None:
+    """Put the legend below the picture."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for name in names:
+        color, shape = _style(name, names)
+        handles.append(Line2D([], [], color=color, marker=shape, linestyle="", markersize=8, label=_short(name, 46)))
+    columns = len(names) if sum(map(len, names)) <= _LONGEST - 4 * len(names) else 1
+    figure.legend(
+        handles=handles, loc="outside lower left", ncols=columns, frameon=False, title=note or None, alignment="left"
+    )
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
