@@ -13,13 +13,15 @@ hashes beside them, whatever text they are in. Texts that share enough seeds are
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hub_tools.results import Contamination
 
 T = TypeVar("T")
 Codes = NDArray[np.uint32]
@@ -98,6 +100,9 @@ class EvaluationTexts:
 
     def screen(self, items: Iterable[T], texts_of: Callable[[T], Sequence[str]]) -> Iterator[tuple[T, Match | None]]:
         """Yield each item with the evaluation data that one of its texts is in; some thousand are read ahead."""
+        if not self._texts:
+            yield from ((item, None) for item in items)
+            return
         for batch in _batches(items, texts_of):
             texts = [texts_of(item) for item in batch]
             ends = np.cumsum([0, *map(len, texts)]).tolist()
@@ -110,8 +115,8 @@ class EvaluationTexts:
         hashes, owner = _seeds(joined)
         where, evaluation = self._index.find(hashes)
         lengths = np.array([len(text) for text in normalised], dtype=np.int64)
-        pairs, counts = np.unique(owner[where] * max(len(self._texts), 1) + evaluation, return_counts=True)
-        text, evaluation = np.divmod(pairs, max(len(self._texts), 1))
+        pairs, counts = np.unique(owner[where] * len(self._texts) + evaluation, return_counts=True)
+        text, evaluation = np.divmod(pairs, len(self._texts))
         fewer, more = (
             choose(lengths[text], self._lengths[evaluation]) - NGRAM + 1 for choose in (np.minimum, np.maximum)
         )
@@ -126,6 +131,14 @@ class EvaluationTexts:
         shared = len(fewer & more)
         is_part = shared >= max(LEAST_SHARED, MOST * len(fewer))
         return is_part or shared >= HALF * len(more)
+
+
+def by_data(matches: Mapping[Match, int]) -> dict[str, Contamination]:
+    """Return the number of texts in each evaluation data, by its name."""
+    counts: dict[str, dict[str, int]] = {}
+    for match, count in matches.items():
+        counts.setdefault(match.name, {})[match.kind] = count
+    return {name: Contamination(**kinds) for name, kinds in sorted(counts.items())}
 
 
 class _Index:
