@@ -21,6 +21,14 @@ def is_read(figures: Figures) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """Texts that were dropped because they are in the data to measure on, or nearly (`corpus.contamination`)."""
+
+    exact: int = 0
+    near: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextCounts:
     """Counts of texts, or of pairs."""
 
@@ -32,6 +40,8 @@ class TextCounts:
     dropped_duplicate: int = 0
     dropped_in_heldout_pairs: int = 0
     dropped_long: int = 0  # pairs with a side of more than 200,000 characters
+    dropped_contaminated: int = 0
+    contamination: dict[str, Contamination] = field(default_factory=dict)  # the same, by the data to measure on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,7 @@ class CorpusResult:
     text: dict[str, LanguageText]
     parallel: ParallelText | None = None
     revisions: dict[str, str | None] = field(default_factory=dict)  # dataset of the Hub -> its commit
+    kept_out: list[str] = field(default_factory=list)  # data to measure on, whose texts were looked for and dropped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +147,7 @@ class EmbeddingsResult:
     # Languages whose monolingual text was left out, because the teacher does not know them.
     left_out: list[str] = field(default_factory=list)
     taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset
+    contamination: dict[str, Contamination] = field(default_factory=dict)  # of an imported dataset
 
 
 @dataclass(frozen=True, kw_only=True)

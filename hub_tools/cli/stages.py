@@ -74,7 +74,8 @@ def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: b
 def stage_command(name: str) -> click.Command:
     """Return the command of a stage: its help shows the options that it uses, but it takes those of the whole job."""
     names = list(STAGES)
-    used = ("", *names[: names.index(name) + 1])
+    # What models are measured on is kept out of the text.
+    used = ("", *names[: names.index(name) + 1], "evaluate")
 
     def callback(models: tuple[str, ...] = (), **options: Any) -> None:
         # Options may stand before or after the stage's name.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_sealed, write_sealed, write_text
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
-from hub_tools.core.run_files import check_files, check_root, cure_for, store_files
+from hub_tools.core.run_files import StoredFile, check_files, check_root, cure_for, store_files
 from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
 from hub_tools.core.versions import versions
 
@@ -44,6 +44,7 @@ class Task:
     reads: tuple[str, ...] = ()  # folders of the finished stages that it reads
     all_ranks: bool = False  # whether all processes do the work; otherwise the main one does, and the others wait
     leftovers: tuple[str, ...] = ()  # patterns of what only a continued attempt needs; deleted when the stage is done
+    through_data: tuple[str, ...] = ()  # parts that later stages feel through the parquet files alone
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -54,6 +55,13 @@ class Task:
     def key(self) -> str:
         """Hash of all parts."""
         return digest(self.inputs)
+
+    def data(self, files: Mapping[str, StoredFile]) -> str | None:
+        """Return the hash of the other parts and the parquet files, by which later stages know this one; else None."""
+        if not self.through_data:
+            return None
+        parts = {name: part for name, part in self.inputs.items() if name not in self.through_data}
+        return digest([parts, {name: file.sha256 for name, file in files.items() if name.endswith(".parquet")}])
 
 
 class RunDir:
@@ -152,14 +160,16 @@ class RunDir:
         return 0.0
 
     def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
+        files = store_files(self._partial(task), task.leftovers)
         record = StageRecord(
             key=task.key,
             inputs=task.inputs,
             options=task.options,
             result=result,
-            files=store_files(self._partial(task), task.leftovers),
+            files=files,
             seconds=seconds,
             versions=versions(),
+            data=task.data(files),
         )
         write_sealed(self._partial(task) / _DONE, to_plain(record))
         self._finish_rename(task)
@@ -231,7 +241,7 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
             raise UserError(f"{root} is not finished: {folder} is missing. {command}")
         if marker != stages[folder]:
             raise UserError(f"{folder} in {root} is not the one that {RECORD} describes. {command}")
-    present = {name: digest(stage.key) for name, stage in stages.items()}
+    present = {name: digest(stage.identity) for name, stage in stages.items()}
     present["teacher"] = stages["clone"].inputs["teacher"]
     for folder, record in stages.items():
         for name, used in record.inputs.items():

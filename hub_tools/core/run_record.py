@@ -25,12 +25,18 @@ class StageRecord:
     """A finished stage."""
 
     key: str  # hash of everything that the result depends on
-    inputs: dict[str, str]  # part of the key -> its hash; that of a stage before it is the key of that stage
+    inputs: dict[str, str]  # part of the key -> its hash; a stage before it is known by its identity
     options: dict[str, Any]  # what was asked for, as plain data: teacher, lang, seed and sections of the configuration
     result: dict[str, Any]  # what the stage measured, a section of the report
     files: dict[str, StoredFile]  # what it wrote, by name from its folder
     seconds: float  # the time it took, attempts that were killed not counted
     versions: dict[str, str] = field(default_factory=dict)  # of Python and the libraries that did it
+    data: str | None = None  # hash of what later stages know it by, where that is not the key
+
+    @property
+    def identity(self) -> str:
+        """What stands for the stage in the keys of those that read it."""
+        return self.data or self.key
 
 
 @dataclass(frozen=True, kw_only=True)

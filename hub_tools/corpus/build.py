@@ -9,7 +9,7 @@ corpus/stats.json               what was read, kept and dropped, per language (`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -23,11 +23,13 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_as, replacing, write_json
 from hub_tools.core.logging import bar, log
 from hub_tools.core.plain import to_plain
-from hub_tools.corpus.clean import LONGEST_TEXT, clean, hash_text, pieces
+from hub_tools.corpus.clean import LONGEST_TEXT, hash_text, pieces
+from hub_tools.corpus.contamination import EvaluationTexts, Match, by_data
 from hub_tools.corpus.hashes import HashSet
-from hub_tools.corpus.readers import TRANSLATION, column_names, list_names, read_columns, read_table, text_of
+from hub_tools.corpus.pairs import UNDETERMINED, Pair, read_pairs
+from hub_tools.corpus.readers import read_table
 from hub_tools.corpus.sources import NoSuchTextError, Source
-from hub_tools.results import CorpusResult, LanguageText, ParallelText
+from hub_tools.results import CorpusResult, LanguageText, ParallelText, TextCounts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -36,21 +38,10 @@ if TYPE_CHECKING:
 HELDOUT_ONE_IN = 50
 # Texts of a Hub dataset: as many as the published recipe takes (arXiv 2605.29992).
 HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
-# The language of text of which nobody says one, as BCP 47 names it.
-_UNDETERMINED = "und"
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
 # Rows that are written at once, and characters after which fewer are.
 _BATCH, _BATCH_CHARACTERS = 8192, 2**24
-
-
-class Pair(NamedTuple):
-    """A text that the teacher reads, its translation into the target language, the text's language, and its file."""
-
-    source: str
-    target: str
-    lang: str
-    origin: str
 
 
 class Corpus:
@@ -105,17 +96,19 @@ def build_corpus(
     seed: int,
     tokenizer: Tokenizer,
     max_tokens: int,
+    evaluation: EvaluationTexts | None = None,
 ) -> CorpusResult:
     """Read, clean, split and store all text; `languages` are all codes, the target first.
 
     Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
     target's code, or `source` and `target`. At most `limit` texts of a language are kept, its sources taking turns, and
     as many pairs of each table read. `tokenizer` is the teacher's, without truncation: long texts are cut by it.
+    Texts that are in `evaluation`, exactly or nearly, are dropped before any are held out, and so are pairs with one.
 
     Raises:
         UserError: there is no usable text for the target language, or a source cannot be read.
     """
-    splits = _Splits(seed=seed)
+    splits = _Splits(seed=seed, evaluation=evaluation or EvaluationTexts([]))
     pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit, splits)
     cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
@@ -128,7 +121,7 @@ def build_corpus(
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
     if languages[0] in missing and not (pairs and pairs.kept):
-        raise UserError(f"The corpus holds no usable text in {languages[0]}. Expected UTF-8 sentences; see --corpus.")
+        raise _no_text(languages[0], by_language.get(languages[0]))
     if missing:
         log.warning("  no text for %s; the tokenizer will not be balanced for them", ", ".join(missing))
     if not any(text.heldout for text in by_language.values()) and not (pairs and pairs.heldout):
@@ -136,20 +129,45 @@ def build_corpus(
         raise UserError(f"Too little text: {count} texts leave none to hold out. Expected some hundreds.")
     used = {name for text in by_language.values() for name in text.sources}
     revisions = {source.dataset: source.revision for source in sources if source.dataset and source.name in used}
-    result = CorpusResult(languages=kept, missing=missing, text=by_language, parallel=pairs, revisions=revisions)
+    result = CorpusResult(
+        languages=kept,
+        missing=missing,
+        text=by_language,
+        parallel=pairs,
+        revisions=revisions,
+        kept_out=splits.evaluation.names,
+    )
+    _log_contamination([*by_language.values(), *([pairs] if pairs else [])])
     write_json(out / "stats.json", to_plain(result))
     return result
+
+
+def _no_text(lang: str, text: LanguageText | None) -> UserError:
+    if text is not None and text.dropped_contaminated:
+        count = f"{text.dropped_contaminated:,} of its {text.read:,} texts"
+        return UserError(f"No text in {lang} is left: {count} are in the data to measure on. Give --corpus other text.")
+    return UserError(f"The corpus holds no usable text in {lang}. Expected UTF-8 sentences; see --corpus.")
+
+
+def _log_contamination(texts: Iterable[TextCounts]) -> None:
+    found = [count for text in texts for count in text.contamination.values()]
+    if found:
+        exact, near = sum(count.exact for count in found), sum(count.near for count in found)
+        log.info("  dropped, because models are measured on them: %d texts, and %d that are nearly such", exact, near)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Splits:
     """Decides which texts are held out: the hash of a text does, unless it is in the parallel text too.
 
+    Those in the data to measure on (`evaluation`) are neither trained on nor held out.
+
     Hashes of 64 bits stand for texts, here and where duplicates are found: two of ten million are the same with a
     probability of 3e-6.
     """
 
     seed: int
+    evaluation: EvaluationTexts
     heldout: HashSet = field(
         default_factory=HashSet
     )  # both sides of held-out pairs; no other text or pair may hold one
@@ -159,6 +177,14 @@ class _Splits:
         return "heldout" if hash_text(f"{self.seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
 
 
+class _Piece(NamedTuple):
+    """A part of a text of a source."""
+
+    source: str
+    number: int
+    text: str
+
+
 def _build_language(
     folder: Path, sources: list[Source], limit: int | None, splits: _Splits, cut: Callable[[str], Iterator[str]]
 ) -> LanguageText:
@@ -166,27 +192,25 @@ def _build_language(
     record = folder / f"{lang}.json"
     if record.exists():
         return read_as(LanguageText, record, f"Delete {folder} and run the same command again.")
-    counts: Counter[str] = Counter()
-    used: set[str] = set()
+    tally = _Tally()
 
     def rows() -> Iterator[tuple[str, str]]:
-        seen = HashSet()
-        for source, raw in _read_sources(sources, in_turns=limit is not None):
-            counts["read"] += 1
-            for number, text in enumerate(cut(raw)):
-                counts["cut"] += number == 1
-                if _is_kept((text,), seen, counts, is_reserved=hash_text(text) in splits.heldout):
-                    split = "train" if hash_text(text) in splits.train else splits.by_hash(text)
-                    counts[split] += 1
-                    counts["characters"] += len(text)
-                    used.add(source)
-                    progress.update()
-                    yield text, split
+        texts = _read_sources(sources, in_turns=limit is not None)
+        parts = (_Piece(source, number, text) for source, raw in texts for number, text in enumerate(cut(raw)))
+        for (source, number, text), match in splits.evaluation.screen(parts, lambda piece: (piece.text,)):
+            tally.counts["read"] += number == 0
+            tally.counts["cut"] += number == 1
+            if tally.keeps(source, (text,), match, is_reserved=hash_text(text) in splits.heldout):
+                split = "train" if hash_text(text) in splits.train else splits.by_hash(text)
+                tally.counts[split] += 1
+                tally.counts["characters"] += len(text)
+                progress.update()
+                yield text, split
 
     with bar(lang, limit, " texts") as progress:
         _write(folder / f"{lang}.parquet", ("text", "split"), islice(rows(), limit))
     names = dict.fromkeys(source.name for source in sources)
-    result = LanguageText(sources=[name for name in names if name in used], **counts)
+    result = LanguageText(sources=[name for name in names if tally.kept[name]], **tally.result())
     write_json(record, to_plain(result))
     return result
 
@@ -213,25 +237,43 @@ def _read_source(source: Source) -> Iterator[tuple[str, str]]:
         log.warning("  %s", error)
 
 
-def _is_kept(texts: tuple[str, ...], seen: HashSet, counts: Counter[str], *, is_reserved: bool) -> bool:
-    """Return whether a text, or both sides of a pair, are kept; every case is counted."""
-    mark = hash_text("\t".join(texts))
-    if not all(texts):
-        outcome = "dropped_empty"
-    elif _is_long(texts):
-        outcome = "dropped_long"
-    elif mark in seen:
-        outcome = "dropped_duplicate"
-    else:
-        outcome = "dropped_in_heldout_pairs" if is_reserved else "kept"
-    counts[outcome] += 1
-    if outcome == "kept":
-        seen.add(mark)
-    return outcome == "kept"
+class _Tally:
+    """Counts what becomes of the texts of a language, or of pairs, and of those of each of their sources."""
 
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()  # by source
+        self._seen = HashSet()
+        self._matches: dict[str, Counter[Match]] = {}  # by source
 
-def _is_long(texts: tuple[str, ...]) -> bool:
-    return max(map(len, texts)) > LONGEST_TEXT
+    def keeps(self, source: str, texts: tuple[str, ...], match: Match | None, *, is_reserved: bool) -> bool:
+        """Return whether a text, or both sides of a pair, are kept; every case is counted."""
+        mark = hash_text("\t".join(texts))
+        if not all(texts):
+            outcome = "dropped_empty"
+        elif max(map(len, texts)) > LONGEST_TEXT:
+            outcome = "dropped_long"
+        elif mark in self._seen:
+            outcome = "dropped_duplicate"
+        elif match:
+            outcome = "dropped_contaminated"
+            self._matches.setdefault(source, Counter())[match] += 1
+        else:
+            outcome = "dropped_in_heldout_pairs" if is_reserved else "kept"
+        self.counts[outcome] += 1
+        if outcome == "kept":
+            self._seen.add(mark)
+            self.kept[source] += 1
+        return outcome == "kept"
+
+    def result(self) -> dict[str, Any]:
+        """Return the counts as fields of `TextCounts`; say which sources are left without text."""
+        for source, matches in self._matches.items():
+            if not self.kept[source]:
+                number = matches.total()
+                log.warning("  %s: no text is left, because models are measured on %d of its texts", source, number)
+        matches = sum(self._matches.values(), Counter())
+        return {**self.counts, "contamination": by_data(matches)}
 
 
 def _build_parallel(
@@ -241,72 +283,34 @@ def _build_parallel(
     if not files:
         return None
     # A first pass finds the held-out pairs, so that none of their texts is in a pair to train on, wherever it stands.
-    for file in files:
-        for pair in _read_pairs(file, target, limit):
-            sides = (pair.source, pair.target)
-            if splits.by_hash(pair.source) == "heldout" and not _is_long(sides):
-                for side in sides:
-                    splits.heldout.add(hash_text(side))
-    counts: Counter[str] = Counter()
+    pairs = (pair for file in files for pair in read_pairs(file, target, limit))
+    chosen = (pair for pair in pairs if splits.by_hash(pair.source) == "heldout" and not pair.is_long)
+    for pair, match in splits.evaluation.screen(chosen, lambda pair: pair.sides):
+        for side in () if match else pair.sides:
+            splits.heldout.add(hash_text(side))
+    tally = _Tally()
     languages: set[str] = set()
 
     def rows() -> Iterator[tuple[str, ...]]:
-        seen = HashSet()
         for file in files:
-            before = counts["read"]
-            for pair in _read_pairs(file, target, limit):
-                counts["read"] += 1
-                split, sides = splits.by_hash(pair.source), (pair.source, pair.target)
-                is_reserved = split == "train" and any(hash_text(side) in splits.heldout for side in sides)
-                if _is_kept(sides, seen, counts, is_reserved=is_reserved):
-                    counts[split] += 1
+            before = tally.counts["read"]
+            pairs = read_pairs(file, target, limit)
+            for pair, match in splits.evaluation.screen(pairs, lambda pair: () if pair.is_long else pair.sides):
+                tally.counts["read"] += 1
+                split = splits.by_hash(pair.source)
+                is_reserved = split == "train" and any(hash_text(side) in splits.heldout for side in pair.sides)
+                if tally.keeps(str(file), pair.sides, match, is_reserved=is_reserved):
+                    tally.counts[split] += 1
                     languages.add(pair.lang)
-                    if split == "train":
-                        for side in sides:
-                            splits.train.add(hash_text(side))
+                    for side in pair.sides if split == "train" else ():
+                        splits.train.add(hash_text(side))
                     yield *pair, split
-            if counts["read"] == before:
+            if tally.counts["read"] == before:
                 raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
 
     _write(out, (*Pair._fields, "split"), rows())
-    known = (*sorted(languages - {_UNDETERMINED}), target)
-    return ParallelText(files=[str(file) for file in files], languages=known, **counts)
-
-
-def _read_pairs(file: Path, target: str, limit: int | None) -> Iterator[Pair]:
-    """Yield the pairs of a table, cleaned but for those with a side that is too long to be kept."""
-    names = column_names(file)
-    columns, lang = _pair_columns(file, names, target) if names else ((), "")
-    for where, cells in islice(read_columns(file, columns), limit):
-        named = zip(columns, cells, strict=True)
-        if columns == (TRANSLATION,):
-            named = zip(("en", target), _translations(cells[0], where, target), strict=True)
-        sides = [text_of(cell, f"{where}: {column!r}") for column, cell in named]
-        source, translation = (side if len(side) > LONGEST_TEXT else clean(side) for side in sides)
-        yield Pair(source, translation, lang, file.name)
-
-
-def _pair_columns(file: Path, names: list[str], target: str) -> tuple[tuple[str, ...], str]:
-    """Return the columns of both sides, and the language of the first: a column `source` may hold any."""
-    # Language codes first: a column `source` often says where a pair was found.
-    known = ((("en", target), "en"), ((TRANSLATION,), "en"), (("source", "target"), _UNDETERMINED))
-    for columns, lang in known:
-        if all(column in names for column in columns):
-            return columns, lang
-    raise UserError(
-        f"--parallel {file} has the columns {list_names(names)}; expected en and {target}, source and target, or "
-        f"{TRANSLATION} with both."
-    )
-
-
-def _translations(cell: Any, where: str, target: str) -> tuple[Any, Any]:
-    """Return both sides of an object such as {"en": "Hi.", "tr": "Selam."}."""
-    if cell is None:
-        return None, None
-    if not isinstance(cell, dict) or not {"en", target} <= cell.keys():
-        example = f'{{"en": "...", "{target}": "..."}}'
-        raise UserError(f"{where}: {TRANSLATION!r} is {ascii(cell)[:80]}; expected an object such as {example}.")
-    return cell["en"], cell[target]
+    known = (*sorted(languages - {UNDETERMINED}), target)
+    return ParallelText(files=[str(file) for file in files], languages=known, **tally.result())
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:

@@ -17,7 +17,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task
+from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task, measured_tasks
 from hub_tools.models.loading import describe
 from hub_tools.results import Agreement, EvaluationResult, EvaluationRow, Figure, Search
 from hub_tools.vectors.agreement import agreement
@@ -58,8 +58,8 @@ def evaluate_run(
     goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
     rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
     rows += agreement_rows(subjects, corpus, target)
-    more = [*(bundled_tasks() if target == SAMPLE_LANGUAGE else ()), heldout_task(corpus, target)]
-    rows += evaluate(subjects, [*tasks, *filter(None, more)])
+    heldout = heldout_task(corpus, target)
+    rows += evaluate(subjects, [*measured_tasks(tasks, target), *([heldout] if heldout else [])])
     if texts := corpus.sample(target):
         rows.append(_speed_row({name: subject.model for name, subject in subjects.items()}, texts))
     described = {name: describe(subject.model) for name, subject in subjects.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hub_tools.core.files import digest
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation import data as sets
 from hub_tools.evaluation import metrics
@@ -75,6 +76,15 @@ class Task:
         """Why a measure may not be defined."""
         return _SORTS[type(self.data)].undefined
 
+    def texts(self) -> Iterator[str]:
+        """Yield the texts that models are measured on, which nothing may be trained on.
+
+        Those that a classifier learns from are not among them: a student sees no labels.
+        """
+        for side in _SORTS[type(self.data)].sides:
+            if side != "train":
+                yield from getattr(self.data, side)
+
     def prompts(self, subject: Subject) -> dict[str, str]:
         """Return what a model puts before the texts of each side."""
         return {side: subject.prompt(role) for side, role in _SORTS[type(self.data)].sides.items()}
@@ -115,6 +125,16 @@ def bundled_tasks() -> list[Task]:
         Task(name="STS sample (tr)", split="test", data=sets.read_similarity(str(sample_file("sts.tsv")), "tr")),
         Task(name="retrieval sample (tr)", split="test", data=sets.read_retrieval(",".join(files), "tr")),
     ]
+
+
+def measured_tasks(tasks: Iterable[Task], target: str) -> list[Task]:
+    """Return what a run measures on besides held-out text: these tasks, and the bundled ones of their language."""
+    return [*tasks, *(bundled_tasks() if target == SAMPLE_LANGUAGE else ())]
+
+
+def evaluation_texts(tasks: Iterable[Task], target: str) -> EvaluationTexts:
+    """Return the texts that a run measures on, by task, to keep them out of the training."""
+    return EvaluationTexts((f"{task.name}, {task.split}", task.texts()) for task in measured_tasks(tasks, target))
 
 
 def heldout_task(corpus: Corpus, target: str) -> Task | None:

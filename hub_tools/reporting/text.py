@@ -10,6 +10,7 @@ from typing import get_type_hints
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
+from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
@@ -189,6 +190,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=_parity(tokenizer, report.target),
         corpus=_corpus(corpus),
+        contamination=contamination(report),
         searches=searches,
         timings=markdown_table([["stage", "seconds"], *timings]),
     )
@@ -244,14 +246,16 @@ def _parity(tokenizer: TokenizerResult, target: str) -> str | None:
 
 
 def _corpus(corpus: CorpusResult) -> str:
-    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "empty", "cut"]]
+    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "measured on", "empty", "cut"]]
     for lang, text in corpus.text.items():
-        dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_empty)
-        counts = (text.read, text.kept, text.heldout, *dropped, text.cut)
+        dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_contaminated)
+        counts = (text.read, text.kept, text.heldout, *dropped, text.dropped_empty, text.cut)
         rows.append([name_of(lang), *(f"{count:,}" for count in counts)])
     table, pairs = markdown_table(rows), corpus.parallel
     if pairs is None:
         return table
     long = f"; {pairs.dropped_long:,} were too long" if pairs.dropped_long else ""
     shares = f"{pairs.kept:,} pairs kept of {pairs.read:,}, {pairs.heldout:,} of them held out"
+    if pairs.dropped_contaminated:
+        shares += f"; {pairs.dropped_contaminated:,} hold a text that models are measured on"
     return f"{table}\n\nParallel text: {shares}{long}."

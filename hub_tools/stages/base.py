@@ -25,9 +25,17 @@ def neutral() -> Any:
     return field(metadata={"neutral": True})
 
 
+def through_data() -> Any:
+    """Mark an input that later stages feel through the data of the stage alone, i.e. its parquet files.
+
+    The stage is done again when it changes, but those after it only where its data changed too.
+    """
+    return field(metadata={"through_data": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished stage as an input of another; its key stands for it."""
+    """A finished stage as an input of another."""
 
     path: Path
     identity: str
@@ -111,5 +119,6 @@ class Stage(ABC):
             work=lambda out: to_plain(self.work(out)),
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
+            through_data=tuple(item.name for item in dataclasses.fields(self) if item.metadata.get("through_data")),
         )
-        return Finished(path=run_dir.root / self.folder, identity=run_dir.run(task).key)
+        return Finished(path=run_dir.root / self.folder, identity=run_dir.run(task).identity)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.sources import Source
+from hub_tools.evaluation.tasks import Task, evaluation_texts
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CorpusResult
-from hub_tools.stages.base import Stage
+from hub_tools.stages.base import Stage, through_data
 from hub_tools.stages.job import HashedFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusStage(Stage):
-    """Collect, clean and split the text; the teacher's tokenizer cuts long texts."""
+    """Collect, clean and split the text, without that of the tasks; the teacher's tokenizer cuts long texts."""
 
-    name, folder = "corpus", "corpus"
+    name, folder, other_sections = "corpus", "corpus", ("evaluate",)
 
     teacher: Teacher
     languages: tuple[str, ...]
@@ -26,6 +27,7 @@ class CorpusStage(Stage):
     parallel: tuple[HashedFile, ...]
     limit: int | None
     seed: int
+    tasks: tuple[Task, ...] = through_data()
 
     def work(self, out: Path) -> CorpusResult:
         return build_corpus(
@@ -37,4 +39,5 @@ class CorpusStage(Stage):
             seed=self.seed,
             tokenizer=read_teacher_tokenizer(self.teacher).load(),
             max_tokens=self.teacher.max_seq_length,
+            evaluation=evaluation_texts(self.tasks, self.languages[0]),
         )

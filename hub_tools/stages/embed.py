@@ -9,9 +9,10 @@ from hub_tools.config import EmbedConfig, VectorType
 from hub_tools.core.distributed import Processes
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
+from hub_tools.evaluation.tasks import Task, evaluation_texts
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
-from hub_tools.stages.base import Finished, Stage, neutral
+from hub_tools.stages.base import Finished, Stage, neutral, through_data
 from hub_tools.vectors.embed import embed
 from hub_tools.vectors.imported import ImportedEmbeddings, import_embeddings
 
@@ -44,15 +45,19 @@ class EmbedStage(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportStage(Stage):
-    """Bring vectors that others computed into the form that training reads; one text is embedded to compare them."""
+    """Bring vectors that others computed into the form that training reads, without those of the tasks' texts.
 
-    name, folder = "embed", "embeddings"
+    One text is embedded to compare them.
+    """
+
+    name, folder, other_sections = "embed", "embeddings", ("evaluate",)
 
     teacher: Teacher
     imported: ImportedEmbeddings
     clone: Finished
     target: str
     dtype: VectorType
+    tasks: tuple[Task, ...] = through_data()
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EmbeddingsResult:
@@ -64,4 +69,5 @@ class ImportStage(Stage):
             dtype=self.dtype,
             hardware=self.hardware,
             policy=self.teacher.policy,
+            evaluation=evaluation_texts(self.tasks, self.target),
         )

@@ -40,7 +40,7 @@ SHARD_ROWS = 8192
 # How far from 1 a unit vector's length may be after rounding to float16.
 _UNIT = 0.01
 # Fields of the result that say nothing of the vectors; they are not in the manifest.
-_OF_THE_RUN = ("rows_per_second", "teacher_bitext_accuracy", "left_out")
+_OF_THE_RUN = ("rows_per_second", "teacher_bitext_accuracy", "left_out", "contamination")
 _TEXT_COLUMNS = ("text", "lang", "translation", "source", "prompt_name")
 SCHEMA = pa.schema([*((name, pa.string()) for name in _TEXT_COLUMNS), ("split", pa.string()), ("tokens", pa.int32())])
 

@@ -6,9 +6,11 @@ student's own model. The vectors have to fit the student: as many numbers, and o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +24,10 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file, read_json, user_path
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.hub_errors import hub_errors
-from hub_tools.core.logging import bar
+from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import HELDOUT_ONE_IN
 from hub_tools.corpus.clean import hash_text
+from hub_tools.corpus.contamination import EvaluationTexts, Match, by_data
 from hub_tools.corpus.sources import dataset_revision, is_dataset_id, open_dataset, own_files_alone
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import LoadPolicy, load_model
@@ -37,6 +40,7 @@ from hub_tools.vectors.dataset import (
     Row,
     Shard,
     are_unit,
+    shards,
     vectors_of,
     write_manifest,
     write_shard,
@@ -98,22 +102,26 @@ def import_embeddings(
     dtype: str,
     hardware: Hardware,
     policy: LoadPolicy,
+    evaluation: EvaluationTexts | None = None,
 ) -> EmbeddingsResult:
     """Write the dataset's texts and vectors as shards; the teacher is not loaded.
 
     Its splits `train` and `validation` are taken; without the latter one text in 50 is held out by its hash. Shards
-    already in `out` are kept. Texts of which the dataset says no language are in `lang`. The clone embeds one text.
+    already in `out` are kept. Texts of which the dataset says no language are in `lang`. Rows with a text in
+    `evaluation`, exactly or nearly, are left out. The clone embeds one text.
 
     Raises:
         UserError: the dataset cannot be read, has no such columns, or its vectors do not fit the clone.
     """
     out.mkdir(parents=True, exist_ok=True)
     student = _read_student(clone, hardware, policy)
+    matches: Counter[Match] = Counter()
+    clean = partial(_without_evaluation, evaluation or EvaluationTexts([]), matches)
     manifest = _read_manifest(dataset)
     if dataset.path is not None:
         _check_sums(dataset.path, manifest or {})
     with bar("vectors", None, " texts") as progress:
-        for shard, encoded in _shards(dataset, out, student, lang, manifest):
+        for shard, encoded in _shards(dataset, out, student, lang, manifest, clean=clean):
             if not shard.file.exists():
                 write_shard(shard, encoded, dtype)
             progress.update(len(shard.rows))
@@ -121,7 +129,27 @@ def import_embeddings(
     origin = {key: (manifest or {}).get(key) for key in _OF_THE_TEACHER}
     origin |= {key: prompts[key] for key in ("prompts", "default_prompt_name")}
     name = dataset.path.name if dataset.path else dataset.repo
-    return write_manifest(out, {**origin, "taken_from": {"name": name, "revision": dataset.revision}})
+    if matches:
+        log.info("  dropped, because models are measured on them or nearly: %d texts", matches.total())
+        if not shards(out, TRAIN):
+            raise UserError(f"--embeddings {dataset.name}: all texts to train on are in the data to measure on.")
+    result = write_manifest(out, {**origin, "taken_from": {"name": name, "revision": dataset.revision}})
+    return replace(result, contamination=by_data(matches))
+
+
+def _without_evaluation(
+    evaluation: EvaluationTexts, matches: Counter[Match], rows: list[Row], encoded: Encoded
+) -> tuple[list[Row], Encoded]:
+    """Return rows and vectors without those that models are measured on, which are counted."""
+    kept = []
+    for (number, _), match in evaluation.screen(
+        enumerate(rows), lambda item: (item[1].text, item[1].translation or "")
+    ):
+        if match:
+            matches[match] += 1
+        else:
+            kept.append(number)
+    return [rows[number] for number in kept], Encoded(encoded.vectors[kept], encoded.tokens[kept])
 
 
 def _read_student(clone: Path, hardware: Hardware, policy: LoadPolicy) -> _Student:
@@ -160,16 +188,22 @@ def _check_sums(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _shards(
-    dataset: ImportedEmbeddings, out: Path, student: _Student, lang: str, manifest: dict[str, Any] | None
+    dataset: ImportedEmbeddings,
+    out: Path,
+    student: _Student,
+    lang: str,
+    manifest: dict[str, Any] | None,
+    *,
+    clean: Callable[[list[Row], Encoded], tuple[list[Row], Encoded]],
 ) -> Iterator[tuple[Shard, Encoded]]:
-    """Yield pieces of the dataset of one split each, of at most `SHARD_ROWS` rows."""
+    """Yield pieces of the dataset of one split each, of at most `SHARD_ROWS` rows, with what `clean` leaves of them."""
     splits = _open(dataset)
     if TRAIN not in splits:
         raise UserError(f"--embeddings {dataset.name} has no split {TRAIN}; it has: {', '.join(splits)}.")
     numbers = {TRAIN: 0, VALIDATION: 0}
     for split in (s for s in (VALIDATION, TRAIN) if s in splits):
         for table in _tables(dataset, splits[split]):
-            rows, encoded = _read(dataset, table, student, lang, manifest)
+            rows, encoded = clean(*_read(dataset, table, student, lang, manifest))
             parts = {split: np.arange(len(rows))}
             if VALIDATION not in splits:  # equal texts go together
                 is_heldout = np.array([hash_text(row.text) % HELDOUT_ONE_IN == 0 for row in rows], dtype=bool)

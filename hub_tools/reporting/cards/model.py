@@ -11,6 +11,7 @@ from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import license_values
 from hub_tools.reporting.cards.shared import common_metadata, render_card
+from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
@@ -54,6 +55,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         results=markdown_table([*size_rows(report), *scores]),
         small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
         fertility=fertility_table(report.tokenizer, languages),
+        contamination=contamination(report),
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
         growth=_growth(report.tokenizer),
