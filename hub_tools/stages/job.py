@@ -79,6 +79,7 @@ class Job:
             "init": self.config.clone.init,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
+            "lengths": self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             "policy": self.teacher.policy,
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
