@@ -110,8 +110,8 @@ def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
     for lang in ("tr", "en"):
         teacher, student = tokens[lang, "teacher"], tokens[lang, "student"]
         lines.append(f"| tokens per word, STSb {lang} sentences | {teacher:.2f} | {student:.2f} | {student:.2f} |")
-    row = rows["speed on target text", "sentences/s"]
-    values = " | ".join(f"{row[m]:.0f}" for m in ("teacher", "clone", "student"))
+    speed = {m: report["costs"][m]["sentences"]["texts_per_second"] for m in ("teacher", "clone", "student")}
+    values = " | ".join(f"{value:.0f}" for value in speed.values())
     lines.append(f"| Turkish sentences per second (fp32, medians in turns) | {values} |")
     for task, metric, factor in (
         ("translation found (tr to source)", "accuracy", 100),
@@ -125,7 +125,7 @@ def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"English keeps {english['student'] / english['teacher']:.1%} of the teacher; "
-        f"speed {row_ratio(rows['speed on target text', 'sentences/s']):.2f} times the teacher's; "
+        f"speed {speed['student'] / speed['teacher']:.2f} times the teacher's; "
         f"{report['student']['params'] / 1e6:.1f}M parameters of {report['teacher']['params'] / 1e6:.1f}M.",
         f"{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']}, "
         f"backbone share {report['config']['distill']['backbone_lr_scale']}, "
@@ -136,11 +136,6 @@ def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
         "",
     ]
     return lines
-
-
-def row_ratio(row: dict[str, float]) -> float:
-    """Student over teacher."""
-    return row["student"] / row["teacher"]
 
 
 def main() -> None:

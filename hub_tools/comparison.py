@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +12,17 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RECORD
+from hub_tools.evaluation.costs import measure_costs, texts_of_tasks
 from hub_tools.evaluation.evaluate import evaluate
+from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import LoadPolicy, describe, load_model
 from hub_tools.models.resolve import find_teacher
+from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
 from hub_tools.reporting import plots
+from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
 from hub_tools.reporting.markdown import alerts, escape
 from hub_tools.reporting.report import read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
@@ -26,12 +30,14 @@ from hub_tools.reporting.tables import markdown_table, terminal_table
 from hub_tools.results import EvaluationRow
 
 
-def compare(models: Sequence[str], tasks: Iterable[Task], out: Path, *, hardware: Hardware, policy: LoadPolicy) -> str:
+def compare(
+    models: Sequence[str], tasks: Sequence[Task], out: Path, *, lang: str, hardware: Hardware, policy: LoadPolicy
+) -> str:
     """Measure models and write scores.json and scores.md into a folder; return a table for the terminal.
 
     `models` are ids of the Hub, folders, or a single run folder, which stands for its teacher, clone and student. All
     read as many tokens of a text as the one that reads fewest. Vectors are kept in the folder: what was cut off
-    continues.
+    continues. What the models cost is measured on the texts of the tasks, in the language `lang`.
 
     Raises:
         UserError: a model is not found or cannot be loaded.
@@ -41,18 +47,33 @@ def compare(models: Sequence[str], tasks: Iterable[Task], out: Path, *, hardware
     log.info("%s, %d tokens of a text at most, on %s", ", ".join(found), longest, hardware)
     subjects = {name: _subject(model, hardware, longest, out / ".vectors") for name, model in found.items()}
     rows = evaluate(subjects, tasks)
+    weights = {name: weight_bytes(model.path, policy) for name, model in found.items()}
+    costs = measure_costs(subjects, texts_of_tasks(tasks), lang, weights)
+    smaller = smaller_vectors(subjects, tasks, _lengths(models))
+    tables = [scores_table(rows), costs_table(costs, lang), *([smaller_table(smaller)] if smaller else [])]
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
-    notes = [HOW_TO_READ, how, prompts_note(rows)]
+    notes = [HOW_TO_READ, how, COSTS_NOTE, *([SMALLER_NOTE] if smaller else []), prompts_note(rows)]
     first, *others = found
     notes += [verdict(rows, student=name, teacher=first) for name in others]
     warnings = warnings_of(rows)
-    write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, "rows": to_plain(rows)})
+    measured = {"rows": rows, "costs": costs, "smaller": smaller}
+    write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, **to_plain(measured)})
     pictures = _draw(out, rows, {name: describe(subject.model).params for name, subject in subjects.items()})
-    parts = [markdown_table(scores_table(rows)), alerts(warnings), *notes, *pictures]
+    scores, *others_tables = map(markdown_table, tables)
+    parts = [scores, alerts(warnings), *others_tables, *notes, *pictures]
     write_text(out / "scores.md", "\n\n".join(filter(None, parts)) + "\n")
     for warning in warnings:
         log.warning("Warning: %s", warning)
-    return "\n".join(["", terminal_table(scores_table(rows)), "", *notes])
+    return "\n".join(["", *(f"{terminal_table(table)}\n" for table in tables), *notes])
+
+
+def _lengths(models: Sequence[str]) -> tuple[int, ...]:
+    """Return the lengths of vectors that a run folder's student was trained for."""
+    return read_report(Path(models[0])).config.distill.matryoshka if _is_run(models) else ()
+
+
+def _is_run(models: Sequence[str]) -> bool:
+    return len(models) == 1 and (Path(models[0]) / RECORD).exists()
 
 
 def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> list[str]:
@@ -67,7 +88,7 @@ def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -
 
 def _names(models: Sequence[str]) -> Mapping[str, str]:
     """Return the name of each model in the table -> what finds it."""
-    if len(models) == 1 and (Path(models[0]) / RECORD).exists():
+    if _is_run(models):
         run = Path(models[0])
         return {"teacher": read_report(run).teacher.spec, "clone": str(run / "clone"), "student": str(run / "student")}
     names = {model: model for model in models}

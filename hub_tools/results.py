@@ -234,6 +234,46 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a model encodes texts; tokens are those it reads, prompt and special tokens included."""
+
+    texts: int
+    texts_per_second: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a model costs, on the same texts as the others."""
+
+    embedding_params: int  # the token embeddings
+    other_params: int
+    weight_bytes: int  # on disk
+    sentences: Speed
+    paragraphs: Speed
+    peak_memory: int  # bytes, of weights and what is computed from them, while paragraphs are encoded
+    tokens_per_word: float  # per character in languages written without spaces
+
+    @property
+    def params(self) -> int:
+        """All parameters."""
+        return self.embedding_params + self.other_params
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallerVectors:
+    """What a model reaches at a task with its vectors in several forms: float32, shortened, int8, binary."""
+
+    model: str
+    task: str
+    split: str
+    metric: str
+    n: int
+    bytes: dict[str, int]  # form -> bytes of a vector
+    figures: dict[str, Figure | None]  # form -> the figure, with its difference to float32
+
+
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """A question, and the passage that each model finds first."""
 
@@ -249,3 +289,5 @@ class EvaluationResult:
     evaluation: list[EvaluationRow]
     searches: list[Search]
     models: dict[str, ModelInfo]
+    costs: dict[str, Costs] = field(default_factory=dict)  # by model; nothing where there is no text
+    smaller: list[SmallerVectors] = field(default_factory=list)

@@ -45,6 +45,8 @@ def record_of(report: dict[str, Any]) -> RunRecord:
         "evaluation": {
             "evaluation": report["evaluation"],
             "searches": report["searches"],
+            "costs": report["costs"],
+            "smaller": report["smaller"],
             "models": {name: _without_identity(report[name]) for name in ("teacher", "student")},
         },
     }

@@ -122,7 +122,9 @@ def test_the_report_says_why_there_is_no_correlation(
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
     sts = str(table(tmp_path, "3", "3", "3.0"))
-    result = evaluate_run(subjects, no_text, read_tasks("sts", [sts], ("de",)), target="de", training=training)
+    result = evaluate_run(
+        subjects, no_text, read_tasks("sts", [sts], ("de",)), target="de", training=training, weights={}
+    )
     reason = "all scores, or all cosines of a model, are equal, so no correlation is defined"
     assert [(row.metric, row.value("student"), row.reason) for row in result.evaluation[1:]] == [
         ("spearman", None, reason),
@@ -150,7 +152,7 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
 def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text: Corpus) -> None:
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
-    result = evaluate_run(subjects, no_text, [], target="de", training=training)
+    result = evaluate_run(subjects, no_text, [], target="de", training=training, weights={})
     (row,) = result.evaluation
     assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})
     assert result.models["student"].dim == 32

@@ -115,7 +115,7 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
     hardware = choose_hardware(config.device, config.precision)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     out = config.output if "output" in asked else Path("evaluation")
-    click.echo(compare(models, tasks, out, hardware=hardware, policy=policy))
+    click.echo(compare(models, tasks, out, lang=config.target, hardware=hardware, policy=policy))
     click.echo(f"\nThe scores are in {out / 'scores.json'} and {out / 'scores.md'}.")
 
 

@@ -7,29 +7,23 @@ in the training, whose figures are taken over, and the text to train on by the t
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
+from hub_tools.evaluation.costs import measure_costs
 from hub_tools.evaluation.data import Retrieval
+from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task, measured_tasks
 from hub_tools.models.loading import describe
 from hub_tools.results import Agreement, EvaluationResult, EvaluationRow, Figure, Search
 from hub_tools.vectors.agreement import agreement
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 MODELS = ("teacher", "clone", "student")
 _SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
-_SPEED_TEXTS, _SPEED_ROUNDS, _SPEED_BATCH = 400, 5, 32
-# Long articles are cut: a batch of them at a teacher's full length would not fit into the memory of many machines.
-_SPEED_CHARACTERS = 1000
 # Held-out texts whose similarities are compared.
 _COMPARED = 2000
 _FEWEST_COMPARED = 20
@@ -42,12 +36,15 @@ def evaluate_run(
     *,
     target: str,
     training: Mapping[str, Any],
+    weights: Mapping[str, int],
+    lengths: Sequence[int] = (),
     own_vectors: bool = True,
 ) -> EvaluationResult:
     """Measure teacher, clone and student, on these tasks and on held-out and bundled ones.
 
-    `training` has the held-out cosines over the training and at its end, as student/training.json. `own_vectors` says
-    that the vectors the student learned are this teacher's.
+    `training` has the held-out cosines over the training and at its end, as student/training.json. `weights` are the
+    bytes of the models' weights on disk, `lengths` those of shortened vectors that the student was trained for.
+    `own_vectors` says that the vectors the student learned are this teacher's.
     """
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
@@ -59,11 +56,15 @@ def evaluate_run(
     rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
     rows += agreement_rows(subjects, corpus, target)
     heldout = heldout_task(corpus, target)
-    rows += evaluate(subjects, [*measured_tasks(tasks, target), *([heldout] if heldout else [])])
-    if texts := corpus.sample(target):
-        rows.append(_speed_row({name: subject.model for name, subject in subjects.items()}, texts))
-    described = {name: describe(subject.model) for name, subject in subjects.items()}
-    return EvaluationResult(evaluation=rows, searches=_searches(subjects, target), models=described)
+    measured = [*measured_tasks(tasks, target), *([heldout] if heldout else [])]
+    rows += evaluate(subjects, measured)
+    return EvaluationResult(
+        evaluation=rows,
+        searches=_searches(subjects, target),
+        models={name: describe(subject.model) for name, subject in subjects.items()},
+        costs=measure_costs(subjects, corpus.sample(target), target, weights),
+        smaller=smaller_vectors(subjects, measured, lengths),
+    )
 
 
 def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[Task]) -> list[EvaluationRow]:
@@ -114,19 +115,6 @@ def _plain_row(task: str, split: str, metric: str, n: int | None, values: Mappin
         for name, value in values.items()
     }
     return EvaluationRow(task=task, split=split, metric=metric, n=n, models=shown)
-
-
-def _speed_row(models: Mapping[str, SentenceTransformer], texts: list[str]) -> EvaluationRow:
-    """Return sentences per second of each model, taken in turns so that a slow moment hits all; medians."""
-    texts = [text[:_SPEED_CHARACTERS] for text in texts[:_SPEED_TEXTS]]
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(_SPEED_ROUNDS):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model.encode(texts, batch_size=_SPEED_BATCH, show_progress_bar=False)
-            seconds[name].append(time.perf_counter() - start)
-    values = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
-    return _plain_row("speed on target text", "as given", "sentences/s", len(texts), values)
 
 
 def _searches(subjects: Mapping[str, Subject], target: str) -> list[Search]:

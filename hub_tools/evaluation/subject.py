@@ -17,6 +17,7 @@ from hub_tools.models.encoder import Encoder, unit
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
 Role = Literal["query", "document"]
 # Names of prompts that encode_query and encode_document of sentence-transformers look for, in this order.
@@ -65,6 +66,16 @@ class Subject:
         prompts: dict[str, Any] = self.model.prompts
         name = next((name for name in _PROMPTS[role] if name in prompts), self.model.default_prompt_name)
         return (prompts.get(name) if name else "") or ""
+
+    def tokens(self, texts: list[str], role: Role) -> list[int]:
+        """Return how many tokens the model reads of each text, prompt and special tokens included."""
+        prompt = self.prompt(role)
+        return [len(ids) for ids in self._encoder.tokenize([prompt + text for text in texts])]
+
+    @property
+    def whole_tokenizer(self) -> Tokenizer:
+        """A copy of the model's tokenizer that cuts nothing off and pads nothing."""
+        return self._encoder.whole_tokenizer
 
     def encode(self, texts: list[str], role: Role, what: str) -> Vectors:
         """Return the vectors of texts, rows of length one, shape (texts, dim); `what` names the progress bar."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hub_tools.core.files import digest
 from hub_tools.core.plain import to_plain
@@ -16,7 +16,7 @@ from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation import data as sets
 from hub_tools.evaluation import metrics
-from hub_tools.evaluation.metrics import Measure
+from hub_tools.evaluation.metrics import Measure, Vectors
 from hub_tools.evaluation.subject import Role, Subject
 from hub_tools.vectors.bitext import heldout_pairs
 
@@ -89,13 +89,23 @@ class Task:
         """Return what a model puts before the texts of each side."""
         return {side: subject.prompt(role) for side, role in _SORTS[type(self.data)].sides.items()}
 
+    @property
+    def sides(self) -> list[list[str]]:
+        """The texts of each side."""
+        return [getattr(self.data, side) for side in _SORTS[type(self.data)].sides]
+
+    def vectors(self, subject: Subject) -> list[Vectors]:
+        """Return a model's vectors of the texts of each side."""
+        sides = _SORTS[type(self.data)].sides.items()
+        return [subject.encode(getattr(self.data, side), role, f"{self.name}, {side}") for side, role in sides]
+
+    def judge(self, *vectors: Vectors) -> list[Measure]:
+        """Return the measures of vectors, those of a side each, the most important measure first."""
+        return _SORTS[type(self.data)].judge(self.data, *vectors)
+
     def measure(self, subject: Subject) -> list[Measure]:
         """Return a model's measures, the most important one first."""
-        sort = _SORTS[type(self.data)]
-        vectors: list[Any] = [
-            subject.encode(getattr(self.data, side), role, f"{self.name}, {side}") for side, role in sort.sides.items()
-        ]
-        return sort.judge(self.data, *vectors)
+        return self.judge(*self.vectors(subject))
 
 
 def read_tasks(kind: str, specs: Iterable[str], languages: tuple[str, ...]) -> list[Task]:

@@ -7,6 +7,7 @@ each new one is compiled. Padding stands on the right whatever side the tokenize
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from hub_tools.models.padding import join, pad, padded_lengths
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
@@ -57,13 +59,22 @@ class Encoder:
 
     def __call__(self, texts: list[str], prompt: str = "") -> Encoded:
         """Encode texts, each behind a prompt; they are sorted by length among themselves."""
-        ids = self._tokenize([prompt + text for text in texts])
+        ids = self.tokenize([prompt + text for text in texts])
         tokens = np.fromiter(map(len, ids), np.int32, len(ids))
         if not self.fits(prompt):
             return Encoded(encode(self.model, texts, self.hardware, prompt=prompt), tokens)
         return Encoded(self._forward(ids, self.hardware), tokens)
 
-    def _tokenize(self, texts: list[str]) -> list[NDArray[np.int32]]:
+    @property
+    def whole_tokenizer(self) -> Tokenizer:
+        """A copy of the tokenizer that cuts nothing off and pads nothing."""
+        copied: Tokenizer = copy.deepcopy(self._tokenizer)
+        copied.no_truncation()
+        copied.no_padding()
+        return copied
+
+    def tokenize(self, texts: list[str]) -> list[NDArray[np.int32]]:
+        """Return the ids that the model reads of each text, special tokens included, shapes (tokens,)."""
         self._tokenizer.no_padding()
         limit = longest_input(self.model)
         if limit is not None:  # each call of the model's own tokenizer changes this
@@ -123,7 +134,7 @@ class Encoder:
         texts, fp32 = list(_PROBE), self.hardware.exact
         expected = encode(self.model, texts, fp32, prompt=prompt)
         try:
-            vectors = self._forward(self._tokenize([prompt + text for text in texts]), fp32)
+            vectors = self._forward(self.tokenize([prompt + text for text in texts]), fp32)
             fits = vectors.shape == expected.shape and least_cosine(vectors, expected) >= _SAME
         except (KeyError, TypeError, ValueError) as error:
             log.info("  the model takes other inputs than token ids: %s", error)

@@ -1,19 +1,26 @@
-"""How large a teacher and its student are, found without loading or fetching weights."""
+"""How large a teacher and its student are, found without loading or fetching weights; and those on disk."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.hub_errors import hub_errors
+from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import weight_files
-from hub_tools.models.teacher import STATIC, Teacher
+from hub_tools.models.teacher import STATIC, Teacher, read_teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Tensors with the rows of a StaticEmbedding, as sentence-transformers and as model2vec store it.
 _STATIC_ROWS = ("embedding.weight", "embeddings")
+
+
+def weight_bytes(folder: Path, policy: LoadPolicy) -> int:
+    """Return the bytes of the weights of a model in a folder, as they are stored."""
+    model = read_teacher(folder.name, folder, revision=None, identity="", policy=policy)
+    return sum(weight_files(model).values())
 
 
 def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:

@@ -62,6 +62,8 @@ class Report:
     distill: results.DistillResult | None = None
     evaluation: list[results.EvaluationRow] = field(default_factory=list)
     searches: list[results.Search] = field(default_factory=list)
+    costs: dict[str, results.Costs] = field(default_factory=dict)
+    smaller: list[results.SmallerVectors] = field(default_factory=list)
     config: RunConfig  # the options that the stages had
     versions: dict[str, str]  # those that trained the student
     timings: dict[str, float]  # stage -> seconds
@@ -164,6 +166,8 @@ def _models_and_scores(
         "student": StudentInfo(**models["student"], id=str(run / "student"), code=code),
         "evaluation": result.evaluation,
         "searches": result.searches,
+        "costs": result.costs,
+        "smaller": result.smaller,
     }
 
 

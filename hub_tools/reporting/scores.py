@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hub_tools.reporting.tables import score_text
-from hub_tools.results import EvaluationRow, Interval
+from hub_tools.results import EvaluationRow, Figure, Interval
 
 HOW_TO_READ = (
     "In brackets is the difference to the first model, = where it is within the noise (95 %, from a paired bootstrap "
@@ -73,13 +73,14 @@ def row_label(row: EvaluationRow) -> str:
 
 def row_cells(row: EvaluationRow, names: Iterable[str]) -> list[str]:
     """Return what models reach, with the difference to the first of them; nothing where it is not defined."""
-    cells = []
-    for name in names:
-        figure = row.models.get(name)
-        text = score_text(row.metric, None if figure is None else figure.value)
-        difference = next(iter(figure.differences.values()), None) if figure else None
-        cells.append(f"{text} ({_difference(difference)})" if difference else text)
-    return cells
+    return [score_cell(row.metric, row.models.get(name)) for name in names]
+
+
+def score_cell(metric: str, figure: Figure | None) -> str:
+    """Return a figure with its difference to the first one; nothing where it is not defined."""
+    text = score_text(metric, None if figure is None else figure.value)
+    difference = next(iter(figure.differences.values()), None) if figure else None
+    return f"{text} ({_difference(difference)})" if difference else text
 
 
 def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str) -> str:

@@ -44,11 +44,9 @@ def measure_text(figures: Figures, measure: str, shape: str) -> str:
 def score_text(metric: str, value: float | None) -> str:
     """Return a measured value as tables show it.
 
-    Scores are shown x100, cosines and speeds as they are, and nothing where nothing was measured:
+    Scores are shown x100, cosines as they are, and nothing where nothing was measured:
     `score_text("spearman", 0.7336)` is `73.4`, `score_text("cosine", 0.98061)` is `0.981`.
     """
     if value is None:
         return ""
-    if metric == "sentences/s":
-        return f"{value:.0f}"
     return f"{value:.3f}" if metric == "cosine" else f"{100 * value:.1f}"

@@ -11,6 +11,7 @@ from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
+from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table, speed_row
 from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
@@ -47,7 +48,8 @@ def write_report(root: Path, report: Report) -> None:
 
 def summary(report: FullReport) -> str:
     """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
-    rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report)]
+    speed = [speed_row(report.costs, MODELS)] if report.costs else []
+    rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report), *speed]
     return "\n".join(
         ["", terminal_table(rows), "", HOW_TO_READ, *map(_search, report.searches), "", verdict_of(report)]
     )
@@ -86,6 +88,8 @@ def template_values(report: Report) -> dict[str, str | float | None]:
         "verdict": escape(verdict_of(report)) if isinstance(report, FullReport) else None,
         "warnings": alerts(warnings_of(report.evaluation)),
         "how_to_read": HOW_TO_READ,
+        "costs": markdown_table(costs_table(report.costs, report.target)) if report.costs else None,
+        "costs_note": COSTS_NOTE if report.costs else None,
         "left_out": left_out(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
@@ -183,6 +187,8 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         **template_values(report),
         title=f"A {name_of(report.target)} {kind}",
         results=markdown_table(_results(report)) if isinstance(report, FullReport) else None,
+        smaller=markdown_table(smaller_table(report.smaller)) if report.smaller else None,
+        smaller_note=SMALLER_NOTE if report.smaller else None,
         reachable="" if reachable is None else f" ({reachable:,} reachable)",
         normalizer_changes="\n".join(f"- Normalizer: {note}" for note in tokenizer.normalizer_changes) or None,
         best=best,

@@ -160,7 +160,8 @@ def _functions(service: Service) -> list[tuple[Callable[..., Any], dict[str, Any
         """Return everything that the run behind this page measured: report.json, without folders of the machine.
 
         Returns:
-            teacher, student, corpus, tokenizer, clone, embeddings, distill, evaluation, versions and timings.
+            teacher, student, corpus, tokenizer, clone, embeddings, distill, evaluation, costs, smaller (vectors),
+            versions and timings.
         """
         return service.content.report.to_dict()
 

@@ -15,6 +15,7 @@ from hub_tools.evaluation.evaluate import evaluate_run
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import load_model
+from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
 from hub_tools.stages.base import Finished, Stage, neutral
@@ -36,6 +37,7 @@ class EvaluateStage(Stage):
     student: Finished
     target: str
     tasks: tuple[Task, ...]
+    lengths: tuple[int, ...]  # of shortened vectors that the student was trained for
     own_vectors: bool
     hardware: Hardware = neutral()
 
@@ -62,5 +64,7 @@ class EvaluateStage(Stage):
             self.tasks,
             target=self.target,
             training=read_as(dict[str, Any], self.student.path / "training.json", cure_for(self.student.path)),
+            weights={name: weight_bytes(model.path, self.teacher.policy) for name, model in models.items()},
+            lengths=self.lengths,
             own_vectors=self.own_vectors,
         )

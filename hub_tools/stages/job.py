@@ -79,6 +79,7 @@ class Job:
             "init": self.config.clone.init,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
+            "lengths": self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
             "may_keep_trim": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hub_tools.config import STEP_TOKENS
@@ -12,6 +13,7 @@ from hub_tools.core.languages import name_of
 from hub_tools.reporting.cards.licenses import license_values
 from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.contamination import contamination
+from hub_tools.reporting.costs import SMALLER_NOTE, smaller_table
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
@@ -41,6 +43,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     has_roles = prompts.get("query") or prompts.get("document")
     has_small_samples = any(row.n and row.n < _SMALL_SAMPLE for row in report.evaluation)
     longest = report.student.max_seq_length
+    student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
     scores = [[escape(task), *values] for task, *values in score_rows(report)]
     return render_card(
         "model",
@@ -56,6 +59,8 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
         fertility=fertility_table(report.tokenizer, languages),
         contamination=contamination(report),
+        smaller=markdown_table(smaller_table(student)) if student else None,
+        smaller_note=SMALLER_NOTE if student else None,
         **_training(report),
         reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
         growth=_growth(report.tokenizer),
