@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RECORD
 from hub_tools.evaluation.evaluate import evaluate
+from hub_tools.evaluation.mteb_files import write_results
+from hub_tools.evaluation.mteb_tasks import MtebTask
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import LoadPolicy, load_model
@@ -24,8 +26,18 @@ from hub_tools.reporting.tables import markdown_table, terminal_table
 from hub_tools.results import EvaluationRow
 
 
-def compare(models: Sequence[str], tasks: Iterable[Task], out: Path, *, hardware: Hardware, policy: LoadPolicy) -> str:
+def compare(
+    models: Sequence[str],
+    tasks: Sequence[Task | MtebTask],
+    out: Path,
+    *,
+    hardware: Hardware,
+    policy: LoadPolicy,
+    mteb_language: str | None = None,
+) -> str:
     """Measure models and write scores.json and scores.md into a folder; return a table for the terminal.
+
+    With `mteb_language`, that of the files, results are written in mteb's format too, to mteb/MODEL/TASK.json.
 
     `models` are ids of the Hub, folders, or a single run folder, which stands for its teacher, clone and student. All
     read as many tokens of a text as the one that reads fewest. Vectors are kept in the folder: what was cut off
@@ -44,6 +56,8 @@ def compare(models: Sequence[str], tasks: Iterable[Task], out: Path, *, hardware
     notes += [_verdict(rows, name, list(found)) for name in list(found)[1:]]
     write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, "rows": to_plain(rows)})
     write_text(out / "scores.md", "\n\n".join([markdown_table(scores_table(rows)), *notes]) + "\n")
+    if mteb_language is not None:
+        write_results(subjects, tasks, out / "mteb", language=mteb_language)
     return "\n".join(["", terminal_table(scores_table(rows)), "", *notes])
 
 

@@ -246,6 +246,12 @@ class EvaluateConfig(Section):
     pairs: tuple[str, ...] = option(
         (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
     )
+    mteb: tuple[str, ...] = option(
+        (),
+        "Task of mteb, or language whose tasks all to measure on (tr or tur); results of the files above are then written "
+        "in mteb's format too, and of these alone with `files`. Needs the extra eval.",
+        metavar="TASK|LANG",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

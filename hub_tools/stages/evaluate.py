@@ -12,6 +12,8 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.run_files import cure_for
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.evaluate import evaluate_run
+from hub_tools.evaluation.mteb_files import write_results
+from hub_tools.evaluation.mteb_tasks import MtebTask
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import load_model
@@ -34,7 +36,8 @@ class EvaluateStage(Stage):
     clone: Finished
     student: Finished
     target: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task | MtebTask, ...]
+    mteb_results: bool
     own_vectors: bool
     hardware: Hardware = neutral()
 
@@ -53,7 +56,7 @@ class EvaluateStage(Stage):
             )
             for name, model in models.items()
         }
-        return evaluate_run(
+        result = evaluate_run(
             subjects,
             Corpus(self.corpus.path),
             self.tasks,
@@ -61,3 +64,6 @@ class EvaluateStage(Stage):
             training=read_as(dict[str, Any], self.student.path / "training.json", cure_for(self.student.path)),
             own_vectors=self.own_vectors,
         )
+        if self.mteb_results:
+            write_results(subjects, self.tasks, out / "mteb", language=self.target)
+        return result
