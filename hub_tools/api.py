@@ -29,7 +29,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.build import build_corpus as write_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.evaluation.evaluate import evaluate as measure
-from hub_tools.evaluation.mteb_tasks import find_mteb_tasks
+from hub_tools.evaluation.mteb_tasks import AnyTask, find_mteb_tasks
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import read_tasks
 from hub_tools.hub.publish import publish
@@ -317,7 +317,7 @@ def evaluate(models: Mapping[str, Model], *, lang: str = "en", mteb: Files = (),
         ['spearman', 'pearson']
     """
     own = [task for kind, specs in files.items() for task in read_tasks(kind, _several(specs), (lang,))]
-    tasks = [*own, *find_mteb_tasks(_several(mteb), (lang,))]
+    tasks: list[AnyTask] = [*own, *find_mteb_tasks(_several(mteb), (lang,))]
     hardware = Hardware(device="cpu", precision="fp32")
     return Scores(measure({name: Subject(partial(_loaded, m), hardware) for name, m in models.items()}, tasks))
 

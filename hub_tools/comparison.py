@@ -14,9 +14,8 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RECORD
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.evaluation.mteb_files import write_results
-from hub_tools.evaluation.mteb_tasks import MtebTask
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
@@ -28,7 +27,7 @@ from hub_tools.results import EvaluationRow
 
 def compare(
     models: Sequence[str],
-    tasks: Sequence[Task | MtebTask],
+    tasks: Sequence[AnyTask],
     out: Path,
     *,
     hardware: Hardware,

@@ -248,8 +248,8 @@ class EvaluateConfig(Section):
     )
     mteb: tuple[str, ...] = option(
         (),
-        "Task of mteb, or language whose tasks all to measure on (tr or tur); results of the files above are then written "
-        "in mteb's format too, and of these alone with `files`. Needs the extra eval.",
+        "Task of mteb to measure on, or a language (tr or tur) for all its tasks; results of the files above are then "
+        "written in mteb's format too, with `files` these alone. Needs the extra eval.",
         metavar="TASK|LANG",
     )
 

@@ -95,8 +95,7 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """
     from hub_tools.comparison import compare
     from hub_tools.core.hardware import choose_hardware
-    from hub_tools.evaluation.mteb_tasks import find_mteb_tasks
-    from hub_tools.evaluation.tasks import READERS, read_tasks
+    from hub_tools.evaluation.mteb_tasks import chosen_tasks
     from hub_tools.models.loading import LoadPolicy
 
     asked = nest(options)
@@ -104,8 +103,7 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
         raise UsageError(f"Models that are named are only measured: {min(unused)} has no meaning with them.")
     # Where tables hold one language alone, none has to be said.
     config = RunConfig.from_dict({"teacher": models[0], "lang": "en", **asked})
-    files = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
-    tasks = [*files, *find_mteb_tasks(config.evaluate.mteb, config.lang)]
+    tasks = chosen_tasks(config.evaluate, config.lang)
     if not tasks:
         raise UsageError("Nothing to measure on: give --sts, --retrieval, --bitext, --mteb or another kind of data.")
     tune_process()

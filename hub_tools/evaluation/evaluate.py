@@ -17,9 +17,9 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.agreement import Agreement, agreement
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Retrieval
-from hub_tools.evaluation.mteb_tasks import MtebTask
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task
+from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, bundled_tasks, heldout_task
 from hub_tools.models.loading import describe
 from hub_tools.results import EvaluationResult, EvaluationRow, Figure, Search
 
@@ -39,7 +39,7 @@ _FEWEST_COMPARED = 20
 def evaluate_run(
     subjects: Mapping[str, Subject],
     corpus: Corpus,
-    tasks: Iterable[Task | MtebTask],
+    tasks: Iterable[AnyTask],
     *,
     target: str,
     training: Mapping[str, Any],
@@ -66,7 +66,7 @@ def evaluate_run(
     return EvaluationResult(evaluation=rows, searches=_searches(subjects, target), models=described)
 
 
-def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[Task | MtebTask]) -> list[EvaluationRow]:
+def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[EvaluationRow]:
     """Return a row for each measure of each task: the models' figures, and how far each is from those before it."""
     rows: list[EvaluationRow] = []
     for task in tasks:

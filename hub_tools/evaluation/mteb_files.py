@@ -9,14 +9,12 @@ from typing import Any
 
 from hub_tools.evaluation import data as sets
 from hub_tools.evaluation.metrics import classifier
-from hub_tools.evaluation.mteb_tasks import MtebTask, language_codes
+from hub_tools.evaluation.mteb_tasks import AnyTask, MtebTask, language_codes
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 
 
-def write_results(
-    subjects: Mapping[str, Subject], tasks: Iterable[Task | MtebTask], folder: Path, *, language: str
-) -> None:
+def write_results(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask], folder: Path, *, language: str) -> None:
     """Write MODEL/TASK.json for each model and task, as `mteb.TaskResult.from_disk` reads it.
 
     `language` is that of the files.

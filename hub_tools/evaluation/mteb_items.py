@@ -47,7 +47,7 @@ def listen(task: Any, folder: str) -> Callable[[Any], list[Part]]:
         for split, scores in result.scores.items():
             for score in scores:
                 subset = score["hf_subset"]
-                data = task.dataset[subset] if subset in task.dataset else task.dataset
+                data = task.dataset.get(subset, task.dataset)
                 given = predictions.get(subset, predictions.get("parallel", {})).get(split)
                 parts.append(make(main, data[split], given, subset) if given is not None else None)
         return [] if None in parts else [part for part in parts if part is not None]

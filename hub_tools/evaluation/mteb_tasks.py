@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hub_tools.config import EvaluateConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_json, write_json
 from hub_tools.core.hub_errors import hub_errors
@@ -21,6 +23,7 @@ from hub_tools.core.logging import log
 from hub_tools.evaluation.metrics import Measure, Vectors
 from hub_tools.evaluation.mteb_items import listen, measure_of
 from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import READERS, Task, read_tasks
 
 # The value of --mteb that asks for no task of mteb's own.
 FILES = "files"
@@ -108,7 +111,7 @@ class MtebTask:
         if learned_from and hasattr(self.task, "train_split"):
             splits = list(dict.fromkeys([*splits, self.task.train_split]))
         for subset in self.task.hf_subsets:
-            data = self.task.dataset[subset] if subset in self.task.dataset else self.task.dataset
+            data = self.task.dataset.get(subset, self.task.dataset)
             yield from ((subset, data[split]) for split in splits)
 
     def _scored(self, subject: Subject) -> dict[str, Any]:
@@ -121,6 +124,9 @@ class MtebTask:
         if file is not None:
             write_json(file, scored)
         return scored
+
+
+AnyTask = Task | MtebTask
 
 
 def find_mteb_tasks(names: Iterable[str], languages: Sequence[str], *, load: bool = True) -> list[MtebTask]:
@@ -146,6 +152,12 @@ def find_mteb_tasks(names: Iterable[str], languages: Sequence[str], *, load: boo
     return list(found.values())
 
 
+def chosen_tasks(config: EvaluateConfig, languages: tuple[str, ...], *, load: bool = True) -> list[AnyTask]:
+    """Return all tasks that options name: those of files, then those of mteb; errors as of the two readers."""
+    files = [task for kind in READERS for task in read_tasks(kind, getattr(config, kind), languages)]
+    return [*files, *find_mteb_tasks(config.mteb, languages, load=load)]
+
+
 def language_codes(code: str) -> set[str]:
     """Return the codes of three letters by which mteb knows a language; none if it is no language's code."""
     from mteb.languages.iso_mappings import ISO_TO_LANGUAGE, _get_iso1_to_iso3
@@ -159,15 +171,15 @@ def _tasks_of(name: str, languages: Sequence[str]) -> list[Any]:
 
     with _quiet():
         if codes := language_codes(name):
-            filters: dict[str, Any] = {"modalities": ["text"], "exclusive_modality_filter": True}
-            tasks = mteb.get_tasks(languages=sorted(codes), task_types=_KINDS, exclude_aggregate=True, **filters)
-            if not (tasks := [task for task in tasks if _choose_parts(task, codes)]):
+            filters: dict[str, Any] = {"task_types": _KINDS, "modalities": ["text"], "exclusive_modality_filter": True}
+            found = mteb.get_tasks(languages=sorted(codes), exclude_aggregate=True, **filters)
+            if not (tasks := [task for task in found if _choose_parts(task, codes)]):
                 raise UserError(f"--mteb {name}: mteb has no text tasks in this language.")
-            return list(tasks)
+            return tasks
         try:
             task = mteb.get_task(name)
         except KeyError as error:
-            known = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False, task_types=_KINDS)]
+            known = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
             near = " or ".join(difflib.get_close_matches(name, known, n=2))
             hint = f"; did you mean {near}?" if near else ", e.g. STS22.v2 or tur."
             raise UserError(f"--mteb {name}: mteb knows no such task. Expected a task or a language{hint}") from error
@@ -230,7 +242,8 @@ def _score(task: Any, subject: Subject) -> dict[str, Any]:
             prediction_folder=folder,
         )
         (result,) = scored.task_results
-        return {"result": result.model_dump(mode="json"), "items": items(result)}
+        plain = json.loads(json.dumps(result.model_dump(), default=str))  # a date as text
+        return {"result": plain, "items": items(result)}
 
 
 def _result(scored: dict[str, Any]) -> Any:

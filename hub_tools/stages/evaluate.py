@@ -13,9 +13,8 @@ from hub_tools.core.run_files import cure_for
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.evaluate import evaluate_run
 from hub_tools.evaluation.mteb_files import write_results
-from hub_tools.evaluation.mteb_tasks import MtebTask
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EvaluationResult
@@ -36,7 +35,7 @@ class EvaluateStage(Stage):
     clone: Finished
     student: Finished
     target: str
-    tasks: tuple[Task | MtebTask, ...]
+    tasks: tuple[AnyTask, ...]
     mteb_results: bool
     own_vectors: bool
     hardware: Hardware = neutral()

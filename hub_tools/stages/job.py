@@ -18,8 +18,7 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks
-from hub_tools.evaluation.tasks import READERS, Task, read_tasks
+from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -63,7 +62,7 @@ class Job:
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
-    tasks: tuple[Task | MtebTask, ...]  # of the user's files, then those of mteb
+    tasks: tuple[AnyTask, ...]  # of the user's files, then those of mteb
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
     hardware: Hardware
@@ -109,8 +108,7 @@ def prepare(
     if not (tokenizer_only or plan_only):
         check_clonable(teacher)
     # A table that cannot be read is refused now, not after the training.
-    files = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
-    tasks = (*files, *find_mteb_tasks(config.evaluate.mteb, config.lang, load=not plan_only))
+    tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     return Job(
@@ -119,7 +117,7 @@ def prepare(
         languages=languages,
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
         parallel=_files("--parallel", config.corpus.parallel),
-        tasks=tasks,
+        tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
         # What `auto` chooses is timed, and all processes must choose alike.
