@@ -7,7 +7,6 @@ query. What is made of them counts only if it gives mteb's own figure over all i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,12 @@ def listen(task: Any, folder: str) -> Callable[[Any], list[Part]]:
 
     `folder` is where mteb writes its predictions. The list is empty where the items are not known.
     """
-    kind, main = task.metadata.type, str(task.metadata.main_score)
     if hasattr(task, "k_values"):
-        return _listen_to_queries(task, main)
+        return _listen_to_queries(task, task.metadata.main_score)
 
     def found(result: Any) -> list[Part]:
         file = Path(folder) / task.prediction_file_name
-        make = _MAKERS.get(kind)
+        make = _MAKERS.get(task.metadata.type)
         if make is None or not file.exists():
             return []
         predictions = json.loads(file.read_text(encoding="utf-8"))
@@ -49,10 +47,15 @@ def listen(task: Any, folder: str) -> Callable[[Any], list[Part]]:
                 subset = score["hf_subset"]
                 data = task.dataset.get(subset, task.dataset)
                 given = predictions.get(subset, predictions.get("parallel", {})).get(split)
-                parts.append(make(main, data[split], given, subset) if given is not None else None)
+                parts.append(make(task, data[split], given, subset) if given is not None else None)
         return [] if None in parts else [part for part in parts if part is not None]
 
     return found
+
+
+def column(data: Any, name: str) -> list[Any]:
+    """Return a column of a task's data; older tasks have all of it in a single row."""
+    return list(data[0][name] if len(data) == 1 else data[name])
 
 
 def measure_of(metric: str, value: float, parts: list[Part], n: int) -> Measure:
@@ -91,41 +94,41 @@ def _listen_to_queries(task: Any, main: str) -> Callable[[Any], list[Part]]:
     return lambda _: parts
 
 
-def _similarity_part(main: str, data: Any, given: Any, _: str) -> Part | None:
-    kind = re.sub("^cosine_", "", main)
+def _similarity_part(task: Any, data: Any, given: Any, _: str) -> Part | None:
+    kind = task.metadata.main_score.removeprefix("cosine_")
     return (kind, [list(data["score"]), given["cosine_scores"]]) if kind in ("spearman", "pearson") else None
 
 
-def _bitext_part(main: str, data: Any, given: Any, subset: str) -> Part | None:
+def _bitext_part(task: Any, data: Any, given: Any, subset: str) -> Part | None:
     found = given.get(subset, given.get("sentence1-sentence2"))
-    kind = {"f1": "weighted f1", "accuracy": "accuracy"}.get(main)
+    kind = {"f1": "weighted f1", "accuracy": "accuracy"}.get(task.metadata.main_score)
     if kind is None or found is None or len(found) != len(data):
         return None
     return kind, [list(range(len(found))), [[item["corpus_id"] for item in found]]]
 
 
-def _pairs_part(main: str, data: Any, given: Any, _: str) -> Part | None:
-    labels = next((data[name] for name in ("labels", "label") if name in data.column_names), None)
-    if labels is None or not main.endswith("_ap") or len(labels) != len(given["cosine_scores"]):
+def _pairs_part(task: Any, data: Any, given: Any, _: str) -> Part | None:
+    main, labels = task.metadata.main_score, column(data, task.label_column_name)
+    if not main.endswith("_ap") or len(labels) != len(given["cosine_scores"]):
         return None
     scores = {name: [-x if name in _DISTANCES else x for x in values] for name, values in given.items()}
     wanted = main.removesuffix("_ap")
     columns = [values for name, values in scores.items() if wanted == "max" or name.startswith(f"{wanted}_")]
     best = max(columns, key=lambda values: _ap(np.array(labels), np.array(values)).value, default=None)
-    return None if best is None else ("ap", [list(labels), best])
+    return None if best is None else ("ap", [labels, best])
 
 
-def _classification_part(main: str, data: Any, given: Any, _: str) -> Part | None:
-    kind = {"accuracy": "accuracy", "f1": "macro f1"}.get(main)
-    labels = data["label"] if "label" in data.column_names else []
+def _classification_part(task: Any, data: Any, given: Any, _: str) -> Part | None:
+    kind = {"accuracy": "accuracy", "f1": "macro f1"}.get(task.metadata.main_score)
+    labels = list(data[task.label_column_name])
     if kind is None or any(len(found) != len(labels) for found in given):
         return None
     number = {label: place for place, label in enumerate(sorted(set(labels) | {x for found in given for x in found}))}
     return kind, [[number[label] for label in labels], [[number[label] for label in found] for found in given]]
 
 
-# Kind of task -> what makes the items of a part: of the figure, its data, mteb's predictions and its name.
-_MAKERS: dict[str, Callable[[str, Any, Any, str], Part | None]] = {
+# Kind of task -> what makes the items of a part of a task: of its data, mteb's predictions, and its name.
+_MAKERS: dict[str, Callable[[Any, Any, Any, str], Part | None]] = {
     "STS": _similarity_part,
     "BitextMining": _bitext_part,
     "PairClassification": _pairs_part,

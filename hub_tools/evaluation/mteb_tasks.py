@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.languages import other_codes
 from hub_tools.core.logging import log
 from hub_tools.evaluation.metrics import Measure, Vectors
-from hub_tools.evaluation.mteb_items import listen, measure_of
+from hub_tools.evaluation.mteb_items import column, listen, measure_of
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import READERS, Task, read_tasks
 
@@ -78,8 +78,14 @@ class MtebTask:
         """Return the figure that mteb ranks models by, the mean over the parts of the task."""
         scored = self._scored(subject)
         value = float(_result(scored).get_score())
-        counted = sum(len(data["queries"] if self._has_passages else data) for _, data in self._parts())
+        counted = sum(self._count(subset, data) for subset, data in self._parts())
         return [measure_of(self.task.metadata.main_score, value, scored["items"], counted)]
+
+    def _count(self, subset: str, data: Any) -> int:
+        """Return how many queries, pairs or texts are measured on."""
+        if self._has_passages:
+            return len(data["queries"])
+        return sum(1 for _ in _strings(column(data, _text_columns(self.task, subset)[0])))
 
     def result(self, subject: Subject) -> Any:
         """Return a model's `mteb.TaskResult`."""
@@ -89,12 +95,12 @@ class MtebTask:
         """Yield all texts of the data, those that a classifier learns from too."""
         for subset, data in self._parts(learned_from=True):
             if self._has_passages:
-                yield from data["queries"]["text"]
+                yield from _strings(list(data["queries"]["text"]))
                 for row in data["corpus"]:
                     yield " ".join(filter(None, (row.get("title"), row["text"])))
             else:
-                for column in _text_columns(self.task, subset):
-                    yield from _strings(data[column])
+                for name in _text_columns(self.task, subset):
+                    yield from _strings(column(data, name))
 
     def load(self) -> None:
         """Load the data; what mteb or the Hub cannot give is a UserError."""
@@ -179,9 +185,8 @@ def _tasks_of(name: str, languages: Sequence[str]) -> list[Any]:
         try:
             task = mteb.get_task(name)
         except KeyError as error:
-            known = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
-            near = " or ".join(difflib.get_close_matches(name, known, n=2))
-            hint = f"; did you mean {near}?" if near else ", e.g. STS22.v2 or tur."
+            near = re.search(r"Did you mean: '(.+?)'", str(error.args[0]))
+            hint = f"; did you mean {near[1]}?" if near else ", e.g. STS22.v2 or tur."
             raise UserError(f"--mteb {name}: mteb knows no such task. Expected a task or a language{hint}") from error
     metadata = task.metadata
     if metadata.type not in _KINDS or metadata.modalities != ["text"] or task.is_aggregate:
@@ -216,10 +221,11 @@ def _text_columns(task: Any, subset: str) -> list[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
+    """Yield all texts in a value: that of a row may be a list of them, or a talk of several turns."""
     if isinstance(value, str):
         yield value
         return
-    for item in value:  # older tasks have lists of texts in a row
+    for item in value.values() if isinstance(value, dict) else value:
         yield from _strings(item)
 
 
