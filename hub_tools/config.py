@@ -250,7 +250,7 @@ class EvaluateConfig(Section):
         (),
         "Task of mteb to measure on, or a language (tr or tur) for all its tasks; results of the files above are then "
         "written in mteb's format too, with `files` these alone. Needs the extra eval.",
-        metavar="TASK|LANG",
+        metavar="TASK_OR_LANG",
     )
 
 
