@@ -29,6 +29,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.build import build_corpus as write_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.evaluation.evaluate import evaluate as measure
+from hub_tools.evaluation.mteb_tasks import AnyTask, find_mteb_tasks
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import read_tasks
 from hub_tools.hub.publish import publish
@@ -302,21 +303,23 @@ def train(
     return Training(Path(out), result)
 
 
-def evaluate(models: Mapping[str, Model], *, lang: str = "en", **files: Files) -> Scores:
+def evaluate(models: Mapping[str, Model], *, lang: str = "en", mteb: Files = (), **files: Files) -> Scores:
     """Measure models, by name, on the same data; differences are to the first of them.
 
-    `files` are what the options of the same names take: sts, retrieval, bitext, classification, clustering, pairs.
-    `lang` says which rows and columns of tables in many languages count. Models run on the CPU, in fp32.
+    `files` are what the options of the same names take: sts, retrieval, bitext, classification, clustering, pairs;
+    `mteb` names tasks of mteb, or a language whose tasks count. `lang` says which rows and columns of tables in many
+    languages count. Models run on the CPU, in fp32.
 
     Raises:
-        UserError: a table has other columns than expected, or a model cannot be loaded.
+        UserError: a table has other columns than expected, mteb knows no such task, or a model cannot be loaded.
 
     Example:
         >>> scores = evaluate({"teacher": teacher, "student": training.model}, sts=sts)
         >>> [row.metric for row in scores.rows]
         ['spearman', 'pearson']
     """
-    tasks = [task for kind, specs in files.items() for task in read_tasks(kind, _several(specs), (lang,))]
+    own = [task for kind, specs in files.items() for task in read_tasks(kind, _several(specs), (lang,))]
+    tasks: list[AnyTask] = [*own, *find_mteb_tasks(_several(mteb), (lang,))]
     hardware = Hardware(device="cpu", precision="fp32")
     return Scores(measure({name: Subject(partial(_loaded, m), hardware) for name, m in models.items()}, tasks))
 

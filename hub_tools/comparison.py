@@ -14,9 +14,10 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RECORD
 from hub_tools.evaluation.costs import measure_costs, texts_of_tasks
 from hub_tools.evaluation.evaluate import evaluate
+from hub_tools.evaluation.mteb_files import write_results
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import LoadPolicy, describe, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import weight_bytes
@@ -31,13 +32,21 @@ from hub_tools.results import EvaluationRow
 
 
 def compare(
-    models: Sequence[str], tasks: Sequence[Task], out: Path, *, lang: str, hardware: Hardware, policy: LoadPolicy
+    models: Sequence[str],
+    tasks: Sequence[AnyTask],
+    out: Path,
+    *,
+    lang: str,
+    hardware: Hardware,
+    policy: LoadPolicy,
+    in_mteb_format: bool = False,
 ) -> str:
     """Measure models and write scores.json and scores.md into a folder; return a table for the terminal.
 
     `models` are ids of the Hub, folders, or a single run folder, which stands for its teacher, clone and student. All
     read as many tokens of a text as the one that reads fewest. Vectors are kept in the folder: what was cut off
-    continues. What the models cost is measured on the texts of the tasks, in the language `lang`.
+    continues. What the models cost is measured on the texts of the tasks, in the language `lang`. With
+    `in_mteb_format` results are written in mteb's format too, to mteb/MODEL/TASK.json.
 
     Raises:
         UserError: a model is not found or cannot be loaded.
@@ -62,6 +71,8 @@ def compare(
     scores, *others_tables = map(markdown_table, tables)
     parts = [scores, alerts(warnings), *others_tables, *notes, *pictures]
     write_text(out / "scores.md", "\n\n".join(filter(None, parts)) + "\n")
+    if in_mteb_format:
+        write_results(subjects, tasks, out / "mteb", language=lang)
     for warning in warnings:
         log.warning("Warning: %s", warning)
     return "\n".join(["", *(f"{terminal_table(table)}\n" for table in tables), *notes])

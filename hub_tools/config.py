@@ -246,6 +246,12 @@ class EvaluateConfig(Section):
     pairs: tuple[str, ...] = option(
         (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
     )
+    mteb: tuple[str, ...] = option(
+        (),
+        "Task of mteb to measure on, or a language (tr or tur) for all its tasks; results of the files above are then "
+        "written in mteb's format too, with `files` these alone. Needs the extra eval.",
+        metavar="TASK_OR_LANG",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

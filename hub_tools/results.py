@@ -199,6 +199,11 @@ class Interval:
     high: float | None = None
 
     @property
+    def has_bounds(self) -> bool:
+        """Whether it is known how sure it is."""
+        return self.low is not None and self.high is not None
+
+    @property
     def is_clear(self) -> bool:
         """Whether a difference is more than noise: 0 is outside of its bounds."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)

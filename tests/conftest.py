@@ -37,6 +37,7 @@ os.environ |= {
     "HF_ENDPOINT": HUB_SERVER.endpoint,
     "HF_HOME": HF_HOME,
     "HF_MODULES_CACHE": f"{HF_HOME}/modules",
+    "MTEB_CACHE": f"{HF_HOME}/mteb",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",

@@ -57,7 +57,7 @@ def test_a_task_is_measured_as_by_sentence_transformers(prompts: dict[str, str],
     from sentence_transformers.evaluation import InformationRetrievalEvaluator
 
     model = subject(tiny_teacher, prompts)
-    similarity, retrieval = bundled_tasks()
+    similarity, retrieval = bundled_tasks("tr")
     asked = retrieval.data
     assert isinstance(asked, data.Retrieval)
     texts = ({str(n): text for n, text in enumerate(side)} for side in (asked.queries, asked.passages))
@@ -75,7 +75,7 @@ def test_a_task_is_measured_as_by_sentence_transformers(prompts: dict[str, str],
 
 
 def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
-    rows = evaluate({"plain": subject(tiny_teacher), "asked": subject(tiny_teacher, PROMPTS)}, bundled_tasks())
+    rows = evaluate({"plain": subject(tiny_teacher), "asked": subject(tiny_teacher, PROMPTS)}, bundled_tasks("tr"))
     assert rows[0].prompts == {
         "plain": {"first": "", "second": ""},
         "asked": dict.fromkeys(("first", "second"), PROMPTS["query"]),
@@ -86,7 +86,7 @@ def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
 
 
 def test_vectors_are_kept_and_found_again(tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, model = bundled_tasks()[0], subject(tiny_teacher, cache=tmp_path, identity="tiny")
+    task, model = bundled_tasks("tr")[0], subject(tiny_teacher, cache=tmp_path, identity="tiny")
     first = values(task, model)
     monkeypatch.setattr("hub_tools.evaluation.subject.Encoder", None)  # nothing is computed any more
     assert values(task, subject(tiny_teacher, cache=tmp_path, identity="tiny")) == first

@@ -102,6 +102,6 @@ def test_the_job_script_stands_alone() -> None:
     assert header
     settings = tomllib.loads("\n".join(line[2:] for line in header[1].splitlines()))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert settings["dependencies"] == [f"hub-tools=={version}"]
+    assert settings["dependencies"] == [f"hub-tools[eval]=={version}"]
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom | ast.Import)]
     assert [ast.unparse(node) for node in imports] == ["from hub_tools.cli import run"]

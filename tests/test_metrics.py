@@ -114,14 +114,14 @@ def test_labels_are_learned_and_groups_found() -> None:
 def test_f1_is_that_of_scikit_learn(average: str) -> None:
     gold, predicted = RNG.integers(0, 6, 80), RNG.integers(0, 9, 80)
     expected = f1_score(gold, predicted, average=average, zero_division=0)
-    assert metrics._f1(gold, predicted, average)(np.arange(80)) == pytest.approx(expected)
+    assert metrics.f1(gold, predicted, average)(np.arange(80)) == pytest.approx(expected)
 
 
 def test_bounds_hold_the_truth_about_as_often_as_they_say() -> None:
     inside = 0
     for _ in range(100):
         drawn = RNG.random(200) < 0.7
-        figure = figures({"model": metrics._mean("accuracy", drawn.astype(float))})["model"]
+        figure = figures({"model": metrics.mean("accuracy", drawn.astype(float))})["model"]
         assert figure is not None
         inside += figure.low <= 0.7 <= figure.high
     assert 88 <= inside <= 100
@@ -129,7 +129,7 @@ def test_bounds_hold_the_truth_about_as_often_as_they_say() -> None:
 
 def test_differences_are_taken_on_the_same_items() -> None:
     hard = RNG.random(500)
-    right = {name: metrics._mean("accuracy", (hard < skill).astype(float)) for name, skill in (("a", 0.6), ("b", 0.63))}
+    right = {name: metrics.mean("accuracy", (hard < skill).astype(float)) for name, skill in (("a", 0.6), ("b", 0.63))}
     found = figures(right)
     difference = found["b"].differences["a"]
     assert difference.is_clear  # although the bounds of both figures overlap

@@ -100,7 +100,7 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """
     from hub_tools.comparison import compare
     from hub_tools.core.hardware import choose_hardware
-    from hub_tools.evaluation.tasks import READERS, read_tasks
+    from hub_tools.evaluation.mteb_tasks import chosen_tasks
     from hub_tools.models.loading import LoadPolicy
 
     asked = nest(options)
@@ -108,15 +108,25 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
         raise UsageError(f"Models that are named are only measured: {min(unused)} has no meaning with them.")
     # Where tables hold one language alone, none has to be said.
     config = RunConfig.from_dict({"teacher": models[0], "lang": "en", **asked})
-    tasks = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
+    tasks = chosen_tasks(config.evaluate, config.lang)
     if not tasks:
-        raise UsageError("Nothing to measure on: give --sts, --retrieval, --bitext or another kind of data.")
+        raise UsageError("Nothing to measure on: give --sts, --retrieval, --bitext, --mteb or another kind of data.")
     tune_process()
     hardware = choose_hardware(config.device, config.precision)
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     out = config.output if "output" in asked else Path("evaluation")
-    click.echo(compare(models, tasks, out, lang=config.target, hardware=hardware, policy=policy))
-    click.echo(f"\nThe scores are in {out / 'scores.json'} and {out / 'scores.md'}.")
+    table = compare(
+        models,
+        tasks,
+        out,
+        lang=config.target,
+        hardware=hardware,
+        policy=policy,
+        in_mteb_format=bool(config.evaluate.mteb),
+    )
+    click.echo(table)
+    also = f", in mteb's format in {out / 'mteb'}" if config.evaluate.mteb else ""
+    click.echo(f"\nThe scores are in {out / 'scores.json'} and {out / 'scores.md'}{also}.")
 
 
 @click.command()

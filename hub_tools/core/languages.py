@@ -50,6 +50,11 @@ def name_of(code: str) -> str:
     return LANGUAGES.get(code) or MORE_LANGUAGES.get(code) or code
 
 
+def other_codes(code: str) -> set[str]:
+    """Return codes that others use for a language, e.g. cmn for zh."""
+    return {other for other, ours in _OTHER_CODES.items() if ours == code}
+
+
 def wikipedia_code(code: str) -> str:
     """Return the code under which Wikipedia dumps keep the language; one differs from ISO 639-1."""
     return "no" if code == "nb" else code

@@ -14,6 +14,7 @@ from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.core.logging import bar, log
 from hub_tools.evaluation.data import Bitext
 from hub_tools.evaluation.memory import peak_memory
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Role, Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.encoder import in_smaller_batches
@@ -85,11 +86,16 @@ def _joined(texts: Iterable[str], between: str) -> Iterator[str]:
         yield paragraph
 
 
-def texts_of_tasks(tasks: Iterable[Task]) -> list[str]:
+def texts_of_tasks(tasks: Iterable[AnyTask]) -> list[str]:
     """Return each text that tasks are measured on once, a text of each side in turns; of translations the target's."""
-    sides = [side for task in tasks for side in (task.sides[1:] if isinstance(task.data, Bitext) else task.sides)]
-    in_turns = chain.from_iterable(zip_longest(*sides))
+    in_turns = chain.from_iterable(zip_longest(*(side for task in tasks for side in _sides(task))))
     return list(dict.fromkeys(text for text in in_turns if text is not None))
+
+
+def _sides(task: AnyTask) -> list[list[str]]:
+    if not isinstance(task, Task):
+        return [list(task.texts())]
+    return task.sides[1:] if isinstance(task.data, Bitext) else task.sides
 
 
 def _speeds(subjects: Mapping[str, Subject], texts: list[str], role: Role) -> dict[str, Speed]:

@@ -15,9 +15,10 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.costs import measure_costs
 from hub_tools.evaluation.data import Retrieval
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, Task, bundled_tasks, heldout_task, measured_tasks
+from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, bundled_tasks, heldout_task
 from hub_tools.models.loading import describe
 from hub_tools.results import Agreement, EvaluationResult, EvaluationRow, Figure, Search
 from hub_tools.vectors.agreement import agreement
@@ -32,7 +33,7 @@ _FEWEST_COMPARED = 20
 def evaluate_run(
     subjects: Mapping[str, Subject],
     corpus: Corpus,
-    tasks: Iterable[Task],
+    tasks: Iterable[AnyTask],
     *,
     target: str,
     training: Mapping[str, Any],
@@ -56,7 +57,7 @@ def evaluate_run(
     rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
     rows += agreement_rows(subjects, corpus, target)
     heldout = heldout_task(corpus, target)
-    measured = [*measured_tasks(tasks, target), *([heldout] if heldout else [])]
+    measured = [*tasks, *bundled_tasks(target), *([heldout] if heldout else [])]
     rows += evaluate(subjects, measured)
     return EvaluationResult(
         evaluation=rows,
@@ -67,7 +68,7 @@ def evaluate_run(
     )
 
 
-def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[Task]) -> list[EvaluationRow]:
+def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[EvaluationRow]:
     """Return a row for each measure of each task: the models' figures, and how far each is from those before it."""
     rows: list[EvaluationRow] = []
     for task in tasks:
@@ -121,7 +122,7 @@ def _searches(subjects: Mapping[str, Subject], target: str) -> list[Search]:
     """Return three questions with the passage that teacher and student find, for a person to judge."""
     if target != SAMPLE_LANGUAGE:
         return []
-    data = next(task.data for task in bundled_tasks() if isinstance(task.data, Retrieval))
+    data = next(task.data for task in bundled_tasks(target) if isinstance(task.data, Retrieval))
     questions = [data.queries[number] for number in _SEARCHES]
     found = {}
     for name in ("teacher", "student"):

@@ -29,6 +29,7 @@ class Measure(NamedTuple):
     metric: str
     n: int  # items: pairs, queries, texts
     over: Callable[[Items], float]  # its value over some of the items, by number, each as often as it is named
+    has_items: bool = True  # False where only the value over all items is known
 
     @property
     def value(self) -> float:
@@ -83,7 +84,7 @@ def retrieval(data: Retrieval, queries: Vectors, passages: Vectors) -> list[Meas
             )
         )
     names = (f"ndcg@{_AT}", "recall@1", f"mrr@{_AT}", f"recall@{_DEEPEST}")
-    return [_mean(name, np.array(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)]
+    return [mean(name, np.array(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)]
 
 
 def bitext(data: Bitext, source: Vectors, target: Vectors) -> list[Measure]:
@@ -98,30 +99,34 @@ def bitext(data: Bitext, source: Vectors, target: Vectors) -> list[Measure]:
             found = _translations(x, y, margin=margin)
             name = f"{a}-{b}{', margin' if margin else ''}"
             gold = np.arange(len(found))
-            measures.append(_mean(f"accuracy {name}", (found == gold).astype(float)))
-            measures.append(Measure(f"f1 {name}", len(found), _f1(gold, found, "weighted")))
+            measures.append(mean(f"accuracy {name}", (found == gold).astype(float)))
+            measures.append(Measure(f"f1 {name}", len(found), f1(gold, found, "weighted")))
     return measures
 
 
 def classification(data: Classification, train: Vectors, test: Vectors) -> list[Measure]:
-    """Return accuracy and macro-F1 of a logistic regression on vectors that are left as they are.
+    """Return accuracy and macro-F1 of a logistic regression on vectors that are left as they are."""
+    labels = sorted({*data.train_labels, *data.test_labels})
+    number = {label: place for place, label in enumerate(labels)}
+    gold = np.array([number[label] for label in data.test_labels])
+    predicted = classifier().fit(train, [number[label] for label in data.train_labels]).predict(test)
+    return [
+        mean("accuracy", (predicted == gold).astype(float)),
+        Measure("macro-f1", len(gold), f1(gold, predicted, "macro")),
+    ]
 
-    Each number of the vectors is scaled to mean 0 and deviation 1 before: the vectors of many models are so close to
+
+def classifier() -> Any:
+    """Return the logistic regression, which has not learned anything.
+
+    It scales each number of the vectors to mean 0 and deviation 1 before: the vectors of many models are so close to
     one another that the regression's own penalty would hold it back.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    labels = sorted({*data.train_labels, *data.test_labels})
-    number = {label: place for place, label in enumerate(labels)}
-    gold = np.array([number[label] for label in data.test_labels])
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=_SEED))
-    predicted = model.fit(train, [number[label] for label in data.train_labels]).predict(test)
-    return [
-        _mean("accuracy", (predicted == gold).astype(float)),
-        Measure("macro-f1", len(gold), _f1(gold, predicted, "macro")),
-    ]
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=_SEED))
 
 
 def clustering(data: Clustering, vectors: Vectors) -> list[Measure]:
@@ -135,7 +140,8 @@ def clustering(data: Clustering, vectors: Vectors) -> list[Measure]:
     return [Measure("v-measure", len(gold), lambda items: float(v_measure_score(gold[items], found[items])))]
 
 
-def _mean(metric: str, values: NDArray[np.float64]) -> Measure:
+def mean(metric: str, values: NDArray[np.float64]) -> Measure:
+    """Return the mean of a value of each item."""
     return Measure(metric, len(values), lambda items: float(values[items].mean()))
 
 
@@ -150,7 +156,7 @@ def _correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(a @ b) / lengths if lengths else float("nan")
 
 
-def _f1(gold: NDArray[Any], predicted: NDArray[Any], average: str) -> Callable[[Items], float]:
+def f1(gold: NDArray[Any], predicted: NDArray[Any], average: str) -> Callable[[Items], float]:
     """Return F1 over the classes that occur, `macro` or `weighted` by how often, as scikit-learn defines them."""
 
     def over(items: Items) -> float:

@@ -12,6 +12,7 @@ from hub_tools.core.logging import log
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Bitext, Retrieval, Similarity
 from hub_tools.evaluation.metrics import Vectors
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.encoder import unit
@@ -32,17 +33,17 @@ class _Form(NamedTuple):
 
 
 def smaller_vectors(
-    subjects: Mapping[str, Subject], tasks: Iterable[Task], lengths: Sequence[int] = ()
+    subjects: Mapping[str, Subject], tasks: Iterable[AnyTask], lengths: Sequence[int] = ()
 ) -> list[SmallerVectors]:
     """Return what models reach at retrieval, similarity and translations with vectors in each form.
 
     `lengths` are those that the models were trained for; where they are not given, the ones that a model names itself,
     or halves of its dimension.
     """
-    tasks = [task for task in tasks if isinstance(task.data, Retrieval | Similarity | Bitext)]
-    if tasks:
+    ours = [t for t in tasks if isinstance(t, Task) and isinstance(t.data, Retrieval | Similarity | Bitext)]
+    if ours:
         log.info("  shortened and quantised vectors")
-    return [_measured(name, subject, task, lengths) for name, subject in subjects.items() for task in tasks]
+    return [_measured(name, subject, task, lengths) for name, subject in subjects.items() for task in ours]
 
 
 def _measured(name: str, subject: Subject, task: Task, lengths: Sequence[int]) -> SmallerVectors:

@@ -77,6 +77,12 @@ class Subject:
         """A copy of the model's tokenizer that cuts nothing off and pads nothing."""
         return self._encoder.whole_tokenizer
 
+    def kept(self, what: Any, ending: str) -> Path | None:
+        """Return the file in which something that was found out with the model is kept; None where nothing is."""
+        if self._cache is None:
+            return None
+        return self._cache / f"{digest([self._identity, self._longest, str(self.hardware), what])}.{ending}"
+
     def encode(self, texts: list[str], role: Role, what: str) -> Vectors:
         """Return the vectors of texts, rows of length one, shape (texts, dim); `what` names the progress bar."""
         prompt, parts = self.prompt(role), []
@@ -87,9 +93,9 @@ class Subject:
         return np.concatenate(parts)
 
     def _encode(self, texts: list[str], prompt: str) -> Vectors:
-        if self._cache is None:
+        file = self.kept([prompt, texts], "npy")
+        if file is None:
             return unit(self._encoder(texts, prompt).vectors)
-        file = self._cache / f"{digest([self._identity, prompt, self._longest, str(self.hardware), texts])}.npy"
         if not file.exists():
             with replacing(file) as partial, partial.open("wb") as opened:
                 np.save(opened, unit(self._encoder(texts, prompt).vectors))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hub_tools.core.files import digest
 from hub_tools.core.plain import to_plain
@@ -128,8 +128,10 @@ def read_tasks(kind: str, specs: Iterable[str], languages: tuple[str, ...]) -> l
     return tasks
 
 
-def bundled_tasks() -> list[Task]:
-    """Return the bundled tasks: Turkish sentence pairs, and 60 questions each with the passage that answers it."""
+def bundled_tasks(target: str) -> list[Task]:
+    """Return the bundled tasks of a language: for Turkish sentence pairs, and 60 questions with their passages."""
+    if target != SAMPLE_LANGUAGE:
+        return []
     files = [str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages")]
     return [
         Task(name="STS sample (tr)", split="test", data=sets.read_similarity(str(sample_file("sts.tsv")), "tr")),
@@ -137,14 +139,21 @@ def bundled_tasks() -> list[Task]:
     ]
 
 
-def measured_tasks(tasks: Iterable[Task], target: str) -> list[Task]:
-    """Return what a run measures on besides held-out text: these tasks, and the bundled ones of their language."""
-    return [*tasks, *(bundled_tasks() if target == SAMPLE_LANGUAGE else ())]
+class HasTexts(Protocol):
+    """A task, of whatever kind."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def split(self) -> str: ...  # noqa: D102
+
+    def texts(self) -> Iterator[str]: ...  # noqa: D102
 
 
-def evaluation_texts(tasks: Iterable[Task], target: str) -> EvaluationTexts:
+def evaluation_texts(tasks: Iterable[HasTexts], target: str) -> EvaluationTexts:
     """Return the texts that a run measures on, by task, to keep them out of the training."""
-    return EvaluationTexts((f"{task.name}, {task.split}", task.texts()) for task in measured_tasks(tasks, target))
+    return EvaluationTexts((f"{task.name}, {task.split}", task.texts()) for task in (*tasks, *bundled_tasks(target)))
 
 
 def heldout_task(corpus: Corpus, target: str) -> Task | None:

@@ -86,14 +86,18 @@ def score_cell(metric: str, figure: Figure | None) -> str:
 def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str) -> str:
     """Say in words whether a model is better than, level with or worse than another, at what and by how much.
 
-    It is judged by the first measure of each task; a difference within the noise counts as level.
+    It is judged by the first measure of each task; a difference within the noise counts as level, and one without
+    bounds is only named.
     """
     is_run = (student, teacher) == ("student", "teacher")
     names = ("The student", "its teacher") if is_run else (student, teacher)
-    judged = [row for row in rows if row.is_main and _of(row, student, teacher) is not None]
+    main = [row for row in rows if row.is_main]
+    judged = [row for row in main if (found := _of(row, student, teacher)) is not None and found.has_bounds]
+    unsure = _without_bounds(main, student, teacher)
     if not judged:
         first = names[0].replace("The", "the")
-        return f"No task says whether {first} is as good as {names[1]}: give --sts, --retrieval or --bitext."
+        nothing = f"No task says whether {first} is as good as {names[1]}: give --sts, --retrieval or --bitext."
+        return " ".join([nothing, *unsure])
     better, worse = (_clear(judged, student, teacher, sign) for sign in (1, -1))
     level = len(judged) - len(better) - len(worse)
     word = "better at some tasks and worse at others than" if better and worse else "level with"
@@ -105,7 +109,7 @@ def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str) -> str
     sentences = [f"{names[0]} is {word} {names[1]}: {'; '.join(parts)}."]
     if worse and is_run:
         sentences.append(_ADVICE)
-    return " ".join(sentences)
+    return " ".join([*sentences, *unsure])
 
 
 def warnings_of(rows: Iterable[EvaluationRow]) -> list[str]:
@@ -128,12 +132,21 @@ def _clear(rows: Iterable[EvaluationRow], student: str, other: str, sign: int) -
     return found
 
 
+def _without_bounds(rows: Iterable[EvaluationRow], student: str, other: str) -> list[str]:
+    """Return a sentence that names the tasks where nothing says how sure a difference is; none where there are none."""
+    differences = [(row.task, found) for row in rows if (found := _of(row, student, other)) is not None]
+    parts = [f"{task} ({100 * found.value:+.1f})" for task, found in differences if not found.has_bounds]
+    return [f"Not judged, because nothing says how sure the difference is: {', '.join(parts)}."] if parts else []
+
+
 def _of(row: EvaluationRow, student: str, other: str) -> Interval | None:
     figure = row.models.get(student)
     return figure.differences.get(other) if figure else None
 
 
 def _difference(difference: Interval) -> str:
+    if not difference.has_bounds:
+        return f"{100 * difference.value:+.1f}?"
     return f"{100 * difference.value:+.1f}" if difference.is_clear else "="
 
 

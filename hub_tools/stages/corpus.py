@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.sources import Source
-from hub_tools.evaluation.tasks import Task, evaluation_texts
+from hub_tools.evaluation.mteb_tasks import AnyTask
+from hub_tools.evaluation.tasks import evaluation_texts
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.results import CorpusResult
@@ -27,7 +28,7 @@ class CorpusStage(Stage):
     parallel: tuple[HashedFile, ...]
     limit: int | None
     seed: int
-    tasks: tuple[Task, ...] = through_data()
+    tasks: tuple[AnyTask, ...] = through_data()
 
     def work(self, out: Path) -> CorpusResult:
         return build_corpus(

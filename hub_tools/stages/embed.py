@@ -9,7 +9,8 @@ from hub_tools.config import EmbedConfig, VectorType
 from hub_tools.core.distributed import Processes
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
-from hub_tools.evaluation.tasks import Task, evaluation_texts
+from hub_tools.evaluation.mteb_tasks import AnyTask
+from hub_tools.evaluation.tasks import evaluation_texts
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
 from hub_tools.stages.base import Finished, Stage, neutral, through_data
@@ -57,7 +58,7 @@ class ImportStage(Stage):
     clone: Finished
     target: str
     dtype: VectorType
-    tasks: tuple[Task, ...] = through_data()
+    tasks: tuple[AnyTask, ...] = through_data()
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> EmbeddingsResult:

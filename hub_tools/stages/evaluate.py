@@ -12,8 +12,9 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.run_files import cure_for
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.evaluate import evaluate_run
+from hub_tools.evaluation.mteb_files import write_results
+from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import Task
 from hub_tools.models.loading import load_model
 from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
@@ -36,8 +37,9 @@ class EvaluateStage(Stage):
     clone: Finished
     student: Finished
     target: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[AnyTask, ...]
     lengths: tuple[int, ...]  # of shortened vectors that the student was trained for
+    mteb_results: bool
     own_vectors: bool
     hardware: Hardware = neutral()
 
@@ -58,7 +60,7 @@ class EvaluateStage(Stage):
             )
             for name, model in models.items()
         }
-        return evaluate_run(
+        result = evaluate_run(
             subjects,
             Corpus(self.corpus.path),
             self.tasks,
@@ -68,3 +70,6 @@ class EvaluateStage(Stage):
             lengths=self.lengths,
             own_vectors=self.own_vectors,
         )
+        if self.mteb_results:
+            write_results(subjects, self.tasks, out / "mteb", language=self.target)
+        return result

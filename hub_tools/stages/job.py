@@ -18,7 +18,7 @@ from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
-from hub_tools.evaluation.tasks import READERS, Task, read_tasks
+from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -62,7 +62,7 @@ class Job:
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
-    tasks: tuple[Task, ...]  # of the user's files
+    tasks: tuple[AnyTask, ...]  # of the user's files, then those of mteb
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
     hardware: Hardware
@@ -83,6 +83,7 @@ class Job:
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
             "may_keep_trim": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
+            "mteb_results": bool(self.config.evaluate.mteb),
             "policy": self.teacher.policy,
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
             "teacher_license": self.teacher.license,
@@ -110,7 +111,7 @@ def prepare(
     if not (tokenizer_only or plan_only):
         check_clonable(teacher)
     # A table that cannot be read is refused now, not after the training.
-    tasks = [task for kind in READERS for task in read_tasks(kind, getattr(config.evaluate, kind), config.lang)]
+    tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     return Job(

@@ -25,13 +25,14 @@ _SMALL_SAMPLE = 200
 
 _SIMILARITY = ("semantic-similarity", "Semantic Similarity")
 _RETRIEVAL = ("information-retrieval", "Information Retrieval")
-# Metric -> (task type, name) in the Hub's model-index; others stay in the table. Those of translations name languages.
+# Metric, ours and mteb's -> (task type, name) in the Hub's model-index; others stay in the table. Those of translations
+# name languages.
 _TASKS = {
-    **dict.fromkeys(("spearman", "pearson"), _SIMILARITY),
-    **dict.fromkeys(("ndcg@10", "recall@1", "mrr@10", "recall@100"), _RETRIEVAL),
+    **dict.fromkeys(("spearman", "pearson", "cosine_spearman"), _SIMILARITY),
+    **dict.fromkeys(("ndcg@10", "recall@1", "mrr@10", "recall@100", "ndcg_at_10"), _RETRIEVAL),
     **dict.fromkeys(("accuracy", "macro-f1"), ("text-classification", "Classification")),
-    "v-measure": ("clustering", "Clustering"),
-    "ap": ("pair-classification", "Pair Classification"),
+    **dict.fromkeys(("v-measure", "v_measure"), ("clustering", "Clustering")),
+    **dict.fromkeys(("ap", "max_ap"), ("pair-classification", "Pair Classification")),
 }
 _BITEXT = ("bitext-mining", "Bitext Mining")
 
