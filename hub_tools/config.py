@@ -199,9 +199,7 @@ class DistillConfig(Section):
     warmup_ratio: float = option(0.05, "Share of the steps with a rising learning rate.", minimum=0, below=1)
     schedule: Schedule = option("cosine", "How the learning rate falls to 0 after that.")
     max_grad_norm: float = option(1.0, "Largest gradient norm; larger ones are scaled down.", flag=None, above=0)
-    eval_steps: int = option(
-        50, "Steps between measurements of the held-out cosine, each with a checkpoint.", minimum=1
-    )
+    eval_steps: int = option(50, "Steps between measurements on held-out text, each with a checkpoint.", minimum=1)
     micro_batch_tokens: int | None = option(
         None,
         "Tokens in memory at once; a larger step is computed in parts, with the same result.",

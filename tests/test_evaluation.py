@@ -120,7 +120,7 @@ def test_the_report_says_why_there_is_no_correlation(
     finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path, tiny_teacher: Path, no_text: Corpus
 ) -> None:
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
-    training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
+    training = {"heldout_texts": 0, "agreement": {"clone": None, "trim": None, "student": None}}
     sts = str(table(tmp_path, "3", "3", "3.0"))
     result = evaluate_run(
         subjects, no_text, read_tasks("sts", [sts], ("de",)), target="de", training=training, weights={}
@@ -151,7 +151,7 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
 
 def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text: Corpus) -> None:
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
-    training = {"heldout_texts": 0, "cosine_after": None, "history": [{"step": 0, "cosine": None}]}
+    training = {"heldout_texts": 0, "agreement": {"clone": None, "trim": None, "student": None}}
     result = evaluate_run(subjects, no_text, [], target="de", training=training, weights={})
     (row,) = result.evaluation
     assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})

@@ -54,8 +54,7 @@ def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: b
     from hub_tools import pipeline
     from hub_tools.core.logging import log
     from hub_tools.reporting.report import FullReport
-    from hub_tools.reporting.scores import warnings_of
-    from hub_tools.reporting.text import summary
+    from hub_tools.reporting.text import report_warnings, summary
     from hub_tools.stages.plan import plan
 
     if dry_run:
@@ -66,7 +65,7 @@ def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: b
     report = pipeline.run(config, last=last, fresh=fresh)
     if isinstance(report, FullReport) and is_main_process():
         click.echo(summary(report))
-        for warning in warnings_of(report.evaluation):
+        for warning in report_warnings(report):
             log.warning("Warning: %s", warning)
         click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
 

@@ -1,7 +1,7 @@
 """Several models on the same tasks, in the same arithmetic and at the same length, by the same code.
 
-Nothing measured here decides anything in a run. What does was measured before: the student is chosen by held-out cosine
-in the training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
+Nothing measured here decides anything in a run. What does was measured before: the student is chosen by held-out text in
+the training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
 # Held-out texts whose similarities are compared.
 _COMPARED = 2000
 _FEWEST_COMPARED = 20
+# Measures of the vectors that were learned -> how tables name them.
+_LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
 
 
 def evaluate_run(
@@ -43,18 +45,23 @@ def evaluate_run(
 ) -> EvaluationResult:
     """Measure teacher, clone and student, on these tasks and on held-out and bundled ones.
 
-    `training` has the held-out cosines over the training and at its end, as student/training.json. `weights` are the
+    `training` has what was measured on held-out text over the training and at its end, as student/training.json. `weights` are the
     bytes of the models' weights on disk, `lengths` those of shortened vectors that the student was trained for.
     `own_vectors` says that the vectors the student learned are this teacher's.
     """
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
-    # Cosines to the vectors that were learned; None where no text was held out.
-    before, after = training["history"][0]["cosine"], training["cosine_after"]
-    known = {"teacher": 1.0 if own_vectors and before is not None else None, "clone": before, "student": after}
-    cosines = {name: known.get(name) for name in subjects}
-    goal = "vector as the teacher's" if own_vectors else "vector as in --embeddings"
-    rows = [_plain_row(goal, "heldout", "cosine", training["heldout_texts"], cosines)]
+    goal = "vectors as the teacher's" if own_vectors else "vectors as in --embeddings"
+    # As far as there is held-out text. What was learned of translations is the vector of their source.
+    reached = {name: found for name, found in training["agreement"].items() if found}
+    if reached and own_vectors:
+        reached["teacher"] = dict.fromkeys(_LEARNED, 1.0)
+    rows = [
+        _plain_row(
+            goal, "heldout", label, training["heldout_texts"], {n: reached.get(n, {}).get(key) for n in subjects}
+        )
+        for key, label in _LEARNED.items()
+    ]
     rows += agreement_rows(subjects, corpus, target)
     heldout = heldout_task(corpus, target)
     measured = [*tasks, *bundled_tasks(target), *([heldout] if heldout else [])]

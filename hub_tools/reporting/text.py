@@ -48,7 +48,7 @@ def write_report(root: Path, report: Report) -> None:
 
 def summary(report: FullReport) -> str:
     """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
-    speed = [speed_row(report.costs, MODELS)] if report.costs else []
+    speed = [speed_row(report.costs, models_of(report))] if report.costs else []
     rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report), *speed]
     return "\n".join(
         ["", terminal_table(rows), "", HOW_TO_READ, *map(_search, report.searches), "", verdict_of(report)]
@@ -86,7 +86,7 @@ def template_values(report: Report) -> dict[str, str | float | None]:
         "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
         "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
         "verdict": escape(verdict_of(report)) if isinstance(report, FullReport) else None,
-        "warnings": alerts(warnings_of(report.evaluation)),
+        "warnings": alerts(report_warnings(report)),
         "how_to_read": HOW_TO_READ,
         "costs": markdown_table(costs_table(report.costs, report.target)) if report.costs else None,
         "costs_note": COSTS_NOTE if report.costs else None,
@@ -113,7 +113,7 @@ def _how_measured(report: FullReport) -> str:
 def _what_decided(report: FullReport) -> str:
     figures = []
     if report.distill.cosine_after is not None:
-        figures.append("the held-out cosine, which chose the checkpoint")
+        figures.append("how similarities of held-out text rank, which chose the checkpoint")
     if report.embeddings.teacher_bitext_accuracy is not None:
         figures.append("the teacher's share of translations found, which chose the text to train on")
     exceptions = f" but {', and '.join(figures)}" if figures else ""
@@ -140,6 +140,16 @@ def score_rows(report: FullReport) -> list[list[str]]:
     return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation]
 
 
+def report_warnings(report: Report) -> list[str]:
+    """Say where work on the models made them worse, and whether the student is therefore another one."""
+    if report.distill is not None and report.distill.kept_trim:
+        return [
+            "After its training the student was not as near to its goal as the teacher merely trimmed, so the trimmed "
+            "teacher is the student: no token is learned in it. Train longer (--steps) or on more text (--corpus)."
+        ]
+    return warnings_of(report.evaluation)
+
+
 def verdict_of(report: FullReport) -> str:
     """Say in words how good the student of a run is beside its teacher."""
     return verdict(report.evaluation, student="student", teacher="teacher")
@@ -159,9 +169,12 @@ def _fertility_rows(report: FullReport) -> list[list[str]]:
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = token_counts(report.tokenizer, lang)
-            # The trimmed teacher has a tokenizer of its own.
-            cells = ["" if name == "trim" else after for name in models_of(report)[1:]]
-            rows.append([f"tokens per {unit}, {name_of(lang)}", before, *cells])
+            # The trimmed teacher has a tokenizer of its own; where it is the student, the clone's is not reported.
+            trim = token_counts(report.tokenizer.trim, lang)[1] if report.tokenizer.trim else after
+            shown = {"teacher": before, "trim": trim, "clone": "" if report.distill.kept_trim else after}
+            rows.append(
+                [f"tokens per {unit}, {name_of(lang)}", *(shown.get(name, after) for name in models_of(report))]
+            )
     return rows
 
 

@@ -13,8 +13,8 @@ from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.reporting.figures import figure_alts
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.scores import prompts_note, warnings_of
-from hub_tools.reporting.text import models_of, score_rows, size_rows, verdict_of
+from hub_tools.reporting.scores import prompts_note
+from hub_tools.reporting.text import models_of, report_warnings, score_rows, size_rows, verdict_of
 from hub_tools.space import html, limits, results
 from hub_tools.space.api import MODELS, SANDBOXED, explain
 from hub_tools.space.documents import FILE_TYPES, from_file, from_hub, from_paste
@@ -279,7 +279,7 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
         figures = html.pictures(service.content.figures, figure_alts(report), lang)
         rows, prompts = [*_sizes(report, lang), *score_rows(report)], prompts_note(report.evaluation)
-        judged = html.judgement(verdict_of(report), warnings_of(report.evaluation))
+        judged = html.judgement(verdict_of(report), report_warnings(report))
         return judged + html.scores(rows, models_of(report), prompts, lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch.optim import Optimizer
 
-# The last state, and the weights with the best held-out cosine.
+# The last state, and the weights that are best on held-out text.
 CHECKPOINT, BEST = "checkpoint", "best"
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.pt", "training.json"
 

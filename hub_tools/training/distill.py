@@ -8,8 +8,9 @@ the goal. The loop is in `trainer.py`.
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hub_tools.config import DistillConfig
 from hub_tools.core.distributed import ALONE, Processes
@@ -17,9 +18,10 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
+from hub_tools.core.plain import to_plain
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, longest_input, save_model
-from hub_tools.results import DistillResult
+from hub_tools.results import Agreement, DistillResult
 from hub_tools.training import checkpoint
 from hub_tools.training.data import TrainingSet, load_training_set
 from hub_tools.training.trainer import Trainer, described
@@ -113,7 +115,8 @@ def save_student(
     cosine = None if after is None else after.cosine
     if processes.is_main:
         save_model(model, trainer.out, tokenizer=tokenizer, max_seq_length=max_tokens)
-        training = {"heldout_texts": len(trainer.heldout), "cosine_after": cosine, "history": trainer.history}
+        found = {"clone": _agreement(trainer.history[0]), "trim": of_trim, "student": of_trim if keeps_trim else after}
+        training = {"heldout_texts": len(trainer.heldout), "agreement": to_plain(found), "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
     cosine_before, seconds = trainer.history[0]["cosine"], trainer.seconds
@@ -132,6 +135,11 @@ def save_student(
         trim_agreement=of_trim,
         kept_trim=keeps_trim,
     )
+
+
+def _agreement(entry: dict[str, Any]) -> Agreement | None:
+    """Return what an entry of the history says of held-out text."""
+    return Agreement(**{f.name: entry[f.name] for f in fields(Agreement)}) if entry["cosine"] is not None else None
 
 
 def _interpolate(trainer: Trainer, start: SentenceTransformer) -> None:
