@@ -1,7 +1,7 @@
 """Several models on the same tasks, in the same arithmetic and at the same length, by the same code.
 
-Nothing measured here decides anything in a run. What does was measured before: the student is chosen by held-out text in
-the training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
+Nothing measured here decides anything in a run. What does was measured before: the student is chosen by held-out text
+in the training, whose figures are taken over, and the text to train on by the translations that the teacher finds.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def evaluate_run(
 ) -> EvaluationResult:
     """Measure teacher, clone and student, on these tasks and on held-out and bundled ones.
 
-    `training` has what was measured on held-out text over the training and at its end, as student/training.json. `weights` are the
-    bytes of the models' weights on disk, `lengths` those of shortened vectors that the student was trained for.
-    `own_vectors` says that the vectors the student learned are this teacher's.
+    `training` has what was measured on held-out text over the training and at its end, as student/training.json.
+    `weights` are the bytes of the models' weights on disk, `lengths` those of shortened vectors that the student was
+    trained for. `own_vectors` says that the vectors the student learned are this teacher's.
     """
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
@@ -56,12 +56,10 @@ def evaluate_run(
     reached = {name: found for name, found in training["agreement"].items() if found}
     if reached and own_vectors:
         reached["teacher"] = dict.fromkeys(_LEARNED, 1.0)
-    rows = [
-        _plain_row(
-            goal, "heldout", label, training["heldout_texts"], {n: reached.get(n, {}).get(key) for n in subjects}
-        )
-        for key, label in _LEARNED.items()
-    ]
+    rows = []
+    for key, label in _LEARNED.items():
+        values = {name: reached.get(name, {}).get(key) for name in subjects}
+        rows.append(_plain_row(goal, "heldout", label, training["heldout_texts"], values))
     rows += agreement_rows(subjects, corpus, target)
     heldout = heldout_task(corpus, target)
     measured = [*tasks, *bundled_tasks(target), *([heldout] if heldout else [])]
