@@ -1,0 +1,98 @@
+"""What `hub-distill evaluate` says of two teachers and a trim on all Turkish sets; for docs/results.md.
+
+    python -m benchmarks.evaluation --teacher E5 --data DATA [--work DIR]
+
+E5 is a folder with multilingual-e5-small. Its trim has 32,768 tokens, chosen by Turkish and English text. WORK is
+emptied of an earlier evaluation, so that the time is that of a whole one; the trim is found again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.document import table, write_section
+from hub_tools.core.files import read_json
+from hub_tools.demo import demo_teacher
+
+VOCAB = 32768
+BITEXT = ("ntrex128", "flores200-devtest", "ud-pud", "tatoeba-laser", "newstest2016-en-tr", "newstest2017-en-tr")
+SETS = {
+    "--sts": ["sts/stsb-tr-test.tsv.gz", "sts/stsb-tr-google-test.tsv.gz"],
+    "--retrieval": [
+        "retrieval/xquad-questions.tsv.gz,retrieval/xquad-contexts.tsv.gz",
+        "retrieval/tquad-train-tr-questions.tsv.gz,retrieval/tquad-train-tr-contexts.tsv.gz",
+    ],
+    "--bitext": [f"bitext/{name}.tsv.gz" for name in BITEXT],
+    "--classification": [f"classification/{name}.tsv.gz" for name in ("sib200", "newscat-tr", "atis-intent-tr")],
+}
+
+
+def hub_distill(*args: str) -> None:
+    """Run a command."""
+    subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *args], check=True)
+
+
+def make_trim(teacher: Path, data: Path, work: Path) -> Path:
+    """Trim the teacher to the tokens that Turkish and English text use most."""
+    text = work / "text"
+    text.mkdir(parents=True, exist_ok=True)
+    for lang in ("tr", "en"):
+        shutil.copyfile(data / f"text/{lang}.txt.gz", text / f"{lang}.txt.gz")
+    options = ["--teacher", str(teacher), "--lang", "tr", "--corpus", str(text / "{lang}.txt.gz")]
+    hub_distill("clone", *options, "--vocab-size", str(VOCAB), "--learn", "0", "--output", str(work / "run"))
+    return work / "run" / "clone"
+
+
+def evaluation_options(data: Path) -> list[str]:
+    """Return the options that name all Turkish sets."""
+    options = []
+    for option, sets in SETS.items():
+        for files in sets:
+            options += [option, ",".join(str(data / file) for file in files.split(","))]
+    return options
+
+
+def section(scores: Path, names: Sequence[str], minutes: float) -> list[str]:
+    """Markdown of what was measured."""
+    found = read_json(scores)
+    rows = [["task", *names]]
+    for row in found["rows"]:
+        if row["is_main"] or row["metric"] == "recall@1":
+            values = [figure and figure["value"] for figure in row["models"].values()]
+            cells = ["" if value is None else f"{100 * value:.1f}" for value in values]
+            rows.append([f"{row['task']}, {row['metric']} (n={row['n']:,})", *cells])
+    return [
+        f"Written by `python -m benchmarks.evaluation --teacher E5 --data DATA` on {time.strftime('%Y-%m-%d')}:",
+        f"`hub-distill evaluate MINILM E5 TRIM --lang tr`, {len(found['rows'])} measures, costs and smaller vectors in "
+        f"{minutes:.0f} minutes;",
+        f"{found['hardware']}, at most {found['longest']:,} tokens of a text. Scores x100.",
+        "",
+        *table(rows),
+    ]
+
+
+def main() -> None:
+    """Measure, then write the section."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("evaluation-benchmark"))
+    args = parser.parse_args()
+    trim, out = make_trim(args.teacher, args.data, args.work.absolute()), args.work / "scores"
+    shutil.rmtree(out, ignore_errors=True)
+    started = time.monotonic()
+    models = [str(demo_teacher()), str(args.teacher), str(trim)]
+    hub_distill("evaluate", *models, "--lang", "tr", "--output", str(out), *evaluation_options(args.data))
+    minutes = (time.monotonic() - started) / 60
+    names = ["all-MiniLM-L6-v2", "multilingual-e5-small", f"its trim, {VOCAB:,} tokens"]
+    write_section("results.md", "evaluation", section(out / "scores.json", names, minutes))
+
+
+if __name__ == "__main__":
+    main()
