@@ -46,10 +46,10 @@ def write_report(root: Path, report: Report) -> None:
 
 def summary(report: FullReport) -> str:
     """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
-    rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report)]
-    return "\n".join(
-        ["", terminal_table(rows), "", HOW_TO_READ, *map(_search, report.searches), "", verdict_of(report)]
-    )
+    fertility = _fertility_rows(report)
+    rows = [*size_rows(report), *fertility, *_main_rows(report)]
+    notes = [HOW_TO_READ, *([UNREAD] if "?" in str(fertility) else [])]
+    return "\n".join(["", terminal_table(rows), "", *notes, *map(_search, report.searches), "", verdict_of(report)])
 
 
 def left_out(report: Report) -> str | None:
@@ -222,7 +222,7 @@ def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str
         unknown = (f"{own['unknown_tokens']:.1%}" for own in figures)
         label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
         rows.append([escape(label), *token_counts(tokenizer, lang), change, *unknown])
-    note = f"\n\n{UNREAD}" if any("?" in cell for row in rows for cell in row) else ""
+    note = f"\n\n{UNREAD}" if "?" in str(rows) else ""
     return markdown_table(rows) + note if languages else None
 
 
