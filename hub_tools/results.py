@@ -96,7 +96,8 @@ class TokenizerResult:
     new_unknowns: int
     round_trip_failures: int
     revision: str | None = None  # commit of a ready tokenizer of the Hub
-    trim: TokenizerResult | None = None  # the plain trim, where this one is another
+    # Those with fewer learned tokens, by the name of their folder; `trim` has none.
+    others: dict[str, TokenizerResult] = field(default_factory=dict)
 
     @property
     def unread(self) -> set[tuple[str, str]]:
@@ -104,6 +105,26 @@ class TokenizerResult:
         return {
             (lang, name) for lang, row in self.measures.items() for name, found in row.items() if not is_read(found)
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What vectors have in common with those that they should be, over some texts; from -1 or 0 to 1."""
+
+    cosine: float  # mean cosine of a text's two vectors; 0 where they are of different sizes
+    ranks: float  # Spearman's correlation of the similarities of all pairs of texts
+    neighbours: float  # share of a text's ten nearest texts that are found again
+    spread: float  # standard deviation of the student's similarities by that of the teacher's; near 0 for a collapse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A number of learned tokens, and how near a clone with them is to its goal before any training."""
+
+    tokenizer: str  # as in `CloneResult`
+    learned: int
+    tokens_per_word: dict[str, float]  # target and English
+    agreement: Agreement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +139,8 @@ class CloneResult:
     focus: int | None = None
     distilled: int | None = None
     cosine_to_teacher: float | None = None  # filled in from the training
+    tokenizer: str = ""  # folder of the tokenizer that was chosen, in that of the stage; none of `others` if empty
+    splits: list[Split] = field(default_factory=list)  # that it was chosen from; none where there was no choice
     trim: CloneResult | None = None  # the plain trim, where this one is another
 
 
@@ -148,16 +171,6 @@ class EmbeddingsResult:
     left_out: list[str] = field(default_factory=list)
     taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset
     contamination: dict[str, Contamination] = field(default_factory=dict)  # of an imported dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """What vectors have in common with those that they should be, over some texts; from -1 or 0 to 1."""
-
-    cosine: float  # mean cosine of a text's two vectors; 0 where they are of different sizes
-    ranks: float  # Spearman's correlation of the similarities of all pairs of texts
-    neighbours: float  # share of a text's ten nearest texts that are found again
-    spread: float  # standard deviation of the student's similarities by that of the teacher's; near 0 for a collapse
 
 
 @dataclass(frozen=True, kw_only=True)

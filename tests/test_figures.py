@@ -267,3 +267,17 @@ def test_comparisons_mark_what_is_not_read() -> None:
     assert "?" not in str(clear)
     parity = replace(clear, parity={"th": {"a": None}})
     assert str(parity).splitlines()[-1].startswith("? More than")
+
+
+def test_a_target_that_the_teacher_does_not_read_saves_nothing(values: dict[str, Any], tmp_path: Path) -> None:
+    assert "? More than" not in summary(FullReport.from_dict(values))
+    values["tokenizer"]["measures"]["tr"]["teacher"] |= {"unknown_tokens": 0.5, "unknown_text": 0.8}
+    report = read_report(fake_run.write_run(tmp_path / "run", values))
+    shown = summary(report)
+    assert "3.46?" in shown
+    assert "? More than 2% of the text is unknown" in shown
+    write_report(tmp_path / "run", report)
+    text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "| Turkish | 3.46? | 2.61 |  | 50.0% | 0.0% |" in text
+    assert "(parity): teacher 2.31?, student 1.18." in text
+    assert "fewer tokens" not in text

@@ -520,7 +520,7 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
             html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
             html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
             html.maps(points, [EVIL], [EVIL], titles, lang),
-            html.judgement(EVIL, [EVIL]),
+            html.judgement(EVIL, [EVIL], lang),
             html.scores([[EVIL] * 4], ["teacher", EVIL], EVIL, lang),
             html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
             html.links({EVIL: EVIL}),
@@ -566,9 +566,9 @@ def test_a_text_that_cannot_be_read_saves_no_tokens(service: Service) -> None:
 
 
 def test_warnings_and_prompts_stand_beside_the_scores() -> None:
-    shown = html.judgement("It is worse.", ["Beware."])
+    shown = html.judgement("It is worse.", ["Beware."], "en")
     assert shown.index("It is worse.") < shown.index("Beware.")
-    assert html.judgement("Level.", []).count("<p") == 1
+    assert html.judgement("Level.", [], "tr").count("<p") == 1
     table = html.scores([["STS", "1", "2", "3", "4"]], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
     assert "yalnızca kırpılmış" in table
     assert "Prompts: x." in table

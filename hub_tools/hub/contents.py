@@ -40,8 +40,9 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
             files |= run_files(report, {**linked, "model": ids["model"]})
         else:
             folder, patterns, card = _PARTS[kind]
-            # Where the plain trim is the student, its tokenizer is published.
-            inside = f"{TRIM}/" if kind == "tokenizer" and report.distill.kept_trim else ""
+            # There are several tokenizers, in folders below the stage's; the student has one of them.
+            chosen = TRIM if report.distill.kept_trim else report.clone.tokenizer
+            inside = f"{chosen}/" if kind == "tokenizer" and chosen else ""
             stored = [name for name in stages[folder].files if name.startswith(inside) and name != _NOT_PUBLISHED]
             names = [name.removeprefix(inside) for name in stored]
             files |= {n: run / folder / inside / n for n in names if any(fnmatch(n, p) for p in patterns)}

@@ -60,7 +60,7 @@ def draw_scores(rows: Sequence[EvaluationRow]) -> bytes:
                 _write(axes, place, _short(f"{row.task}, {row.metric}"), color=_SOFT)
                 _draw_row(axes, place + 0.45, row, names, spread)
                 place += row_height
-        axes.set_ylim(place - 0.2, -0.5)
+        axes.set_ylim(place - 0.2, -0.2)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")

@@ -15,6 +15,7 @@ from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import FOLDERS, check_finished
 from hub_tools.core.run_record import RECORD, RunRecord, StageRecord
 from hub_tools.core.versions import versions
+from hub_tools.tokenization.adapt import TRIM
 
 # Folder of a stage -> its name on the command line, and the section of the report that it measures; in their order.
 _STAGES: dict[str, tuple[str, str, type]] = {
@@ -100,9 +101,9 @@ class Report:
             for folder, stage in stages.items():
                 _, section, kind = _STAGES[folder]
                 sections[section] = from_plain(kind, stage.result, section)
+            if "clone" in sections:
+                sections |= _chosen(sections["tokenizer"], sections["clone"], sections.get("distill"))
             if "distill" in sections:
-                if sections["distill"].kept_trim:  # the student's tokenizer and rows are those of the trim
-                    sections |= {name: sections[name].trim for name in ("tokenizer", "clone")}
                 cosine = sections["distill"].cosine_before
                 sections["clone"] = replace(sections["clone"], cosine_to_teacher=cosine)
             if "evaluation" in sections:
@@ -151,6 +152,17 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
                 values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
     with _damage_named(run):
         return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
+
+
+def _chosen(
+    tokenizer: results.TokenizerResult, clone: results.CloneResult, distill: results.DistillResult | None
+) -> dict[str, Any]:
+    """Return the sections of the tokenizer and the clone that the student has: there were several."""
+    if clone.tokenizer:
+        tokenizer = replace(tokenizer.others[clone.tokenizer], others=tokenizer.others)
+    if distill is not None and distill.kept_trim and clone.trim is not None:
+        tokenizer, clone = tokenizer.others[TRIM], replace(clone.trim, splits=clone.splits)
+    return {"tokenizer": tokenizer, "clone": clone}
 
 
 def _models_and_scores(

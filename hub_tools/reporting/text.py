@@ -48,11 +48,11 @@ def write_report(root: Path, report: Report) -> None:
 
 def summary(report: FullReport) -> str:
     """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
+    fertility = _fertility_rows(report)
     speed = [speed_row(report.costs, models_of(report))] if report.costs else []
-    rows = [*size_rows(report), *_fertility_rows(report), *_main_rows(report), *speed]
-    return "\n".join(
-        ["", terminal_table(rows), "", HOW_TO_READ, *map(_search, report.searches), "", verdict_of(report)]
-    )
+    rows = [*size_rows(report), *fertility, *_main_rows(report), *speed]
+    notes = [HOW_TO_READ, *([UNREAD] if "?" in str(fertility) else [])]
+    return "\n".join(["", terminal_table(rows), "", *notes, *map(_search, report.searches), "", verdict_of(report)])
 
 
 def left_out(report: Report) -> str | None:
@@ -170,7 +170,8 @@ def _fertility_rows(report: FullReport) -> list[list[str]]:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = token_counts(report.tokenizer, lang)
             # The trimmed teacher has a tokenizer of its own; where it is the student, the clone's is not reported.
-            trim = token_counts(report.tokenizer.trim, lang)[1] if report.tokenizer.trim else after
+            others = report.tokenizer.others
+            trim = token_counts(others[TRIM], lang)[1] if TRIM in others else after
             shown = {"teacher": before, "trim": trim, "clone": "" if report.distill.kept_trim else after}
             rows.append(
                 [f"tokens per {unit}, {name_of(lang)}", *(shown.get(name, after) for name in models_of(report))]
@@ -243,7 +244,7 @@ def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str
         unknown = (f"{own['unknown_tokens']:.1%}" for own in figures)
         label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
         rows.append([escape(label), *token_counts(tokenizer, lang), change, *unknown])
-    note = f"\n\n{UNREAD}" if any("?" in cell for row in rows for cell in row) else ""
+    note = f"\n\n{UNREAD}" if "?" in str(rows) else ""
     return markdown_table(rows) + note if languages else None
 
 

@@ -224,10 +224,11 @@ def _map(flat: Any, texts: Sequence[str], groups: Sequence[str], title: str, lan
     return f'<svg class="ht-map" viewBox="0 0 400 400" role="img" aria-label="{label}">{dots}</svg>'
 
 
-def judgement(verdict: str, warnings: Sequence[str]) -> str:
+def judgement(verdict: str, warnings: Sequence[str], lang: str) -> str:
     """Show in words how good the student is, and what it must not be; the sentences are the report's, in English."""
     alerts = "".join(f'<p class="ht-warning" lang="en"><b>⚠</b> {escape(warning)}</p>' for warning in warnings)
-    return f'<p class="ht-lead" lang="en">{escape(verdict)}</p>{alerts}'
+    lead = f'{escape(translate(lang, "report_says"))} <span lang="en">{escape(verdict)}</span>'
+    return f'<p class="ht-lead">{lead}</p>{alerts}'
 
 
 def scores(rows: Sequence[Sequence[str]], models: Sequence[str], prompts: str, lang: str) -> str:

@@ -279,7 +279,7 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
         figures = html.pictures(service.content.figures, figure_alts(report), lang)
         rows, prompts = [*_sizes(report, lang), *score_rows(report)], prompts_note(report.evaluation)
-        judged = html.judgement(verdict_of(report), report_warnings(report))
+        judged = html.judgement(verdict_of(report), report_warnings(report), lang)
         return judged + html.scores(rows, models_of(report), prompts, lang), figures, html.links(addresses)
 
     def write(teacher: str, language: str, vocabulary: float | None, request: gr.Request) -> str:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hub_tools.cloning.clone import clone
 from hub_tools.config import Init
+from hub_tools.core.files import read_as
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
+from hub_tools.evaluation.frontier import Goals, choose, heldout_goals
+from hub_tools.evaluation.subject import Subject
+from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import LICENSE, Teacher
-from hub_tools.results import CloneResult
-from hub_tools.stages.base import Finished, Stage
+from hub_tools.results import CloneResult, Split, TokenizerResult
+from hub_tools.stages.base import Finished, Stage, neutral
 from hub_tools.stages.job import HashedFile
+from hub_tools.stages.tokenizer import STATS
 from hub_tools.tokenization.adapt import TRIM
+
+# Where clones are that a choice is made from.
+_CANDIDATE = ".candidate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloneStage(Stage):
     """Give the teacher the student's tokenizer; `prompts` are those that the teacher's files do not name.
 
-    Where tokens were learned, the folder trim/ in it has the plain trim, with which the student is compared.
+    Where tokens were learned, as many are taken as leave the clone near to its goal (`hub_tools.evaluation.frontier`),
+    and the folder trim/ in that of the clone has the plain trim, with which the student is compared.
     """
 
     name, folder, other_sections = "clone", "clone", ("embed",)
+    leftovers = (_CANDIDATE,)
 
     teacher: Teacher
     legal_files: tuple[HashedFile, ...]
@@ -33,17 +45,55 @@ class CloneStage(Stage):
     init: Init
     prompts: dict[str, str]
     target: str
+    chooses_split: bool
+    hardware: Hardware = neutral()
 
     def work(self, out: Path) -> CloneResult:
-        result = self._clone(self.tokenizer.path, out, self.init)
-        if (trim := self.tokenizer.path / TRIM).is_dir():
-            # All of its rows are the teacher's.
-            result = replace(result, trim=self._clone(trim, out / TRIM, "mean"))
+        trim = self.tokenizer.path / TRIM
+        splits = self._splits(out) if self.chooses_split and trim.is_dir() else {}
+        chosen = choose(splits, TRIM) if splits else ""
+        result = self._clone(chosen, out)
+        if trim.is_dir() and chosen != TRIM:
+            result = replace(result, trim=self._clone(TRIM, out / TRIM))
         for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
             shutil.copyfile(file.path, out / LICENSE / file.path.name)
-        return result
+        return replace(result, tokenizer=chosen, splits=list(splits.values()))
 
-    def _clone(self, tokenizer: Path, out: Path, init: Init) -> CloneResult:
+    def _splits(self, out: Path) -> dict[str, Split]:
+        """Return what is known of clones with each tokenizer; nothing where no text was held out."""
         corpus = Corpus(self.corpus.path)
-        return clone(self.teacher, tokenizer, corpus, out, init=init, target=self.target, prompts=self.prompts)
+        goals = heldout_goals(self._subject(self.teacher.path), corpus, self.target)
+        return {name: self._split(name, goals, out / _CANDIDATE) for name in self._tokenizers()} if goals else {}
+
+    def _split(self, name: str, goals: Goals, folder: Path) -> Split:
+        shutil.rmtree(folder, ignore_errors=True)
+        self._clone(name, folder)
+        measured = self._tokenizers()[name]
+        words = {
+            lang: measured.fertility[lang]["student"] for lang in (self.target, "en") if lang in measured.fertility
+        }
+        found = goals.reached_by(self._subject(folder))
+        shutil.rmtree(folder)
+        return Split(tokenizer=name, learned=measured.added, tokens_per_word=words, agreement=found)
+
+    def _tokenizers(self) -> dict[str, TokenizerResult]:
+        """Return what was measured of each tokenizer, by its folder in that of the stage."""
+        made = read_as(TokenizerResult, self.tokenizer.path / STATS)
+        return {"": made, **made.others}
+
+    def _subject(self, folder: Path) -> Subject:
+        load = partial(load_model, folder, device=self.hardware.device, policy=self.teacher.policy)
+        return Subject(load, self.hardware)
+
+    def _clone(self, tokenizer: str, out: Path) -> CloneResult:
+        """Make a clone; all rows of the trim are the teacher's."""
+        return clone(
+            self.teacher,
+            self.tokenizer.path / tokenizer,
+            Corpus(self.corpus.path),
+            out,
+            init="mean" if tokenizer == TRIM else self.init,
+            target=self.target,
+            prompts=self.prompts,
+        )

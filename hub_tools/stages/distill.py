@@ -29,7 +29,7 @@ class DistillStage(Stage):
     config: DistillConfig
     hardware: Hardware
     seed: int
-    may_keep_trim: bool
+    chooses_split: bool
     policy: LoadPolicy = neutral()
     processes: Processes = neutral()
 
@@ -40,7 +40,7 @@ class DistillStage(Stage):
             out,
             self.config,
             trim=trim if (trim := self.clone.path / TRIM).is_dir() else None,
-            may_keep_trim=self.may_keep_trim,
+            may_keep_trim=self.chooses_split,
             hardware=self.hardware,
             seed=self.seed,
             policy=self.policy,

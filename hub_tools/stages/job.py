@@ -82,7 +82,7 @@ class Job:
             "lengths": self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
-            "may_keep_trim": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
+            "chooses_split": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
             "mteb_results": bool(self.config.evaluate.mteb),
             "policy": self.teacher.policy,
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hub_tools.config import TokenizerConfig
+from hub_tools.core.files import write_json
+from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
@@ -18,6 +20,8 @@ from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
 from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
 
+# What was measured of the tokenizers, in the folder of the stage.
+STATS = "stats.json"
 # Held-out pairs that the parity is measured on.
 _PAIRS = 1000
 
@@ -59,7 +63,7 @@ class TokenizerStage(Stage):
         languages = dict.fromkeys((*corpus.languages, *([self.target] if corpus.has_pairs else [])))
         texts = {lang: partial(corpus.all_texts, lang, self.target) for lang in languages}
         counts = [*corpus.result.text.values(), *([corpus.result.parallel] if corpus.result.parallel else [])]
-        return make_tokenizer(
+        result = make_tokenizer(
             teacher,
             texts,
             out,
@@ -68,3 +72,5 @@ class TokenizerStage(Stage):
             text_count=sum(count.train for count in counts),
             **shared,
         )
+        write_json(out / STATS, to_plain(result))  # for the stage that chooses among them
+        return result

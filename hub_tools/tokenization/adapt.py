@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -40,6 +41,8 @@ from hub_tools.tokenization.wordpiece_selection import (
 Texts = Mapping[str, Callable[[], Iterable[str]]]
 # Folder in that of the student's tokenizer: the teacher's cut to the same size, with nothing learned.
 TRIM = "trim"
+# Folders of those between -> the share of the learned tokens that they have.
+_SHARES = {"half": 0.5, "quarter": 0.25}
 # Most languages that a warning names.
 _NAMED = 8
 
@@ -61,7 +64,12 @@ class AdaptedTokenizer:
     @property
     def is_trim(self) -> bool:
         """Whether it has the teacher's tokens and normalizer alone."""
-        return self.plan.kept == len(self.plan.tokens) and not self.change.notes
+        return not self.learned and not self.change.notes
+
+    @property
+    def learned(self) -> int:
+        """How many tokens, new characters among them, are not kept ones."""
+        return len(self.plan.tokens) - self.plan.kept
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student's tokenizer as AutoTokenizer reads it."""
@@ -161,6 +169,18 @@ class Adaptation:
             UserError: V is impossible.
         """
         return self._make(self.exactly)
+
+    def with_fewer_learned(self, made: AdaptedTokenizer) -> dict[str, AdaptedTokenizer]:
+        """Make what a tokenizer is compared with, by name: the trim and, unless a number was asked for, some between."""
+        if made.is_trim or self.size > len(self.teacher.vocab):
+            return {}
+        shares = _SHARES if self.exactly is None else {}
+        found = {}
+        for name, share in shares.items():
+            # New characters alone may be more.
+            with suppress(UserError):
+                found[name] = self._make(round(share * made.learned))
+        return {**found, TRIM: self.trim()}
 
     def trim(self) -> AdaptedTokenizer:
         """Make a tokenizer of the same size with the teacher's own tokens and normalizer alone."""
@@ -281,8 +301,8 @@ def make_tokenizer(
 ) -> TokenizerResult:
     """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
 
-    The tokenizer of the plain trim, if that is another, is written to `out`/trim. Teacher's and student's are
-    measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
+    The plain trim and, where it is open how many tokens are learned, tokenizers between are written to folders in it.
+    All are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
     adaptation = Adaptation(
         teacher,
@@ -293,9 +313,11 @@ def make_tokenizer(
         max_seq_length=max_seq_length,
         text_count=text_count,
     )
-    adapted, trim = adaptation.make(), None
-    if not adapted.is_trim and adaptation.size <= len(teacher.vocab):
-        trim = _write_and_measure(adaptation.trim(), out / TRIM, samples, pairs)
+    adapted = adaptation.make()
+    others = {
+        name: _write_and_measure(other, out / name, samples, pairs)
+        for name, other in adaptation.with_fewer_learned(adapted).items()
+    }
     result = _write_and_measure(adapted, out, samples, pairs)
     _warn_of_longer_texts(result.measures)
     _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
@@ -304,7 +326,7 @@ def make_tokenizer(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
             f"{result.new_unknowns:,}",
         )
-    return replace(result, trim=trim)
+    return replace(result, others=others)
 
 
 def _write_and_measure(

@@ -36,6 +36,11 @@ def agreement(teacher: NDArray[np.float32], student: NDArray[np.float32]) -> Agr
     )
 
 
+def nearness(found: Agreement) -> float:
+    """Return the one number by which models are chosen; docs/results.md says which one predicts quality best."""
+    return found.ranks
+
+
 def _nearest(similarities: NDArray[np.float32], count: int) -> list[list[int]]:
     np.fill_diagonal(similarities, -np.inf)
     nearest: list[list[int]] = np.argpartition(-similarities, count - 1, axis=1)[:, :count].tolist()

@@ -1,0 +1,78 @@
+"""How many tokens to learn: as many as leave the clone as near to its goal as the plain trim is, before any training.
+
+Learned tokens make texts shorter, and every text that has one of them is read through a row that the teacher never
+saw. What that costs is measured on held-out text with clones that have many, some and no learned tokens. Where the
+teacher reads the language well, that is more than a training of some hours brings back (docs/results.md); where it does
+not, the learned tokens, aligned to those of another language, are nearer to the goal at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from hub_tools.core.logging import log
+from hub_tools.corpus.build import Corpus
+from hub_tools.evaluation.metrics import Vectors
+from hub_tools.evaluation.subject import Subject
+from hub_tools.results import Agreement, Split
+from hub_tools.vectors.agreement import agreement, nearness
+from hub_tools.vectors.bitext import heldout_pairs
+from hub_tools.vectors.embed import KNOWS_LANGUAGE
+
+# Held-out texts of each kind that clones are measured on, and how few of them say nothing.
+_TEXTS, _FEWEST = 400, 50
+# How much less near than the trim a clone may be.
+_LEVEL = 0.01
+
+
+class Goals(NamedTuple):
+    """Texts, and the vectors that a student will learn for them."""
+
+    texts: list[str]
+    vectors: Vectors
+
+    def reached_by(self, model: Subject) -> Agreement:
+        """Return how near a model is to them."""
+        return agreement(self.vectors, model.encode(self.texts, "query", "held-out text"))
+
+
+def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None:
+    """Return held-out texts with the vectors that they are trained to have; None where there are too few to judge by.
+
+    That is the teacher's vector of the same text, for translations that of their source, and for text of the target
+    language only if the teacher knows it.
+    """
+    pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
+    sources, translations = list(pairs), list(pairs.values())
+    own = [list(corpus.texts(lang, "heldout", _TEXTS)) for lang in (target, "en") if lang in corpus.languages]
+    if len(sources) + sum(map(len, own)) < _FEWEST:
+        return None
+    of_sources = teacher.encode(sources, "query", "goals") if sources else None
+    if of_sources is not None and target in corpus.languages:
+        found = (teacher.encode(translations, "query", "goals") @ of_sources.T).argmax(axis=1)
+        if (found == np.arange(len(sources))).mean() < KNOWS_LANGUAGE:
+            own = own[1:]
+    alone = [text for texts in own for text in texts]
+    parts = [of_sources, of_sources, teacher.encode(alone, "query", "goals") if alone else None]
+    return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
+
+
+def choose(splits: Mapping[str, Split], trim: str) -> str:
+    """Return the split with the most learned tokens whose clone is as near to the goal as the trim is."""
+    least = nearness(splits[trim].agreement) - _LEVEL
+    good = [name for name, split in splits.items() if nearness(split.agreement) >= least]
+    chosen = max(good, key=lambda name: splits[name].learned)
+    for name, split in splits.items():
+        words = ", ".join(f"{lang} {value:.2f}" for lang, value in split.tokens_per_word.items())
+        log.info(
+            "  %s learned tokens: %s tokens per word, held-out similarities ranked %.1f as the goal's%s",
+            f"{split.learned:,}",
+            words,
+            100 * split.agreement.ranks,
+            "; chosen" if name == chosen else "",
+        )
+    return chosen
