@@ -18,6 +18,7 @@ from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
 from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, terminal_table
 from hub_tools.results import CorpusResult, Search, TokenizerResult, is_read
+from hub_tools.tokenization.adapt import TRIM
 
 _TOKENIZERS = ("teacher", "student")
 _MEASURES = {

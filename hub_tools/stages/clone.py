@@ -70,9 +70,8 @@ class CloneStage(Stage):
         shutil.rmtree(folder, ignore_errors=True)
         self._clone(name, folder)
         measured = self._tokenizers()[name]
-        words = {
-            lang: measured.fertility[lang]["student"] for lang in (self.target, "en") if lang in measured.fertility
-        }
+        counts = {lang: row["student"] for lang, row in measured.fertility.items()}
+        words = {lang: counts[lang] for lang in dict.fromkeys((self.target, "en")) if lang in counts}
         found = goals.reached_by(self._subject(folder))
         shutil.rmtree(folder)
         return Split(tokenizer=name, learned=measured.added, tokens_per_word=words, agreement=found)

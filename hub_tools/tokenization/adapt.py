@@ -171,7 +171,7 @@ class Adaptation:
         return self._make(self.exactly)
 
     def with_fewer_learned(self, made: AdaptedTokenizer) -> dict[str, AdaptedTokenizer]:
-        """Make what a tokenizer is compared with, by name: the trim and, unless a number was asked for, some between."""
+        """Make the trim and, unless a number of tokens was asked for, tokenizers between it and this one, by name."""
         if made.is_trim or self.size > len(self.teacher.vocab):
             return {}
         shares = _SHARES if self.exactly is None else {}
