@@ -152,7 +152,7 @@ def build(
         limit=None,
         seed=1,
         tokenizer=files.load(),
-        max_tokens=64,
+        max_tokens=256,
         evaluation=EvaluationTexts([("STS", kept_out[:2]), ("retrieval", kept_out[2:])]),
     )
     return Corpus(tmp_path / "corpus", result)
