@@ -17,6 +17,7 @@ from hub_tools.config import EmbedConfig, PublishConfig, RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware
+from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.loading import SAFE
 from hub_tools.pipeline import run
@@ -216,3 +217,23 @@ def test_a_dataset_of_the_hub(
     assert manifest["taken_from"] == {"name": "org/vectors", "revision": commit}
     assert manifest["rows"] == finished[1]["embeddings"]["rows"]
     refused(hub_distill(*args, "org/nothing", cwd=tmp_path, **online), "The Hub knows no dataset 'org/nothing'")
+
+
+def test_vectors_of_texts_that_are_measured_on_are_left_out(
+    vectors: np.ndarray, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "data", vectors, translation=[*["Bambaşka."] * 9, "İstenmeyen.", *["Başka."] * 390])
+    ready = find_embeddings(EmbedConfig(use=str(folder), text_column="sentence", embedding_column="vec"))
+
+    def take_without(name: str, texts: list[str]) -> EmbeddingsResult:
+        options: dict[str, Any] = {"lang": "tr", "dtype": "float16", "hardware": CPU, "policy": SAFE}
+        evaluation = EvaluationTexts([("STS", texts)])
+        return import_embeddings(ready, tmp_path / name, clone=tiny_teacher, evaluation=evaluation, **options)
+
+    result = take_without("out", [TEXTS[3].upper(), TEXTS[5], "istenmeyen"])
+    found = rows_of(tmp_path / "out")
+    assert set(TEXTS) - found.keys() == {TEXTS[3], TEXTS[5], TEXTS[9]}
+    np.testing.assert_allclose(found[TEXTS[4]], vectors[4], atol=1e-3)
+    assert (result.rows, result.contamination["STS"].exact) == (397, 3)
+    with pytest.raises(UserError, match="all texts to train on are in the data to measure on"):
+        take_without("nothing", TEXTS)

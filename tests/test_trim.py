@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
 from hub_tools.cloning.clone import clone
-from hub_tools.config import DistillConfig, TokenizerConfig
+from hub_tools.config import DistillConfig, RunConfig, TokenizerConfig
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.pairs import Pair
+from hub_tools.evaluation.frontier import choose, heldout_goals
+from hub_tools.evaluation.subject import Subject
 from hub_tools.models.encoder import Encoded
 from hub_tools.models.loading import load_model
 from hub_tools.models.resolve import find_teacher
-from hub_tools.results import DistillResult
+from hub_tools.pipeline import run
+from hub_tools.results import Agreement, DistillResult, Split
 from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.distill import distill
@@ -117,3 +122,68 @@ def test_a_student_above_the_trim_stays(models: dict[str, Path], goals: Path, tm
     result = trained(models["trim"], goals, tmp_path, trim=models["clone"])  # the other way round
     assert not result.kept_trim
     assert (tmp_path / "tokenizer.json").read_bytes() == (models["trim"] / "tokenizer.json").read_bytes()
+
+
+def split(name: str, learned: int, ranks: float) -> Split:
+    found = Agreement(cosine=1, ranks=ranks, neighbours=1, spread=1)
+    return Split(tokenizer=name, learned=learned, tokens_per_word={"tr": 1.5}, agreement=found)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "chosen"),
+    [
+        ((0.90, 0.94, 0.96, 0.99), "trim"),  # a teacher that reads the language well
+        ((0.90, 0.94, 0.985, 0.99), "quarter"),  # within a hundredth
+        ((0.60, 0.50, 0.45, 0.40), ""),  # one that does not: what is learned is nearer at once
+    ],
+)
+def test_as_many_tokens_are_learned_as_leave_the_clone_as_near_as_the_trim(
+    ranks: tuple[float, ...], chosen: str
+) -> None:
+    names = ("", "half", "quarter", "trim")
+    splits = {
+        name: split(name, 800 >> place, near) for place, (name, near) in enumerate(zip(names, ranks, strict=True))
+    }
+    assert choose(splits, "trim") == chosen
+
+
+def test_goals_are_the_teachers_vectors_and_for_translations_those_of_their_source(tiny_teacher: Path) -> None:
+    teacher = Subject(lambda: load_model(tiny_teacher, device="cpu"), CPU)
+    corpus = SimpleNamespace(
+        languages=("tr", "en"),
+        has_pairs=True,
+        pairs=lambda _: [Pair(f"a text {n}", f"bir metin {n}", "en", "a.tsv") for n in range(45)],
+        texts=lambda lang, *_: [f"{lang} {n}" for n in range(5)],
+    )
+    goals = heldout_goals(teacher, corpus, "tr")  # type: ignore[arg-type]
+    assert goals is not None
+    # This teacher finds no translations, so its own vectors of Turkish are no goal.
+    assert goals.texts[45] == "bir metin 0"
+    assert goals.texts[90:] == [f"en {n}" for n in range(5)]
+    assert np.array_equal(goals.vectors[:45], goals.vectors[45:90])
+    assert goals.reached_by(teacher).cosine < 1
+    corpus.pairs = lambda _: []
+    assert heldout_goals(teacher, corpus, "tr") is None  # ten texts say nothing
+
+
+def test_a_run_takes_the_split_that_leaves_vectors_as_they_are(
+    tiny_teacher: Path, pair_texts: dict[str, list[str]], tmp_path: Path
+) -> None:
+    for lang, own in pair_texts.items():
+        lines = [f"{line} {number}\n" for number in range(4) for line in own]  # enough for some to be held out
+        (tmp_path / f"{lang}.txt").write_text("".join(lines), encoding="utf-8")
+    options = {"teacher": str(tiny_teacher), "lang": "tr", "output": str(tmp_path / "run"), "device": "cpu"}
+    sections = {"corpus": {"sources": [str(tmp_path / "{lang}.txt")]}, "tokenizer": {"vocab_size": 4096}}
+    report = run(RunConfig.from_dict({**options, **sections}), last="clone")
+    assert report.clone is not None and report.tokenizer is not None
+    splits = {found.tokenizer: found for found in report.clone.splits}
+    assert list(splits) == ["", "half", "quarter", "trim"]
+    learned = [found.learned for found in report.clone.splits]
+    assert learned == sorted(learned, reverse=True) and learned[-1] == 0
+    chosen = report.clone.tokenizer
+    assert chosen == choose(splits, "trim") == "half"  # all of them would be too far from the vectors
+    assert report.tokenizer.added == splits[chosen].learned
+    clone, made = (tmp_path / "run" / folder / "tokenizer.json" for folder in ("clone", f"tokenizer/{chosen}"))
+    assert clone.read_bytes() == made.read_bytes()
+    trim, made = (tmp_path / "run" / folder / "tokenizer.json" for folder in ("clone/trim", "tokenizer/trim"))
+    assert trim.read_bytes() == made.read_bytes()
