@@ -30,7 +30,7 @@ from tests.fake_hub import FakeHub, Fault
 mteb = pytest.importorskip("mteb", reason="mteb is not installed: pip install 'hub-tools[eval]'")
 
 from hub_tools.evaluation.mteb_files import as_mteb_task  # noqa: E402
-from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks  # noqa: E402
+from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks, language_codes  # noqa: E402
 
 PROMPTS = {"query": "task: search | query: ", "document": "title: none | text: "}
 CPU = Hardware(device="cpu", precision="fp32")
@@ -209,8 +209,19 @@ def test_a_dataset_of_the_hub_is_measured_on(
     }
     serve(hub, tmp_path, "XQuADRetrieval", configs)
     wanted = ["--mteb", "STS22.v2", "--mteb", "XQuADRetrieval", "--lang", "tr", "--sts", str(sample_file("sts.tsv"))]
+    real, scored = mteb.evaluate, list[str]()
+
+    def stop_at_the_second(encoder: Any, task: Any, **options: Any) -> Any:
+        scored.append(task.metadata.name)
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        return real(encoder, task, **options)
+
+    monkeypatch.setattr(mteb, "evaluate", stop_at_the_second)
+    assert hub_distill("evaluate", str(tiny_teacher), *wanted, cwd=tmp_path, **online).returncode == 1
     done = hub_distill("evaluate", str(tiny_teacher), *wanted, cwd=tmp_path, **online)
     succeeded(done)
+    assert scored == ["STS22.v2", "XQuADRetrieval", "XQuADRetrieval", "STS-sts"]  # what is finished is not done again
     assert "mteb STS22.v2, cosine_spearman (test, n=100)" in done.stdout
     rows = {row["task"]: row for row in json.loads((tmp_path / "evaluation/scores.json").read_text())["rows"][::-1]}
     expected = {task.name: task.measure(subject(tiny_teacher))[0].value for task in (similarity, retrieval)}
@@ -222,8 +233,7 @@ def test_a_dataset_of_the_hub_is_measured_on(
     assert set(files) == {"STS22.v2", "XQuADRetrieval", "STS-sts"}
     for file in files.values():
         assert mteb.TaskResult.from_disk(file).get_score() > -1
-    # What is finished is not scored again, also without a network.
-    monkeypatch.setattr("mteb.evaluate", None)
+    monkeypatch.setattr(mteb, "evaluate", None)
     again = hub_distill("evaluate", str(tiny_teacher), *wanted, cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1"})
     succeeded(again)
     assert again.stdout == done.stdout
@@ -278,6 +288,7 @@ def test_the_tasks_of_a_language() -> None:
     # Of hundreds of pairs of languages those with English; and nothing in many languages at once.
     assert sorted(tasks["FloresBitextMining"].hf_subsets) == ["eng_Latn-tur_Latn", "tur_Latn-eng_Latn"]
     assert "LanguageClassification" not in tasks
+    assert language_codes("zh") == {"zho", "cmn"}
 
 
 @pytest.mark.parametrize(

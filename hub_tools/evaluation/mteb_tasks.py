@@ -235,11 +235,12 @@ def _score(task: Any, subject: Subject) -> dict[str, Any]:
     task = copy(task)
     # Some tasks draw texts: all models get the same ones, as if each were the first.
     task.rng_state, task.np_rng = deepcopy((task.rng_state, task.np_rng))
+    encoder: Any = _Encoder(subject)
     options: Any = {"batch_size": 512, "show_progress_bar": False}
     with TemporaryDirectory() as folder, _quiet(), _without_bars():
         items = listen(task, folder)
         scored = mteb.evaluate(
-            _Encoder(subject),  # type: ignore[arg-type, unused-ignore]
+            encoder,
             task,
             cache=None,
             co2_tracker=False,
@@ -264,11 +265,11 @@ class _Encoder:
     Passages of retrieval are documents; all that mteb gives no role is read as a query, as it is everywhere here.
     """
 
-    def __init__(self, subject: Subject, revision: str | None = None, **_: Any) -> None:
+    def __init__(self, subject: Subject) -> None:
         from mteb.models.model_meta import ModelMeta
 
         self._subject = subject
-        self.mteb_model_meta = ModelMeta.create_empty({"revision": revision})
+        self.mteb_model_meta = ModelMeta.create_empty()
 
     def encode(self, inputs: Any, *, task_metadata: Any, prompt_type: Any = None, **_: Any) -> Vectors:
         """Return the vectors of texts, rows of length one, shape (texts, dim)."""
