@@ -21,7 +21,7 @@ from hub_tools.models.loading import LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
-from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
+from hub_tools.reporting.costs import cost_notes, costs_table, smaller_table
 from hub_tools.reporting.report import read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict
 from hub_tools.reporting.tables import markdown_table, terminal_table
@@ -48,9 +48,9 @@ def compare(
     weights = {name: weight_bytes(model.path, policy) for name, model in found.items()}
     costs = measure_costs(subjects, texts_of_tasks(tasks), lang, weights)
     smaller = smaller_vectors(subjects, tasks, _lengths(models))
-    tables = [scores_table(rows), costs_table(costs, lang), *([smaller_table(smaller)] if smaller else [])]
+    tables = list(filter(None, (scores_table(rows), costs_table(costs, lang), smaller_table(smaller))))
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
-    notes = [HOW_TO_READ, how, COSTS_NOTE, *([SMALLER_NOTE] if smaller else []), prompts_note(rows)]
+    notes = [HOW_TO_READ, how, *cost_notes(costs, smaller), prompts_note(rows)]
     notes += [_verdict(rows, name, list(found)) for name in list(found)[1:]]
     measured = {"rows": rows, "costs": costs, "smaller": smaller}
     write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, **to_plain(measured)})

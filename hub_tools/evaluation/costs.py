@@ -85,9 +85,10 @@ def _joined(texts: Iterable[str], between: str) -> Iterator[str]:
         yield paragraph
 
 
-def texts_of_tasks(tasks: Iterable[Task]) -> list[str]:
-    """Return each text that tasks are measured on once, a text of each side in turns; of translations the target's."""
-    sides = [side for task in tasks for side in (task.texts[1:] if isinstance(task.data, Bitext) else task.texts)]
+def texts_of_tasks(tasks: Iterable[object]) -> list[str]:
+    """Return each text of tasks in files once, a text of each side in turns; of translations only the target's."""
+    own = [task for task in tasks if isinstance(task, Task)]
+    sides = [side for task in own for side in (task.sides[1:] if isinstance(task.data, Bitext) else task.sides)]
     in_turns = chain.from_iterable(zip_longest(*sides))
     return list(dict.fromkeys(text for text in in_turns if text is not None))
 

@@ -32,17 +32,18 @@ class _Form(NamedTuple):
 
 
 def smaller_vectors(
-    subjects: Mapping[str, Subject], tasks: Iterable[Task], lengths: Sequence[int] = ()
+    subjects: Mapping[str, Subject], tasks: Iterable[object], lengths: Sequence[int] = ()
 ) -> list[SmallerVectors]:
-    """Return what models reach at retrieval, similarity and translations with vectors in each form.
+    """Return what models reach at retrieval, similarity and translations in files with vectors in each form.
 
     `lengths` are those that the models were trained for; where they are not given, the ones that a model names itself,
     or halves of its dimension.
     """
-    tasks = [task for task in tasks if isinstance(task.data, Retrieval | Similarity | Bitext)]
-    if tasks:
+    kinds = (Retrieval, Similarity, Bitext)
+    measured = [task for task in tasks if isinstance(task, Task) and isinstance(task.data, kinds)]
+    if measured:
         log.info("  shortened and quantised vectors")
-    return [_measured(name, subject, task, lengths) for name, subject in subjects.items() for task in tasks]
+    return [_measured(name, subject, task, lengths) for name, subject in subjects.items() for task in measured]
 
 
 def _measured(name: str, subject: Subject, task: Task, lengths: Sequence[int]) -> SmallerVectors:

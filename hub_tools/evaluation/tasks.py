@@ -80,7 +80,7 @@ class Task:
         return {side: subject.prompt(role) for side, role in _SORTS[type(self.data)].sides.items()}
 
     @property
-    def texts(self) -> list[list[str]]:
+    def sides(self) -> list[list[str]]:
         """The texts of each side."""
         return [getattr(self.data, side) for side in _SORTS[type(self.data)].sides]
 
