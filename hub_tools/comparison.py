@@ -23,7 +23,7 @@ from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
 from hub_tools.reporting import plots
-from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
+from hub_tools.reporting.costs import cost_notes, costs_table, smaller_table
 from hub_tools.reporting.markdown import alerts, escape
 from hub_tools.reporting.report import read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
@@ -59,9 +59,9 @@ def compare(
     weights = {name: weight_bytes(model.path, policy) for name, model in found.items()}
     costs = measure_costs(subjects, texts_of_tasks(tasks), lang, weights)
     smaller = smaller_vectors(subjects, tasks, _lengths(models))
-    tables = [scores_table(rows), costs_table(costs, lang), *([smaller_table(smaller)] if smaller else [])]
+    tables = list(filter(None, (scores_table(rows), costs_table(costs, lang), smaller_table(smaller))))
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
-    notes = [HOW_TO_READ, how, COSTS_NOTE, *([SMALLER_NOTE] if smaller else []), prompts_note(rows)]
+    notes = [HOW_TO_READ, how, *cost_notes(costs, smaller), prompts_note(rows)]
     first, *others = found
     notes += [verdict(rows, student=name, teacher=first) for name in others]
     warnings = warnings_of(rows)

@@ -39,15 +39,14 @@ class Measure(NamedTuple):
 
 def similarity(data: Similarity, first: Vectors, second: Vectors) -> list[Measure]:
     """Return the correlations of cosines with people's scores, Spearman's and Pearson's."""
-    from scipy.stats import rankdata
-
     cosines, scores = _cosines(first, second), np.array(data.scores)
+    ranked = _ranks_among(cosines), _ranks_among(scores)
 
     def pearson(items: Items) -> float:
         return _correlation(cosines[items], scores[items])
 
     def spearman(items: Items) -> float:
-        return _correlation(rankdata(cosines[items]), rankdata(scores[items]))
+        return _correlation(*(ranks(items) for ranks in ranked))
 
     return [Measure("spearman", len(scores), spearman), Measure("pearson", len(scores), pearson)]
 
@@ -148,6 +147,19 @@ def mean(metric: str, values: NDArray[np.float64]) -> Measure:
 def _cosines(first: Vectors, second: Vectors) -> NDArray[np.float64]:
     cosines: NDArray[np.float64] = np.einsum("ij,ij->i", first, second, dtype=np.float64)
     return cosines
+
+
+def _ranks_among(values: NDArray[np.float64]) -> Callable[[Items], NDArray[np.float64]]:
+    """Return a function of items that gives their ranks among each other, equals their mean; it sorts only once."""
+    unique, place = np.unique(values, return_inverse=True)
+
+    def ranks(items: Items) -> NDArray[np.float64]:
+        places = place[items]
+        counts = np.bincount(places, minlength=len(unique))
+        means: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+        return means[places]
+
+    return ranks
 
 
 def _correlation(first: NDArray[Any], second: NDArray[Any]) -> float:

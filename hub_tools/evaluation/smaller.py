@@ -35,7 +35,7 @@ class _Form(NamedTuple):
 def smaller_vectors(
     subjects: Mapping[str, Subject], tasks: Iterable[AnyTask], lengths: Sequence[int] = ()
 ) -> list[SmallerVectors]:
-    """Return what models reach at retrieval, similarity and translations with vectors in each form.
+    """Return what models reach at retrieval, similarity and translations in files with vectors in each form.
 
     `lengths` are those that the models were trained for; where they are not given, the ones that a model names itself,
     or halves of its dimension.

@@ -20,7 +20,9 @@ _SLOW = 10  # below that a rate has a digit more
 
 
 def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
-    """Return the head of a table, and a row for each cost with the cells of the models."""
+    """Return the head of a table, and a row for each cost with the cells of the models; nothing where none is known."""
+    if not costs:
+        return []
     some = next(iter(costs.values()))
     unit = "character" if lang in WITHOUT_SPACES else "word"
     rows = {
@@ -38,6 +40,11 @@ def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
     return [["what it costs", *costs], *([label, *cells] for label, cells in rows.items())]
 
 
+def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) -> list[str]:
+    """Say how to read the tables that there are."""
+    return [*([COSTS_NOTE] if costs else []), *([SMALLER_NOTE] if smaller else [])]
+
+
 def speed_row(costs: Mapping[str, Costs], models: Sequence[str]) -> list[str]:
     """Return the row of the sentences per second alone."""
     return ["sentences/s", *(_rate(costs[name].sentences.texts_per_second) for name in models)]
@@ -46,8 +53,10 @@ def speed_row(costs: Mapping[str, Costs], models: Sequence[str]) -> list[str]:
 def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:
     """Return the head of a table, and for each model a row of bytes and one for each task, a column for each form.
 
-    Lengths come in falling order; a form that a model was not measured in stays empty.
+    Lengths come in falling order; a form that a model was not measured in stays empty. Without rows there is no table.
     """
+    if not rows:
+        return []
     named = {form for row in rows for form in row.bytes if form.endswith("numbers")}
     lengths = sorted(named, key=lambda form: -int(form.split()[0]))
     forms = ["float32", *lengths, "int8", "binary"]
