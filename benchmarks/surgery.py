@@ -36,7 +36,8 @@ from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import adapt_tokenizer, default_vocab_size, make_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer, default_vocab_size
+from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

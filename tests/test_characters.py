@@ -18,9 +18,10 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.space.tokenize import TokenizerView
-from hub_tools.tokenization.adapt import adapt_tokenizer, make_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.bpe import BYTE_TOKENS, Bpe
 from hub_tools.tokenization.characters import needed_characters
+from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.pretokenization import WordCounts, reachable_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram

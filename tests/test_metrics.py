@@ -15,7 +15,7 @@ from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.data import Bitext, Classification, Clustering, Pairs, Retrieval, Similarity
 from hub_tools.evaluation.metrics import Measure
 from hub_tools.models.encoder import unit
-from hub_tools.vectors.agreement import agreement
+from hub_tools.vectors.agreement import agreement, agreement_across
 
 RNG = np.random.default_rng(0)
 
@@ -151,3 +151,14 @@ def test_agreement_sees_what_cosines_do_not() -> None:
     noisy = agreement(teacher, unit(teacher + 0.7 * vectors(300, 32)))
     assert 0.3 < noisy.ranks < 0.95
     assert agreement(teacher, vectors(300, 16)).cosine == 0  # of another size
+    few, alike = agreement(teacher[:1], teacher[:1]), agreement(teacher, np.tile(teacher[:1], (300, 1)))
+    assert (few.ranks, few.neighbours, alike.ranks) == (0, 0, 0)  # nothing to rank
+
+
+def test_agreement_across_languages_is_that_of_texts_with_their_translations() -> None:
+    sources, targets = vectors(200, 32), vectors(200, 32)
+    same = agreement_across((sources, targets), (sources, targets))
+    assert (same.cosine, same.ranks, same.neighbours, same.spread) == pytest.approx((1, 1, 1, 1))
+    shuffled = agreement_across((sources, targets), (sources, targets[::-1]))
+    assert abs(shuffled.ranks) < 0.1
+    assert shuffled.cosine == pytest.approx((1 + float((targets * targets[::-1]).sum(axis=1).mean())) / 2, abs=1e-5)

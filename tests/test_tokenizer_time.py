@@ -11,7 +11,8 @@ import pytest
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.tokenization import vocabulary_selection
-from hub_tools.tokenization.adapt import adapt_tokenizer, make_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram
 

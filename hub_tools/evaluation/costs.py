@@ -68,11 +68,11 @@ def sentences_of(texts: Iterable[str]) -> list[str]:
     return (short or [text[:_LONGEST_SENTENCE] for text in texts])[:_SENTENCES]
 
 
-def paragraphs_of(texts: Sequence[str], lang: str) -> list[str]:
+def paragraphs_of(texts: Sequence[str], lang: str, most: int = _PARAGRAPHS) -> list[str]:
     """Return long texts, cut; where these are few also successive short ones, joined until they are long."""
     long = [text for text in texts if len(text) >= _SHORTEST_PARAGRAPH]
     joined = _joined((text for text in texts if len(text) < _SHORTEST_PARAGRAPH), "" if lang in WITHOUT_SPACES else " ")
-    return [text[:_LONGEST_PARAGRAPH] for text in [*long, *joined][:_PARAGRAPHS]]
+    return [text[:_LONGEST_PARAGRAPH] for text in [*long, *joined][:most]]
 
 
 def _joined(texts: Iterable[str], between: str) -> Iterator[str]:

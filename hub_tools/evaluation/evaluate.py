@@ -6,7 +6,6 @@ in the training, whose figures are taken over, and the text to train on by the t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,17 +16,14 @@ from hub_tools.evaluation.costs import measure_costs
 from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
+from hub_tools.evaluation.spaces import agreement_rows, plain_row
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import SAMPLE_LANGUAGE, bundled_tasks, heldout_task
 from hub_tools.models.loading import describe
-from hub_tools.results import Agreement, EvaluationResult, EvaluationRow, Figure, Search
-from hub_tools.vectors.agreement import agreement
+from hub_tools.results import EvaluationResult, EvaluationRow, Search
 
 MODELS = ("teacher", "clone", "student")
 _SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
-# Held-out texts whose similarities are compared.
-_COMPARED = 2000
-_FEWEST_COMPARED = 20
 # Measures of the vectors that were learned -> how tables name them.
 _LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
 
@@ -59,7 +55,7 @@ def evaluate_run(
     rows = []
     for key, label in _LEARNED.items():
         values = {name: reached.get(name, {}).get(key) for name in subjects}
-        rows.append(_plain_row(goal, "heldout", label, training["heldout_texts"], values))
+        rows.append(plain_row(goal, "heldout", label, training["heldout_texts"], values))
     rows += agreement_rows(subjects, corpus, target)
     heldout = heldout_task(corpus, target)
     measured = [*tasks, *bundled_tasks(target), *([heldout] if heldout else [])]
@@ -95,32 +91,6 @@ def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[
                 )
             )
     return rows
-
-
-def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, target: str) -> list[EvaluationRow]:
-    """Return how much of the teacher's space is in the others', on held-out text of the target language."""
-    texts = list(corpus.texts(target, "heldout", _COMPARED)) if target in corpus.languages else []
-    if len(texts) < _FEWEST_COMPARED:
-        return []
-    vectors = {name: subject.encode(texts, "query", "held-out text") for name, subject in subjects.items()}
-    teacher = next(iter(vectors.values()))
-    found: dict[str, Agreement] = {name: agreement(teacher, student) for name, student in vectors.items()}
-    names = {"ranks": "similarities ranked", "neighbours": "ten nearest found", "spread": "spread of similarities"}
-    return [
-        _plain_row(
-            "space as the teacher's", "heldout", label, len(texts), {n: getattr(a, key) for n, a in found.items()}
-        )
-        for key, label in names.items()
-    ]
-
-
-def _plain_row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
-    """Return a row of numbers for which nothing is drawn anew."""
-    shown = {
-        name: None if value is None or not math.isfinite(value) else Figure(value=round(value, 4))
-        for name, value in values.items()
-    }
-    return EvaluationRow(task=task, split=split, metric=metric, n=n, models=shown)
 
 
 def _searches(subjects: Mapping[str, Subject], target: str) -> list[Search]:

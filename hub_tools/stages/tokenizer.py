@@ -18,7 +18,7 @@ from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokeni
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
-from hub_tools.tokenization.adapt import make_tokenizer, use_tokenizer
+from hub_tools.tokenization.make import make_tokenizer, use_tokenizer
 
 # What was measured of the tokenizers, in the folder of the stage.
 STATS = "stats.json"

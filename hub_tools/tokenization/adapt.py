@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,13 +15,11 @@ from tokenizers import Tokenizer
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.logging import bar, log
-from hub_tools.results import Figures, TokenizerResult, is_read
+from hub_tools.core.logging import bar
 from hub_tools.tokenization.characters import needed_characters
-from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
-from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
+from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_selection import (
     SelectionState,
@@ -43,8 +41,6 @@ Texts = Mapping[str, Callable[[], Iterable[str]]]
 TRIM = "trim"
 # Folders of those between -> the share of the learned tokens that they have.
 _SHARES = {"half": 0.5, "quarter": 0.25}
-# Most languages that a warning names.
-_NAMED = 8
 
 
 def default_vocab_size(teacher_size: int) -> int:
@@ -79,7 +75,7 @@ class AdaptedTokenizer:
         """Return the fields of `TokenizerResult` that say how it was made."""
         teacher_vocab = self.teacher.vocab
         return {
-            **_count_tokens(self.teacher, self.student),
+            **count_tokens(self.teacher, self.student),
             "added_reachable": self._count_reachable([t for t in self.student.model_vocab if t not in teacher_vocab]),
             "placeholders_dropped": len(self.teacher.placeholders - self.student.vocab.keys()),
             "sources": self._sources(),
@@ -286,104 +282,8 @@ def _count_words(pretokenizer: Tokenizer, texts: Texts, text_count: int | None) 
         return {lang: count_words(pretokenizer, seen(open_texts())) for lang, open_texts in texts.items()}
 
 
-def make_tokenizer(
-    teacher: TokenizerSpec,
-    texts: Texts,
-    out: Path,
-    *,
-    target: str,
-    config: TokenizerConfig,
-    max_seq_length: int,
-    text_count: int,
-    samples: Mapping[str, list[str]],
-    pairs: Sequence[tuple[str, str]] = (),
-    prompts: Sequence[str] = (),
-) -> TokenizerResult:
-    """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
-
-    The plain trim and, where it is open how many tokens are learned, tokenizers between are written to folders in it.
-    All are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
-    """
-    adaptation = Adaptation(
-        teacher,
-        texts,
-        target=target,
-        config=config,
-        prompts=prompts,
-        max_seq_length=max_seq_length,
-        text_count=text_count,
-    )
-    adapted = adaptation.make()
-    others = {
-        name: _write_and_measure(other, out / name, samples, pairs)
-        for name, other in adaptation.with_fewer_learned(adapted).items()
-    }
-    result = _write_and_measure(adapted, out, samples, pairs)
-    _warn_of_longer_texts(result.measures)
-    _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
-    if result.new_unknowns:
-        log.warning(
-            "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
-            f"{result.new_unknowns:,}",
-        )
-    return replace(result, others=others)
-
-
-def _write_and_measure(
-    adapted: AdaptedTokenizer, out: Path, samples: Mapping[str, list[str]], pairs: Sequence[tuple[str, str]]
-) -> TokenizerResult:
-    adapted.student.write(out)
-    measured = compare_tokenizers(adapted.teacher, adapted.student, samples, pairs)
-    return TokenizerResult(**adapted.summary(), **measured)
-
-
-def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None:
-    read = {lang: row for lang, row in measures.items() if all(map(is_read, row.values()))}
-    count = "tokens_per_word"
-    shown = {lang: (round(row["teacher"][count], 2), round(row["student"][count], 2)) for lang, row in read.items()}
-    longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
-    worst = sorted(longer, key=longer.__getitem__, reverse=True)
-    if worst:
-        log.warning(
-            "  more tokens per word than with the teacher: %s%s",
-            ", ".join("{} {:.2f} -> {:.2f}".format(lang, *shown[lang]) for lang in worst[:_NAMED]),
-            f", and {len(worst) - _NAMED} more languages" if len(worst) > _NAMED else "",
-        )
-
-
-def _warn_of_changed_prompts(
-    teacher: TokenizerSpec, student: TokenizerSpec, prompts: Sequence[str], samples: Mapping[str, list[str]]
-) -> None:
-    texts = [own[0] for own in samples.values() if own]
-    for prompt, theirs, ours in changed_prompts(teacher, student, prompts, texts):
-        log.warning(
-            "  the prompt %r has other pieces than with the teacher, so every vector behind it differs: %s -> %s",
-            prompt,
-            " ".join(theirs),
-            " ".join(ours),
-        )
-
-
-def use_tokenizer(
-    teacher: TokenizerSpec,
-    ready: TokenizerSpec,
-    out: Path,
-    *,
-    max_seq_length: int,
-    samples: Mapping[str, list[str]],
-    pairs: Sequence[tuple[str, str]] = (),
-    prompts: Sequence[str] = (),
-) -> TokenizerResult:
-    """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
-    student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
-    student.write(out)
-    measured = compare_tokenizers(teacher, student, samples, pairs)
-    _warn_of_longer_texts(measured["measures"])
-    _warn_of_changed_prompts(teacher, student, prompts, samples)
-    return TokenizerResult(**_count_tokens(teacher, student), added_reachable=None, **measured)
-
-
-def _count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:
+def count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:
+    """Return the fields of `TokenizerResult` that count tokens."""
     teacher_vocab, student_vocab = teacher.vocab, student.vocab
     kept = len(student_vocab.keys() & teacher_vocab.keys())
     return {

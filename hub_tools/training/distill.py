@@ -8,9 +8,8 @@ the goal. The loop is in `trainer.py`.
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hub_tools.config import DistillConfig
 from hub_tools.core.distributed import ALONE, Processes
@@ -24,7 +23,9 @@ from hub_tools.models.loading import SAFE, LoadPolicy, is_static, load_model, lo
 from hub_tools.results import Agreement, DistillResult
 from hub_tools.training import checkpoint
 from hub_tools.training.data import TrainingSet, load_training_set
+from hub_tools.training.heldout import agreement_in
 from hub_tools.training.trainer import Trainer, described
+from hub_tools.vectors.agreement import nearness
 from hub_tools.vectors.dataset import EmbeddingDataset
 
 if TYPE_CHECKING:
@@ -104,18 +105,17 @@ def save_student(
     if trim is not None:
         trimmed = load_model(trim.folder, device=str(trainer.student.device), policy=policy)
         of_trim = trainer.measure_other(trimmed, trim.heldout)
-        log.info("  the plain trim: %s", described(of_trim))
-        is_worse = after is not None and of_trim is not None and of_trim.ranks > after.ranks
-        keeps_trim = is_worse and trim.may_replace
-        if is_worse:
-            then = "is the student now" if keeps_trim else "is made if --learn and --keep are left out"
-            log.warning("  the trained student is not as near to its goal as the plain trim, which %s", then)
+        keeps_trim = _refuses(after, of_trim, may_replace=trim.may_replace)
         if keeps_trim:
             model, tokenizer = trimmed, trim.folder
     cosine = None if after is None else after.cosine
     if processes.is_main:
         save_model(model, trainer.out, tokenizer=tokenizer, max_seq_length=max_tokens)
-        found = {"clone": _agreement(trainer.history[0]), "trim": of_trim, "student": of_trim if keeps_trim else after}
+        found = {
+            "clone": agreement_in(trainer.history[0]),
+            "trim": of_trim,
+            "student": of_trim if keeps_trim else after,
+        }
         training = {"heldout_texts": len(trainer.heldout), "agreement": to_plain(found), "history": trainer.history}
         write_json(trainer.out / "training.json", training)
     processes.barrier()
@@ -137,9 +137,14 @@ def save_student(
     )
 
 
-def _agreement(entry: dict[str, Any]) -> Agreement | None:
-    """Return what an entry of the history says of held-out text."""
-    return Agreement(**{f.name: entry[f.name] for f in fields(Agreement)}) if entry["cosine"] is not None else None
+def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: bool) -> bool:
+    """Return whether the trim takes the place of a student that is not as near to its goal; say so if it is not."""
+    log.info("  the plain trim: %s", described(trim))
+    if student is None or trim is None or nearness(student) >= nearness(trim):
+        return False
+    then = "is the student now" if may_replace else "is made if --learn and --keep are left out"
+    log.warning("  the trained student is not as near to its goal as the plain trim, which %s", then)
+    return may_replace
 
 
 def _interpolate(trainer: Trainer, start: SentenceTransformer) -> None:

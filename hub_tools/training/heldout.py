@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +31,12 @@ def measure_heldout(
         return None
     goals = heldout.targets[heldout.target_index].astype(np.float32)
     return agreement(unit(goals), unit(_vectors(student, heldout, batch_tokens, processes)))
+
+
+def agreement_in(entry: Mapping[str, Any]) -> Agreement | None:
+    """Return what was measured where it stands among other figures, as in the history of a training."""
+    names = [field.name for field in fields(Agreement)]
+    return Agreement(**{name: entry[name] for name in names}) if set(names) <= entry.keys() else None
 
 
 def _vectors(student: Student, heldout: TrainingSet, batch_tokens: int, processes: Processes) -> NDArray[np.float32]:

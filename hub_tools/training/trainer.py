@@ -27,10 +27,11 @@ from hub_tools.results import Agreement
 from hub_tools.training import checkpoint
 from hub_tools.training.batching import epoch_batches
 from hub_tools.training.gradients import GradientComputer
-from hub_tools.training.heldout import measure_heldout
+from hub_tools.training.heldout import agreement_in, measure_heldout
 from hub_tools.training.losses import per_example_loss
 from hub_tools.training.schedule import LearningRates, default_learning_rate, learning_rates
 from hub_tools.training.student import Student
+from hub_tools.vectors.agreement import nearness
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -107,10 +108,9 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The entry of the history that orders held-out text most as the goal does, or the last without such text."""
-        if not len(self.heldout):
-            return self.history[-1]
-        return max(self.history, key=lambda entry: (entry["ranks"], entry["cosine"]))
+        """The entry of the history that is nearest to the goal on held-out text, or the last without such text."""
+        measured = [(found, entry) for entry in self.history if (found := agreement_in(entry))]
+        return max(measured, key=lambda pair: nearness(pair[0]))[1] if measured else self.history[-1]
 
     def train(self) -> None:
         """Take the steps that are left."""

@@ -10,30 +10,29 @@ from hub_tools.results import Agreement
 # Neighbours of each text that are compared.
 _NEIGHBOURS = 10
 
+Vectors = NDArray[np.float32]
 
-def agreement(teacher: NDArray[np.float32], student: NDArray[np.float32]) -> Agreement:
+
+def agreement(teacher: Vectors, student: Vectors) -> Agreement:
     """Compare the vectors of a few thousand texts, rows of length one, shapes (texts, dim); dims may differ.
 
     What needs similarities that differ is 0 where they do not. Memory grows with the square of the texts: 2,000 take
     about 100 MB.
     """
-    from scipy.stats import rankdata
-
     similarities = teacher @ teacher.T, student @ student.T
     upper = np.triu_indices(len(teacher), 1)
-    teachers, students = (values[upper] for values in similarities)
-    differ = min(np.ptp(teachers), np.ptp(students)) > 0 if len(upper[0]) else False
-    ranks = np.corrcoef(rankdata(teachers), rankdata(students))[0, 1] if differ else 0.0
-    count = min(_NEIGHBOURS, len(teacher) - 1)
-    nearest = [_nearest(values, count) for values in similarities] if count else [[]] * 2
-    shared = [len(set(a) & set(b)) / count for a, b in zip(*nearest, strict=True)] or [0.0]
-    same_size = teacher.shape == student.shape
-    return Agreement(
-        cosine=float((teacher * student).sum(axis=1).mean()) if same_size else 0.0,
-        ranks=float(ranks),
-        neighbours=float(np.mean(shared)),
-        spread=float(students.std() / max(teachers.std(), 1e-12)) if differ else 0.0,
-    )
+    values = [found[upper] for found in similarities]
+    for found in similarities:
+        np.fill_diagonal(found, -np.inf)
+    return _compare(_cosine(teacher, student), similarities, values, others=len(teacher) - 1)
+
+
+def agreement_across(teacher: tuple[Vectors, Vectors], student: tuple[Vectors, Vectors]) -> Agreement:
+    """Compare the similarities of texts to their translations, all with all; each pair is a model's vectors of both."""
+    similarities = teacher[0] @ teacher[1].T, student[0] @ student[1].T
+    cosine = float(np.mean([_cosine(*sides) for sides in zip(teacher, student, strict=True)]))
+    values = [found.ravel() for found in similarities]
+    return _compare(cosine, similarities, values, others=len(teacher[1]))
 
 
 def nearness(found: Agreement) -> float:
@@ -41,7 +40,29 @@ def nearness(found: Agreement) -> float:
     return found.ranks
 
 
-def _nearest(similarities: NDArray[np.float32], count: int) -> list[list[int]]:
-    np.fill_diagonal(similarities, -np.inf)
+def _compare(
+    cosine: float, similarities: tuple[Vectors, Vectors], values: list[NDArray[np.float32]], *, others: int
+) -> Agreement:
+    """Compare matrices of similarities; `values` are those that count, `others` how many neighbours a text can have."""
+    from scipy.stats import rankdata
+
+    teachers, students = values
+    differ = bool(len(teachers)) and min(np.ptp(teachers), np.ptp(students)) > 0
+    count = min(_NEIGHBOURS, others)
+    nearest = [_nearest(found, count) for found in similarities] if count else [[], []]
+    shared = [len(set(a) & set(b)) / count for a, b in zip(*nearest, strict=True)]
+    return Agreement(
+        cosine=cosine,
+        ranks=float(np.corrcoef(rankdata(teachers), rankdata(students))[0, 1]) if differ else 0.0,
+        neighbours=float(np.mean(shared)) if shared else 0.0,
+        spread=float(students.std() / teachers.std()) if differ else 0.0,
+    )
+
+
+def _cosine(teacher: Vectors, student: Vectors) -> float:
+    return float((teacher * student).sum(axis=1).mean()) if teacher.shape == student.shape else 0.0
+
+
+def _nearest(similarities: Vectors, count: int) -> list[list[int]]:
     nearest: list[list[int]] = np.argpartition(-similarities, count - 1, axis=1)[:, :count].tolist()
     return nearest

@@ -1,0 +1,115 @@
+"""Stage `tokenizer`: what is written and measured, of tokenizers that are made and of ready ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hub_tools.config import TokenizerConfig
+from hub_tools.core.logging import log
+from hub_tools.results import Figures, TokenizerResult, is_read
+from hub_tools.tokenization.adapt import Adaptation, AdaptedTokenizer, Texts, count_tokens
+from hub_tools.tokenization.metrics import compare_tokenizers
+from hub_tools.tokenization.prompts import changed_prompts
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+
+# Most languages that a warning names.
+_NAMED = 8
+
+
+def make_tokenizer(
+    teacher: TokenizerSpec,
+    texts: Texts,
+    out: Path,
+    *,
+    target: str,
+    config: TokenizerConfig,
+    max_seq_length: int,
+    text_count: int,
+    samples: Mapping[str, list[str]],
+    pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
+) -> TokenizerResult:
+    """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
+
+    The plain trim and, where it is open how many tokens are learned, tokenizers between are written to folders in it.
+    All are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
+    """
+    adaptation = Adaptation(
+        teacher,
+        texts,
+        target=target,
+        config=config,
+        prompts=prompts,
+        max_seq_length=max_seq_length,
+        text_count=text_count,
+    )
+    adapted = adaptation.make()
+    others = {
+        name: _write_and_measure(other, out / name, samples, pairs)
+        for name, other in adaptation.with_fewer_learned(adapted).items()
+    }
+    result = _write_and_measure(adapted, out, samples, pairs)
+    _warn_of_longer_texts(result.measures)
+    _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
+    if result.new_unknowns:
+        log.warning(
+            "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
+            f"{result.new_unknowns:,}",
+        )
+    return replace(result, others=others)
+
+
+def _write_and_measure(
+    adapted: AdaptedTokenizer, out: Path, samples: Mapping[str, list[str]], pairs: Sequence[tuple[str, str]]
+) -> TokenizerResult:
+    adapted.student.write(out)
+    measured = compare_tokenizers(adapted.teacher, adapted.student, samples, pairs)
+    return TokenizerResult(**adapted.summary(), **measured)
+
+
+def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None:
+    read = {lang: row for lang, row in measures.items() if all(map(is_read, row.values()))}
+    count = "tokens_per_word"
+    shown = {lang: (round(row["teacher"][count], 2), round(row["student"][count], 2)) for lang, row in read.items()}
+    longer = {lang: after / max(before, 0.01) for lang, (before, after) in shown.items() if after > before}
+    worst = sorted(longer, key=longer.__getitem__, reverse=True)
+    if worst:
+        log.warning(
+            "  more tokens per word than with the teacher: %s%s",
+            ", ".join("{} {:.2f} -> {:.2f}".format(lang, *shown[lang]) for lang in worst[:_NAMED]),
+            f", and {len(worst) - _NAMED} more languages" if len(worst) > _NAMED else "",
+        )
+
+
+def _warn_of_changed_prompts(
+    teacher: TokenizerSpec, student: TokenizerSpec, prompts: Sequence[str], samples: Mapping[str, list[str]]
+) -> None:
+    texts = [own[0] for own in samples.values() if own]
+    for prompt, theirs, ours in changed_prompts(teacher, student, prompts, texts):
+        log.warning(
+            "  the prompt %r has other pieces than with the teacher, so every vector behind it differs: %s -> %s",
+            prompt,
+            " ".join(theirs),
+            " ".join(ours),
+        )
+
+
+def use_tokenizer(
+    teacher: TokenizerSpec,
+    ready: TokenizerSpec,
+    out: Path,
+    *,
+    max_seq_length: int,
+    samples: Mapping[str, list[str]],
+    pairs: Sequence[tuple[str, str]] = (),
+    prompts: Sequence[str] = (),
+) -> TokenizerResult:
+    """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
+    student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
+    student.write(out)
+    measured = compare_tokenizers(teacher, student, samples, pairs)
+    _warn_of_longer_texts(measured["measures"])
+    _warn_of_changed_prompts(teacher, student, prompts, samples)
+    return TokenizerResult(**count_tokens(teacher, student), added_reachable=None, **measured)
