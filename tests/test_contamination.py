@@ -69,6 +69,13 @@ def test_nearly_the_same_is_found_and_other_texts_are_not() -> None:
     assert kinds(evaluation, LONG[1::2]).count(None) == len(LONG[1::2])
 
 
+def test_of_sentences_half_must_be_the_same_and_of_parts_more() -> None:
+    sentence = "Kahverengi köpek sabahları erkenden parkta yalnız koşuyor."
+    evaluation = EvaluationTexts([("a", [sentence])])
+    others = [sentence.replace("yalnız", "neşeyle"), f"Kahverengi köpek sabahları erkenden {' '.join(LONG[:2])}"]
+    assert kinds(evaluation, others) == ["near", None]
+
+
 def test_a_part_of_a_longer_text_is_found_both_ways() -> None:
     paragraph = " ".join(LONG[:8])
     assert set(kinds(EvaluationTexts([("a", [paragraph])]), LONG[:8])) == {"near"}
@@ -84,6 +91,8 @@ def test_short_texts_are_dropped_only_where_they_are_equal() -> None:
         "Evet, öyle.",
     ]
     assert kinds(evaluation, ["bir adam, gitar çalıyor", *others, "EVET"]) == ["exact", *[None] * 4, "exact"]
+    longer = EvaluationTexts([("a", ["Küçük kız bahçede oynuyor."])])
+    assert kinds(longer, ["Küçük kız bahçede oynuyordu.", "Küçük kız bahçede oynuyor!"]) == [None, "exact"]
 
 
 def test_scripts_without_spaces() -> None:

@@ -268,12 +268,13 @@ class _Tally:
 
     def result(self) -> dict[str, Any]:
         """Return the counts as fields of `TextCounts`; say which sources are left without text."""
+        total: Counter[Match] = Counter()
         for source, matches in self._matches.items():
+            total.update(matches)
             if not self.kept[source]:
                 number = matches.total()
                 log.warning("  %s: no text is left, because models are measured on %d of its texts", source, number)
-        matches = sum(self._matches.values(), Counter())
-        return {**self.counts, "contamination": by_data(matches)}
+        return {**self.counts, "contamination": by_data(total)}
 
 
 def _build_parallel(
