@@ -262,7 +262,7 @@ def test_comparisons_mark_what_is_not_read() -> None:
     assert "2.000?" not in shown[3]
     assert "2.000?" in shown[4]
     assert "60.0%" in shown[4]
-    assert shown[-1].startswith("? More than 2% of the text is unknown")
+    assert shown[-1].startswith("? More than 2% of the characters are unknown")
     clear = replace(found, text={"tr": {"a": sure}}, vocabulary={"a": 9})
     assert "?" not in str(clear)
     parity = replace(clear, parity={"th": {"a": None}})
@@ -275,9 +275,9 @@ def test_a_target_that_the_teacher_does_not_read_saves_nothing(values: dict[str,
     report = read_report(fake_run.write_run(tmp_path / "run", values))
     shown = summary(report)
     assert "3.46?" in shown
-    assert "? More than 2% of the text is unknown" in shown
+    assert "? More than 2% of the characters are unknown" in shown
     write_report(tmp_path / "run", report)
     text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert "| Turkish | 3.46? | 2.61 |  | 50.0% | 0.0% |" in text
     assert "(parity): teacher 2.31?, student 1.18." in text
-    assert "fewer tokens" not in text
+    assert "fewer tokens for Turkish" not in text

@@ -541,11 +541,11 @@ def tokens_per_word(value: float, unknown: float = 0) -> Figures:
 def test_languages_that_are_not_read_are_marked_and_save_nothing() -> None:
     rows = [("tr", tokens_per_word(2.0), tokens_per_word(1.0)), ("th", tokens_per_word(0.2, 0.9), tokens_per_word(0.1))]
     chart = html.languages(rows, "en")
-    assert "<span>0.20?</span> <small>45 % unknown</small>" in chart
-    assert "? More than 2 % of the text is unknown" in chart
+    assert "<span>0.20?</span> <small>45 % [UNK]</small>" in chart
+    assert "? More than 2 % of the characters are unknown" in chart
     assert chart.count("−50 %") == 1
     assert chart.count("unread") == 1
-    assert "%45 bilinmiyor" in html.languages(rows, "tr")
+    assert "%45 [UNK]" in html.languages(rows, "tr")
     assert "?" not in html.languages(rows[:1], "en")
 
 

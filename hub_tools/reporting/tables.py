@@ -6,10 +6,9 @@ from hub_tools.results import MOST_UNKNOWN, Figures, is_read
 
 # What stands under a table with marked counts.
 UNREAD = (
-    f"? More than {MOST_UNKNOWN:.0%} of the text is unknown to this tokenizer: what it cannot read counts as one "
-    "token, however long it is, so the count says nothing."
+    f"? More than {MOST_UNKNOWN:.0%} of the characters are unknown to this tokenizer: what it cannot read, often a "
+    "whole word, counts as one token, so the count says nothing."
 )
-
 # Measures that count no tokens of words.
 _ALWAYS_MEANT = {"tokens_used", "unknown_tokens", "unknown_text"}
 
