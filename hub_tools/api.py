@@ -170,9 +170,9 @@ def adapt_tokenizer(
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    It has `vocab_size` tokens afterwards, by default half of what there were. The `prompts` of the model that it is
-    for, such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the language
-    is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
+    It has `vocab_size` tokens afterwards, by default half of what there were. The `prompts` of its model,
+    such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the language is
+    changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
     `keep_characters` is true.
 
     Raises:

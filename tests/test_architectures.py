@@ -109,6 +109,29 @@ def test_every_weight_but_the_rows_of_tokens_is_kept(
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_where_the_pieces_are_the_teachers_so_is_the_vector(
+    name: str,
+    small_teachers: dict[str, Path],
+    small_clones: dict[str, tuple[Path, CloneResult]],
+    pair_texts: dict[str, list[str]],
+) -> None:
+    folders = (small_teachers[name], small_clones[name][0])
+    tokenizers = [TokenizerSpec.read(folder).load() for folder in folders]
+
+    def is_read_alike(text: str) -> bool:
+        theirs, ours = ([t.id_to_token(number) for number in t.encode(text).ids] for t in tokenizers)
+        return theirs == ours
+
+    words = sorted({word for text in pair_texts["en"] for word in text.split()})
+    for prompt in ("", *(ARCHITECTURES[name].prompts or {}).values()):
+        alike = [text for text in (*words[::5], *pair_texts["en"]) if is_read_alike(prompt + text)][:100]
+        assert len(alike) > 50
+        models = [load_model(folder, device="cpu") for folder in folders]
+        theirs, ours = (encode(model, alike, CPU, prompt=prompt) for model in models)
+        assert least_cosine(theirs, ours) >= 0.9999
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_rows_are_counted_and_none_is_filled_silently(
     name: str, small_clones: dict[str, tuple[Path, CloneResult]], small_teachers: dict[str, Path]
 ) -> None:

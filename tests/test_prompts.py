@@ -7,36 +7,33 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from hub_tools.api import build_corpus
+from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.core.hardware import Hardware
-from hub_tools.models.encoder import encode
-from hub_tools.models.loading import load_model
+from hub_tools.core.files import write_json
+from hub_tools.corpus.build import build_corpus
+from hub_tools.corpus.sources import find_sources
 from hub_tools.models.resolve import find_teacher
-from hub_tools.results import CloneResult
 from hub_tools.stages.base import Finished, parts_of
-from hub_tools.stages.job import ReadyTokenizer
 from hub_tools.stages.tokenizer import TokenizerStage
-from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
+from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer, use_tokenizer
 from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from tests.architectures import ARCHITECTURES, PROMPTS
 
-CPU = Hardware(device="cpu", precision="fp32")
+V = 1500
 FAMILIES = ("wordpiece", "unigram", "byte-level", "llama", "gemma")
-CLOSED = (*PROMPTS.values(), "query: ", "passage: ", "Represent this sentence: ")
+GEMMAS = {"query": "task: search result | query: ", "document": "title: none | text: "}
+CLOSED = (*GEMMAS.values(), "query: ", "passage: ", "Represent this sentence: ")
 # No white space stands between it and the text.
-OPEN = "Instruct: find passages\nQuery:"
+OPEN = "find passages\nanswer:"
 # Text of the target from which the words of the prompts, and what follows an open one, are worth learning.
 TEMPTING = [
     "query querying passages passage none task search result represent this sentence find",
-    "searching results :title text:evet (Query:evet) Query:kitap Instruct: represented sentences",
+    "searching results :title text:evet (answer:evet) answer:kitap finding represented sentences",
 ] * 60
 
 
@@ -56,16 +53,29 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases(small_tokenizers: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]) -> dict[str, Case]:
+def teacher_of(pair_texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> dict[str, TokenizerSpec]:
+    lines = pair_texts["en"] + pair_texts["tr"][::3]
+    gemma = teachers.gemma_shaped(lines, 2500)
+    merges = [tuple(merge) for merge in gemma.spec["model"]["merges"]]
+    return {
+        "wordpiece": minilm_files,
+        "unigram": teachers.unigram(lines, 2500),
+        "byte-level": teachers.byte_level(lines, 2500),
+        "llama": teachers.byte_fallback(gemma.model_vocab, merges, prepend=True),
+        "gemma": gemma,
+    }
+
+
+@pytest.fixture(scope="module")
+def cases(teacher_of: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]) -> dict[str, Case]:
     texts = {**pair_texts, "tr": pair_texts["tr"] + TEMPTING}
     readers = {lang: partial(iter, own) for lang, own in texts.items()}
     words = [word for own in texts.values() for text in own for word in text.split()]
     found = {}
     for name in FAMILIES:
-        config = TokenizerConfig(vocab_size=1800 if name == "gemma" else 1500)
-        prompts = (*CLOSED, OPEN)
-        made = adapt_tokenizer(small_tokenizers[name], readers, target="tr", config=config, prompts=prompts)
-        found[name] = Case(made, small_tokenizers[name].load(), made.student.load(), words)
+        config, prompts = TokenizerConfig(vocab_size=V, learn=400), (*CLOSED, OPEN)
+        made = adapt_tokenizer(teacher_of[name], readers, target="tr", config=config, prompts=prompts)
+        found[name] = Case(made, teacher_of[name].load(), made.student.load(), words)
     return found
 
 
@@ -79,7 +89,7 @@ def pieces(tokenizer: Tokenizer, text: str) -> list[str]:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_prompt_before_any_text_has_the_teachers_pieces(
     name: str, data: st.DataObject, cases: dict[str, Case]
@@ -92,13 +102,9 @@ def test_a_prompt_before_any_text_has_the_teachers_pieces(
     assert pieces(case.student, prompt + text)[: len(theirs)] == theirs
 
 
-def test_the_words_of_prompts_would_have_been_learned_or_given_up(
-    case: Case, small_tokenizers: dict[str, TokenizerSpec], request: pytest.FixtureRequest
-) -> None:
-    assert len(case.learned) > 100
-    assert len(case.student.get_vocab(with_added_tokens=True)) in (1500, 1800)
-    # The teacher reads none of the prompts as one piece a word: there is something to break.
-    assert any(len(pieces(case.teacher, word)) > 1 for prompt in CLOSED for word in prompt.split())
+def test_exactly_as_many_tokens_as_asked_for(case: Case) -> None:
+    assert len(case.student.get_vocab(with_added_tokens=True)) == V
+    assert len(case.learned) == 400
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -113,7 +119,7 @@ def test_no_learned_token_joins_the_end_of_a_prompt_and_the_text(name: str, case
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_text_that_no_learned_token_touches_has_the_teachers_pieces(
     name: str, data: st.DataObject, cases: dict[str, Case], untouched: dict[str, list[str]]
@@ -148,28 +154,6 @@ def is_untouched(case: Case, text: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_where_the_pieces_are_the_teachers_so_is_the_vector(
-    name: str,
-    small_teachers: dict[str, Path],
-    small_clones: dict[str, tuple[Path, CloneResult]],
-    pair_texts: dict[str, list[str]],
-) -> None:
-    folders = (small_teachers[name], small_clones[name][0])
-    tokenizers = [Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in folders]
-    words = dict.fromkeys(word for own in pair_texts.values() for text in own for word in text.split())
-    for prompt in ("", *(ARCHITECTURES[name].prompts or {}).values()):
-        same = [
-            text
-            for text in (*words, *pair_texts["en"])
-            if pieces(tokenizers[0], prompt + text) == pieces(tokenizers[1], prompt + text)
-        ][:200]
-        assert len(same) > 100
-        theirs, ours = (encode(load_model(folder, device="cpu"), same, CPU, prompt=prompt) for folder in folders)
-        norms = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours, axis=1)
-        assert (np.einsum("nd,nd->n", theirs, ours) / norms).min() > 0.9999
-
-
 def test_learned_tokens_that_occur_in_a_prompt_touch_it(minilm_files: TokenizerSpec) -> None:
     found = PromptPieces.of(minilm_files, ["PASSAGE of Istanbul: "])
     assert {"passage", "of", "istanbul", ":"} == found.tokens
@@ -178,18 +162,18 @@ def test_learned_tokens_that_occur_in_a_prompt_touch_it(minilm_files: TokenizerS
     assert not any(map(found.touched_by, ("ssage", "anbul", "passages", "##stanbulda", "##of", "ofis")))
 
 
-def test_only_byte_level_tokens_can_join_an_open_end(small_tokenizers: dict[str, TokenizerSpec]) -> None:
-    of = partial(PromptPieces.of, small_tokenizers["byte-level"])
+def test_only_byte_level_tokens_can_join_an_open_end(teacher_of: dict[str, TokenizerSpec]) -> None:
+    of = partial(PromptPieces.of, teacher_of["byte-level"])
     assert of(["Query =>"]).open_ends == ("=>", ">", "Ġ=>")
     assert of(["查询\uff1a"]).open_ends == ("ï¼ļ",)
     assert of(["Query: "]).open_ends == of(["Query"]).open_ends == ()
-    assert PromptPieces.of(small_tokenizers["unigram"], ["Query:"]).open_ends == ()
+    assert PromptPieces.of(teacher_of["unigram"], ["Query:"]).open_ends == ()
 
 
 def test_what_the_template_and_the_settings_name_stays_though_it_is_not_marked_special(
-    small_tokenizers: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
+    teacher_of: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
 ) -> None:
-    files = small_tokenizers["wordpiece"]
+    files = teacher_of["wordpiece"]
     plain = replace(files, spec={**files.spec, "added_tokens": []})
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     made = adapt_tokenizer(plain, readers, target="tr", config=TokenizerConfig(vocab_size=1000)).student
@@ -198,29 +182,43 @@ def test_what_the_template_and_the_settings_name_stays_though_it_is_not_marked_s
 
 
 def test_a_token_set_aside_stays_where_a_prompt_names_it(
-    small_tokenizers: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
+    teacher_of: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     config, prompts = TokenizerConfig(vocab_size=2000), ["<unused7> "]
-    made = adapt_tokenizer(small_tokenizers["gemma"], readers, target="tr", config=config, prompts=prompts).student
+    made = adapt_tokenizer(teacher_of["gemma"], readers, target="tr", config=config, prompts=prompts).student
     assert {token for token in made.vocab if token.startswith("<unused")} == {"<unused7>"}
     assert pieces(made.load(), "<unused7> ev")[0] == "<unused7>"
 
 
 @pytest.fixture(scope="module")
 def stage(
-    small_teachers: dict[str, Path], pair_texts: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+    teacher_of: dict[str, TokenizerSpec],
+    pair_texts: dict[str, list[str]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> TokenizerStage:
-    teacher = find_teacher(str(small_teachers["qwen3"]))
-    out = tmp_path_factory.mktemp("corpus") / "corpus"
-    corpus = build_corpus({**pair_texts, "tr": pair_texts["tr"] + TEMPTING}, teacher=teacher, target="tr", out=out)
+    root = tmp_path_factory.mktemp("stage")
+    teacher_of["unigram"].write(root / "teacher")
+    write_json(root / "teacher" / "config_sentence_transformers.json", {"prompts": GEMMAS})
+    for lang, own in pair_texts.items():
+        (root / f"{lang}.txt").write_text("\n".join(own), encoding="utf-8")
+    build_corpus(
+        root / "corpus",
+        find_sources(str(root / "{lang}.txt"), ("tr", "en"), 1),
+        [],
+        languages=("tr", "en"),
+        limit=None,
+        seed=1,
+        tokenizer=teacher_of["unigram"].load(),
+        max_tokens=512,
+    )
     return TokenizerStage(
-        teacher=teacher,
-        corpus=Finished(path=corpus.path, identity="corpus"),
+        teacher=find_teacher(str(root / "teacher"), tokenizer_only=True),
+        corpus=Finished(path=root / "corpus", identity="corpus"),
         target="tr",
         prompts={"query": "Represent this sentence: "},
         ready=None,
-        config=TokenizerConfig(vocab_size=1400),
+        config=TokenizerConfig(vocab_size=1000),
     )
 
 
@@ -229,8 +227,8 @@ def test_the_stage_protects_the_teachers_prompts_and_those_of_the_options(
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="hub_tools"):
         stage.work(tmp_path)
-    student, teacher = TokenizerSpec.read(tmp_path).load(), TokenizerSpec.read(stage.teacher.input_folder).load()
-    for prompt in (*PROMPTS.values(), *stage.prompts.values()):
+    teacher, student = (TokenizerSpec.read(folder).load() for folder in (stage.teacher.path, tmp_path))
+    for prompt in (*GEMMAS.values(), *stage.prompts.values()):
         theirs = pieces(teacher, prompt.rstrip())
         assert pieces(student, prompt + "Kitap")[: len(theirs)] == theirs
     assert "the prompt" not in caplog.text
@@ -241,21 +239,23 @@ def test_prompts_are_a_part_of_the_stages_key(stage: TokenizerStage) -> None:
 
 
 def test_a_ready_tokenizer_that_reads_a_prompt_otherwise_is_warned_of(
-    stage: TokenizerStage, cases: dict[str, Case], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    cases: dict[str, Case], teacher_of: dict[str, TokenizerSpec], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def warnings(folder: Path) -> str:
+    def warnings(ready: TokenizerSpec) -> list[str]:
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="hub_tools"):
-            replace(stage, ready=ReadyTokenizer(folder, None)).work(tmp_path / f"out-{folder.name}")
-        return "\n".join(line for line in caplog.messages if "the prompt" in line)
+            prompts, samples = ["passage: ", "query: "], {"tr": ["Kitap okudum."]}
+            use_tokenizer(teacher_of["unigram"], ready, tmp_path, max_seq_length=64, samples=samples, prompts=prompts)
+        return [line for line in caplog.messages if "the prompt" in line]
 
-    assert warnings(stage.teacher.input_folder) == ""
-    cases["wordpiece"].adapted.student.write(tmp_path / "other")
-    said = warnings(tmp_path / "other")
-    assert "the prompt 'Represent this sentence: ' has other pieces than with the teacher" in said
-    theirs = pieces(TokenizerSpec.read(stage.teacher.input_folder).load(), "Represent this sentence:")
-    ours = pieces(cases["wordpiece"].student, "Represent this sentence:")
-    assert f"{' '.join(theirs)} -> {' '.join(ours)}" in said
+    assert warnings(teacher_of["unigram"]) == []
+    assert warnings(cases["unigram"].adapted.student) == []
+    theirs, ours = (
+        " ".join(pieces(tokenizer, "passage:")) for tokenizer in (cases["unigram"].teacher, cases["wordpiece"].student)
+    )
+    said = warnings(cases["wordpiece"].adapted.student)
+    assert "the prompt 'passage: ' has other pieces than with the teacher" in said[0]
+    assert f"{theirs} -> {ours}" in said[0]
 
 
 def test_a_prompt_with_letters_that_the_teacher_destroys_is_read_as_the_student_reads(
