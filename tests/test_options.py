@@ -95,9 +95,9 @@ def test_help_has_what_everyone_needs_first_and_all_options() -> None:
 
 def test_help_of_a_stage_has_only_what_it_uses() -> None:
     text = hub_distill("clone", "--help").output
-    for flag in ("--teacher", "--limit", "--keep", "--init", "--config", "--fresh", "--dry-run"):
+    for flag in ("--teacher", "--limit", "--keep", "--init", "--sts", "--config", "--fresh", "--dry-run"):
         assert f"{flag} " in text
-    for flag in ("--query-share", "--steps", "--sts", "--push-to-hub"):
+    for flag in ("--query-share", "--steps", "--push-to-hub"):
         assert f"{flag} " not in text
 
 
