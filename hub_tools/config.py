@@ -69,8 +69,13 @@ class TokenizerConfig(Section):
     use: str | None = option(
         None, "Use this tokenizer as it is instead of making one.", flag="--tokenizer", metavar=MODEL
     )
-    keep: int | None = option(None, "Teacher tokens to keep.", minimum=1, unset="the balance that the text asks for")
-    learn: int | None = option(None, "Tokens to learn.", minimum=0, unset="the balance that the text asks for")
+    keep: int | None = option(None, "Teacher tokens to keep.", minimum=1, unset="what --learn leaves")
+    learn: int | None = option(
+        None,
+        "Tokens to learn.",
+        minimum=0,
+        unset="as many as leave held-out vectors as near as the plain trim does",
+    )
     keep_normalizer: bool = option(False, "Keep the teacher's normalizer even if it loses letters of the language.")
     keep_characters: bool = option(False, "Keep all characters of the teacher, also those that the text does not have.")
 

@@ -161,7 +161,7 @@ def _chosen(
     if clone.tokenizer:
         tokenizer = replace(tokenizer.others[clone.tokenizer], others=tokenizer.others)
     if distill is not None and distill.kept_trim and clone.trim is not None:
-        tokenizer, clone = tokenizer.others[TRIM], replace(clone.trim, splits=clone.splits)
+        tokenizer, clone = tokenizer.others[TRIM], replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer)
     return {"tokenizer": tokenizer, "clone": clone}
 
 

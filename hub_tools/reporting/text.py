@@ -17,7 +17,7 @@ from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
 from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, terminal_table
-from hub_tools.results import CorpusResult, Search, TokenizerResult, is_read
+from hub_tools.results import CloneResult, CorpusResult, Search, TokenizerResult, is_read
 from hub_tools.tokenization.adapt import TRIM
 
 _TOKENIZERS = ("teacher", "student")
@@ -210,6 +210,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         **_tokenizer_tables(tokenizer, report.target),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=_parity(tokenizer, report.target),
+        splits=_splits(report.clone),
         corpus=_corpus(corpus),
         contamination=contamination(report),
         searches=searches,
@@ -256,6 +257,20 @@ def token_counts(tokenizer: TokenizerResult, lang: str) -> tuple[str, str]:
         for found in map(tokenizer.measures[lang].__getitem__, _TOKENIZERS)
     )
     return before, after
+
+
+def _splits(clone: CloneResult | None) -> str | None:
+    """Return a table of the numbers of learned tokens that there was a choice between; None where there was none."""
+    if clone is None or not clone.splits:
+        return None
+    languages = list(clone.splits[0].tokens_per_word)
+    rows = [["learned tokens", *(f"tokens per word, {name_of(lang)}" for lang in languages), "similarities ranked"]]
+    for split in clone.splits:
+        chosen = " (chosen)" if split.tokenizer == clone.tokenizer else ""
+        counts = (f"{split.tokens_per_word[lang]:.2f}" for lang in languages)
+        rows.append([f"{split.learned:,}{chosen}", *counts, f"{100 * split.agreement.ranks:.1f}"])
+    means = "How clones with more and with fewer learned tokens order the similarities of held-out texts before any training"
+    return f"{means}, against what they are trained for:\n\n{markdown_table(rows)}"
 
 
 def _parity(tokenizer: TokenizerResult, target: str) -> str | None:
