@@ -269,8 +269,10 @@ def _splits(clone: CloneResult | None) -> str | None:
         chosen = " (chosen)" if split.tokenizer == clone.tokenizer else ""
         counts = (f"{split.tokens_per_word[lang]:.2f}" for lang in languages)
         rows.append([f"{split.learned:,}{chosen}", *counts, f"{100 * split.agreement.ranks:.1f}"])
-    means = "How clones with more and with fewer learned tokens order the similarities of held-out texts before any training"
-    return f"{means}, against what they are trained for:\n\n{markdown_table(rows)}"
+    return (
+        "How clones with more and fewer learned tokens rank the similarities of held-out texts before any training, "
+        f"against what they are trained for:\n\n{markdown_table(rows)}"
+    )
 
 
 def _parity(tokenizer: TokenizerResult, target: str) -> str | None:
