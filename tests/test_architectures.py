@@ -22,7 +22,7 @@ from hub_tools.models.loading import is_static, load_model, longest_input
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.results import CloneResult
-from hub_tools.tokenization.adapt import use_tokenizer
+from hub_tools.tokenization.make import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.distill import save_student

@@ -179,7 +179,7 @@ def test_lengths_are_those_a_model_was_trained_for(tiny_teacher: Path) -> None:
 
 def test_a_run_measures_costs_and_smaller_vectors(finished: tuple[RunConfig, dict[str, Any]]) -> None:
     report = finished[1]
-    assert list(report["costs"]) == ["teacher", "clone", "student"]
+    assert list(report["costs"]) == ["teacher", "trim", "clone", "student"]
     teacher, student = report["costs"]["teacher"], report["costs"]["student"]
     assert student["embedding_params"] == 4096 * 32 < teacher["embedding_params"]
     assert student["other_params"] == teacher["other_params"]

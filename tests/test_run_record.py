@@ -98,7 +98,9 @@ def test_a_ready_tokenizer_is_the_same_when_the_cache_gets_more_files_of_its_rep
     (ready / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 4096}))
     hub.add("model", "org/ready", ready)
     options = (tmp_path / "run.toml").read_text(encoding="utf-8")
-    (tmp_path / "run.toml").write_text(options.replace("vocab_size = 4096\n", ""), encoding="utf-8")
+    (tmp_path / "run.toml").write_text(
+        options.replace("vocab_size = 4096\n", "").replace("learn = 1500\n", ""), encoding="utf-8"
+    )
     command = ["tokenizer", "--config", "run.toml", "--tokenizer", "org/ready"]
     first = hub_distill(*command, cwd=tmp_path, **online)
     succeeded(first)

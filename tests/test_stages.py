@@ -103,6 +103,7 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
         "init": "align",
         "prompts": {},
         "target": "tr",
+        "chooses_split": True,
     }
     assert {"steps": 3, "seed": 42, "device": "cpu", "precision": "fp32"}.items() <= parts["student"].items()
     assert parts["embeddings"]["precision"] == "fp32"

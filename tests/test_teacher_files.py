@@ -24,7 +24,7 @@ from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, LoadPolicy, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
-from hub_tools.tokenization.adapt import use_tokenizer
+from hub_tools.tokenization.make import use_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "word " * 100]

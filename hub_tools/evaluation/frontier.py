@@ -19,13 +19,13 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.metrics import Vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.results import Agreement, Split
-from hub_tools.vectors.agreement import agreement, nearness
+from hub_tools.vectors.agreement import agreement
 from hub_tools.vectors.bitext import heldout_pairs
 from hub_tools.vectors.embed import KNOWS_LANGUAGE
 
 # Held-out texts of each kind that clones are measured on, and how few of them say nothing.
 _TEXTS, _FEWEST = 400, 50
-# How much less near than the trim a clone may be.
+# How much less well than the trim a clone may rank the similarities of the texts.
 _LEVEL = 0.01
 
 
@@ -63,8 +63,8 @@ def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None
 
 def choose(splits: Mapping[str, Split], trim: str) -> str:
     """Return the split with the most learned tokens whose clone is as near to the goal as the trim is."""
-    least = nearness(splits[trim].agreement) - _LEVEL
-    good = [name for name, split in splits.items() if nearness(split.agreement) >= least]
+    least = splits[trim].agreement.ranks - _LEVEL
+    good = [name for name, split in splits.items() if split.agreement.ranks >= least]
     chosen = max(good, key=lambda name: splits[name].learned)
     for name, split in splits.items():
         words = ", ".join(f"{lang} {value:.2f}" for lang, value in split.tokens_per_word.items())

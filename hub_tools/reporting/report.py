@@ -158,10 +158,11 @@ def _chosen(
     tokenizer: results.TokenizerResult, clone: results.CloneResult, distill: results.DistillResult | None
 ) -> dict[str, Any]:
     """Return the sections of the tokenizer and the clone that the student has: there were several."""
-    if clone.tokenizer:
-        tokenizer = replace(tokenizer.others[clone.tokenizer], others=tokenizer.others)
+    name = clone.tokenizer
     if distill is not None and distill.kept_trim and clone.trim is not None:
-        tokenizer, clone = tokenizer.others[TRIM], replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer)
+        name, clone = TRIM, replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer)
+    if name:
+        tokenizer = replace(tokenizer.others[name], others=tokenizer.others)
     return {"tokenizer": tokenizer, "clone": clone}
 
 

@@ -114,7 +114,7 @@ def _how_measured(report: FullReport) -> str:
 def _what_decided(report: FullReport) -> str:
     figures = []
     if report.distill.cosine_after is not None:
-        figures.append("how similarities of held-out text rank, which chose the checkpoint")
+        figures.append("the held-out cosine, which chose the checkpoint")
     if report.embeddings.teacher_bitext_accuracy is not None:
         figures.append("the teacher's share of translations found, which chose the text to train on")
     exceptions = f" but {', and '.join(figures)}" if figures else ""
@@ -172,7 +172,7 @@ def _fertility_rows(report: FullReport) -> list[list[str]]:
             before, after = token_counts(report.tokenizer, lang)
             # The trimmed teacher has a tokenizer of its own; where it is the student, the clone's is not reported.
             others = report.tokenizer.others
-            trim = token_counts(others[TRIM], lang)[1] if TRIM in others else after
+            trim = token_counts(others[TRIM], lang)[1] if TRIM in others else ""
             shown = {"teacher": before, "trim": trim, "clone": "" if report.distill.kept_trim else after}
             rows.append(
                 [f"tokens per {unit}, {name_of(lang)}", *(shown.get(name, after) for name in models_of(report))]

@@ -134,7 +134,7 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
     if distill.cosine_before is not None and distill.cosine_after is not None:
         before, after = f"{distill.cosine_before:.4f}", f"{distill.cosine_after:.4f}"
         effect = f", which took the mean cosine on held-out text from {before} to {after}"
-        best = f"; the weights that rank held-out text most as the goal does were those of step {distill.best_step:,}"
+        best = f"; the best held-out cosine was at step {distill.best_step:,}"
     if distill.kept_trim:
         effect = ", which did not bring it as near to them as the teacher merely trimmed: that is the student now"
     return {
