@@ -9,6 +9,8 @@ from hub_tools.results import Agreement
 
 # Neighbours of each text that are compared.
 _NEIGHBOURS = 10
+# Products of the same rows of length one differ by as much.
+_ROUNDING = 1e-6
 
 Vectors = NDArray[np.float32]
 
@@ -51,7 +53,7 @@ def _compare(
     from scipy.stats import rankdata
 
     teachers, students = values
-    differ = bool(len(teachers)) and min(np.ptp(teachers), np.ptp(students)) > 0
+    differ = bool(len(teachers)) and min(np.ptp(teachers), np.ptp(students)) > _ROUNDING
     count = min(_NEIGHBOURS, others)
     nearest = [_nearest(found, count) for found in similarities] if count else [[], []]
     shared = [len(set(a) & set(b)) / count for a, b in zip(*nearest, strict=True)]
