@@ -1,9 +1,10 @@
 """What `hub-distill evaluate` says of two teachers and a trim on all Turkish sets; for docs/results.md.
 
-    python -m benchmarks.evaluation --teacher E5 --data DATA [--work DIR]
+    python -m benchmarks.evaluation --teacher E5 --data DATA [--work DIR] [--only xquad sib200 ...]
 
 E5 is a folder with multilingual-e5-small. Its trim has 32,768 tokens, chosen by Turkish and English text. WORK is
-emptied of an earlier evaluation, so that the time is that of a whole one; the trim is found again.
+emptied of an earlier evaluation, so that the time is that of a whole one; the trim is found again. `--only` takes the
+sets with one of these words in their names.
 """
 
 from __future__ import annotations
@@ -49,16 +50,17 @@ def make_trim(teacher: Path, data: Path, work: Path) -> Path:
     return work / "run" / "clone"
 
 
-def evaluation_options(data: Path) -> list[str]:
-    """Return the options that name all Turkish sets."""
+def evaluation_options(data: Path, only: Sequence[str]) -> list[str]:
+    """Return the options that name all Turkish sets, or some of them."""
     options = []
     for option, sets in SETS.items():
         for files in sets:
-            options += [option, ",".join(str(data / file) for file in files.split(","))]
+            if not only or any(word in files for word in only):
+                options += [option, ",".join(str(data / file) for file in files.split(","))]
     return options
 
 
-def section(scores: Path, names: Sequence[str], minutes: float) -> list[str]:
+def section(scores: Path, names: Sequence[str], only: Sequence[str], minutes: float) -> list[str]:
     """Markdown of what was measured."""
     found = read_json(scores)
     rows = [["task", *names]]
@@ -67,8 +69,9 @@ def section(scores: Path, names: Sequence[str], minutes: float) -> list[str]:
             values = [figure and figure["value"] for figure in row["models"].values()]
             cells = ["" if value is None else f"{100 * value:.1f}" for value in values]
             rows.append([f"{row['task']}, {row['metric']} (n={row['n']:,})", *cells])
+    some = f" --only {' '.join(only)}" if only else ""
     return [
-        f"Written by `python -m benchmarks.evaluation --teacher E5 --data DATA` on {time.strftime('%Y-%m-%d')}:",
+        f"Written by `python -m benchmarks.evaluation --teacher E5 --data DATA{some}` on {time.strftime('%Y-%m-%d')}:",
         f"`hub-distill evaluate MINILM E5 TRIM --lang tr`, {len(found['rows'])} measures, costs and smaller vectors in "
         f"{minutes:.0f} minutes;",
         f"{found['hardware']}, at most {found['longest']:,} tokens of a text. Scores x100.",
@@ -83,15 +86,16 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("evaluation-benchmark"))
+    parser.add_argument("--only", nargs="*", default=[])
     args = parser.parse_args()
     trim, out = make_trim(args.teacher, args.data, args.work.absolute()), args.work / "scores"
     shutil.rmtree(out, ignore_errors=True)
     started = time.monotonic()
     models = [str(demo_teacher()), str(args.teacher), str(trim)]
-    hub_distill("evaluate", *models, "--lang", "tr", "--output", str(out), *evaluation_options(args.data))
+    hub_distill("evaluate", *models, "--lang", "tr", "--output", str(out), *evaluation_options(args.data, args.only))
     minutes = (time.monotonic() - started) / 60
     names = ["all-MiniLM-L6-v2", "multilingual-e5-small", f"its trim, {VOCAB:,} tokens"]
-    write_section("results.md", "evaluation", section(out / "scores.json", names, minutes))
+    write_section("results.md", "evaluation", section(out / "scores.json", names, args.only, minutes))
 
 
 if __name__ == "__main__":

@@ -53,16 +53,25 @@ def _rows_across(subjects: Mapping[str, Subject], sources: list[str], targets: l
 
 def _named(what: str, n: int, found: Mapping[str, Agreement]) -> list[EvaluationRow]:
     task = f"space as the teacher's, {what}"
-    return [
-        plain_row(task, "heldout", label, n, {name: getattr(own, key) for name, own in found.items()})
-        for key, label in _MEASURES.items()
-    ]
+    rows = []
+    for key, label in _MEASURES.items():
+        values = {name: getattr(own, key) for name, own in found.items()}
+        rows.append(plain_row(task, "heldout", label, n, values, is_main=key == "ranks"))
+    return rows
 
 
-def plain_row(task: str, split: str, metric: str, n: int | None, values: Mapping[str, float | None]) -> EvaluationRow:
+def plain_row(
+    task: str,
+    split: str,
+    metric: str,
+    n: int | None,
+    values: Mapping[str, float | None],
+    *,
+    is_main: bool = True,
+) -> EvaluationRow:
     """Return a row of numbers for which nothing is drawn anew."""
     shown = {
         name: None if value is None or not math.isfinite(value) else Figure(value=round(value, 4))
         for name, value in values.items()
     }
-    return EvaluationRow(task=task, split=split, metric=metric, n=n, models=shown)
+    return EvaluationRow(task=task, split=split, metric=metric, n=n, models=shown, is_main=is_main)
