@@ -19,6 +19,8 @@ from hub_tools.evaluation import data as sets
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.evaluation.metrics import Measure
+from hub_tools.evaluation.mteb_files import as_mteb_task
+from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks, language_codes
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks
 from hub_tools.models.loading import load_model
@@ -28,9 +30,6 @@ from tests.commands import hub_distill, refused, succeeded
 from tests.fake_hub import FakeHub, Fault
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed: pip install 'hub-tools[eval]'")
-
-from hub_tools.evaluation.mteb_files import as_mteb_task  # noqa: E402
-from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks, language_codes  # noqa: E402
 
 PROMPTS = {"query": "task: search | query: ", "document": "title: none | text: "}
 CPU = Hardware(device="cpu", precision="fp32")

@@ -155,7 +155,7 @@ def test_goals_are_the_teachers_vectors_and_for_translations_those_of_their_sour
         pairs=lambda _: [Pair(f"a text {n}", f"bir metin {n}", "en", "a.tsv") for n in range(45)],
         texts=lambda lang, *_: [f"{lang} {n}" for n in range(5)],
     )
-    goals = heldout_goals(teacher, corpus, "tr")  # type: ignore[arg-type]
+    goals = heldout_goals(teacher, corpus, "tr")  # type: ignore[arg-type] # a corpus in memory has all that is read
     assert goals is not None
     # This teacher finds no translations, so its own vectors of Turkish are no goal.
     assert goals.texts[45] == "bir metin 0"

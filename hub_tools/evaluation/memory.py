@@ -53,6 +53,6 @@ def _peak_of_tensors(weights: dict[int, int], encode: Callable[[], object]) -> i
                     peak = max(peak, sum(held.values()))
             return made
 
-    with Counting():  # type: ignore[no-untyped-call]
+    with Counting():  # type: ignore[no-untyped-call] # its base class, see above
         encode()
     return peak

@@ -37,6 +37,7 @@ _KINDS = (
     "Clustering",
 )
 _ENGLISH = "eng"
+_NAMED = 8  # most languages that an error names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ def _tasks_of(name: str, languages: Sequence[str]) -> list[Any]:
         raise UserError(f"--mteb {name} is {kind}. Expected a task with text of one of these: {', '.join(_KINDS)}.")
     codes = {code for lang in languages for code in language_codes(lang)}
     if metadata.is_multilingual and not _choose_parts(task, codes):
-        some = ", ".join(metadata.languages[:8]) + (", ..." if len(metadata.languages) > 8 else "")  # noqa: PLR2004
+        some = ", ".join(metadata.languages[:_NAMED]) + (", ..." if len(metadata.languages) > _NAMED else "")
         raise UserError(f"--mteb {name} has no part in {', '.join(languages)} of --lang. It has {some}.")
     return [task]
 

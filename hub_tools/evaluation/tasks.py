@@ -143,12 +143,15 @@ class HasTexts(Protocol):
     """A task, of whatever kind."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Its name in the report."""
 
     @property
-    def split(self) -> str: ...  # noqa: D102
+    def split(self) -> str:
+        """The part of the data that is measured on."""
 
-    def texts(self) -> Iterator[str]: ...  # noqa: D102
+    def texts(self) -> Iterator[str]:
+        """Yield the texts that models are measured on."""
 
 
 def evaluation_texts(tasks: Iterable[HasTexts], target: str) -> EvaluationTexts:
