@@ -2,9 +2,10 @@
 
 Two texts are compared by their letters and digits alone, in NFKC and without case. They are *exactly* the same where
 these are equal. They are *nearly* the same where one holds most of the other: each has 30 letters at least, and of the
-distinct 8-grams of the one that has fewer, at least 60 % are in the other (the overlap coefficient). So a sentence of a
-paragraph counts, and a paragraph around a sentence. Characters that say as much as a syllable or a word (Chinese,
-Japanese, Korean) count as two letters.
+distinct 8-grams of the one that has fewer, at least 60 % are in the other (the overlap coefficient), and of fewer than
+100 as many as 80 %, or 60 of them: else the name of an institution would make a short question of any text that has it.
+So a sentence of a paragraph counts, and a paragraph around a sentence. Characters that say as much as a syllable or a
+word (Chinese, Japanese, Korean) count as two letters.
 
 Comparing all with all would take too long. Every third 8-gram or so is a seed: those whose hashes are smaller than the
 hashes beside them, whatever text they are in. Texts that share enough seeds are compared.
@@ -31,6 +32,7 @@ Numbers = NDArray[np.int64]
 NGRAM = 8  # letters; a power of two
 FEWEST_LETTERS = 30
 LEAST_SHARED, MOST = 30, 0.6  # of a part
+MOST_OF_SHORT, ENOUGH = 0.8, 60  # of a short part; its part, or so many 8-grams
 HALF = 0.5  # of both
 # A seed in more evaluation texts than this would find too many.
 _COMMON = 32
@@ -120,17 +122,21 @@ class EvaluationTexts:
         fewer, more = (
             choose(lengths[text], self._lengths[evaluation]) - NGRAM + 1 for choose in (np.minimum, np.maximum)
         )
-        needed = np.minimum(np.maximum(LEAST_SHARED, MOST * fewer), HALF * more)
-        is_likely = counts * _WINDOWS_OF_A_SEED >= _SEEN * needed
+        is_likely = counts * _WINDOWS_OF_A_SEED >= _SEEN * _needed(fewer, more)
         chosen = np.flatnonzero(is_likely & (fewer + NGRAM - 1 >= FEWEST_LETTERS))
         order = chosen[np.lexsort((-counts[chosen], text[chosen]))]
         yield from zip(text[order].tolist(), evaluation[order].tolist(), strict=True)
 
     def _is_near(self, text: str, owner: int) -> bool:
         fewer, more = sorted((_ngrams(text), _ngrams(self._texts[owner])), key=len)
-        shared = len(fewer & more)
-        is_part = shared >= max(LEAST_SHARED, MOST * len(fewer))
-        return is_part or shared >= HALF * len(more)
+        return bool(len(fewer & more) >= _needed(*np.array([len(fewer), len(more)])))
+
+
+def _needed(fewer: Numbers, more: Numbers) -> NDArray[np.float64]:
+    """Return how many 8-grams two texts share at least that are nearly the same, by how many each has."""
+    part = np.maximum(MOST * fewer, np.minimum(MOST_OF_SHORT * fewer, ENOUGH))
+    needed: NDArray[np.float64] = np.minimum(np.maximum(LEAST_SHARED, part), HALF * more)
+    return needed
 
 
 def by_data(matches: Mapping[Match, int]) -> dict[str, Contamination]:
