@@ -1,9 +1,10 @@
-"""Distil all-MiniLM-L6-v2 for Turkish on real text and write the figures into docs/results.md.
+"""Distil real teachers for several languages on real text, and write what they score into docs/results.md.
 
-    python benchmarks/results.py --data DIR [--output DIR] [--only bitext|bitext+stsb|none]
+    python -m benchmarks.results --data DATA --e5 E5 [--output DIR] [--only NAME ...]
 
-DIR holds the files that the commands in docs/results.md name. No STS score is used in training; sentences of
-the STS test split are removed from the training text first.
+E5 is a folder with multilingual-e5-small. DATA has the files that the commands in docs/results.md name. No label is
+used in training, and hub-distill drops the texts of all tests from what it trains on. A run that is finished is not
+done again; `--only` with no name writes the document from the runs that are there.
 """
 
 from __future__ import annotations
@@ -11,172 +12,165 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
-import json
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.document import read_section, write_section
+from benchmarks.document import read_section, table, write_section
+from hub_tools.core.files import read_json
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.metrics import measure as measure_tokens
-from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-TURKISH = (
-    "wikipedia",
-    "wikipedia-2",
-    "news",
-    "news-columns",
-    "tatoeba",
-    "common-voice",
-    "law",
-    "web-leipzig",
-    "techdocs",
-)
+TURKISH = ("wikipedia", "wikipedia-2", "news", "news-columns", "tatoeba", "common-voice", "law", "techdocs")
+# Languages with a set of the STS benchmark; those of them with questions and passages of XQuAD.
+E5_LANGUAGES = ("tr", "fr", "it", "nl", "pt", "ru", "zh")
+XQUAD = ("tr", "ru", "zh")
 # Chosen on STSb dev: see docs/results.md.
-TRAINING = ["--steps", "1200", "--batch-tokens", "2048"]
-STSB = ("stsb-tr-test", "stsb-en-test")
-MODELS = ("teacher", "clone", "student")
+MINILM_TRAINING = ["--vocab-size", "32000", "--distill-limit", "0", "--steps", "1200", "--batch-tokens", "2048"]
+MODELS = {"teacher": "teacher", "trim": "trim", "clone": "clone", "student": "student"}
 
 
-def table(file: Path) -> Iterator[dict[str, str]]:
-    """Rows of a gzipped TSV without quoting."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
+class Run(NamedTuple):
+    """A run: what is written above its table, and the options of its command."""
+
+    title: str
+    options: list[str]
+
+
+def rows_of(file: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a gzipped TSV without quoting."""
+    with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
         yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def write_stsb_pairs(data: Path, out: Path) -> int:
-    """English and Turkish STS train sentences as unlabelled parallel text, those of the test split dropped."""
+def write_stsb_pairs(data: Path, out: Path) -> None:
+    """Write English and Turkish STS train sentences as unlabelled parallel text."""
     sides = ("sentence1", "sentence2")
-
-    def sentences(version: str, split: str) -> list[str]:
-        return [row[side] for row in table(data / f"sts/stsb-{version}-{split}.tsv.gz") for side in sides]
-
-    tested = {version: set(sentences(version, "test")) for version in ("en", "tr")}
-    pairs = dict.fromkeys(zip(sentences("en", "train"), sentences("tr", "train"), strict=True))
-    kept = [(en, tr) for en, tr in pairs if en not in tested["en"] and tr not in tested["tr"]]
+    english, turkish = (
+        [row[side] for row in rows_of(data / f"sts/stsb-{lang}-train.tsv.gz") for side in sides]
+        for lang in ("en", "tr")
+    )
+    pairs = dict.fromkeys(zip(english, turkish, strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("en\ttr\n" + "".join(f"{en}\t{tr}\n" for en, tr in kept), encoding="utf-8")
-    return len(kept)
+    out.write_text("en\ttr\n" + "".join(f"{en}\t{tr}\n" for en, tr in pairs), encoding="utf-8")
 
 
-def command(data: Path, output: Path, extra: list[str]) -> list[str]:
-    """The command line of a row."""
-    options = ["--teacher", str(demo_teacher()), "--lang", "tr", "--corpus", str(data / "text/{lang}.txt.gz")]
-    for name in TURKISH:
-        options += ["--corpus", str(data / f"text-tr/{name}.txt.gz")]
-    options += ["--parallel", str(data / "bitext/en-tr-train.tsv.gz"), *extra]
-    for name in STSB:
-        options += ["--sts", str(data / f"sts/{name}.tsv.gz")]
-    return [*options, "--vocab-size", "32000", "--distill-limit", "0", "--output", str(output)]
+def tests(data: Path, lang: str) -> list[str]:
+    """Return the options that name the test sets of a language."""
+    sets = [("--sts", f"sts/stsb-{code}-test") for code in (lang, "en")]
+    sets += [("--bitext", "bitext/ntrex128"), ("--classification", "classification/sib200")]
+    options = [part for option, name in sets for part in (option, str(data / f"{name}.tsv.gz"))]
+    retrieval = [("xquad-questions", "xquad-contexts")] if lang in XQUAD else []
+    if lang == "tr":
+        retrieval.append(("tquad-train-tr-questions", "tquad-train-tr-contexts"))
+        options += ["--classification", str(data / "classification/newscat-tr.tsv.gz")]
+    for files in retrieval:
+        options += ["--retrieval", ",".join(str(data / f"retrieval/{name}.tsv.gz") for name in files)]
+    return options
 
 
-def measure(data: Path, output: Path) -> dict[str, Any]:
-    """The figures of a finished run."""
-    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
-    rows = {(row["task"], row["metric"]): row for row in report["evaluation"]}
-    tokens = {}
-    for lang in ("tr", "en"):
-        texts = [row[s] for row in table(data / f"sts/stsb-{lang}-test.tsv.gz") for s in ("sentence1", "sentence2")]
-        for name, folder in (("teacher", demo_teacher()), ("student", output / "student")):
-            figures = measure_tokens(TokenizerSpec.read(folder).load(), texts, lang, "[UNK]")
-            tokens[lang, name] = figures["tokens_per_word"]
-    written = (output / "report.json").stat().st_mtime
-    return {"report": report, "rows": rows, "tokens": tokens, "written": written}
+def text(data: Path, lang: str) -> list[str]:
+    """Return the options that name all text of a language, and a little of 56 others."""
+    options = ["--lang", lang, "--corpus", str(data / "text/{lang}.txt.gz")]
+    if lang == "tr":
+        for name in TURKISH:
+            options += ["--corpus", str(data / f"text-tr/{name}.txt.gz")]
+        options += ["--parallel", str(data / "bitext/en-tr-train.tsv.gz")]
+    return options
 
 
-def section(title: str, shown: str, found: dict[str, Any]) -> list[str]:
-    """Markdown of a row of experiments."""
-    report, rows, tokens = found["report"], found["rows"], found["tokens"]
-    written = time.strftime("%Y-%m-%d", time.localtime(found["written"]))
-    lines = [
-        f"### {title}",
+def runs(data: Path, e5: Path, output: Path) -> dict[str, Run]:
+    """Return all runs by their names."""
+    minilm = ["--teacher", str(demo_teacher()), *text(data, "tr"), *MINILM_TRAINING, *tests(data, "tr")]
+    pairs = output / "stsb-train-pairs.tsv"
+    write_stsb_pairs(data, pairs)
+    found = {
+        "minilm-tr": Run("all-MiniLM-L6-v2, Turkish, parallel text alone", minilm),
+        "minilm-tr-stsb": Run(
+            "all-MiniLM-L6-v2, Turkish, with unlabelled STSb train sentences", [*minilm, "--parallel", str(pairs)]
+        ),
+    }
+    for lang in E5_LANGUAGES:
+        options = ["--teacher", str(e5), *text(data, lang), "--vocab-size", "32768", *tests(data, lang)]
+        found[f"e5-{lang}"] = Run(f"multilingual-e5-small, {lang}, 32,768 tokens", options)
+    return found
+
+
+def section(run: Run, shown: str, output: Path) -> list[str]:
+    """Return what is written of a finished run."""
+    report = read_json(output / "report.json")
+    rows = [row for row in report["evaluation"] if row["prompts"] and row["split"] != "heldout"]
+    models = [name for name in MODELS if name in rows[0]["models"]]
+    cells = [["test", *models]]
+    for row in rows:
+        if row["is_main"] or row["metric"] == "recall@1":
+            name = f"{row['task']}, {row['metric']} (n={row['n']:,})"
+            cells.append([name, *(_figure(row["models"][model]) for model in models)])
+    costs, distill = report["costs"], report["distill"]
+    for name, value in _costs(report["config"]["lang"][0]).items():
+        cells.append([name, *(value(costs[model]) for model in models)])
+    kept = "The trim is the student. " if distill["kept_trim"] else ""
+    minutes = {stage: seconds / 60 for stage, seconds in report["timings"].items()}
+    return [
+        f"### {run.title}",
         "",
-        f"Measured on {written}.",
+        f"Measured on {time.strftime('%Y-%m-%d', time.localtime((output / 'report.json').stat().st_mtime))}.",
         "",
         "```",
         shown,
         "```",
         "",
-        "| measure | teacher | clone | student |",
-        "|---|---:|---:|---:|",
-    ]
-    for name in STSB:
-        row = rows[f"STS {name.removesuffix('-test')}", "spearman"]
-        lines.append(f"| {row['task']}, test, n={row['n']}, Spearman x100 | {_scores(row)} |")
-    for lang in ("tr", "en"):
-        teacher, student = tokens[lang, "teacher"], tokens[lang, "student"]
-        lines.append(f"| tokens per word, STSb {lang} sentences | {teacher:.2f} | {student:.2f} | {student:.2f} |")
-    speed = {model: report["costs"][model]["sentences"]["texts_per_second"] for model in MODELS}
-    values = " | ".join(f"{value:.0f}" for value in speed.values())
-    lines.append(f"| Turkish sentences per second (fp32, medians in turns) | {values} |")
-    for task, metric in (("translations found", "accuracy tr-en"), ("retrieval sample (tr)", "recall@1")):
-        row = rows[task, metric]
-        lines.append(f"| {task}, {row['split']}, n={row['n']}, {metric} x100 | {_scores(row)} |")
-    english = {model: rows["STS stsb-en", "spearman"]["models"][model]["value"] for model in MODELS}
-    distill, minutes = report["distill"], sum(report["timings"].values()) / 60
-    lines += [
+        *table(cells),
         "",
-        f"English keeps {english['student'] / english['teacher']:.1%} of the teacher; "
-        f"speed {speed['student'] / speed['teacher']:.2f} times the teacher's; "
-        f"{report['student']['params'] / 1e6:.1f}M parameters of {report['teacher']['params'] / 1e6:.1f}M.",
-        f"{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']}, "
-        f"backbone share {report['config']['distill']['backbone_lr_scale']}, "
-        f"held-out cosine {distill['cosine_before']:.3f} -> {distill['cosine_after']:.3f}; "
-        f"{minutes:.0f} minutes for all stages ("
-        + ", ".join(f"{stage} {report['timings'][stage] / 60:.1f}" for stage in report["timings"])
-        + ").",
+        f"{kept}{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']} on "
+        f"{distill['device']}, held-out cosine {distill['cosine_before']:.4f} -> {distill['cosine_after']:.4f}; "
+        f"{sum(minutes.values()):.0f} minutes (" + ", ".join(f"{name} {n:.1f}" for name, n in minutes.items()) + ").",
         "",
     ]
-    return lines
 
 
-def _scores(row: dict[str, Any]) -> str:
-    return " | ".join(f"{100 * row['models'][model]['value']:.1f}" for model in MODELS)
+def _figure(figure: dict[str, Any] | None) -> str:
+    return "" if figure is None else f"{100 * figure['value']:.1f}"
+
+
+def _costs(lang: str) -> dict[str, Any]:
+    return {
+        "million parameters": lambda cost: f"{(cost['embedding_params'] + cost['other_params']) / 1e6:.1f}",
+        f"tokens per word, {lang}": lambda cost: f"{cost['tokens_per_word']:.2f}",
+        "sentences per second, in turns": lambda cost: f"{cost['sentences']['texts_per_second']:.0f}",
+    }
 
 
 def main() -> None:
-    """Run what is asked for and write the document."""
+    """Do the runs that are asked for and not finished, and write the document."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--e5", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("runs"))
-    parser.add_argument("--only", choices=["bitext", "bitext+stsb", "none"], help="none: write from what is there")
+    parser.add_argument("--only", nargs="*", help="names of runs, such as e5-tr; none: write from what is there")
     args = parser.parse_args()
-    pairs = args.output / "stsb-train-pairs.tsv"
-    count = write_stsb_pairs(args.data, pairs)
-    rows = {
-        "bitext": ("Parallel text alone", TRAINING),
-        "bitext+stsb": (
-            f"With {count:,} unlabelled STSb train sentence pairs",
-            ["--parallel", str(pairs), *TRAINING],
-        ),
-    }
+    places = {args.data: "DATA", demo_teacher(): "MINILM", args.e5: "E5", args.output: "runs"}
     old = read_section("results.md", "results")
-    text = ["Written by `python benchmarks/results.py --data DATA`.", ""]
-    for name, (title, extra) in rows.items():
+    written = ["Written by `python -m benchmarks.results --data DATA --e5 E5`.", ""]
+    for name, run in runs(args.data, args.e5, args.output).items():
         output = args.output / name
-        line = command(args.data, output, extra)
-        if args.only in (None, name):
-            subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *line], check=True)
-        if (output / "report.json").exists():
-            shown = (
-                shlex.join(["hub-distill", *line])
-                .replace(str(args.data), "DATA")
-                .replace(str(demo_teacher()), "MINILM")
-            )
-            text += section(title, shown.replace(str(args.output), "runs"), measure(args.data, output))
-        else:
-            text += earlier(title, old)
-    write_section("results.md", "results", text)
+        command = [*run.options, "--output", str(output)]
+        if args.only is None or name in args.only:
+            subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *command], check=True)
+        shown = shlex.join(["hub-distill", *command])
+        for place, stands_for in places.items():
+            shown = shown.replace(str(place), stands_for)
+        is_done = (output / "report.json").exists()
+        written += section(run, shown, output) if is_done else earlier(run.title, old)
+    write_section("results.md", "results", written)
 
 
 def earlier(title: str, old: str) -> list[str]:
-    """The section that an earlier call wrote, when its run is no longer there."""
-    sections = old.split("### ")
-    return [f"### {found.rstrip()}\n" for found in sections if found.startswith(title)]
+    """Return what an earlier call wrote of a run that is no longer there."""
+    return [f"### {found.rstrip()}\n" for found in old.split("### ") if found.startswith(title)]
 
 
 if __name__ == "__main__":
