@@ -217,6 +217,8 @@ def build_corpus(
 ) -> Corpus:
     """Clean texts, cut them to the length that a teacher reads, deduplicate them and hold some out, in an empty folder.
 
+    Of each language but the target and English at most a tenth of the target's texts is kept, or 1,000.
+
     Raises:
         UserError: the folder holds something already, or there is too little text.
 
@@ -234,7 +236,7 @@ def build_corpus(
             [source(lang=lang, open=partial(iter, lines)) for lang, lines in texts.items()],
             [Path(file) for file in _several(parallel)],
             languages=tuple(dict.fromkeys((target, *texts))),
-            limit=None,
+            limits={},
             seed=seed,
             tokenizer=read_teacher_tokenizer(model).load(),
             max_tokens=model.max_seq_length,

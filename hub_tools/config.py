@@ -18,6 +18,7 @@ from hub_tools.core.errors import UsageError
 from hub_tools.core.fields import Facts, Section, option
 from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
+from hub_tools.core.limits import read_limits, write_limits
 from hub_tools.core.plain import to_plain, without_none
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -33,6 +34,7 @@ REPOS: tuple[RepoName, ...] = get_args(RepoName)
 STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
 # What stands for a value in help texts. These three name things that may lie on this machine.
 MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
+LIMITS = "LIMIT"
 _SHARE: Facts = {"minimum": 0, "maximum": 1}
 
 
@@ -55,9 +57,21 @@ class CorpusConfig(Section):
         "both); the teacher reads the source.",
         metavar=FILE,
     )
-    limit: int | None = option(
-        None, "At most this many texts per language and parallel file, for a quick look.", minimum=1
+    limit: str | int | None = option(
+        None,
+        "At most this many texts per language and parallel file; or by language, e.g. tr=100000,*=10000, where * is "
+        "every other one.",
+        metavar=LIMITS,
+        unset="of each language but English a tenth of what the target has, 1000 at least",
     )
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limit by language, see `hub_tools.core.limits`."""
+        return read_limits("--limit", self.limit, 1)
+
+    def _check(self) -> None:
+        object.__setattr__(self, "limit", write_limits(self.limits))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +123,12 @@ class EmbedConfig(Section):
     """Which texts the teacher embeds, or which vectors are used instead."""
 
     section: ClassVar[str] = "embed"
-    distill_limit: int | None = option(
-        None, "Monolingual texts per language to embed and train on; all pairs are used.", minimum=0, unset="all"
+    distill_limit: str | int | None = option(
+        None,
+        "Monolingual texts per language to embed and train on, a number or by language as in --limit; all pairs are "
+        "used.",
+        metavar=LIMITS,
+        unset="all",
     )
     query_prompt: str | None = option(
         None,
@@ -138,7 +156,13 @@ class EmbedConfig(Section):
         prompts = {"query": self.query_prompt, "document": self.document_prompt}
         return {name: prompt for name, prompt in prompts.items() if prompt is not None}
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limit by language, see `hub_tools.core.limits`."""
+        return read_limits("--distill-limit", self.distill_limit, 0)
+
     def _check(self) -> None:
+        object.__setattr__(self, "distill_limit", write_limits(self.limits))
         columns = self.changed_options("text_column", "embedding_column")
         if self.use is None and columns:
             raise UsageError(

@@ -119,6 +119,14 @@ def test_the_dataset_names_the_languages_of_its_pairs(report: dict[str, Any]) ->
     assert metadata(card_of("dataset", report))["language"] == ["tr"]
 
 
+def test_the_dataset_says_how_many_texts_of_each_language_it_has_at_most(report: dict[str, Any]) -> None:
+    report["config"]["embed"]["distill_limit"] = "tr=100000,de=0,*=2000"
+    report["corpus"]["text"]["de"] = report["corpus"]["text"]["tr"]
+    card = card_of("dataset", report)
+    assert "At most 0 monolingual texts of German, 100,000 of Turkish, 2,000 of any other language were" in card
+    assert "de" not in metadata(card)["language"]
+
+
 def test_a_run_without_held_out_text_claims_no_cosine(report: dict[str, Any]) -> None:
     report["distill"] |= {"cosine_before": None, "cosine_after": None, "tokens_per_second": None}
     report["clone"]["cosine_to_teacher"] = None

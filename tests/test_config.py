@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig, short_name
 from hub_tools.core.errors import UsageError
+from hub_tools.core.limits import limit_of
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
 
@@ -92,6 +93,13 @@ def test_letters_that_are_not_printable_come_back_from_a_file(tmp_path: Path) ->
         ({**LEAST, "embed": {"query_share": 1.1}}, "--query-share = 1.1; expected a number, at least 0 and at most"),
         ({**LEAST, "embed": {"dtype": "int8"}}, "--embedding-dtype = 'int8'; expected one of float16"),
         ({**LEAST, "embed": {"use": "x", "distill_limit": 5}}, "--distill-limit has no effect"),
+        ({**LEAST, "corpus": {"limit": 0}}, "--limit '0': expected a whole number, at least 1, or one for each"),
+        ({**LEAST, "corpus": {"limit": "tr=-1"}}, "--limit 'tr=-1': expected a whole number, at least 1, or one for"),
+        ({**LEAST, "corpus": {"limit": "tr="}}, "such as tr=100000,*=10000, not ''"),
+        ({**LEAST, "corpus": {"limit": "tr=1,tr=2"}}, "--limit 'tr=1,tr=2' has two numbers for tr; expected one"),
+        ({**LEAST, "corpus": {"limit": "5,6"}}, "--limit '5,6' has two numbers for *; expected one number, or"),
+        ({**LEAST, "corpus": {"limit": "xx=5"}}, "--limit: Unknown language code 'xx': expected an ISO 639-1 code"),
+        ({**LEAST, "embed": {"distill_limit": "tr=0,*=many"}}, "--distill-limit 'tr=0,*=many': expected a whole"),
         ({**LEAST, "embed": {"text_column": "sentence"}}, "--text-column names a column of the dataset"),
     ],
 )
@@ -119,6 +127,25 @@ def test_values_become_the_types_of_the_fields() -> None:
     assert (config.distill.epochs, config.distill.matryoshka) == (2.0, (384, 128))
     assert isinstance(config.distill.epochs, float)
     assert config == RunConfig.from_dict({"teacher": "org/model", **values, "lang": ["tr", "en"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "limits", "kept"),
+    [
+        (None, {}, None),
+        (7, {"*": 7}, 7),
+        ("7", {"*": 7}, 7),
+        ("*=7", {"*": 7}, 7),
+        ("*=7, tr=9,de=8", {"tr": 9, "de": 8, "*": 7}, "de=8,tr=9,*=7"),
+        ("tr=9", {"tr": 9}, "tr=9"),
+    ],
+)
+def test_limits_are_a_number_or_one_for_each_language(given: Any, limits: dict[str, int], kept: Any) -> None:
+    corpus, embed = CorpusConfig(limit=given), EmbedConfig(distill_limit=given)
+    assert corpus.limits == embed.limits == limits
+    # The same limits are the same value, however they are written: it is part of a stage's key.
+    assert corpus.limit == embed.distill_limit == kept
+    assert limit_of(limits, "fr") == limits.get("*") and limit_of(limits, "tr") == limits.get("tr", limits.get("*"))
 
 
 def test_the_run_folder_is_named_after_teacher_and_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ def build(
         [source for name in texts for source in find_sources(str(tmp_path / name), ("tr",), 1)],
         [tmp_path / "pairs.tsv"] if pairs else [],
         languages=("tr",),
-        limit=None,
+        limits={},
         seed=1,
         tokenizer=files.load(),
         max_tokens=256,

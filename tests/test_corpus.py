@@ -5,11 +5,13 @@ import gzip
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hub_tools.config import CorpusConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
 from hub_tools.corpus.build import Corpus, build_corpus
@@ -24,15 +26,20 @@ SENTENCES = [f"Bu {number} numaralı cümledir." for number in range(300)]
 
 
 def build(
-    tmp_path: Path, files: TokenizerSpec, *specs: str, parallel: list[Path] | None = None, limit: int | None = None
+    tmp_path: Path,
+    files: TokenizerSpec,
+    *specs: str,
+    parallel: list[Path] | None = None,
+    limit: str | int | None = None,
+    languages: tuple[str, ...] = ("tr", "en"),
 ) -> Corpus:
-    sources = [source for spec in specs for source in find_sources(spec, ("tr", "en"), 1)]
+    sources = [source for spec in specs for source in find_sources(spec, languages, 1)]
     build_corpus(
         tmp_path / "corpus",
         sources,
         parallel or [],
-        languages=("tr", "en"),
-        limit=limit,
+        languages=languages,
+        limits=CorpusConfig(limit=limit).limits,
         seed=1,
         tokenizer=files.load(),
         max_tokens=64,
@@ -142,6 +149,43 @@ def test_sources_take_turns_under_a_limit_and_only_those_that_gave_text_are_name
     kept = {*corpus.texts("tr"), *corpus.texts("tr", "heldout")}
     assert kept == {*SENTENCES[:60], *SENTENCES[200:260]}
     assert corpus.result.text["tr"].sources == files[:2]
+
+
+def kept_of_each(corpus: Corpus) -> dict[str, int]:
+    return {lang: text.kept for lang, text in corpus.result.text.items()}
+
+
+def test_other_languages_get_a_tenth_of_what_the_target_has(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lang, texts in {"tr": SENTENCES, "en": SENTENCES, "de": SENTENCES, "fr": SENTENCES[:12]}.items():
+        write(tmp_path / f"{lang}.txt", texts)
+    options: dict[str, Any] = {"languages": ("tr", "en", "de", "fr")}
+    spec = str(tmp_path / "{lang}.txt")
+    assert set(kept_of_each(build(tmp_path / "little", minilm_files, spec, **options)).values()) == {300, 12}
+    monkeypatch.setattr("hub_tools.corpus.build.LEAST_OTHER", 20)
+    usual = kept_of_each(build(tmp_path / "usual", minilm_files, spec, **options))
+    assert usual == {"tr": 300, "en": 300, "de": 30, "fr": 12}
+    # What was read before is used again: the tenth is the same.
+    (tmp_path / "usual/corpus/text/de.json").unlink()
+    assert kept_of_each(build(tmp_path / "usual", minilm_files, spec, **options)) == usual
+    asked = kept_of_each(build(tmp_path / "asked", minilm_files, spec, limit="tr=100,de=250", **options))
+    assert asked == {"tr": 100, "en": 300, "de": 250, "fr": 12}
+    alike = kept_of_each(build(tmp_path / "alike", minilm_files, spec, limit=200, **options))
+    assert alike == {"tr": 200, "en": 200, "de": 200, "fr": 12}
+
+
+def test_the_tenth_counts_the_targets_side_of_pairs(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.corpus.build.LEAST_OTHER", 20)
+    rows = "".join(f"Sentence {i}.\t{text}\n" for i, text in enumerate(SENTENCES))
+    (tmp_path / "pairs.tsv").write_text(f"en\ttr\n{rows}", encoding="utf-8")
+    for lang in ("tr", "de"):
+        write(tmp_path / f"{lang}.txt", [f"{text} ({lang})" for text in SENTENCES])
+    options: dict[str, Any] = {"languages": ("tr", "en", "de"), "parallel": [tmp_path / "pairs.tsv"]}
+    corpus = build(tmp_path, minilm_files, str(tmp_path / "{lang}.txt"), **options)
+    assert kept_of_each(corpus) == {"tr": 300, "de": 60}
 
 
 def test_sources_are_read_in_their_order_without_a_limit(tmp_path: Path, minilm_files: TokenizerSpec) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,13 @@ def test_the_dataset_says_what_it_is(make: Make, tmp_path: Path) -> None:
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.parquet")}
     assert manifest["sha256"] == digests
     assert len(manifest["sha256"]) > 4
+
+
+def test_languages_have_limits_of_their_own(make: Make) -> None:
+    folder, _ = make(distill_limit="en=12,de=0,*=3")
+    rows = [row for file in shards(folder, "train") for row in pq.read_table(file).to_pylist()]
+    counts = Counter(row["lang"] for row in rows if row["translation"] is None)
+    assert counts.pop("en") == 12 and "de" not in counts and set(counts.values()) == {3}
 
 
 def test_half_precision_is_the_default_and_half_the_size(make: Make) -> None:

@@ -140,7 +140,7 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
     """Otherwise a model that finds each translation seems not to know the language, whose text is left out then."""
     rows = "".join(f"Source {n}.\tHedef {n // 50}.\n" for n in range(900))
     (tmp_path / "p.tsv").write_text(f"en\ttr\n{rows}", encoding="utf-8")
-    options: dict[str, Any] = {"languages": ("tr",), "limit": None, "seed": 1, "max_tokens": 64}
+    options: dict[str, Any] = {"languages": ("tr",), "limits": {}, "seed": 1, "max_tokens": 64}
     build_corpus(tmp_path / "corpus", [], [tmp_path / "p.tsv"], tokenizer=minilm_files.load(), **options)
     corpus = Corpus(tmp_path / "corpus")
     heldout = [pair.target for pair in corpus.pairs("heldout")]

@@ -62,7 +62,7 @@ def corpus_of(tmp_path: Path, files: TokenizerSpec, texts: list[str], parallel: 
         [source],
         parallel,
         languages=("tr",),
-        limit=None,
+        limits={},
         seed=1,
         tokenizer=files.load(),
         max_tokens=64,

@@ -40,7 +40,8 @@ def other_value(option: Option) -> Any:
     """A value that is allowed and not the default."""
     if option.kind is bool:
         return True
-    by_name = {"lang": "en", "output": Path("folder")}
+    limits = {"limit": 7, "distill_limit": "tr=7,*=5"}
+    by_name = {"lang": "en", "output": Path("folder"), **limits}
     by_type = {int: 7, float: 0.25, str: "some text"}
     other = next((choice for choice in option.choices if choice != option.default), by_type.get(option.item))
     value = by_name.get(option.name, other)
@@ -123,6 +124,7 @@ def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
         ([*JOB, "--matryoshka", "384,many"], "--matryoshka[1] = 'many'; expected a whole number"),
         ([*JOB, "--steps", "5", "--embedding-only-steps", "5"], "--embedding-only-steps 5 leaves none of the 5 steps"),
         ([*JOB[:2], "--lang", "turkish"], "did you mean tr (Turkish)"),
+        ([*JOB, "--limit", "many"], "--limit 'many': expected a whole number, at least 1, or one for each language"),
         (["--config", "nowhere.toml"], "No configuration file nowhere.toml"),
         (["fertility", "--tokenizer", "x", "--text", "x", "--lang", "xx"], "Unknown language code 'xx'"),
         (["jobs", *JOB[:-2]], "give --push-to-hub NAMESPACE"),

@@ -209,7 +209,7 @@ def stage(
         find_sources(str(root / "{lang}.txt"), ("tr", "en"), 1),
         [],
         languages=("tr", "en"),
-        limit=None,
+        limits={},
         seed=1,
         tokenizer=teacher_of["unigram"].load(),
         max_tokens=512,

@@ -70,7 +70,7 @@ def pairs_of(tmp_path: Path, file: Path, files: TokenizerSpec) -> list[tuple[str
         [],
         [file],
         languages=("tr",),
-        limit=None,
+        limits={},
         seed=1,
         tokenizer=files.load(),
         max_tokens=64,

@@ -9,7 +9,7 @@ corpus/stats.json               what was read, kept and dropped, per language (`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_as, replacing, write_json
+from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import bar, log
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.clean import LONGEST_TEXT, hash_text, pieces
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 HELDOUT_ONE_IN = 50
 # Texts of a Hub dataset: as many as the published recipe takes (arXiv 2605.29992).
 HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
+# A language that is neither a target nor English has this part of what the target has, but not less than this.
+OTHERS_PART, LEAST_OTHER = 10, 1000
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
 # Rows that are written at once, and characters after which fewer are.
@@ -92,7 +95,7 @@ def build_corpus(
     parallel: list[Path],
     *,
     languages: tuple[str, ...],
-    limit: int | None,
+    limits: Limits,
     seed: int,
     tokenizer: Tokenizer,
     max_tokens: int,
@@ -101,23 +104,27 @@ def build_corpus(
     """Read, clean, split and store all text; `languages` are all codes, the target first.
 
     Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
-    target's code, or `source` and `target`. At most `limit` texts of a language are kept, its sources taking turns, and
-    as many pairs of each table read. `tokenizer` is the teacher's, without truncation: long texts are cut by it.
+    target's code, or `source` and `target`. At most as many texts of a language are kept as `limits` says, its sources
+    taking turns, and of each table as many pairs are read as the target's limit is. Without limits each language but
+    the target and English gets a tenth of what the target has, `LEAST_OTHER` at least. `tokenizer` is the teacher's,
+    without truncation: long texts are cut by it.
     Texts that are in `evaluation`, exactly or nearly, are dropped before any are held out, and so are pairs with one.
 
     Raises:
         UserError: there is no usable text for the target language, or a source cannot be read.
     """
     splits = _Splits(seed=seed, evaluation=evaluation or EvaluationTexts([]))
-    pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit, splits)
+    pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit_of(limits, languages[0]), splits)
     cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
+    has = {languages[0]: pairs.kept if pairs else 0}
     for lang in languages:
         of_language = [source for source in sources if source.lang == lang]
-        hub_limit = HUB_LIMIT_MAIN if lang in (languages[0], "en") else HUB_LIMIT_OTHER
-        most = limit or (hub_limit if any(source.dataset for source in of_language) else None)
+        most = _most_texts(lang, of_language, limits, has)
         if of_language:
             by_language[lang] = _build_language(out / "text", of_language, most, splits, cut)
+        if lang in has:
+            has[lang] += by_language[lang].kept if lang in by_language else 0
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
     if languages[0] in missing and not (pairs and pairs.kept):
@@ -140,6 +147,17 @@ def build_corpus(
     _log_contamination([*by_language.values(), *([pairs] if pairs else [])])
     write_json(out / "stats.json", to_plain(result))
     return result
+
+
+def _most_texts(lang: str, sources: list[Source], limits: Limits, targets: Mapping[str, int]) -> int | None:
+    """Return how many texts of a language are kept at most; `targets` are the target and what it has, read before."""
+    if (asked := limit_of(limits, lang)) is not None:
+        return asked
+    is_main = lang in (*targets, "en")
+    usual = [HUB_LIMIT_MAIN if is_main else HUB_LIMIT_OTHER] if any(source.dataset for source in sources) else []
+    if not limits and not is_main:
+        usual.append(max(min(targets.values()) // OTHERS_PART, LEAST_OTHER))
+    return min(usual, default=None)
 
 
 def _no_text(lang: str, text: LanguageText | None) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub_tools.core.limits import Limits
 from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.sources import Source
 from hub_tools.evaluation.mteb_tasks import AnyTask
@@ -26,7 +27,7 @@ class CorpusStage(Stage):
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
-    limit: int | None
+    limits: Limits
     seed: int
     tasks: tuple[AnyTask, ...] = through_data()
 
@@ -36,7 +37,7 @@ class CorpusStage(Stage):
             list(self.sources),
             [file.path for file in self.parallel],
             languages=self.languages,
-            limit=self.limit,
+            limits=self.limits,
             seed=self.seed,
             tokenizer=read_teacher_tokenizer(self.teacher).load(),
             max_tokens=self.teacher.max_seq_length,

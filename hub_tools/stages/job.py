@@ -74,7 +74,7 @@ class Job:
         return {
             **vars(self),
             "target": self.config.target,
-            "limit": self.config.corpus.limit,
+            "limits": self.config.corpus.limits,
             "seed": self.config.seed,
             "init": self.config.clone.init,
             "prompts": self.config.embed.prompts,

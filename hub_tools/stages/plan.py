@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hub_tools.config import STEP_TOKENS, RunConfig
+from hub_tools.core.limits import OTHERS, limits_text
+from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes
@@ -26,6 +28,7 @@ def plan(config: RunConfig) -> str:
         f"reads {teacher.max_seq_length}",
         f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang == config.target)),
+        f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
         *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
@@ -37,6 +40,13 @@ def plan(config: RunConfig) -> str:
         *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _limits(config: RunConfig, *, from_hub: bool) -> str:
+    asked = limits_text(config.corpus.limits)
+    others = f"of each language but English a tenth of what the target has, {LEAST_OTHER:,} at least"
+    hub = f"; of datasets {HUB_LIMIT_MAIN:,} of target and English and {HUB_LIMIT_OTHER:,} of others"
+    return f"at most {asked or others}{hub if from_hub and OTHERS not in config.corpus.limits else ''}"
 
 
 def _push_plan(config: RunConfig) -> list[str]:

@@ -18,6 +18,7 @@ from hub_tools.config import EmbedConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import Encoded, Encoder
@@ -68,7 +69,7 @@ def embed(
         log.info("  the teacher finds %.0f %% of the held-out translations: only parallel", 100 * accuracy)
         log.info("  text teaches %s, because the teacher's own vectors of it mean little", target)
     languages = [lang for lang in corpus.languages if lang not in left_out]
-    texts = _Texts(corpus, languages, target, config.distill_limit)
+    texts = _Texts(corpus, languages, target, config.limits)
     prompts = choose_prompts(model, config, texts.in_target())
     encoder = Encoder(model, hardware)
     started = time.monotonic()
@@ -107,23 +108,24 @@ def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) ->
 
 
 class _Texts(NamedTuple):
-    """What is embedded: the pairs, then up to `limit` monolingual texts of each language."""
+    """What is embedded: the pairs, then the monolingual texts of each language up to its limit."""
 
     corpus: Corpus
     languages: list[str]
     target: str
-    limit: int | None
+    limits: Limits
 
     def in_target(self) -> Iterator[str]:
         yield from (pair.target for pair in self.corpus.pairs())
         if self.target in self.languages:
-            yield from self.corpus.texts(self.target, "train", self.limit)
+            yield from self.corpus.texts(self.target, "train", limit_of(self.limits, self.target))
 
     def total(self) -> int:
         corpus = self.corpus.result
         pairs = corpus.parallel.kept if corpus.parallel else 0
-        counts = [n for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
-        return pairs + sum(count if self.limit is None else min(count, self.limit) for count in counts)
+        counts = [(lang, n) for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
+        limits = {lang: limit_of(self.limits, lang) for lang in self.languages}
+        return pairs + sum(n if (most := limits[lang]) is None else min(n, most) for lang, n in counts)
 
     def shards(self, out: Path, prompts: Prompts) -> Iterator[Shard]:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
@@ -137,7 +139,7 @@ class _Texts(NamedTuple):
         for pair in self.corpus.pairs(split):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
-            for text in self.corpus.texts(lang, split, self.limit):
+            for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
                 name = prompts.name_for(text) if lang == self.target else prompts.default
                 yield Row(text, lang, None, lang, name)
 

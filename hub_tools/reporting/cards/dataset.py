@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from hub_tools.core.languages import name_of
+from hub_tools.core.limits import limit_of, limits_text
 from hub_tools.reporting.cards.licenses import text_licenses
 from hub_tools.reporting.cards.shared import render_card, teacher_link
 from hub_tools.reporting.markdown import inline_code
@@ -23,7 +24,7 @@ _SIZES = (
 def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the dataset repo; arguments as for `model_card`."""
     embeddings, revision = report.embeddings, report.teacher.revision
-    longest, limit = embeddings.max_seq_length, report.config.embed.distill_limit
+    longest, texts = embeddings.max_seq_length, limits_text(report.config.embed.limits)
     licenses = text_licenses(report)
     files = [{"split": split, "path": f"{split}-*.parquet"} for split in embeddings.splits]
     metadata = {
@@ -34,7 +35,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         "tags": ["embeddings", "distillation", "hub-distill"],
         "configs": [{"config_name": "default", "data_files": files}],
     }
-    limited = None if limit is None else f"At most {limit:,} monolingual texts of a language were embedded."
+    limited = f"At most {texts} were embedded." if texts else None
     return render_card(
         "dataset",
         report,
@@ -57,7 +58,8 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
 def _languages(report: FullReport) -> list[str]:
     """Return the languages of the rows: the target, those of the pairs, those of the monolingual texts."""
     pairs = [report.target, *report.corpus.parallel.languages] if report.corpus.parallel else []
-    texts = report.corpus.text if report.config.embed.distill_limit != 0 else []
+    limits = report.config.embed.limits
+    texts = [lang for lang in report.corpus.text if limit_of(limits, lang) != 0]
     return list(dict.fromkeys([*pairs, *(lang for lang in texts if lang not in report.embeddings.left_out)]))
 
 
