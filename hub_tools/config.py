@@ -32,6 +32,8 @@ RepoName = Literal["model", "tokenizer", "dataset"]
 REPOS: tuple[RepoName, ...] = get_args(RepoName)
 # Tokens of a training step on each device where the options say nothing.
 STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
+# Texts of the targets and of English that are embedded on a CPU where the options say nothing; of others a tenth.
+CPU_TEXTS = 4000
 # What stands for a value in help texts. These three name things that may lie on this machine.
 MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
 LIMITS = "LIMIT"
@@ -126,9 +128,9 @@ class EmbedConfig(Section):
     distill_limit: str | int | None = option(
         None,
         "Monolingual texts per language to embed and train on, a number or by language as in --limit; all pairs are "
-        "used.",
+        "used, or as many as texts of the target if the teacher knows both languages.",
         metavar=LIMITS,
-        unset="all",
+        unset="all; on CPUs 4000 of the target and of English and 400 of any other",
     )
     query_prompt: str | None = option(
         None,
@@ -179,7 +181,12 @@ class DistillConfig(Section):
 
     section: ClassVar[str] = "distill"
     steps: int | None = option(None, "Training steps.", minimum=1, unset="as --epochs says")
-    epochs: float = option(3.0, "Passes through the data, where --steps is not given.", above=0)
+    epochs: float | None = option(
+        None,
+        "Passes through the data, where --steps is not given.",
+        above=0,
+        unset="3, and at most 300 steps for a clone that is near its goal",
+    )
     # Steps of 8,192 tokens are only a fifth faster on a CPU, and the student learns less from the same text.
     batch_tokens: int | None = option(
         None, "Tokens of a step, with padding.", minimum=1, unset=f"{STEP_TOKENS['cuda']}, on CPUs {STEP_TOKENS['cpu']}"
@@ -222,7 +229,8 @@ class DistillConfig(Section):
     # Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". It keeps what the teacher knew: docs/results.md.
     weight_interpolation: float = option(
         0.5,
-        "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out.",
+        "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out unless the "
+        "clone was near its goal before.",
         **_SHARE,
     )
     warmup_ratio: float = option(0.05, "Share of the steps with a rising learning rate.", minimum=0, below=1)

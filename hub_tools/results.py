@@ -166,6 +166,8 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
+    # Vector of a pair: its `source`'s, or `between` those of both sides; None where others computed the vectors.
+    pair_goal: str | None = None
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
     # Languages whose monolingual text was left out, because the teacher does not know them.
     left_out: list[str] = field(default_factory=list)

@@ -48,9 +48,9 @@ def evaluate_run(
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     goal = "vectors as the teacher's" if own_vectors else "vectors as in --embeddings"
-    # As far as there is held-out text. What was learned of translations is the vector of their source.
+    # As far as there is held-out text. What was learned of translations may lie between the teacher's vectors.
     reached = {name: found for name, found in training["agreement"].items() if found}
-    if reached and own_vectors:
+    if reached and own_vectors and training["pair_goal"] != "between":
         reached["teacher"] = dict.fromkeys(_LEARNED, 1.0)
     rows = []
     for key, label in _LEARNED.items():

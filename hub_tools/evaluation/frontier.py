@@ -20,8 +20,7 @@ from hub_tools.evaluation.metrics import Vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.results import Agreement, Split
 from hub_tools.vectors.agreement import agreement
-from hub_tools.vectors.bitext import heldout_pairs
-from hub_tools.vectors.embed import KNOWS_LANGUAGE
+from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, between, heldout_pairs
 
 # Held-out texts of each kind that clones are measured on, and how few of them say nothing.
 _TEXTS, _FEWEST = 400, 50
@@ -43,8 +42,8 @@ class Goals(NamedTuple):
 def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None:
     """Return held-out texts with the vectors that they are trained to have; None where there are too few to judge by.
 
-    That is the teacher's vector of the same text, for translations that of their source, and for text of the target
-    language only if the teacher knows it.
+    That is the teacher's vector of the same text, for text of the target language only if the teacher knows it. Pairs
+    have that of their source, or what is between the vectors of both sides, as in training.
     """
     pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
     sources, translations = list(pairs), list(pairs.values())
@@ -52,12 +51,16 @@ def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None
     if len(sources) + sum(map(len, own)) < _FEWEST:
         return None
     of_sources = teacher.encode(sources, "query", "goals") if sources else None
-    if of_sources is not None and target in corpus.languages:
-        found = (teacher.encode(translations, "query", "goals") @ of_sources.T).argmax(axis=1)
-        if (found == np.arange(len(sources))).mean() < KNOWS_LANGUAGE:
+    goals = of_sources
+    if of_sources is not None:
+        of_translations = teacher.encode(translations, "query", "goals")
+        accuracy = ((of_translations @ of_sources.T).argmax(axis=1) == np.arange(len(sources))).mean()
+        if accuracy < KNOWS_LANGUAGE and target in corpus.languages:
             own = own[1:]
+        if accuracy >= KNOWS_WELL:
+            goals = between(of_sources, of_translations)
     alone = [text for texts in own for text in texts]
-    parts = [of_sources, of_sources, teacher.encode(alone, "query", "goals") if alone else None]
+    parts = [goals, goals, teacher.encode(alone, "query", "goals") if alone else None]
     return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.cloning.clone import check_clonable
-from hub_tools.config import RunConfig
+from hub_tools.config import CPU_TEXTS, RunConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file
 from hub_tools.core.hardware import Hardware, choose_device, choose_hardware
 from hub_tools.core.languages import balanced_languages
+from hub_tools.core.limits import OTHERS, write_limits
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.readers import TABLES, find_files
@@ -114,8 +115,14 @@ def prepare(
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
+    # What `auto` chooses is timed, and all processes must choose alike.
+    hardware = (
+        Hardware(device=choose_device(config.device), precision=config.precision)
+        if plan_only
+        else processes.run_on_main(lambda: _find_hardware(config, fresh=fresh))
+    )
     return Job(
-        config=config,
+        config=_for_device(config, hardware.device),
         teacher=teacher,
         languages=languages,
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
@@ -123,12 +130,17 @@ def prepare(
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
-        # What `auto` chooses is timed, and all processes must choose alike.
-        hardware=Hardware(device=choose_device(config.device), precision=config.precision)
-        if plan_only
-        else processes.run_on_main(lambda: _find_hardware(config, fresh=fresh)),
+        hardware=hardware,
         processes=processes,
     )
+
+
+def _for_device(config: RunConfig, device: str) -> RunConfig:
+    """Return the configuration with as many texts to embed as a CPU reads in minutes, if it does not say how many."""
+    if device != "cpu" or config.embed.distill_limit is not None or config.embed.use is not None:
+        return config
+    most = dict.fromkeys((*config.lang, "en"), CPU_TEXTS) | {OTHERS: CPU_TEXTS // 10}
+    return replace(config, embed=replace(config.embed, distill_limit=write_limits(most)))
 
 
 def _find_hardware(config: RunConfig, *, fresh: bool) -> Hardware:

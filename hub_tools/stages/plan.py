@@ -11,6 +11,7 @@ from hub_tools.models.sizes import plan_sizes
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.stages.job import prepare
 from hub_tools.tokenization.adapt import default_vocab_size
+from hub_tools.training.schedule import EPOCHS, NEAR_STEPS
 
 
 def plan(config: RunConfig) -> str:
@@ -20,7 +21,6 @@ def plan(config: RunConfig) -> str:
     teacher_vocab = len(read_teacher_tokenizer(teacher).vocab)
     size = config.tokenizer.vocab_size or default_vocab_size(teacher_vocab)
     teacher_bytes, student_bytes = plan_sizes(teacher, size)
-    steps = f"{config.distill.steps} steps" if config.distill.steps else f"{config.distill.epochs:g} epochs in steps"
     step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
     languages = list(dict.fromkeys(source.lang for source in job.sources))
     lines = [
@@ -33,13 +33,21 @@ def plan(config: RunConfig) -> str:
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
-        f"training     {steps} of {step_tokens:,} tokens on {job.hardware}",
+        f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text, vectors and word alignment",
         f"output       {config.output}",
         *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _steps(config: RunConfig) -> str:
+    if config.distill.steps:
+        return f"{config.distill.steps} steps"
+    asked = config.distill.epochs
+    near = "" if asked else f" (or {NEAR_STEPS} steps, if the clone is near the teacher)"
+    return f"{asked or EPOCHS:g} epochs{near} in steps"
 
 
 def _limits(config: RunConfig, *, from_hub: bool) -> str:

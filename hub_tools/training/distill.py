@@ -74,7 +74,8 @@ def distill(
     trainer = Trainer(model, train_set, heldout, out, config, hardware=hardware, seed=seed, processes=processes)
     trainer.train()
     reference = Reference(trim, others[0], may_keep_trim) if trim else None
-    return save_student(trainer, clone, max_tokens, trim=reference, policy=policy)
+    goal = embeddings.manifest.get("pair_goal")
+    return save_student(trainer, clone, max_tokens, trim=reference, pair_goal=goal, policy=policy)
 
 
 class Reference(NamedTuple):
@@ -91,11 +92,13 @@ def save_student(
     max_tokens: int | None,
     *,
     trim: Reference | None = None,
+    pair_goal: str | None = None,
     policy: LoadPolicy = SAFE,
 ) -> DistillResult:
     """Save the student, its best weights interpolated with the clone's or else the trim, and training.json.
 
-    `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student.
+    `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student;
+    `pair_goal` as in the embedding dataset.
     """
     model, tokenizer, processes = trainer.student.model, clone, trainer.processes
     checkpoint.load_best(trainer.out, model)
@@ -116,7 +119,12 @@ def save_student(
             "trim": of_trim,
             "student": of_trim if keeps_trim else after,
         }
-        training = {"heldout_texts": len(trainer.heldout), "agreement": to_plain(found), "history": trainer.history}
+        training = {
+            "heldout_texts": len(trainer.heldout),
+            "pair_goal": pair_goal,
+            "agreement": to_plain(found),
+            "history": trainer.history,
+        }
         write_json(trainer.out / "training.json", training)
     processes.barrier()
     cosine_before, seconds = trainer.history[0]["cosine"], trainer.seconds
@@ -150,13 +158,14 @@ def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: 
 def _interpolate(trainer: Trainer, start: SentenceTransformer) -> None:
     """Move the weights of a student towards those that it started with.
 
-    It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
+    It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903. The token embeddings of a clone
+    that is near its goal are nearly all the teacher's, and move too.
     """
     import torch
 
     with torch.no_grad():
         for parameter, before in zip(trainer.student.model.parameters(), start.parameters(), strict=True):
-            if parameter is not trainer.student.token_embeddings:
+            if trainer.is_near or parameter is not trainer.student.token_embeddings:
                 parameter.lerp_(before, trainer.config.weight_interpolation)
 
 

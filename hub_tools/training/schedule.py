@@ -8,8 +8,14 @@ from typing import NamedTuple
 from hub_tools.config import DistillConfig
 
 # Learning rate for a hidden size of 384, so many steps and a clone so far (1 - cosine) from the teacher; all measured
-# (docs/results.md).
+# gain (docs/results.md).
 _BASE_RATE, _BASE_HIDDEN, _BASE_STEPS, _BASE_DISTANCE = 1e-3, 384, 1200, 0.2
+
+
+EPOCHS = 3.0
+# A clone with this cosine to its goal has little to learn and much to lose: the first steps bring nearly all of the
+# gain (docs/results.md).
+_NEAR, NEAR_STEPS = 0.98, 300
 
 
 class LearningRates(NamedTuple):
@@ -43,6 +49,20 @@ def share_of_peak(step: int, steps: int, config: DistillConfig) -> float:
         return step / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return 1 - progress if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def is_near(cosine: float | None) -> bool:
+    """Return whether a clone is so near its goal, by its mean cosine on held-out text, that it is trained gently."""
+    return cosine is not None and cosine >= _NEAR
+
+
+def default_steps(epoch: int, epochs: float | None, cosine: float | None) -> int:
+    """Return the steps of a training where the user gives none: three passes of so many steps through the data.
+
+    A clone that is near its goal takes 300 steps of them, if nobody says how many `epochs`.
+    """
+    steps = max(1, math.ceil((epochs or EPOCHS) * epoch))
+    return min(steps, NEAR_STEPS) if epochs is None and is_near(cosine) else steps
 
 
 def default_learning_rate(hidden: int, steps: int, cosine: float | None) -> float:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cached_property
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,13 @@ from hub_tools.training.batching import epoch_batches
 from hub_tools.training.gradients import GradientComputer
 from hub_tools.training.heldout import agreement_in, measure_heldout
 from hub_tools.training.losses import per_example_loss
-from hub_tools.training.schedule import LearningRates, default_learning_rate, learning_rates
+from hub_tools.training.schedule import (
+    LearningRates,
+    default_learning_rate,
+    default_steps,
+    is_near,
+    learning_rates,
+)
 from hub_tools.training.student import Student
 from hub_tools.vectors.agreement import nearness
 
@@ -79,11 +86,6 @@ class Trainer:
         self._repeats = train_set.repeats(
             config.parallel_sampling_alpha, config.source_fraction, config.language_sampling_alpha
         )
-        self.steps = config.steps or max(1, math.ceil(config.epochs * len(self.epoch(0))))
-        if (first := config.embedding_only_steps) >= self.steps:
-            raise UserError(
-                f"--embedding-only-steps {first} leaves none of the {self.steps} steps for all other weights."
-            )
         check_matryoshka(config.matryoshka, train_set.targets.shape[1])
         if halves := [name for name, weight in model.named_parameters() if weight.dtype != torch.float32]:
             raise TypeError(f"weights, and so their moments, have to be fp32 in training: {halves[0]} is not")
@@ -98,6 +100,22 @@ class Trainer:
         # text), mean `loss` since the entry before (the first has none), and `learning_rate` of the token embeddings.
         self.history: list[dict[str, Any]] = []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the clone is so near its goal that a long training would do more harm than good.
+
+        It is known from the first evaluation on.
+        """
+        return is_near(self.history[0]["cosine"])
+
+    @cached_property
+    def steps(self) -> int:
+        """Steps of the whole training; the default depends on the first evaluation."""
+        steps = self.config.steps or default_steps(len(self.epoch(0)), self.config.epochs, self.history[0]["cosine"])
+        if (first := self.config.embedding_only_steps) >= steps:
+            raise UserError(f"--embedding-only-steps {first} leaves none of the {steps} steps for all other weights.")
+        return steps
 
     @property
     def learning_rate(self) -> float:

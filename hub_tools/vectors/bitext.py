@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _PAIRS = 1000
+# A teacher that finds the translation of fewer held-out sentences than this does not know the language, and its vectors
+# of that language teach nothing. English-only teachers find a tenth, multilingual ones nearly all.
+KNOWS_LANGUAGE = 0.5
+# One that finds so many knows both languages, and what is between a sentence and its translation means more than either
+# does alone (docs/results.md).
+KNOWS_WELL = 0.9
+Vectors = NDArray[np.float32]
 
 
 def heldout_pairs(corpus: Corpus) -> dict[str, str]:
@@ -29,6 +37,13 @@ def heldout_pairs(corpus: Corpus) -> dict[str, str]:
             pairs[pair.source] = pair.target
             targets.add(pair.target)
     return pairs
+
+
+def between(first: Vectors, second: Vectors) -> Vectors:
+    """Return the vectors half-way between those of two sides, each as long as these are in the mean; shape (n, dim)."""
+    length = (np.linalg.norm(first, axis=1) + np.linalg.norm(second, axis=1)) / 2
+    found: Vectors = unit(unit(first) + unit(second)) * length[:, None]
+    return found
 
 
 def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:

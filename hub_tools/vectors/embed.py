@@ -26,7 +26,7 @@ from hub_tools.models.loading import load_model, longest_input, prepare_for_spee
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import EmbeddingsResult
-from hub_tools.vectors.bitext import bitext_accuracy, heldout_pairs
+from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, between, bitext_accuracy, heldout_pairs
 from hub_tools.vectors.dataset import SHARD_ROWS, TRAIN, VALIDATION, Row, Shard, write_manifest, write_shard
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 # Split of the corpus -> split of the dataset.
 _SPLITS = {"heldout": VALIDATION, "train": TRAIN}
-# A teacher that finds the translation of fewer held-out sentences than this does not know the language, and
-# its vectors of that language teach nothing. English-only teachers find a tenth, multilingual ones nearly all.
-KNOWS_LANGUAGE = 0.5
 
 
 def embed(
@@ -68,8 +65,10 @@ def embed(
         left_out = [target]
         log.info("  the teacher finds %.0f %% of the held-out translations: only parallel", 100 * accuracy)
         log.info("  text teaches %s, because the teacher's own vectors of it mean little", target)
+    knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
-    texts = _Texts(corpus, languages, target, config.limits)
+    # Pairs teach a teacher's student the language; where it knows that, a few are enough.
+    texts = _Texts(corpus, languages, target, config.limits, limit_of(config.limits, target) if knows_well else None)
     prompts = choose_prompts(model, config, texts.in_target())
     encoder = Encoder(model, hardware)
     started = time.monotonic()
@@ -80,7 +79,7 @@ def embed(
             files.append(shard.file)
             # In turns, so that every process has its part of every stretch of the text.
             if number % processes.world_size == processes.rank and not shard.file.exists():
-                embed_shard(shard, encoder, prompts, config.dtype)
+                embed_shard(shard, encoder, prompts, config.dtype, between_sides=knows_well)
                 computed += len(shard.rows)
             progress.update(len(shard.rows))
     # The processes take shards in turns, so each computes as many rows as this one.
@@ -88,44 +87,59 @@ def embed(
 
     def finish() -> EmbeddingsResult:
         _check_shards(files)
-        result = write_manifest(out, _describe(teacher, model, prompts, hardware))
+        described = _describe(teacher, model, prompts, hardware)
+        result = write_manifest(out, {**described, "pair_goal": "between" if knows_well else "source"})
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
 
     return processes.run_on_main(finish)
 
 
-def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
-    """Compute and write the vectors of a shard, a text that occurs twice once; errors as of `write_shard`."""
+def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str, *, between_sides: bool = False) -> None:
+    """Compute and write the vectors of a shard, a text that occurs twice once; errors as of `write_shard`.
+
+    That of a pair is its source's, or lies `between_sides`: half-way to that of the translation.
+    """
     prompted = [(prompts.text_of(row.prompt_name), row.text) for row in shard.rows]
-    position = {key: number for number, key in enumerate(sorted(set(prompted)))}
+    others = [
+        (prompts.text_of(row.prompt_name), row.translation if between_sides and row.translation else row.text)
+        for row in shard.rows
+    ]
+    position = {key: number for number, key in enumerate(sorted({*prompted, *others}))}
     by_prompt: dict[str, list[str]] = {}
     for prompt, text in position:
         by_prompt.setdefault(prompt, []).append(text)
     encoded = [encoder(texts, prompt) for prompt, texts in by_prompt.items()]
     vectors, tokens = (np.concatenate(columns) for columns in zip(*encoded, strict=True))
-    chosen = [position[key] for key in prompted]
-    write_shard(shard, Encoded(vectors[chosen], tokens[chosen]), dtype)
+    first, second = ([position[key] for key in keys] for keys in (prompted, others))
+    is_pair = np.not_equal(first, second)
+    found = vectors[first]
+    found[is_pair] = between(found[is_pair], vectors[second][is_pair])
+    write_shard(shard, Encoded(found, tokens[first] + tokens[second] * is_pair), dtype)
 
 
 class _Texts(NamedTuple):
-    """What is embedded: the pairs, then the monolingual texts of each language up to its limit."""
+    """What is embedded: pairs, then the monolingual texts of each language, up to their limits."""
 
     corpus: Corpus
     languages: list[str]
     target: str
     limits: Limits
+    most_pairs: int | None
 
     def in_target(self) -> Iterator[str]:
-        yield from (pair.target for pair in self.corpus.pairs())
+        yield from (pair.target for pair in islice(self.corpus.pairs(), self.most_pairs))
         if self.target in self.languages:
             yield from self.corpus.texts(self.target, "train", limit_of(self.limits, self.target))
 
     def total(self) -> int:
         corpus = self.corpus.result
-        pairs = corpus.parallel.kept if corpus.parallel else 0
+        pairs = self._pairs(corpus.parallel.heldout) + self._pairs(corpus.parallel.train) if corpus.parallel else 0
         counts = [(lang, n) for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
         limits = {lang: limit_of(self.limits, lang) for lang in self.languages}
         return pairs + sum(n if (most := limits[lang]) is None else min(n, most) for lang, n in counts)
+
+    def _pairs(self, count: int) -> int:
+        return count if self.most_pairs is None else min(count, self.most_pairs)
 
     def shards(self, out: Path, prompts: Prompts) -> Iterator[Shard]:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
@@ -136,7 +150,7 @@ class _Texts(NamedTuple):
                 number += 1
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
-        for pair in self.corpus.pairs(split):
+        for pair in islice(self.corpus.pairs(split), self.most_pairs):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
             for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
