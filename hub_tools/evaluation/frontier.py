@@ -40,23 +40,24 @@ class Goals(NamedTuple):
         return agreement(self.vectors, model.encode(self.texts, "query", "held-out text"))
 
 
-def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None:
+def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) -> Goals | None:
     """Return held-out texts with the vectors that they are trained to have; None where there are too few to judge by.
 
-    That is the teacher's vector of the same text, for translations that of their source, and for text of the target
-    language only if the teacher knows it.
+    That is the teacher's vector of the same text, for translations that of their source, and for text in the
+    language of these only if the teacher knows it.
     """
     pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
     sources, translations = list(pairs), list(pairs.values())
-    own = [list(corpus.texts(lang, "heldout", _TEXTS)) for lang in (target, "en") if lang in corpus.languages]
-    if len(sources) + sum(map(len, own)) < _FEWEST:
+    languages = [lang for lang in dict.fromkeys((*targets, "en")) if lang in corpus.languages]
+    own = {lang: list(corpus.texts(lang, "heldout", _TEXTS)) for lang in languages}
+    if len(sources) + sum(map(len, own.values())) < _FEWEST:
         return None
     of_sources = teacher.encode(sources, "query", "goals") if sources else None
-    if of_sources is not None and target in corpus.languages:
+    if of_sources is not None and targets[0] in own:
         found = (teacher.encode(translations, "query", "goals") @ of_sources.T).argmax(axis=1)
         if (found == np.arange(len(sources))).mean() < KNOWS_LANGUAGE:
-            own = own[1:]
-    alone = [text for texts in own for text in texts]
+            del own[targets[0]]
+    alone = [text for texts in own.values() for text in texts]
     parts = [of_sources, of_sources, teacher.encode(alone, "query", "goals") if alone else None]
     return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
 
