@@ -83,13 +83,13 @@ def test_words_of_several_languages_count_as_if_each_had_as_much_text() -> None:
 
 def test_the_letters_of_all_targets_are_kept(minilm_files: TokenizerSpec) -> None:
     normalizer, spec = minilm_files.load().normalizer, minilm_files.spec["normalizer"]
-    # 2,000 letters for each ü, which is common in German and would be rare in both texts together.
-    texts = {"tr": ["Kış geldi, ışık söndü."] * 5000, "de": ["Fünf weiße Schafe grasen auf einer Wiese."] * 50}
+    # ä is common in the German text, and rare in both texts together.
+    texts = {"tr": ["Kış geldi, ışık söndü."] * 5000, "de": ["Der Schäfer zählt seine Schafe."] * 5}
     change = adapt_normalizer(normalizer, spec, texts)
-    assert {"ş", "ö", "ü"} <= set(change.letters) and change.normalizer is not None
-    assert change.normalizer.normalize_str("KIŞ, Fünf, café, It") == "kış, fünf, cafe, it"
+    assert {"ş", "ö", "ä"} <= set(change.letters) and change.normalizer is not None
+    assert change.normalizer.normalize_str("KIŞ, Schäfer, café, It") == "kış, schäfer, cafe, it"
     alone = adapt_normalizer(normalizer, spec, {"de": texts["de"]})
-    assert alone.letters == ("ü",)
+    assert alone.letters == ("ä",)
 
 
 def test_every_target_needs_text_and_the_others_have_a_tenth_of_each(
@@ -159,7 +159,7 @@ def test_a_run_measures_and_names_all_targets(bilingual: RunConfig) -> None:
     tasks = [row.task for row in report.evaluation]
     for lang in ("Turkish", "English"):
         assert f"tokens per word, {lang}" in summary(report)
-    assert "STS sample (tr)" in tasks and "space as the teacher's, across languages" in tasks
+    assert "STS sample (tr)" in tasks
     assert (bilingual.output / "report.md").read_text(encoding="utf-8").startswith("# A Turkish and English student of")
     repos = {"model": "org/model", "tokenizer": "org/tokenizer", "dataset": "org/data"}
     card = model_card(report, repos)
