@@ -154,7 +154,7 @@ def whole_stage(work: Path, rows: int) -> None:
         find_teacher(str(work / "static")),
         Corpus(work / f"corpus-{rows}"),
         work / f"vectors-{rows}",
-        target="en",
+        targets=("en",),
         config=EmbedConfig(),
         hardware=Hardware(device="cpu", precision="fp32"),
     )

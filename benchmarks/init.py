@@ -136,7 +136,7 @@ def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[st
     lang, corpus = config.target, Corpus(config.output / "corpus")
     started = time.monotonic()
     result = clone(
-        find_teacher(config.teacher), config.output / "tokenizer", corpus, out / "clone", init=init, target=lang
+        find_teacher(config.teacher), config.output / "tokenizer", corpus, out / "clone", init=init, targets=(lang,)
     )
     seconds = time.monotonic() - started
     found = {

@@ -92,7 +92,7 @@ def operate(teacher: TokenizerSpec, size: int, data: Path) -> dict[str, Any]:
         count_words(counting, open_texts())
     reading = time.monotonic() - started
     started = time.monotonic()
-    made = adapt_tokenizer(teacher, texts, target=TARGET, config=TokenizerConfig(vocab_size=size))
+    made = adapt_tokenizer(teacher, texts, targets=(TARGET,), config=TokenizerConfig(vocab_size=size))
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     test = ntrex(data)
@@ -120,7 +120,7 @@ def native(student: TokenizerSpec, texts: Texts, test: list[str]) -> dict[str, f
     What it spends is counted in two ways: every token that the text uses, were it once; and each of these by the
     target's share of its use, so that what all languages spend adds up to the vocabulary.
     """
-    plain, weights = student.load(), language_weights(list(texts), TARGET)
+    plain, weights = student.load(), language_weights(list(texts), (TARGET,))
     own = use(plain, texts[TARGET]())
     others = sum(weights[lang] * use(plain, islice(texts[lang](), 20_000)) for lang in texts if lang != TARGET)
     shares = weights[TARGET] * own[own > 0] / (weights[TARGET] * own + others)[own > 0]
@@ -187,7 +187,7 @@ def unigram_teacher(data: Path, work: Path) -> TokenizerSpec:
 def map_rows(data: Path, work: Path) -> dict[str, Any]:
     """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
     teacher = gemma_teacher(data, work)
-    adapted = adapt_tokenizer(teacher, texts_of(data), target=TARGET, config=TokenizerConfig(vocab_size=131_072))
+    adapted = adapt_tokenizer(teacher, texts_of(data), targets=(TARGET,), config=TokenizerConfig(vocab_size=131_072))
     rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
     started = time.monotonic()
     token_map = map_tokens(teacher, adapted.student)
@@ -213,7 +213,7 @@ def identity(data: Path, work: Path) -> dict[str, int]:
         size = len(teacher.load().get_vocab(with_added_tokens=True))
         config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
         own = {TARGET: partial(lines, data / "text/tr.txt.gz")}
-        same = adapt_tokenizer(teacher, own, target=TARGET, config=config).student
+        same = adapt_tokenizer(teacher, own, targets=(TARGET,), config=config).student
         found[name] = different(teacher.load(), same.load(), texts_of(data).values())
     return found
 
@@ -238,7 +238,7 @@ def languages(data: Path, work: Path, teacher: Path) -> dict[str, Any]:
             files,
             {lang: own.__iter__ for lang, own in texts.items()},
             work / "languages",
-            target=TARGET,
+            targets=(TARGET,),
             config=TokenizerConfig(vocab_size=min(32_768, default_vocab_size(len(files.vocab))), learn=0),
             max_seq_length=512,
             text_count=len(sizes),

@@ -187,7 +187,7 @@ def adapt_tokenizer(
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer, keep_characters=keep_characters)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
-        return adapt(read_tokenizer(tokenizer_folder), readers, target=target, config=config, prompts=prompts)
+        return adapt(read_tokenizer(tokenizer_folder), readers, targets=(target,), config=config, prompts=prompts)
 
 
 def clone(
@@ -208,7 +208,7 @@ def clone(
     """
     with TemporaryDirectory() as scratch, _teacher(teacher) as model, _tokenizer_folder(tokenizer) as tokenizer_folder:
         out = Path(scratch)
-        write_clone(model, tokenizer_folder, corpus or Corpus.empty(), out / "clone", init=init, target=target)
+        write_clone(model, tokenizer_folder, corpus or Corpus.empty(), out / "clone", init=init, targets=(target,))
         return load_model(out / "clone", device="cpu")
 
 
@@ -235,6 +235,7 @@ def build_corpus(
             Path(out),
             [source(lang=lang, open=partial(iter, lines)) for lang, lines in texts.items()],
             [Path(file) for file in _several(parallel)],
+            targets=(target,),
             languages=tuple(dict.fromkeys((target, *texts))),
             limits={},
             seed=seed,
@@ -270,7 +271,7 @@ def embed(
     config = config or EmbedConfig()
     with _teacher(teacher) as model:
         _claim(out, model.identity, hash_file(corpus.path / "stats.json"), target, parts_of(config), str(hardware))
-        write_embeddings(model, corpus, Path(out), target=target, config=config, hardware=hardware)
+        write_embeddings(model, corpus, Path(out), targets=(target,), config=config, hardware=hardware)
     return EmbeddingDataset(Path(out))
 
 

@@ -320,7 +320,11 @@ class RunConfig(Section):
         metadata={"help": "Sentence-embedding model: Hub id, id@revision or folder.", "metavar": MODEL}
     )
     lang: tuple[str, ...] = field(
-        metadata={"help": "Target language, e.g. tr; more languages after commas.", "metavar": "CODES", "commas": True}
+        metadata={
+            "help": "Language of the student, e.g. tr; of several, e.g. tr,en, all weigh alike.",
+            "metavar": "CODES",
+            "commas": True,
+        }
     )
     output: Path = option(cast("Path", None), "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
     device: Device = option("auto", "Where the models run.")
@@ -339,8 +343,13 @@ class RunConfig(Section):
 
     @property
     def target(self) -> str:
-        """The language the student is made for."""
+        """The first language the student is made for: runs and repos are named after it, pairs are in it."""
         return self.lang[0]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All languages the student is made for."""
+        return tuple(dict.fromkeys(self.lang))
 
     def __post_init__(self) -> None:
         """Check the values; the defaults of some follow from others."""

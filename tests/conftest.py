@@ -97,7 +97,7 @@ def small_students(
         name: adapt_tokenizer(
             files,
             readers,
-            target="tr",
+            targets=("tr",),
             config=TokenizerConfig(vocab_size=2300),
             prompts=PROMPTS.values(),
             max_seq_length=LONGEST,

@@ -78,7 +78,7 @@ def _read_parallel(folder: Path, file: Path) -> None:
     out = folder.parent / "corpus"
     shutil.rmtree(out, ignore_errors=True)
     own = Source(lang="tr", name="own", identity=None, open=lambda: (target for target, _ in _pairs()))
-    options: dict[str, Any] = {"languages": ("tr",), "limits": {}, "seed": 1, "max_tokens": 64}
+    options: dict[str, Any] = {"targets": ("tr",), "languages": ("tr",), "limits": {}, "seed": 1, "max_tokens": 64}
     build_corpus(out, [own], [file], tokenizer=_tiny_tokenizer(), **options)
 
 

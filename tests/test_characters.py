@@ -74,7 +74,7 @@ def test_characters_that_no_text_has_make_room(
         keep: adapt_tokenizer(
             teacher,
             readers(pair_texts),
-            target="tr",
+            targets=("tr",),
             config=TokenizerConfig(vocab_size=size, keep_characters=keep),
         ).student
         for keep in (False, True)
@@ -98,7 +98,7 @@ def test_no_text_of_the_languages_becomes_unknown(
     made = adapt_tokenizer(
         teacher_of[name],
         readers(texts),
-        target="tr",
+        targets=("tr",),
         config=TokenizerConfig(vocab_size=4000 if name == "wordpiece" else 1500),
     )
     for own in texts.values():
@@ -121,7 +121,7 @@ def small(
     sizes = {"unigram": 900, "wordpiece": 3000}
     made = {
         name: adapt_tokenizer(
-            teacher_of[name], readers(pair_texts), target="tr", config=TokenizerConfig(vocab_size=sizes[name])
+            teacher_of[name], readers(pair_texts), targets=("tr",), config=TokenizerConfig(vocab_size=sizes[name])
         ).student
         for name in WITHOUT_BYTES
     }
@@ -186,7 +186,7 @@ def test_characters_that_bytes_can_spell_stay_where_they_pay(
     kept = {}
     for keep in (False, True):
         config = TokenizerConfig(vocab_size=1500, keep_characters=keep)
-        made = adapt_tokenizer(teacher_of["gemma"], readers(pair_texts), target="tr", config=config).student
+        made = adapt_tokenizer(teacher_of["gemma"], readers(pair_texts), targets=("tr",), config=config).student
         kept[keep] = characters(made)
         assert set("abcçğış") <= kept[keep] and set(BYTE_TOKENS) <= made.vocab.keys()
     assert not any(map(is_chinese, kept[False]))
@@ -227,7 +227,7 @@ def test_the_message_says_what_has_to_stay(
 
         def make(size: int, keep: bool, name: str = name, texts: Texts = texts) -> int:
             config = TokenizerConfig(vocab_size=size, keep_characters=keep, learn=0)
-            return len(adapt_tokenizer(teacher_of[name], texts, target="tr", config=config).student.vocab)
+            return len(adapt_tokenizer(teacher_of[name], texts, targets=("tr",), config=config).student.vocab)
 
         with pytest.raises(UserError, match=r"Give at least \d+\.") as few:
             make(60, keep=False)
@@ -252,7 +252,7 @@ def test_longer_words_are_warned_of(
                 teacher_of["unigram"],
                 readers(pair_texts),
                 tmp_path,
-                target="tr",
+                targets=("tr",),
                 config=TokenizerConfig(vocab_size=size, learn=0),
                 max_seq_length=64,
                 text_count=1,
@@ -278,7 +278,7 @@ def test_texts_that_become_unknown_are_counted_and_warned_of(
             teacher_of["unigram"],
             readers(pair_texts),
             tmp_path,
-            target="tr",
+            targets=("tr",),
             config=TokenizerConfig(vocab_size=900, learn=0),
             max_seq_length=64,
             text_count=1,

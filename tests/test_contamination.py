@@ -150,8 +150,8 @@ def test_texts_that_a_classifier_learns_from_are_not_measured_on() -> None:
     data = Classification(train=["a"], train_labels=["x"], test=["b"], test_labels=["x"])
     task = Task(name="topics", split="test", data=data)
     assert list(task.texts()) == ["b"]
-    assert evaluation_texts([task], "en").names == ["topics, test"]
-    assert "STS sample (tr), test" in evaluation_texts([task], "tr").names
+    assert evaluation_texts([task], ("en",)).names == ["topics, test"]
+    assert "STS sample (tr), test" in evaluation_texts([task], ("tr",)).names
 
 
 def build(
@@ -164,6 +164,7 @@ def build(
         tmp_path / "corpus",
         [source for name in texts for source in find_sources(str(tmp_path / name), ("tr",), 1)],
         [tmp_path / "pairs.tsv"] if pairs else [],
+        targets=("tr",),
         languages=("tr",),
         limits={},
         seed=1,

@@ -32,12 +32,14 @@ def build(
     parallel: list[Path] | None = None,
     limit: str | int | None = None,
     languages: tuple[str, ...] = ("tr", "en"),
+    targets: tuple[str, ...] = ("tr",),
 ) -> Corpus:
     sources = [source for spec in specs for source in find_sources(spec, languages, 1)]
     build_corpus(
         tmp_path / "corpus",
         sources,
         parallel or [],
+        targets=targets,
         languages=languages,
         limits=CorpusConfig(limit=limit).limits,
         seed=1,
@@ -226,7 +228,7 @@ def test_the_language_of_a_pair_is_said_only_where_the_columns_name_it(
 def test_an_empty_corpus_needs_no_folder() -> None:
     corpus = Corpus.empty()
     assert not corpus.has_pairs and not list(corpus.pairs())
-    assert corpus.sample("tr") == list(corpus.all_texts("tr", "tr")) == []
+    assert corpus.sample("tr") == list(corpus.all_texts("tr", ("tr",))) == []
 
 
 def test_long_texts_are_cut_to_the_teachers_length_and_lose_nothing(minilm_files: TokenizerSpec) -> None:

@@ -119,7 +119,7 @@ def test_the_texts_of_tasks_are_those_in_the_language() -> None:
 def test_smaller_vectors_score_as_by_sentence_transformers(tiny_teacher: Path) -> None:
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-    one, task = subject(tiny_teacher), bundled_tasks("tr")[0]
+    one, task = subject(tiny_teacher), bundled_tasks(("tr",))[0]
     assert isinstance(task.data, data.Similarity)
     (found,) = smaller_vectors({"one": one}, [task], (8,))
     assert found.bytes == {"float32": 128, "8 numbers": 32, "int8": 32, "binary": 4}
@@ -142,7 +142,7 @@ def test_smaller_vectors_find_passages_as_by_sentence_transformers(tiny_teacher:
     from sentence_transformers import quantize_embeddings
     from sentence_transformers.util import semantic_search
 
-    one, task = subject(tiny_teacher), bundled_tasks("tr")[1]
+    one, task = subject(tiny_teacher), bundled_tasks(("tr",))[1]
     assert isinstance(task.data, data.Retrieval)
     (found,) = smaller_vectors({"one": one}, [task])
     assert list(found.bytes) == ["float32", "16 numbers", "8 numbers", "4 numbers", "int8", "binary"]
@@ -160,7 +160,7 @@ def test_smaller_vectors_find_passages_as_by_sentence_transformers(tiny_teacher:
 def test_no_text_is_encoded_again_for_smaller_vectors(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks = bundled_tasks("tr")
+    tasks = bundled_tasks(("tr",))
     for task in tasks:
         task.vectors(subject(tiny_teacher, cache=tmp_path, identity="tiny"))
     monkeypatch.setattr("hub_tools.evaluation.subject.Encoder", None)
@@ -169,7 +169,7 @@ def test_no_text_is_encoded_again_for_smaller_vectors(
 
 def test_lengths_are_those_a_model_was_trained_for(tiny_teacher: Path) -> None:
     one = subject(tiny_teacher)
-    task = bundled_tasks("tr")[0]
+    task = bundled_tasks(("tr",))[0]
     one.model[0].auto_model.config.matryoshka_dimensions = [4, 24, 32]
     (found,) = smaller_vectors({"one": one}, [task])
     assert list(found.bytes) == ["float32", "24 numbers", "4 numbers", "int8", "binary"]

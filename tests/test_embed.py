@@ -139,7 +139,7 @@ def test_shards_that_lie_elsewhere_are_missed(
             find_teacher(finished[0].teacher),
             Corpus(finished[0].output / "corpus"),
             tmp_path / "out",
-            target="tr",
+            targets=("tr",),
             config=EmbedConfig(distill_limit=5),
             hardware=CPU,
             processes=Processes(rank=0, world_size=2),
@@ -178,7 +178,7 @@ def make(corpus: Corpus, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.M
 
     def run(name: str = "embeddings", **options: Any) -> tuple[Path, EmbeddingsResult]:
         config = EmbedConfig(**{"distill_limit": 10, **options})
-        return tmp_path / name, embed(teacher, corpus, tmp_path / name, target="tr", config=config, hardware=CPU)
+        return tmp_path / name, embed(teacher, corpus, tmp_path / name, targets=("tr",), config=config, hardware=CPU)
 
     return run
 
@@ -274,7 +274,7 @@ def test_short_texts_are_queries_and_long_ones_documents(
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
     config = EmbedConfig(distill_limit=30, query_share=1.0, document_share=0.25)
     teacher = find_teacher(str(with_prompts))
-    found = embed(teacher, corpus, tmp_path / "out", target="tr", config=config, hardware=CPU)
+    found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
     counts, rule = found.rows_by_prompt, found.prompting
     rows = [row for file in shards(tmp_path / "out") for row in pq.read_table(file).drop("embedding").to_pylist()]
     in_target = [row["translation"] or row["text"] for row in rows if row["translation"] or row["lang"] == "tr"]

@@ -57,7 +57,7 @@ def test_a_task_is_measured_as_by_sentence_transformers(prompts: dict[str, str],
     from sentence_transformers.evaluation import InformationRetrievalEvaluator
 
     model = subject(tiny_teacher, prompts)
-    similarity, retrieval = bundled_tasks("tr")
+    similarity, retrieval = bundled_tasks(("tr",))
     asked = retrieval.data
     assert isinstance(asked, data.Retrieval)
     texts = ({str(n): text for n, text in enumerate(side)} for side in (asked.queries, asked.passages))
@@ -75,7 +75,7 @@ def test_a_task_is_measured_as_by_sentence_transformers(prompts: dict[str, str],
 
 
 def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
-    rows = evaluate({"plain": subject(tiny_teacher), "asked": subject(tiny_teacher, PROMPTS)}, bundled_tasks("tr"))
+    rows = evaluate({"plain": subject(tiny_teacher), "asked": subject(tiny_teacher, PROMPTS)}, bundled_tasks(("tr",)))
     assert rows[0].prompts == {
         "plain": {"first": "", "second": ""},
         "asked": dict.fromkeys(("first", "second"), PROMPTS["query"]),
@@ -86,7 +86,7 @@ def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
 
 
 def test_vectors_are_kept_and_found_again(tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, model = bundled_tasks("tr")[0], subject(tiny_teacher, cache=tmp_path, identity="tiny")
+    task, model = bundled_tasks(("tr",))[0], subject(tiny_teacher, cache=tmp_path, identity="tiny")
     first = values(task, model)
     monkeypatch.setattr("hub_tools.evaluation.subject.Encoder", None)  # nothing is computed any more
     assert values(task, subject(tiny_teacher, cache=tmp_path, identity="tiny")) == first
@@ -123,7 +123,7 @@ def test_the_report_says_why_there_is_no_correlation(
     training = {"heldout_texts": 0, "agreement": {"clone": None, "trim": None, "student": None}}
     sts = str(table(tmp_path, "3", "3", "3.0"))
     result = evaluate_run(
-        subjects, no_text, read_tasks("sts", [sts], ("de",)), target="de", training=training, weights={}
+        subjects, no_text, read_tasks("sts", [sts], ("de",)), targets=("de",), training=training, weights={}
     )
     reason = "all scores, or all cosines of a model, are equal, so no correlation is defined"
     assert [(row.metric, row.value("student"), row.reason) for row in result.evaluation[2:]] == [
@@ -140,7 +140,7 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
     """Otherwise a model that finds each translation seems not to know the language, whose text is left out then."""
     rows = "".join(f"Source {n}.\tHedef {n // 50}.\n" for n in range(900))
     (tmp_path / "p.tsv").write_text(f"en\ttr\n{rows}", encoding="utf-8")
-    options: dict[str, Any] = {"languages": ("tr",), "limits": {}, "seed": 1, "max_tokens": 64}
+    options: dict[str, Any] = {"targets": ("tr",), "languages": ("tr",), "limits": {}, "seed": 1, "max_tokens": 64}
     build_corpus(tmp_path / "corpus", [], [tmp_path / "p.tsv"], tokenizer=minilm_files.load(), **options)
     corpus = Corpus(tmp_path / "corpus")
     heldout = [pair.target for pair in corpus.pairs("heldout")]
@@ -152,7 +152,7 @@ def test_of_pairs_with_a_side_in_common_one_is_measured(tmp_path: Path, minilm_f
 def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text: Corpus) -> None:
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "agreement": {"clone": None, "trim": None, "student": None}}
-    result = evaluate_run(subjects, no_text, [], target="de", training=training, weights={})
+    result = evaluate_run(subjects, no_text, [], targets=("de",), training=training, weights={})
     assert [row.metric for row in result.evaluation] == ["cosine", "similarities ranked"]
     for row in result.evaluation:
         assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})

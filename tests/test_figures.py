@@ -221,7 +221,7 @@ def test_languages_are_sorted_and_those_that_are_not_read_hollow(monkeypatch: py
         "ru": {"teacher": 6.0, "student": 6.0},
     }
     unread = {("th", "teacher"), ("ru", "student")}
-    figure = drawn(monkeypatch, plots.draw_tokens, rates, "tr", unread)
+    figure = drawn(monkeypatch, plots.draw_tokens, rates, ("tr",), unread)
     spaced, unspaced = figure.axes
     assert [label.get_text() for label in spaced.get_yticklabels()] == ["Russian", "Turkish", "English"]
     assert [label.get_text() for label in unspaced.get_yticklabels()] == ["Thai"]
@@ -232,17 +232,17 @@ def test_languages_are_sorted_and_those_that_are_not_read_hollow(monkeypatch: py
     assert figure.legends[0].get_title().get_text().startswith("hollow")
     assert figure.get_suptitle() == "20 % fewer tokens for Turkish text"
     # Nothing is saved in a language that is not read.
-    assert "4 languages" in (plots.tokens_alt(rates, "th", unread) or "")
-    assert "fewer" not in (plots.tokens_alt(rates, "th", unread) or "")
-    assert plots.tokens_alt({}, "tr", set()) is None
+    assert "4 languages" in (plots.tokens_alt(rates, ("th",), unread) or "")
+    assert "fewer" not in (plots.tokens_alt(rates, ("th",), unread) or "")
+    assert plots.tokens_alt({}, ("tr",), set()) is None
 
 
 def test_forty_languages_and_many_models_have_room() -> None:
     from hub_tools.core.languages import LANGUAGES
 
     rates = {lang: {"a-very-long-name-of-a-tokenizer" * 3: 2.0, "b": 1.0} for lang in LANGUAGES}
-    assert pixels(plots.draw_tokens(rates, "tr", set())).shape[0] > 40 * 0.2 * 150
-    assert pixels(plots.draw_tokens({"tr": {"a": 2.0}}, "tr", set())).shape[0] < 400
+    assert pixels(plots.draw_tokens(rates, ("tr",), set())).shape[0] > 40 * 0.2 * 150
+    assert pixels(plots.draw_tokens({"tr": {"a": 2.0}}, ("tr",), set())).shape[0] < 400
 
 
 def test_every_figure_of_a_run_is_drawn_and_said_in_words(values: dict[str, Any], tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def corpus_of(tmp_path: Path, files: TokenizerSpec, texts: list[str], parallel: 
         tmp_path / "corpus",
         [source],
         parallel,
+        targets=("tr",),
         languages=("tr",),
         limits={},
         seed=1,

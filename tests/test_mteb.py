@@ -59,7 +59,7 @@ def subject(folder: Path, prompts: dict[str, str] | None = None, **options: Any)
 @pytest.fixture(scope="module")
 def local_tasks() -> dict[str, Task]:
     """A task of each kind, of the bundled text."""
-    similarity, retrieval = bundled_tasks("tr")
+    similarity, retrieval = bundled_tasks(("tr",))
     pairs = list(read_table(sample_file("tr-en.tsv")))[:240]
     turkish, english = ([pair[lang] for pair in pairs] for lang in ("tr", "en"))
     scored = similarity.data
@@ -194,7 +194,7 @@ def serve_sts(hub: FakeHub, folder: Path) -> None:
 def test_a_dataset_of_the_hub_is_measured_on(
     hub: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    similarity, retrieval = bundled_tasks("tr")
+    similarity, retrieval = bundled_tasks(("tr",))
     asked = retrieval.data
     assert isinstance(asked, sets.Retrieval)
     serve_sts(hub, tmp_path)

@@ -20,7 +20,7 @@ def turkish(minilm_files: TokenizerSpec) -> NormalizerChange:
 
 
 def adapt(files: TokenizerSpec, lang: str, texts: list[str]) -> NormalizerChange:
-    return adapt_normalizer(files.load().normalizer, files.spec["normalizer"], lang, texts)
+    return adapt_normalizer(files.load().normalizer, files.spec["normalizer"], {lang: texts})
 
 
 def normalize(change: NormalizerChange, text: str) -> str:
@@ -105,11 +105,11 @@ def test_letters_with_two_marks_are_kept(minilm_files: TokenizerSpec) -> None:
 )
 def test_normalizers_of_other_families_keep_the_letters_too(teacher: normalizers.Normalizer) -> None:
     spec = json.loads(teacher.__getstate__())
-    change = adapt_normalizer(teacher, spec, "tr", TURKISH)
+    change = adapt_normalizer(teacher, spec, {"tr": TURKISH})
     assert normalize(change, "ÇĞÖŞÜ İstanbul café") == "çğöşü istanbul cafe"
     assert normalize(change, "SIĞINAK FIFA") == "sığınak fifa"
     assert {"ç", "ğ", "ş"} <= set(change.letters)
-    kept = adapt_normalizer(teacher, spec, "de", ["Ein Haus am See."] * 50)
+    kept = adapt_normalizer(teacher, spec, {"de": ["Ein Haus am See."] * 50})
     assert kept.normalizer is teacher
 
 
@@ -127,7 +127,7 @@ def charsmap(name: str) -> normalizers.Normalizer:
 
 def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
     def notes(teacher: normalizers.Normalizer, lang: str) -> tuple[str, ...]:
-        return adapt_normalizer(teacher, json.loads(teacher.__getstate__()), lang, TURKISH).notes
+        return adapt_normalizer(teacher, json.loads(teacher.__getstate__()), {lang: TURKISH}).notes
 
     (note,) = notes(charsmap("nmt_nfkc_cf"), "tr")
     assert "Not repaired" in note
@@ -143,5 +143,5 @@ def test_what_a_charsmap_or_a_regex_destroys_is_reported() -> None:
 def test_lower_casing_alone_is_changed_for_turkish_only() -> None:
     teacher = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     spec = json.loads(teacher.__getstate__())
-    assert normalize(adapt_normalizer(teacher, spec, "tr", TURKISH), "IŞIK İYİ café") == "ışık iyi café"
-    assert adapt_normalizer(teacher, spec, "fr", ["Déjà vu."]).normalizer is teacher
+    assert normalize(adapt_normalizer(teacher, spec, {"tr": TURKISH}), "IŞIK İYİ café") == "ışık iyi café"
+    assert adapt_normalizer(teacher, spec, {"fr": ["Déjà vu."]}).normalizer is teacher

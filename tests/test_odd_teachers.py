@@ -193,7 +193,7 @@ def clone_into(ready: Path, teacher: Path, corpus: Corpus, out: Path, init: Init
     found = find_teacher(str(teacher))
     spec, files = read_teacher_tokenizer(found), read_ready_tokenizer(ready, found)
     use_tokenizer(spec, files, out / "own", max_seq_length=32, samples={})
-    return clone(found, out / "own", corpus, out / "clone", init=init, target="tr")
+    return clone(found, out / "own", corpus, out / "clone", init=init, targets=("tr",))
 
 
 def test_ready_tokenizers_of_rare_kinds(teacher: Path, sample_pairs: list[dict[str, str]], tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def cases(teacher_of: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
     found = {}
     for name in FAMILIES:
         config, prompts = TokenizerConfig(vocab_size=V, learn=400), (*CLOSED, OPEN)
-        made = adapt_tokenizer(teacher_of[name], readers, target="tr", config=config, prompts=prompts)
+        made = adapt_tokenizer(teacher_of[name], readers, targets=("tr",), config=config, prompts=prompts)
         found[name] = Case(made, teacher_of[name].load(), made.student.load(), words)
     return found
 
@@ -177,7 +177,7 @@ def test_what_the_template_and_the_settings_name_stays_though_it_is_not_marked_s
     files = teacher_of["wordpiece"]
     plain = replace(files, spec={**files.spec, "added_tokens": []})
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
-    made = adapt_tokenizer(plain, readers, target="tr", config=TokenizerConfig(vocab_size=1000)).student
+    made = adapt_tokenizer(plain, readers, targets=("tr",), config=TokenizerConfig(vocab_size=1000)).student
     assert {"[CLS]", "[SEP]", "[PAD]", "[UNK]"} <= made.vocab.keys()
     tokens = made.load().encode("ev").tokens
     assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
@@ -188,7 +188,7 @@ def test_a_token_set_aside_stays_where_a_prompt_names_it(
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     config, prompts = TokenizerConfig(vocab_size=2000), ["<unused7> "]
-    made = adapt_tokenizer(teacher_of["gemma"], readers, target="tr", config=config, prompts=prompts).student
+    made = adapt_tokenizer(teacher_of["gemma"], readers, targets=("tr",), config=config, prompts=prompts).student
     assert {token for token in made.vocab if token.startswith("<unused")} == {"<unused7>"}
     assert pieces(made.load(), "<unused7> ev")[0] == "<unused7>"
 
@@ -208,6 +208,7 @@ def stage(
         root / "corpus",
         find_sources(str(root / "{lang}.txt"), ("tr", "en"), 1),
         [],
+        targets=("tr",),
         languages=("tr", "en"),
         limits={},
         seed=1,
@@ -217,7 +218,7 @@ def stage(
     return TokenizerStage(
         teacher=find_teacher(str(root / "teacher"), tokenizer_only=True),
         corpus=Finished(path=root / "corpus", identity="corpus"),
-        target="tr",
+        targets=("tr",),
         prompts={"query": "Represent this sentence: "},
         ready=None,
         config=TokenizerConfig(vocab_size=1000),
@@ -265,7 +266,7 @@ def test_a_prompt_with_letters_that_the_teacher_destroys_is_read_as_the_student_
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     prompts, config = ["görüş: ", "query: "], TokenizerConfig(vocab_size=1500)
-    made = adapt_tokenizer(minilm_files, readers, target="tr", config=config, prompts=prompts).student
+    made = adapt_tokenizer(minilm_files, readers, targets=("tr",), config=config, prompts=prompts).student
     (found,) = changed_prompts(minilm_files, made, prompts, [])
     assert found.prompt == "görüş: "
     assert "".join(found.teacher).replace("##", "") == "gorus:"

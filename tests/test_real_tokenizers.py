@@ -32,14 +32,14 @@ def readers(texts: dict[str, list[str]]) -> dict[str, object]:
 def test_the_own_vocabulary_gives_the_same_ids(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = adapt_tokenizer(teacher, readers(texts), target="tr", config=config).student
+    same = adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=config).student
     lines = [line for own in texts.values() for line in own]
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
 
 
 def test_surgery_on_the_real_thing(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
-    made = adapt_tokenizer(teacher, readers(texts), target="tr", config=TokenizerConfig(vocab_size=24_000))
+    made = adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=24_000))
     summary = made.summary()
     assert summary["vocab_size"] == 24_000
     assert summary["added_reachable"] == summary["added"] > 0

@@ -58,7 +58,7 @@ def ready(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> InitC
         token_map=map_tokens(teacher, student),
         teacher_rows=rows,
         corpus=Corpus(config.output / "corpus"),
-        target="tr",
+        targets=("tr",),
         scratch=tmp_path_factory.mktemp("scratch"),
     )
 
@@ -94,7 +94,7 @@ def test_weighted_means_are_what_a_loop_gives(
     names, tokens = ({n: t for t, n in spec.vocab.items()} for spec in (teacher, student))
     plain = teacher.load()
     text: dict[int, int] = {}
-    for line in ready.corpus.all_texts("tr", "tr"):
+    for line in ready.corpus.all_texts("tr", ("tr",)):
         for number in plain.encode(line, add_special_tokens=False).ids:
             text[number] = text.get(number, 0) + 1
     total = sum(text.values())
@@ -149,7 +149,7 @@ def test_fitted_rows_bring_the_hidden_states_nearer(ready: InitContext) -> None:
     from hub_tools.models.loading import backbone, load_model
 
     model = backbone(load_model(ready.teacher.path, device="cpu"))
-    texts = list(ready.corpus.all_texts("tr", "tr"))[:64]
+    texts = list(ready.corpus.all_texts("tr", ("tr",)))[:64]
     by_student, by_teacher = (spec.load().encode_batch(texts) for spec in (ready.student_spec, ready.teacher_spec))
 
     def distance_of(rows: Any) -> float:

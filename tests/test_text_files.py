@@ -69,6 +69,7 @@ def pairs_of(tmp_path: Path, file: Path, files: TokenizerSpec) -> list[tuple[str
         tmp_path / "corpus",
         [],
         [file],
+        targets=("tr",),
         languages=("tr",),
         limits={},
         seed=1,

@@ -30,10 +30,10 @@ def test_nothing_is_learned_where_nothing_is_asked_for(
 
     texts = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     monkeypatch.setattr(vocabulary_selection, "learn_merges", fail)
-    made = adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1500, learn=0))
+    made = adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=0))
     assert made.summary()["added"] == 0
     with pytest.raises(AssertionError, match="learned"):
-        adapt_tokenizer(teacher, texts, target="tr", config=TokenizerConfig(vocab_size=1500, learn=1))
+        adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=1))
 
 
 def test_cuts_are_searched_for_only_where_they_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_every_long_part_shows_how_far_it_is(
         minilm_files if family == "wordpiece" else teacher,
         {lang: partial(iter, own) for lang, own in pair_texts.items()},
         tmp_path,
-        target="tr",
+        targets=("tr",),
         config=TokenizerConfig(vocab_size=2500),
         max_seq_length=64,
         text_count=sum(map(len, pair_texts.values())),

@@ -31,7 +31,7 @@ from tests.training_job import CPU
 @pytest.fixture(scope="module")
 def adaptation(minilm_files: TokenizerSpec, pair_texts: dict[str, list[str]]) -> Adaptation:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
-    return Adaptation(minilm_files, readers, target="tr", config=TokenizerConfig(vocab_size=4000))
+    return Adaptation(minilm_files, readers, targets=("tr",), config=TokenizerConfig(vocab_size=4000))
 
 
 def test_the_trim_has_the_same_size_and_nothing_that_the_teacher_lacks(
@@ -39,7 +39,7 @@ def test_the_trim_has_the_same_size_and_nothing_that_the_teacher_lacks(
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     for name, teacher in small_tokenizers.items():
-        made = Adaptation(teacher, readers, target="tr", config=TokenizerConfig(vocab_size=2300))
+        made = Adaptation(teacher, readers, targets=("tr",), config=TokenizerConfig(vocab_size=2300))
         student, trim = made.make(), made.trim()
         assert len(trim.student.vocab) == len(student.student.vocab) == 2300, name
         assert trim.student.vocab.keys() <= teacher.vocab.keys(), name
@@ -52,7 +52,7 @@ def test_a_tokenizer_with_nothing_learned_but_another_normalizer_is_no_trim(
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     config = TokenizerConfig(vocab_size=4000, learn=0)
-    made = Adaptation(minilm_files, readers, target="tr", config=config).make()
+    made = Adaptation(minilm_files, readers, targets=("tr",), config=config).make()
     assert made.change.notes and not made.is_trim  # MiniLM takes the dots and cedillas from Turkish letters
 
 
@@ -155,7 +155,7 @@ def test_goals_are_the_teachers_vectors_and_for_translations_those_of_their_sour
         pairs=lambda _: [Pair(f"a text {n}", f"bir metin {n}", "en", "a.tsv") for n in range(45)],
         texts=lambda lang, *_: [f"{lang} {n}" for n in range(5)],
     )
-    goals = heldout_goals(teacher, corpus, "tr")  # type: ignore[arg-type] # a corpus in memory has all that is read
+    goals = heldout_goals(teacher, corpus, ("tr",))  # type: ignore[arg-type] # a corpus in memory has all that is read
     assert goals is not None
     # This teacher finds no translations, so its own vectors of Turkish are no goal.
     assert goals.texts[45] == "bir metin 0"
@@ -163,7 +163,7 @@ def test_goals_are_the_teachers_vectors_and_for_translations_those_of_their_sour
     assert np.array_equal(goals.vectors[:45], goals.vectors[45:90])
     assert goals.reached_by(teacher).cosine < 1
     corpus.pairs = lambda _: []
-    assert heldout_goals(teacher, corpus, "tr") is None  # ten texts say nothing
+    assert heldout_goals(teacher, corpus, ("tr",)) is None  # ten texts say nothing
 
 
 def test_a_run_takes_the_split_that_leaves_vectors_as_they_are(

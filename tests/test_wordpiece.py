@@ -30,11 +30,13 @@ def plan_for(
     files: TokenizerSpec, texts: dict[str, list[str]], vocab_size: int, exactly: int | None = None
 ) -> VocabularyPlan:
     tokenizer = files.load()
+    word_counts = {lang: count_words(tokenizer, own) for lang, own in texts.items()}
     selection = SelectionInput(
         teacher_vocab=files.spec["model"]["vocab"],
         unk_token="[UNK]",
-        word_counts={lang: count_words(tokenizer, own) for lang, own in texts.items()},
-        target="tr",
+        word_counts=word_counts,
+        targets=("tr",),
+        words=word_counts["tr"],
         needed=set().union(*files.spec["model"]["vocab"]),
         prompts=PromptPieces(),
     )
@@ -44,7 +46,7 @@ def plan_for(
         special_tokens=specials,
         vocab_size=vocab_size,
         letters=("ş", "ğ"),
-        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(selection.word_counts["tr"].words)),
+        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(selection.words.words)),
         exactly=exactly,
     )
 
@@ -136,10 +138,18 @@ def test_impossible_sizes_are_refused(minilm_files: TokenizerSpec, texts: dict[s
 
 
 def test_weights_sum_to_one_and_favour_the_target() -> None:
-    weights = language_weights(["tr", "en", "fr", "de"], "tr")
+    weights = language_weights(["tr", "en", "fr", "de"], ("tr",))
     assert sum(weights.values()) == pytest.approx(1)
     assert weights == pytest.approx({"tr": 0.35, "en": 0.25, "fr": 0.2, "de": 0.2})
-    assert language_weights(["en"], "en") == {"en": 1.0}
+    assert language_weights(["en"], ("en",)) == {"en": 1.0}
+
+
+def test_targets_weigh_alike_and_english_among_them_brings_its_weight() -> None:
+    two = language_weights(["tr", "de", "en", "fr"], ("tr", "de"))
+    assert two == pytest.approx({"tr": 0.175, "de": 0.175, "en": 0.25, "fr": 0.4})
+    bilingual = language_weights(["tr", "en", "fr", "de"], ("tr", "en"))
+    assert bilingual == pytest.approx({"tr": 0.3, "en": 0.3, "fr": 0.2, "de": 0.2})
+    assert sum(language_weights(["tr", "en", "de"], ("de", "en", "tr")).values()) == pytest.approx(1)
 
 
 def test_the_map_composes_in_position(plan: VocabularyPlan, minilm_files: TokenizerSpec) -> None:

@@ -57,12 +57,12 @@ def clone(
     out: Path,
     *,
     init: Init,
-    target: str = "",
+    targets: tuple[str, ...] = ("",),
     prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> CloneResult:
     """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
-    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the language `target`.
+    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the languages `targets`.
     `prompts` are added to the teacher's. Temporary files are in `out`: the weights as safetensors where they are
     pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
 
@@ -85,7 +85,7 @@ def clone(
             token_map=token_map,
             teacher_rows=teacher_rows,
             corpus=corpus,
-            target=target,
+            targets=targets,
             scratch=scratch,
         )
         rows, made = init_embeddings(init, context)

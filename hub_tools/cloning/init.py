@@ -32,7 +32,7 @@ def init_embeddings(init: Init, context: InitContext) -> tuple[Rows, dict[str, i
     elif init == "length":
         weights = mean.length_weights(context.teacher_spec, token_map)
     elif init == "frequency":
-        texts = context.corpus.all_texts(context.target, context.target)
+        texts = context.texts()
         weights = mean.frequency_weights(context.teacher_spec, token_map, texts)
     rows = mean.subword_mean(token_map, context.teacher_rows, weights)
     if init == "align":

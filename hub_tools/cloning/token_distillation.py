@@ -40,7 +40,7 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
         raise UserError(
             "--init token_distillation fits rows to hidden states, and static embeddings have none. Use --init mean."
         )
-    texts = list(islice(context.corpus.all_texts(context.target, context.target), _TEXTS))
+    texts = list(islice(context.texts(), _TEXTS))
     if not texts:
         return 0
     teacher = backbone(load_model(context.teacher.path, device="cpu", policy=context.teacher.policy))

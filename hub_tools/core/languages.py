@@ -50,6 +50,12 @@ def name_of(code: str) -> str:
     return LANGUAGES.get(code) or MORE_LANGUAGES.get(code) or code
 
 
+def names_of(codes: Iterable[str]) -> str:
+    """Return the English names of languages as one reads them: Turkish, German and English."""
+    *first, last = map(name_of, codes)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def other_codes(code: str) -> set[str]:
     """Return codes that others use for a language, e.g. cmn for zh."""
     return {other for other, ours in _OTHER_CODES.items() if ours == code}
@@ -85,7 +91,7 @@ def balanced_languages(chosen: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(ordered)[: max(len(LANGUAGES), len(chosen))]
 
 
-def language_order(languages: Iterable[str], target: str) -> list[str]:
-    """Return the target, English, then the rest in the order of the list of languages."""
-    known = list(dict.fromkeys((target, "en", *LANGUAGES)))
+def language_order(languages: Iterable[str], targets: tuple[str, ...]) -> list[str]:
+    """Return the targets, English, then the rest in the order of the list of languages."""
+    known = list(dict.fromkeys((*targets, "en", *LANGUAGES)))
     return sorted(languages, key=lambda lang: known.index(lang) if lang in known else len(known))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,6 +35,7 @@ from hub_tools.results import CorpusResult, LanguageText, ParallelText, TextCoun
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+T = TypeVar("T")
 # One text in 50 is set aside; never trained on, it measures how near the student came to the teacher.
 HELDOUT_ONE_IN = 50
 # Texts of a Hub dataset: as many as the published recipe takes (arXiv 2605.29992).
@@ -70,12 +71,14 @@ class Corpus:
         texts = (text for split in ("heldout", "train") for text in self.texts(lang, split))
         return list(islice(texts, _SAMPLE_TEXTS)) if lang in self.languages else []
 
-    def all_texts(self, lang: str, target: str) -> Iterator[str]:
-        """Yield all texts to train on in a language, and for the target its side of the parallel text too."""
+    def all_texts(self, lang: str, targets: tuple[str, ...]) -> Iterator[str]:
+        """Yield all texts to train on in a language, and for a target its side of the parallel text too."""
         if lang in self.languages:
             yield from self.texts(lang)
-        if lang == target:
+        if lang == targets[0]:
             yield from (pair.target for pair in self.pairs())
+        elif lang in targets:
+            yield from (pair.source for pair in self.pairs() if pair.lang == lang)
 
     def pairs(self, split: str = "train") -> Iterator[Pair]:
         """Yield aligned texts; the teacher reads the source."""
@@ -94,6 +97,7 @@ def build_corpus(
     sources: list[Source],
     parallel: list[Path],
     *,
+    targets: tuple[str, ...],
     languages: tuple[str, ...],
     limits: Limits,
     seed: int,
@@ -101,23 +105,23 @@ def build_corpus(
     max_tokens: int,
     evaluation: EvaluationTexts | None = None,
 ) -> CorpusResult:
-    """Read, clean, split and store all text; `languages` are all codes, the target first.
+    """Read, clean, split and store all text; `languages` are all codes, the targets first.
 
     Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
-    target's code, or `source` and `target`. At most as many texts of a language are kept as `limits` says, its sources
-    taking turns, and of each table as many pairs are read as the target's limit is. Without limits each language but
-    the target and English gets a tenth of what the target has, `LEAST_OTHER` at least. `tokenizer` is the teacher's,
-    without truncation: long texts are cut by it.
+    first target's code, or `source` and `target`. At most as many texts of a language are kept as `limits` says,
+    its sources taking turns, and of each table as many pairs are read as the first target's limit is. Without limits
+    each language but the targets and English gets a tenth of what each target has, `LEAST_OTHER` at least. `tokenizer`
+    is the teacher's, without truncation: long texts are cut by it.
     Texts that are in `evaluation`, exactly or nearly, are dropped before any are held out, and so are pairs with one.
 
     Raises:
-        UserError: there is no usable text for the target language, or a source cannot be read.
+        UserError: there is no usable text for a target language, or a source cannot be read.
     """
     splits = _Splits(seed=seed, evaluation=evaluation or EvaluationTexts([]))
-    pairs = _build_parallel(out / "parallel.parquet", parallel, languages[0], limit_of(limits, languages[0]), splits)
+    pairs = _build_parallel(out / "parallel.parquet", parallel, targets[0], limit_of(limits, targets[0]), splits)
     cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
-    has = {languages[0]: pairs.kept if pairs else 0}
+    has = {lang: pairs.kept if pairs and lang in pairs.languages else 0 for lang in targets}
     for lang in languages:
         of_language = [source for source in sources if source.lang == lang]
         most = _most_texts(lang, of_language, limits, has)
@@ -127,8 +131,9 @@ def build_corpus(
             has[lang] += by_language[lang].kept if lang in by_language else 0
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
-    if languages[0] in missing and not (pairs and pairs.kept):
-        raise _no_text(languages[0], by_language.get(languages[0]))
+    for lang in targets:
+        if not has[lang]:
+            raise _no_text(lang, by_language.get(lang))
     if missing:
         log.warning("  no text for %s; the tokenizer will not be balanced for them", ", ".join(missing))
     if not any(text.heldout for text in by_language.values()) and not (pairs and pairs.heldout):
@@ -150,7 +155,7 @@ def build_corpus(
 
 
 def _most_texts(lang: str, sources: list[Source], limits: Limits, targets: Mapping[str, int]) -> int | None:
-    """Return how many texts of a language are kept at most; `targets` are the target and what it has, read before."""
+    """Return how many texts of a language are kept at most; `targets` are the targets and how many they have."""
     if (asked := limit_of(limits, lang)) is not None:
         return asked
     is_main = lang in (*targets, "en")
@@ -236,15 +241,18 @@ def _build_language(
 def _read_sources(sources: list[Source], *, in_turns: bool) -> Iterator[tuple[str, str]]:
     """Yield source names and texts; under a limit in turns, so that no source takes the place of those after it."""
     readers = [_read_source(source) for source in sources]
-    if not in_turns:
-        yield from chain.from_iterable(readers)
-        return
+    yield from take_turns(readers) if in_turns else chain.from_iterable(readers)
+
+
+def take_turns(readers: Iterable[Iterator[T]]) -> Iterator[T]:
+    """Yield from several readers, one item of each in turns, until all are at their end."""
+    readers = list(readers)
     while readers:
         for reader in list(readers):
-            if (item := next(reader, None)) is None:
+            try:
+                yield next(reader)
+            except StopIteration:
                 readers.remove(reader)
-            else:
-                yield item
 
 
 def _read_source(source: Source) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,7 @@ def evaluate_run(
     corpus: Corpus,
     tasks: Iterable[AnyTask],
     *,
-    target: str,
+    targets: tuple[str, ...],
     training: Mapping[str, Any],
     weights: Mapping[str, int],
     lengths: Sequence[int] = (),
@@ -56,15 +56,15 @@ def evaluate_run(
     for key, label in _LEARNED.items():
         values = {name: reached.get(name, {}).get(key) for name in subjects}
         rows.append(plain_row(goal, "heldout", label, training["heldout_texts"], values))
-    rows += agreement_rows(subjects, corpus, target)
-    heldout = heldout_task(corpus, target)
-    measured = [*tasks, *bundled_tasks(target), *([heldout] if heldout else [])]
+    rows += agreement_rows(subjects, corpus, targets)
+    heldout = heldout_task(corpus, targets[0])
+    measured = [*tasks, *bundled_tasks(targets), *([heldout] if heldout else [])]
     rows += evaluate(subjects, measured)
     return EvaluationResult(
         evaluation=rows,
-        searches=_searches(subjects, target),
+        searches=_searches(subjects, targets),
         models={name: describe(subject.model) for name, subject in subjects.items()},
-        costs=measure_costs(subjects, corpus.sample(target), target, weights),
+        costs=measure_costs(subjects, corpus.sample(targets[0]), targets[0], weights),
         smaller=smaller_vectors(subjects, measured, lengths),
     )
 
@@ -93,11 +93,11 @@ def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[
     return rows
 
 
-def _searches(subjects: Mapping[str, Subject], target: str) -> list[Search]:
+def _searches(subjects: Mapping[str, Subject], targets: tuple[str, ...]) -> list[Search]:
     """Return three questions with the passage that teacher and student find, for a person to judge."""
-    if target != SAMPLE_LANGUAGE:
+    if SAMPLE_LANGUAGE not in targets:
         return []
-    data = next(task.data for task in bundled_tasks(target) if isinstance(task.data, Retrieval))
+    data = next(task.data for task in bundled_tasks(targets) if isinstance(task.data, Retrieval))
     questions = [data.queries[number] for number in _SEARCHES]
     found = {}
     for name in ("teacher", "student"):

@@ -39,27 +39,28 @@ class Goals(NamedTuple):
         return agreement(self.vectors, model.encode(self.texts, "query", "held-out text"))
 
 
-def heldout_goals(teacher: Subject, corpus: Corpus, target: str) -> Goals | None:
+def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) -> Goals | None:
     """Return held-out texts with the vectors that they are trained to have; None where there are too few to judge by.
 
-    That is the teacher's vector of the same text, for text of the target language only if the teacher knows it. Pairs
-    have that of their source, or what is between the vectors of both sides, as in training.
+    That is the teacher's vector of the same text, for text in the language of the translations only if the teacher
+    knows it. Pairs have that of their source, or what is between the vectors of both sides, as in training.
     """
     pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
     sources, translations = list(pairs), list(pairs.values())
-    own = [list(corpus.texts(lang, "heldout", _TEXTS)) for lang in (target, "en") if lang in corpus.languages]
-    if len(sources) + sum(map(len, own)) < _FEWEST:
+    languages = [lang for lang in dict.fromkeys((*targets, "en")) if lang in corpus.languages]
+    own = {lang: list(corpus.texts(lang, "heldout", _TEXTS)) for lang in languages}
+    if len(sources) + sum(map(len, own.values())) < _FEWEST:
         return None
     of_sources = teacher.encode(sources, "query", "goals") if sources else None
     goals = of_sources
     if of_sources is not None:
         of_translations = teacher.encode(translations, "query", "goals")
         accuracy = ((of_translations @ of_sources.T).argmax(axis=1) == np.arange(len(sources))).mean()
-        if accuracy < KNOWS_LANGUAGE and target in corpus.languages:
-            own = own[1:]
+        if accuracy < KNOWS_LANGUAGE:
+            own.pop(targets[0], None)
         if accuracy >= KNOWS_WELL:
             goals = between(of_sources, of_translations)
-    alone = [text for texts in own for text in texts]
+    alone = [text for texts in own.values() for text in texts]
     parts = [goals, goals, teacher.encode(alone, "query", "goals") if alone else None]
     return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
 

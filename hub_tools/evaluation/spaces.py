@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from hub_tools.core.languages import name_of
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.costs import paragraphs_of
 from hub_tools.evaluation.subject import Role, Subject
@@ -17,18 +18,19 @@ _TEXTS, _PARAGRAPHS, _FEWEST = 2000, 200, 20
 _MEASURES = {"ranks": "similarities ranked", "neighbours": "ten nearest found", "spread": "spread of similarities"}
 
 
-def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, target: str) -> list[EvaluationRow]:
+def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, targets: tuple[str, ...]) -> list[EvaluationRow]:
     """Return how much of the first model's space is in each one's, on held-out text.
 
-    That is text of the target language as it is and as paragraphs, and pairs of translations, one side with the other.
+    That is text of each target language as it is and as paragraphs, and pairs of translations, one side with the other.
     """
-    texts = list(corpus.texts(target, "heldout", _TEXTS)) if target in corpus.languages else []
+    rows = []
+    for lang in targets:
+        texts = list(corpus.texts(lang, "heldout", _TEXTS)) if lang in corpus.languages else []
+        which = f" in {name_of(lang)}" if len(targets) > 1 else ""
+        rows += _rows(f"sentences{which}", subjects, texts, "query")
+        rows += _rows(f"paragraphs{which}", subjects, paragraphs_of(texts, lang, _PARAGRAPHS), "document")
     pairs = heldout_pairs(corpus)
-    return [
-        *_rows("sentences", subjects, texts, "query"),
-        *_rows("paragraphs", subjects, paragraphs_of(texts, target, _PARAGRAPHS), "document"),
-        *_rows_across(subjects, list(pairs), list(pairs.values())),
-    ]
+    return [*rows, *_rows_across(subjects, list(pairs), list(pairs.values()))]
 
 
 def _rows(what: str, subjects: Mapping[str, Subject], texts: list[str], role: Role) -> list[EvaluationRow]:

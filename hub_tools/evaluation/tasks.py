@@ -128,9 +128,9 @@ def read_tasks(kind: str, specs: Iterable[str], languages: tuple[str, ...]) -> l
     return tasks
 
 
-def bundled_tasks(target: str) -> list[Task]:
-    """Return the bundled tasks of a language: for Turkish sentence pairs, and 60 questions with their passages."""
-    if target != SAMPLE_LANGUAGE:
+def bundled_tasks(targets: tuple[str, ...]) -> list[Task]:
+    """Return the bundled tasks of languages: for Turkish sentence pairs, and 60 questions with their passages."""
+    if SAMPLE_LANGUAGE not in targets:
         return []
     files = [str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages")]
     return [
@@ -154,9 +154,9 @@ class HasTexts(Protocol):
         """Yield the texts that models are measured on."""
 
 
-def evaluation_texts(tasks: Iterable[HasTexts], target: str) -> EvaluationTexts:
+def evaluation_texts(tasks: Iterable[HasTexts], targets: tuple[str, ...]) -> EvaluationTexts:
     """Return the texts that a run measures on, by task, to keep them out of the training."""
-    return EvaluationTexts((f"{task.name}, {task.split}", task.texts()) for task in (*tasks, *bundled_tasks(target)))
+    return EvaluationTexts((f"{task.name}, {task.split}", task.texts()) for task in (*tasks, *bundled_tasks(targets)))
 
 
 def heldout_task(corpus: Corpus, target: str) -> Task | None:

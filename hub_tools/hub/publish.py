@@ -201,7 +201,11 @@ def _add_to_collection(api: HfApi, repos: list[Repo], report: FullReport) -> lis
     from huggingface_hub.errors import HfHubHTTPError
 
     namespace, name = repo_ids(report.config)["model"].split("/")
-    description = f"A {report.target} student of {teacher_name(report)}, its tokenizer and its training data."[:150]
+    description = (
+        f"A {' and '.join(report.targets)} student of {teacher_name(report)}, its tokenizer and its training data."[
+            :150
+        ]
+    )
     private = report.config.publish.private
     try:
         collection = api.create_collection(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.core.files import json_text
-from hub_tools.core.languages import name_of
+from hub_tools.core.languages import names_of
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.demo import PACKAGE
@@ -43,7 +43,7 @@ def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     teacher, model, dataset = _teacher(report), repos["model"], repos.get("dataset")
     settings = SpaceSettings(student=model, teacher=teacher, tokenizer=repos.get("tokenizer"), dataset=dataset)
     models = [model, *([report.teacher.id] if report.teacher.revision else [])]
-    title = f"A {name_of(report.target)} student of {teacher_name(report)}"
+    title = f"A {names_of(report.targets)} student of {teacher_name(report)}"
     about = (
         f"[{escape(model)}](https://huggingface.co/{model}) beside its teacher: how they cut text, what they find, "
         "what they hold for similar, and what was measured."

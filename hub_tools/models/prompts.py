@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """A model's prompts, and the share of the target language's texts that are read behind them.
+    """A model's prompts, and the share of the target languages' texts that are read behind them.
 
     A text no longer than the median is short, like a question or a title. Which of the short texts are queries, and
     which of the long ones documents, is drawn by their hash; all others are read as `encode` reads them.
@@ -31,7 +31,7 @@ class Prompts:
     document_share: float = 0.0  # of the long texts
 
     def name_for(self, text: str) -> str | None:
-        """Return the name of the prompt for a text in the target language."""
+        """Return the name of the prompt for a text in a target language."""
         is_short = len(text) <= self.longest_query
         name, share = (self.query, self.query_share) if is_short else (self.document, self.document_share)
         drawn = hash_text(f"prompt\t{text}") / 2**64  # from 0 to 1
@@ -57,7 +57,7 @@ class Prompts:
 def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts: Iterable[str]) -> Prompts:
     """Return the rule for a teacher: only its default prompt where it has none for queries or documents.
 
-    The texts in the target language are read for their lengths, and only where there are prompts.
+    The texts in the target languages are read for their lengths, and only where there are prompts.
     """
     texts, default = {name: text or "" for name, text in model.prompts.items()}, model.default_prompt_name
     query = "query" if "query" in texts else None

@@ -90,10 +90,10 @@ def write_comparison(comparison: TokenizerComparison, out: Path, lang: str) -> N
     """Write fertility.json, fertility.md and a figure into a folder; `lang` stands out in the figure."""
     write_json(out / "fertility.json", to_plain(comparison))
     rates = {code: {n: f["tokens_per_word"] for n, f in row.items()} for code, row in comparison.text.items()}
-    alt = escape(tokens_alt(rates, lang, comparison.unread))
+    alt = escape(tokens_alt(rates, (lang,), comparison.unread))
     text, figure = block(str(comparison), ""), f"![{alt}](tokens_per_word.png)"
     write_text(out / "fertility.md", f"# Tokenizers side by side\n\n{text}\n\n{figure}\n")
-    (out / "tokens_per_word.png").write_bytes(draw_tokens(rates, lang, comparison.unread))
+    (out / "tokens_per_word.png").write_bytes(draw_tokens(rates, (lang,), comparison.unread))
 
 
 def _texts(text: str, lang: str) -> dict[str, list[str]]:

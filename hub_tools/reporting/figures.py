@@ -35,7 +35,7 @@ def draw_figures(root: Path, report: Report) -> dict[str, bytes]:
         figures["quality.png"] = plots.draw_quality(report.evaluation, _sizes(report))
     if report.tokenizer is not None and report.tokenizer.fertility:
         tokenizer = report.tokenizer
-        figures["tokens_per_word.png"] = plots.draw_tokens(tokenizer.fertility, report.target, tokenizer.unread)
+        figures["tokens_per_word.png"] = plots.draw_tokens(tokenizer.fertility, report.targets, tokenizer.unread)
     if report.distill is not None and report.distill.cosine_after is not None:
         training = read_as(dict[str, Any], root / "student" / "training.json", cure_for(root / "student"))
         figures["heldout_cosine.png"] = plots.draw_history(training["history"])
@@ -49,7 +49,7 @@ def figure_alts(report: Report) -> dict[str, str | None]:
     return {
         "scores": plots.scores_alt(report.evaluation),
         "quality": plots.quality_alt(report.evaluation, _sizes(report)),
-        "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.target, tokenizer.unread)
+        "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread)
         if tokenizer
         else None,
         "heldout_cosine": "Held-out cosine to the teacher over training" if has_history else None,

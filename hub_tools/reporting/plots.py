@@ -178,12 +178,12 @@ def quality_alt(rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> str
     return f"Quality against size, mean score of {_tasks(count)} and parameters: {'; '.join(parts)}"
 
 
-def draw_tokens(rates: Rates, target: str, unread: Unread) -> bytes:
+def draw_tokens(rates: Rates, targets: tuple[str, ...], unread: Unread) -> bytes:
     """Draw tokens per word of tokenizers in languages, sorted by the first tokenizer's, as PNG."""
     names = list(next(iter(rates.values())))
     parts = [part for part in _sorted_languages(rates) if part]
     height = 0.25 * len(rates) + 0.9 * len(parts) + (1.3 if unread else 1.0)
-    with _picture(_tokens_title(rates, target, unread), height=height) as (figure, picture):
+    with _picture(_tokens_title(rates, targets, unread), height=height) as (figure, picture):
         ratios = [len(part) + 1 for part in parts]
         for axes, part in zip(
             figure.subplots(len(parts), squeeze=False, height_ratios=ratios)[:, 0], parts, strict=True
@@ -197,7 +197,7 @@ def draw_tokens(rates: Rates, target: str, unread: Unread) -> bytes:
                     _dot(axes, value, place, *_style(name, names), hollow=(lang, name) in unread, size=size)
             axes.set_yticks(range(len(part)), [name_of(lang) for lang in part])
             for lang, label in zip(part, axes.get_yticklabels(), strict=True):
-                label.set_weight("bold" if lang == target else "normal")
+                label.set_weight("bold" if lang in targets else "normal")
             axes.set_ylim(len(part) - 0.3, -0.7)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="x")
@@ -213,21 +213,23 @@ def _sorted_languages(rates: Rates) -> tuple[list[str], list[str]]:
     return [lang for lang in order if lang not in WITHOUT_SPACES], [lang for lang in order if lang in WITHOUT_SPACES]
 
 
-def _tokens_title(rates: Rates, target: str, unread: Unread) -> str:
+def _tokens_title(rates: Rates, targets: tuple[str, ...], unread: Unread) -> str:
     languages = f"{len(rates)} language{'s' if len(rates) > 1 else ''}"
-    own = rates.get(target, {})
-    if list(own) == ["teacher", "student"] and own["teacher"] and not {(target, name) for name in own} & unread:
-        change = 100 * (own["student"] / own["teacher"] - 1)
-        return f"{abs(change):.0f} % {'fewer' if change < 0 else 'more'} tokens for {name_of(target)} text"
-    return f"Tokens per word in {languages}"
+    changes = []
+    for lang in targets:
+        own = rates.get(lang, {})
+        if list(own) == ["teacher", "student"] and own["teacher"] and not {(lang, name) for name in own} & unread:
+            change = 100 * (own["student"] / own["teacher"] - 1)
+            changes.append(f"{abs(change):.0f} % {'fewer' if change < 0 else 'more'} tokens for {name_of(lang)} text")
+    return ", ".join(changes) or f"Tokens per word in {languages}"
 
 
-def tokens_alt(rates: Rates, target: str, unread: Unread) -> str | None:
+def tokens_alt(rates: Rates, targets: tuple[str, ...], unread: Unread) -> str | None:
     """Return the text for those who do not see `draw_tokens`; None where there is nothing to draw."""
     if not rates:
         return None
     names = list(next(iter(rates.values())))
-    title = _tokens_title(rates, target, unread)
+    title = _tokens_title(rates, targets, unread)
     return f"{title}: tokens per word of {', '.join(names)} in {len(rates)} languages, sorted by those of {names[0]}"
 
 

@@ -71,8 +71,13 @@ class Report:
 
     @property
     def target(self) -> str:
-        """Code of the language that the student is made for."""
+        """Code of the first language that the student is made for, which pairs are in."""
         return self.config.target
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Codes of all of them."""
+        return self.config.targets
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

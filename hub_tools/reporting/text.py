@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from hub_tools.core.files import write_json, write_text
-from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of
+from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of, names_of
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table, speed_row
@@ -166,7 +166,7 @@ def _main_rows(report: FullReport) -> list[list[str]]:
 
 def _fertility_rows(report: FullReport) -> list[list[str]]:
     rows, fertility = [], report.tokenizer.fertility
-    for lang in dict.fromkeys((report.target, "en")):
+    for lang in dict.fromkeys((*report.targets, "en")):
         if lang in fertility:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = token_counts(report.tokenizer, lang)
@@ -200,14 +200,14 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
     return render(
         "report.md",
         **template_values(report),
-        title=f"A {name_of(report.target)} {kind}",
+        title=f"A {names_of(report.targets)} {kind}",
         results=markdown_table(_results(report)) if isinstance(report, FullReport) else None,
         smaller=markdown_table(smaller_table(report.smaller)) if report.smaller else None,
         smaller_note=SMALLER_NOTE if report.smaller else None,
         reachable="" if reachable is None else f" ({reachable:,} reachable)",
         normalizer_changes="\n".join(f"- Normalizer: {note}" for note in tokenizer.normalizer_changes) or None,
         best=best,
-        **_tokenizer_tables(tokenizer, report.target),
+        **_tokenizer_tables(tokenizer, report.targets),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=_parity(tokenizer, report.target),
         splits=_splits(report.clone),
@@ -218,12 +218,12 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
     )
 
 
-def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str | None]:
-    """Return where the tokens come from, all measures for the target and English, and tokens per word of all."""
+def _tokenizer_tables(tokenizer: TokenizerResult, targets: tuple[str, ...]) -> dict[str, str | None]:
+    """Return where the tokens come from, all measures for the targets and English, and tokens per word of all."""
     measures = tokenizer.measures
     sources = [["tokens by the rule that put them there", "number"]]
     sources += [[rule, f"{number:,}"] for rule, number in (tokenizer.sources or {}).items()]
-    columns = [(lang, name) for lang in dict.fromkeys((target, "en")) if lang in measures for name in _TOKENIZERS]
+    columns = [(lang, name) for lang in dict.fromkeys((*targets, "en")) if lang in measures for name in _TOKENIZERS]
     head = ["measure", *(f"{name_of(lang)}, {name}" for lang, name in columns)]
     rows = [
         [label, *(measure_text(measures[lang][name], key, ",") for lang, name in columns)]
@@ -232,7 +232,7 @@ def _tokenizer_tables(tokenizer: TokenizerResult, target: str) -> dict[str, str 
     return {
         "sources": markdown_table(sources) if tokenizer.sources else None,
         "measures": markdown_table([head, *rows]),
-        "fertility": fertility_table(tokenizer, language_order(measures, target)),
+        "fertility": fertility_table(tokenizer, language_order(measures, targets)),
     }
 
 

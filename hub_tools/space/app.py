@@ -16,7 +16,7 @@ import gradio as gr
 from gradio.components.api_component import Api
 from starlette.middleware import Middleware
 
-from hub_tools.core.languages import name_of
+from hub_tools.core.languages import names_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
 from hub_tools.space.gate import Gate
@@ -94,9 +94,9 @@ def _tab(name: str, label: Callable[[str], Any]) -> gr.Tab:
 
 def _labels(lang: str, service: Service) -> dict[str, str]:
     """Return the texts of the page before anything is done; the browser chooses the language."""
-    target = service.content.target
+    targets = service.content.report.targets
     values = {
-        "language": AUTONYMS.get(target, target) if lang == "tr" else name_of(target),
+        "language": " ve ".join(AUTONYMS.get(c, c) for c in targets) if lang == "tr" else names_of(targets),
         "longest": f"{limits.TEXT:,}",
         "documents": f"{limits.DOCUMENTS:,}",
         "characters": f"{limits.DOCUMENT:,}",

@@ -18,12 +18,12 @@ _SMALLEST, _LARGEST = 300, 1_000_000
 def language_rows(report: FullReport) -> list[tuple[str, Figures, Figures]]:
     """Return (language, what was measured of the teacher's tokenizer, of the student's).
 
-    The target comes first, then those whose words the teacher cuts into most tokens, then those without spaces.
+    The targets come first, then those whose words the teacher cuts into most tokens, then those without spaces.
     """
     measures = report.tokenizer.measures
 
     def place(lang: str) -> tuple[bool, bool, float]:
-        return lang != report.target, lang in WITHOUT_SPACES, -measures[lang]["teacher"]["tokens_per_word"]
+        return lang not in report.targets, lang in WITHOUT_SPACES, -measures[lang]["teacher"]["tokens_per_word"]
 
     return [(lang, measures[lang]["teacher"], measures[lang]["student"]) for lang in sorted(measures, key=place)]
 

@@ -44,7 +44,7 @@ class CloneStage(Stage):
     corpus: Finished
     init: Init
     prompts: dict[str, str]
-    target: str
+    targets: tuple[str, ...]
     chooses_split: bool
     hardware: Hardware = neutral()
 
@@ -63,7 +63,7 @@ class CloneStage(Stage):
     def _splits(self, out: Path) -> dict[str, Split]:
         """Return what is known of clones with each tokenizer; nothing where no text was held out."""
         corpus = Corpus(self.corpus.path)
-        goals = heldout_goals(self._subject(self.teacher.path), corpus, self.target)
+        goals = heldout_goals(self._subject(self.teacher.path), corpus, self.targets)
         return {name: self._split(name, goals, out / _CANDIDATE) for name in self._tokenizers()} if goals else {}
 
     def _split(self, name: str, goals: Goals, folder: Path) -> Split:
@@ -71,7 +71,7 @@ class CloneStage(Stage):
         self._clone(name, folder)
         measured = self._tokenizers()[name]
         counts = {lang: row["student"] for lang, row in measured.fertility.items()}
-        words = {lang: counts[lang] for lang in dict.fromkeys((self.target, "en")) if lang in counts}
+        words = {lang: counts[lang] for lang in dict.fromkeys((*self.targets, "en")) if lang in counts}
         found = goals.reached_by(self._subject(folder))
         shutil.rmtree(folder)
         return Split(tokenizer=name, learned=measured.added, tokens_per_word=words, agreement=found)
@@ -93,6 +93,6 @@ class CloneStage(Stage):
             Corpus(self.corpus.path),
             out,
             init="mean" if tokenizer == TRIM else self.init,
-            target=self.target,
+            targets=self.targets,
             prompts=self.prompts,
         )

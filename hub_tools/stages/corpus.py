@@ -24,6 +24,7 @@ class CorpusStage(Stage):
     name, folder, other_sections = "corpus", "corpus", ("evaluate",)
 
     teacher: Teacher
+    targets: tuple[str, ...]
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
     parallel: tuple[HashedFile, ...]
@@ -36,10 +37,11 @@ class CorpusStage(Stage):
             out,
             list(self.sources),
             [file.path for file in self.parallel],
+            targets=self.targets,
             languages=self.languages,
             limits=self.limits,
             seed=self.seed,
             tokenizer=read_teacher_tokenizer(self.teacher).load(),
             max_tokens=self.teacher.max_seq_length,
-            evaluation=evaluation_texts(self.tasks, self.languages[0]),
+            evaluation=evaluation_texts(self.tasks, self.targets),
         )

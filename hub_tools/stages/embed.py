@@ -26,7 +26,7 @@ class EmbedStage(Stage):
 
     teacher: Teacher
     corpus: Finished
-    target: str
+    targets: tuple[str, ...]
     config: EmbedConfig
     precision: str
     device: str = neutral()
@@ -37,7 +37,7 @@ class EmbedStage(Stage):
             self.teacher,
             Corpus(self.corpus.path),
             out,
-            target=self.target,
+            targets=self.targets,
             config=self.config,
             hardware=Hardware(device=self.device, precision=self.precision),
             processes=self.processes,
@@ -57,6 +57,7 @@ class ImportStage(Stage):
     imported: ImportedEmbeddings
     clone: Finished
     target: str
+    targets: tuple[str, ...]
     dtype: VectorType
     tasks: tuple[AnyTask, ...] = through_data()
     hardware: Hardware = neutral()
@@ -70,5 +71,5 @@ class ImportStage(Stage):
             dtype=self.dtype,
             hardware=self.hardware,
             policy=self.teacher.policy,
-            evaluation=evaluation_texts(self.tasks, self.target),
+            evaluation=evaluation_texts(self.tasks, self.targets),
         )

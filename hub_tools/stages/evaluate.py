@@ -36,7 +36,7 @@ class EvaluateStage(Stage):
     corpus: Finished
     clone: Finished
     student: Finished
-    target: str
+    targets: tuple[str, ...]
     tasks: tuple[AnyTask, ...]
     lengths: tuple[int, ...]  # of shortened vectors that the student was trained for
     mteb_results: bool
@@ -64,12 +64,12 @@ class EvaluateStage(Stage):
             subjects,
             Corpus(self.corpus.path),
             self.tasks,
-            target=self.target,
+            targets=self.targets,
             training=read_as(dict[str, Any], self.student.path / "training.json", cure_for(self.student.path)),
             weights={name: weight_bytes(model.path, self.teacher.policy) for name, model in models.items()},
             lengths=self.lengths,
             own_vectors=self.own_vectors,
         )
         if self.mteb_results:
-            write_results(subjects, self.tasks, out / "mteb", language=self.target)
+            write_results(subjects, self.tasks, out / "mteb", language=self.targets[0])
         return result

@@ -75,6 +75,7 @@ class Job:
         return {
             **vars(self),
             "target": self.config.target,
+            "targets": self.config.targets,
             "limits": self.config.corpus.limits,
             "seed": self.config.seed,
             "init": self.config.clone.init,

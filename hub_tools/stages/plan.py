@@ -27,7 +27,7 @@ def plan(config: RunConfig) -> str:
         f"teacher      {teacher.name}, {teacher_bytes / 1e6:,.0f} MB, {teacher_vocab:,} tokens, "
         f"reads {teacher.max_seq_length}",
         f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
-        *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang == config.target)),
+        *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang in config.targets)),
         f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
         *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",

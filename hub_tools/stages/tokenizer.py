@@ -37,7 +37,7 @@ class TokenizerStage(Stage):
 
     teacher: Teacher
     corpus: Finished
-    target: str
+    targets: tuple[str, ...]
     prompts: dict[str, str]
     ready: ReadyTokenizer | None
     config: TokenizerConfig
@@ -60,14 +60,16 @@ class TokenizerStage(Stage):
         if self.ready is not None:
             result = use_tokenizer(teacher, read_ready_tokenizer(self.ready.path, self.teacher), out, **shared)
             return replace(result, revision=self.ready.revision)
-        languages = dict.fromkeys((*corpus.languages, *([self.target] if corpus.has_pairs else [])))
-        texts = {lang: partial(corpus.all_texts, lang, self.target) for lang in languages}
-        counts = [*corpus.result.text.values(), *([corpus.result.parallel] if corpus.result.parallel else [])]
+        # A target may have its side of the parallel text alone.
+        languages = dict.fromkeys((*corpus.languages, *self.targets))
+        texts = {lang: partial(corpus.all_texts, lang, self.targets) for lang in languages}
+        pairs = corpus.result.parallel
+        counts = [*corpus.result.text.values(), *(pairs for lang in self.targets if pairs and lang in pairs.languages)]
         result = make_tokenizer(
             teacher,
             texts,
             out,
-            target=self.target,
+            targets=self.targets,
             config=self.config,
             text_count=sum(count.train for count in counts),
             **shared,

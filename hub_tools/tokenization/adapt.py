@@ -11,14 +11,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar
 from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
-from hub_tools.tokenization.pretokenization import WordCounts, count_words, reachable_tokens
+from hub_tools.tokenization.pretokenization import (
+    WordCounts,
+    count_words,
+    join_words,
+    model_only_tokenizer,
+    reachable_tokens,
+    running_text,
+)
 from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_selection import (
@@ -109,8 +116,8 @@ class AdaptedTokenizer:
 class Adaptation:
     """A teacher's tokenizer and counts of text, from which tokenizers with and without learned tokens are made.
 
-    The function of each language in `texts` is called up to three times. `target` is one of these languages, and
-    `max_seq_length` the longest input in tokens, written into the settings. `prompts` keep the teacher's pieces, see
+    The function of each language in `texts` is called up to three times. `targets` are some of these languages, and
+    `max_seq_length` is the longest input in tokens, written into the settings. `prompts` keep the teacher's pieces, see
     `hub_tools.tokenization.prompts`. `text_count`, of all texts, is only shown.
 
     Raises:
@@ -122,19 +129,19 @@ class Adaptation:
         teacher: TokenizerSpec,
         texts: Texts,
         *,
-        target: str,
+        targets: tuple[str, ...],
         config: TokenizerConfig,
         prompts: Iterable[str] = (),
         max_seq_length: int | None = None,
         text_count: int | None = None,
     ) -> None:
         _check_supported(teacher)
-        self.teacher, self.target, self.config = teacher, target, config
+        self.teacher, self.targets, self.config = teacher, targets, config
         self._with_own_normalizer = partial(
             Adaptation,
             teacher,
             texts,
-            target=target,
+            targets=targets,
             config=replace(config, keep_normalizer=True),
             prompts=prompts,
             max_seq_length=max_seq_length,
@@ -152,7 +159,8 @@ class Adaptation:
         self.change = NormalizerChange(normalizer=self._pretokenizer.normalizer)
         if not config.keep_normalizer:
             rules = teacher.spec["normalizer"]
-            self.change = adapt_normalizer(self._pretokenizer.normalizer, rules, target, texts[target]())
+            of_targets = {lang: texts[lang]() for lang in targets}
+            self.change = adapt_normalizer(self._pretokenizer.normalizer, rules, of_targets)
         if self.change.normalizer is not None:
             self._pretokenizer.normalizer = self.change.normalizer
         self._word_counts = _count_words(self._pretokenizer, texts, text_count)
@@ -194,13 +202,13 @@ class Adaptation:
         return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=self.change)
 
     def _select_pieces(self, exactly: int | None) -> VocabularyPlan:
-        words, texts = self._word_counts[self.target].words, self._texts[self.target]
         return select_wordpiece_vocabulary(
             SelectionInput(
                 teacher_vocab=self.teacher.model_vocab,
                 unk_token=str(self.teacher.unk_token),
                 word_counts=self._word_counts,
-                target=self.target,
+                targets=self.targets,
+                words=self._words,
                 needed=self._needed,
                 placeholders=self.teacher.placeholders,
                 prompts=self._prompts,
@@ -208,16 +216,32 @@ class Adaptation:
             special_tokens=[*self._added_tokens, *self._pinned],
             vocab_size=self.size,
             letters=self.change.letters,
-            learn=lambda count: learn_tokens(self._pretokenizer, texts(), count, chain.from_iterable(words)),
+            learn=self._learn_pieces,
             exactly=exactly,
         )
+
+    def _learn_pieces(self, count: int) -> list[str]:
+        characters = chain.from_iterable(self._words.words)
+        if len(self.targets) == 1:
+            return learn_tokens(self._pretokenizer, self._texts[self.targets[0]](), count, characters)
+        # Texts of several languages cannot be weighed, but their words were: they are normalized already.
+        plain = Tokenizer(models.WordPiece(unk_token=str(self.teacher.unk_token)))
+        plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return learn_tokens(plain, running_text(self._words), count, characters)
+
+    @cached_property
+    def _words(self) -> WordCounts:
+        """The words of the targets together."""
+        of_targets = [self._word_counts[lang] for lang in self.targets]
+        return join_words(of_targets, model_only_tokenizer(self.teacher.spec["model"]))
 
     @cached_property
     def _selection_state(self) -> SelectionState:
         return selection_state(
-            subword_model(self.teacher, self._word_counts[self.target]),
+            subword_model(self.teacher, self._words),
             self._word_counts,
-            target=self.target,
+            targets=self.targets,
+            words=self._words,
             fixed={*self._added_tokens, *self._pinned},
             needed=self._needed,
             prompts=self._prompts,
@@ -239,7 +263,7 @@ def adapt_tokenizer(
     teacher: TokenizerSpec,
     texts: Texts,
     *,
-    target: str,
+    targets: tuple[str, ...],
     config: TokenizerConfig,
     prompts: Iterable[str] = (),
     max_seq_length: int | None = None,
@@ -249,7 +273,7 @@ def adapt_tokenizer(
     return Adaptation(
         teacher,
         texts,
-        target=target,
+        targets=targets,
         config=config,
         prompts=prompts,
         max_seq_length=max_seq_length,

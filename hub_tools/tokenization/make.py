@@ -23,7 +23,7 @@ def make_tokenizer(
     texts: Texts,
     out: Path,
     *,
-    target: str,
+    targets: tuple[str, ...],
     config: TokenizerConfig,
     max_seq_length: int,
     text_count: int,
@@ -39,7 +39,7 @@ def make_tokenizer(
     adaptation = Adaptation(
         teacher,
         texts,
-        target=target,
+        targets=targets,
         config=config,
         prompts=prompts,
         max_seq_length=max_seq_length,

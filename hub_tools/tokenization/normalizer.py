@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, normalizers
@@ -39,18 +40,19 @@ class NormalizerChange:
 
 
 def adapt_normalizer(
-    normalizer: Normalizer | None, spec: dict[str, Any] | None, lang: str, texts: Iterable[str]
+    normalizer: Normalizer | None, spec: dict[str, Any] | None, texts: Mapping[str, Iterable[str]]
 ) -> NormalizerChange:
-    """Make a normalizer that keeps the letters that texts in a language are written with.
+    """Make a normalizer that keeps the letters that texts, by language, are written with.
 
     `normalizer` is the teacher's, and the result where it loses nothing; `spec` is the same as in tokenizer.json.
     """
     steps = flat_steps(spec, "normalizers")
     lowercases, strips = any(map(_lowercases, steps)), any(map(_strips, steps))
-    turkic = lang in TURKIC_I and lowercases
-    letters = _lost_letters(normalizer, texts, turkic) if normalizer and strips else ()
+    # The letters that tell of a language with two i.
+    turkic = "".join(dict.fromkeys(c for lang in texts if lowercases for c in TURKIC_I.get(lang, "")))
+    letters = _lost_letters(normalizer, texts, lowercases=lowercases) if normalizer and strips else ()
     if not letters and not turkic:
-        return NormalizerChange(normalizer=normalizer, notes=_unrepaired(normalizer, steps, lang, texts))
+        return NormalizerChange(normalizer=normalizer, notes=_unrepaired(normalizer, steps, texts))
     changed: list[Normalizer] = []
     lowered = False
     for step in steps:
@@ -59,7 +61,7 @@ def adapt_normalizer(
             if turkic:
                 # The rules for capitals are written for composed letters; stripping decomposes again.
                 changed += [normalizers.NFC()] if strips else []
-                changed += [normalizers.Replace(_dotless_capital(TURKIC_I[lang]), "ı"), normalizers.Replace("İ", "i")]
+                changed += [normalizers.Replace(_dotless_capital(turkic), "ı"), normalizers.Replace("İ", "i")]
             changed.append(normalizers.Lowercase())
             lowered = True
         if _strips(step):
@@ -68,7 +70,7 @@ def adapt_normalizer(
     notes = []
     if turkic:
         notes.append(
-            f"İ becomes i; I becomes ı in a word that also has one of {' '.join(sorted(TURKIC_I[lang] + 'İ'))}, "
+            f"İ becomes i; I becomes ı in a word that also has one of {' '.join(sorted(turkic + 'İ'))}, "
             "and i elsewhere, as the teacher reads it."
         )
     if strips:
@@ -77,14 +79,14 @@ def adapt_normalizer(
 
 
 def _unrepaired(
-    normalizer: Normalizer | None, steps: list[dict[str, Any]], lang: str, texts: Iterable[str]
+    normalizer: Normalizer | None, steps: list[dict[str, Any]], texts: Mapping[str, Iterable[str]]
 ) -> tuple[str, ...]:
-    """Note what steps that cannot be taken apart, charsmaps and regular expressions, destroy in the language."""
+    """Note what steps that cannot be taken apart, charsmaps and regular expressions, destroy in the languages."""
     closed = [s["type"] for s in steps if s["type"] == "Precompiled" or "Regex" in s.get("pattern", ())]
     if normalizer is None or not closed:
         return ()
-    lost = _lost_letters(normalizer, texts, lang in TURKIC_I)
-    folds = lang in TURKIC_I and normalizer.normalize_str("I") == "i"
+    lost = _lost_letters(normalizer, texts, lowercases=True)
+    folds = bool(texts.keys() & TURKIC_I.keys()) and normalizer.normalize_str("I") == "i"
     losses = [*([f"destroys {' '.join(lost)}"] if lost else []), *(["reads I as i"] if folds else [])]
     if not losses:
         return ()
@@ -113,8 +115,13 @@ def _kept_part(step: dict[str, Any]) -> list[Normalizer]:
     return [rest, normalizers.NFC()] if step["type"] == "BertNormalizer" else [rest]
 
 
-def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> tuple[str, ...]:
-    """Return lower-case letters and marks of the language that the normalizer changes, most frequent first."""
+def _lost_letters(normalizer: Normalizer, texts: Mapping[str, Iterable[str]], *, lowercases: bool) -> tuple[str, ...]:
+    """Return lower-case letters and marks of languages that the normalizer changes, of each the most frequent first."""
+    found = (_lost_in(normalizer, own, lowercases and lang in TURKIC_I) for lang, own in texts.items())
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
+
+
+def _lost_in(normalizer: Normalizer, texts: Iterable[str], turkic: bool) -> list[str]:
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(unicodedata.normalize("NFC", text.replace("İ", "i") if turkic else text).lower())
@@ -126,7 +133,7 @@ def _lost_letters(normalizer: Normalizer, texts: Iterable[str], turkic: bool) ->
         for c, n in letters.items()
         if n >= enough and _has_mark(c) and c not in unicodedata.normalize("NFC", normalizer.normalize_str("x" + c))
     ]
-    return tuple(sorted(lost, key=lambda c: (-letters[c], c)))
+    return sorted(lost, key=lambda c: (-letters[c], c))
 
 
 def _has_mark(character: str) -> bool:

@@ -11,7 +11,7 @@ smallest where the next removal costs more than the next learned token saves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,6 @@ from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.bpe_merges import Merge, learn_merges
 from hub_tools.tokenization.pretokenization import (
     WordCounts,
-    character_counts,
     model_only_tokenizer,
     reachable_tokens,
     segment,
@@ -30,8 +29,8 @@ from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec, read_model_vocab
 from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
-    CHARACTER_COUNT,
     VocabularyPlan,
+    frequent_characters,
     language_weights,
     token_frequency,
     too_small,
@@ -58,9 +57,9 @@ class SelectionState:
     teacher_tokens: list[str]  # in the order of their ids
     removal_order: list[tuple[str, float]]  # those that can go, each with its cost
     characters: list[str]  # new ones, which are added in any case
-    words: WordCounts  # the target's
+    words: WordCounts  # of the targets together
+    price: float  # what a token of these words costs
     prices: Mapping[str, float]  # what a token of each language's text costs
-    target: str
     size: int  # of the student's model
     outside: int  # special tokens that are added to it
     needed: Set[str]  # characters that have to stay
@@ -114,7 +113,7 @@ class SelectionState:
                 # One more learned token pushes out the next one in the order of removal.
                 place = new + self.surplus
                 is_full = place >= len(self.removal_order)
-                if is_full or pending * self.prices[self.target] < self.removal_order[place][1]:
+                if is_full or pending * self.price < self.removal_order[place][1]:
                     balance = new
             if balance >= 0 and new >= learned:
                 break
@@ -131,7 +130,8 @@ def selection_state(
     teacher: SubwordModel,
     word_counts: Mapping[str, WordCounts],
     *,
-    target: str,
+    targets: tuple[str, ...],
+    words: WordCounts,
     fixed: set[str],
     needed: Set[str],
     prompts: PromptPieces,
@@ -140,19 +140,21 @@ def selection_state(
     """Return what the choice of exactly `vocab_size` tokens starts from, however many of them are learned.
 
     The `fixed` tokens stay, those of `prompts` among them, and the `needed` characters. `word_counts` are the words of
-    each language under the student's normalizer.
+    each language under the student's normalizer, `words` those of the targets as of one (`join_words`).
     """
-    weights = language_weights(list(word_counts), target)
+    weights = language_weights(list(word_counts), targets)
     frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
+    prices = {lang: weights[lang] / max(totals[lang], 1) for lang in word_counts}
     outside = len(fixed - teacher.vocab.keys())
     return SelectionState(
         teacher=teacher,
         teacher_tokens=sorted(teacher.vocab, key=teacher.vocab.__getitem__),
         removal_order=teacher.removal_order(frequency, fixed | needed | teacher.white),
-        characters=_new_characters(teacher, word_counts[target]),
-        words=word_counts[target],
-        prices={lang: weights[lang] / max(totals[lang], 1) for lang in word_counts},
-        target=target,
+        characters=_new_characters(teacher, [word_counts[lang] for lang in targets]),
+        words=words,
+        # They are counted as much as the target with most tokens has.
+        price=min(prices[lang] for lang in targets),
+        prices=prices,
         size=vocab_size - outside,
         outside=outside,
         needed=needed & teacher.vocab.keys(),
@@ -231,11 +233,11 @@ def _intruders(teacher: SubwordModel, model: dict[str, Any], kept: list[str], le
     return unreachable | {token for token in learned if tokenizer.token_to_id(token) in used}
 
 
-def _new_characters(teacher: SubwordModel, words: WordCounts) -> list[str]:
-    """Return characters of the target language that get tokens of their own."""
+def _new_characters(teacher: SubwordModel, targets: Iterable[WordCounts]) -> list[str]:
+    """Return characters of the target languages that get tokens of their own."""
     if teacher.byte_level:
         return []
-    return sorted(c for c, n in character_counts(words).items() if n >= CHARACTER_COUNT and c not in teacher.vocab)
+    return sorted(frequent_characters(targets) - teacher.vocab.keys())
 
 
 def _learn(state: SelectionState, exactly: int | None) -> list[Merge]:

@@ -2,14 +2,14 @@
 
 The needed characters stay, in both positions, so that no text of them that the teacher could read becomes unknown: in
 a word of such characters longest-match segmentation never gets stuck. The rest of the room is divided between the
-teacher's tokens, most used first, and the target language's, most useful first, at the split that minimises the sum
+teacher's tokens, most used first, and the target languages', most useful first, at the split that minimises the sum
 over languages that `vocabulary_selection` states.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Set
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ TARGET_WEIGHT, ENGLISH_WEIGHT, OTHERS_WEIGHT = 0.35, 0.25, 0.4
 # Shares of the free room given to the teacher's tokens that are tried, and how far from the best ones around it.
 _SPLITS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _STEPS = (0.1, 0.05, 0.025)
-# A character of the target language gets tokens of its own when it was seen this often.
+# A character of a target language gets tokens of its own when it was seen this often.
 CHARACTER_COUNT = 20
 # Longest-match segmentation uses tokens otherwise than the merges that learned them; unused ones are
 # replaced by the next candidates this many times.
@@ -47,13 +47,16 @@ class VocabularyPlan:
     characters: list[str]  # new ones
 
 
-def language_weights(languages: list[str], target: str) -> dict[str, float]:
-    """Return the weight of each language in the objective; they sum to 1."""
-    others = [lang for lang in languages if lang not in (target, "en")]
+def language_weights(languages: list[str], targets: tuple[str, ...]) -> dict[str, float]:
+    """Return the weight of each language in the objective, the same for all targets; they sum to 1.
+
+    English that is a target brings its weight along, so that a second target takes nothing from the first.
+    """
+    others = [lang for lang in languages if lang not in (*targets, "en")]
     weights = {lang: OTHERS_WEIGHT / len(others) for lang in others}
-    weights[target] = TARGET_WEIGHT
-    if "en" in languages:
-        weights["en"] = weights.get("en", 0.0) + ENGLISH_WEIGHT
+    weights |= dict.fromkeys(targets, (TARGET_WEIGHT + ENGLISH_WEIGHT * ("en" in targets)) / len(targets))
+    if "en" in languages and "en" not in targets:
+        weights["en"] = ENGLISH_WEIGHT
     total = sum(weights.values())
     return {lang: weight / total for lang, weight in weights.items()}
 
@@ -78,7 +81,8 @@ class SelectionInput:
     teacher_vocab: Mapping[str, int]
     unk_token: str
     word_counts: Mapping[str, WordCounts]  # language -> its words, under the student's normalizer
-    target: str
+    targets: tuple[str, ...]
+    words: WordCounts  # of the targets together, each as much as the others
     needed: Set[str]  # characters that must not be lost
     placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
     prompts: PromptPieces  # which no learned token may touch
@@ -123,8 +127,8 @@ def select_wordpiece_vocabulary(
 ) -> VocabularyPlan:
     """Choose exactly `vocab_size` tokens.
 
-    `letters` of the target need tokens however rare; `learn` gives that many tokens of the target language, most useful
-    first; `exactly` is how many tokens to learn, and None leaves it to the text.
+    `letters` of the targets need tokens however rare; `learn` gives that many tokens of the target languages, most
+    useful first; `exactly` is how many tokens to learn, and None leaves it to the text.
 
     Raises:
         UserError: V is too small for specials and characters, or larger than the text supports.
@@ -149,8 +153,8 @@ def select_wordpiece_vocabulary(
     if vocab_size > available:
         raise UserError(
             f"--vocab-size {vocab_size} is larger than what the text supports: the teacher has {len(teacher_tokens)} "
-            f"tokens and the {selection.target} text {available - len(teacher_tokens)} more. Give {available} or less, "
-            "or more text."
+            f"tokens and the text in {' and '.join(selection.targets)} {available - len(teacher_tokens)} more. Give "
+            f"{available} or less, or more text."
         )
     candidates = _Candidates(fixed=fixed, ranked=ranked, learned=learned, room=room)
     objective = _objective(selection)
@@ -203,18 +207,27 @@ def _share(candidates: _Candidates, exactly: int, learned: int) -> float:
 
 
 def _new_characters(selection: SelectionInput, letters: tuple[str, ...]) -> list[str]:
-    """Return the characters of the target language that the teacher lacks in either position."""
-    seen = Counter(dict.fromkeys(letters, CHARACTER_COUNT))
-    seen += character_counts(selection.word_counts[selection.target])
-    frequent = sorted(c for c, n in seen.items() if n >= CHARACTER_COUNT)
+    """Return the characters of the target languages that the teacher lacks in either position."""
+    seen = frequent_characters(selection.word_counts[lang] for lang in selection.targets)
+    frequent = sorted(seen.union(letters))
     return [c for c in frequent if c not in selection.teacher_vocab or PREFIX + c not in selection.teacher_vocab]
 
 
+def frequent_characters(languages: Iterable[WordCounts]) -> set[str]:
+    """Return the characters that are frequent enough in one of the languages to get tokens of their own."""
+    counted = map(character_counts, languages)
+    return {c for counts in counted for c, n in counts.items() if n >= CHARACTER_COUNT}
+
+
 def _rank_kept(selection: SelectionInput) -> list[str]:
-    """Rank the teacher's tokens by balanced frequency in the other languages; unused characters before other tokens."""
+    """Rank the teacher's tokens by balanced frequency; unused characters before other tokens.
+
+    The words of a sole target do not count, since tokens are learned from them. Of several targets the teacher may know
+    one well, and its tokens of that are as good.
+    """
     ids = selection.teacher_vocab
-    weights = language_weights(list(selection.word_counts), selection.target)
-    others = {lang: words for lang, words in selection.word_counts.items() if lang != selection.target}
+    weights = language_weights(list(selection.word_counts), selection.targets)
+    others = {lang: words for lang, words in selection.word_counts.items() if (lang,) != selection.targets}
     tokenizer = segmenter(ids, selection.unk_token)
     frequency, _ = token_frequency(tokenizer, ids, others or selection.word_counts, weights)
 
@@ -226,7 +239,7 @@ def _rank_kept(selection: SelectionInput) -> list[str]:
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
     """Return the weighted sum over languages, as a function of tokens: one sum over distinct words."""
-    weights = language_weights(list(selection.word_counts), selection.target)
+    weights = language_weights(list(selection.word_counts), selection.targets)
     before = segmenter(selection.teacher_vocab, selection.unk_token)
     cost_of: dict[str, float] = defaultdict(float)
     for lang, table in selection.word_counts.items():
@@ -245,13 +258,13 @@ def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
 
 
 def _fill_with_used(candidates: _Candidates, selection: SelectionInput, split: float, least: int) -> set[str]:
-    # Learned tokens that the target's words never use, or that no word can, are replaced. At least `least` learned
+    # Learned tokens that the targets' words never use, or that no word can, are replaced. At least `least` learned
     # ones are left: of the unused ones, those that some word can use are spared then.
     chosen = candidates.fill(split)
     first_choice = candidates.fixed | set(candidates.ranked[: round(split * candidates.room)])
     for _ in range(_ROUNDS):
         tokenizer = segmenter(_numbered(chosen), selection.unk_token)
-        counts = token_counts(tokenizer, selection.word_counts[selection.target])
+        counts = token_counts(tokenizer, selection.words)
         unused = {token for token, token_id in _numbered(chosen).items() if not counts[token_id]} - first_choice
         spare = max(len(candidates.learned) - least, 0)
         dropped = set([token for token in reversed(candidates.learned) if token in unused][:spare])

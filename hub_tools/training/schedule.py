@@ -8,10 +8,8 @@ from typing import NamedTuple
 from hub_tools.config import DistillConfig
 
 # Learning rate for a hidden size of 384, so many steps and a clone so far (1 - cosine) from the teacher; all measured
-# gain (docs/results.md).
+# (docs/results.md).
 _BASE_RATE, _BASE_HIDDEN, _BASE_STEPS, _BASE_DISTANCE = 1e-3, 384, 1200, 0.2
-
-
 EPOCHS = 3.0
 # A clone with this cosine to its goal has little to learn and much to lose: the first steps bring nearly all of the
 # gain (docs/results.md).

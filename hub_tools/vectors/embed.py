@@ -41,7 +41,7 @@ def embed(
     corpus: Corpus,
     out: Path,
     *,
-    target: str,
+    targets: tuple[str, ...],
     config: EmbedConfig,
     hardware: Hardware,
     processes: Processes = ALONE,
@@ -62,14 +62,15 @@ def embed(
     accuracy = processes.run_on_main(lambda: bitext_accuracy(model, pairs, hardware) if pairs else None)
     left_out = []
     if accuracy is not None and accuracy < KNOWS_LANGUAGE:
-        left_out = [target]
+        left_out = [targets[0]]  # the language of the pairs
         log.info("  the teacher finds %.0f %% of the held-out translations: only parallel", 100 * accuracy)
-        log.info("  text teaches %s, because the teacher's own vectors of it mean little", target)
+        log.info("  text teaches %s, because the teacher's own vectors of it mean little", targets[0])
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
-    # Pairs teach a teacher's student the language; where it knows that, a few are enough.
-    texts = _Texts(corpus, languages, target, config.limits, limit_of(config.limits, target) if knows_well else None)
-    prompts = choose_prompts(model, config, texts.in_target())
+    # Pairs teach a student the language; where its teacher knows that, a few are enough.
+    most_pairs = limit_of(config.limits, targets[0]) if knows_well else None
+    texts = _Texts(corpus, languages, targets, config.limits, most_pairs)
+    prompts = choose_prompts(model, config, texts.in_targets())
     encoder = Encoder(model, hardware)
     started = time.monotonic()
     computed = 0
@@ -122,14 +123,15 @@ class _Texts(NamedTuple):
 
     corpus: Corpus
     languages: list[str]
-    target: str
+    targets: tuple[str, ...]
     limits: Limits
     most_pairs: int | None
 
-    def in_target(self) -> Iterator[str]:
+    def in_targets(self) -> Iterator[str]:
         yield from (pair.target for pair in islice(self.corpus.pairs(), self.most_pairs))
-        if self.target in self.languages:
-            yield from self.corpus.texts(self.target, "train", limit_of(self.limits, self.target))
+        for lang in self.targets:
+            if lang in self.languages:
+                yield from self.corpus.texts(lang, "train", limit_of(self.limits, lang))
 
     def total(self) -> int:
         corpus = self.corpus.result
@@ -154,7 +156,7 @@ class _Texts(NamedTuple):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
             for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
-                name = prompts.name_for(text) if lang == self.target else prompts.default
+                name = prompts.name_for(text) if lang in self.targets else prompts.default
                 yield Row(text, lang, None, lang, name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from hub_tools.core.languages import name_of
+from hub_tools.core.languages import name_of, names_of
 from hub_tools.core.limits import limit_of, limits_text
 from hub_tools.reporting.cards.licenses import text_licenses
 from hub_tools.reporting.cards.shared import render_card, teacher_link
@@ -41,6 +41,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         report,
         repos,
         metadata,
+        pairs_in=name_of(report.target),
         revision=inline_code(revision) if revision else "a local folder",
         prompts="\n".join(map(table_row, _prompts(report))) or None,
         truncation=f"texts are read up to {longest:,} tokens of the teacher's tokenizer" if longest else "none",
@@ -79,6 +80,6 @@ def _prompts(report: FullReport) -> list[list[str]]:
             for role, length in lengths.items()
             if rule[role] is not None
         ]
-        drawn = f"{name_of(report.target)} texts, and pairs with one: {'; '.join(parts)}"
+        drawn = f"{names_of(report.targets)} texts, and pairs with one: {'; '.join(parts)}"
         rows.append(["prompts were drawn for", drawn])
     return rows

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hub_tools.config import STEP_TOKENS
-from hub_tools.core.languages import name_of
+from hub_tools.core.languages import name_of, names_of
 from hub_tools.reporting.cards.licenses import license_values
 from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.contamination import contamination
@@ -51,7 +51,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         report,
         repos,
         _metadata(report, repos),
-        origin="new" if report.config.tokenizer.use else f"learned from {name_of(report.target)} text",
+        origin="new" if report.config.tokenizer.use else f"learned from {names_of(report.targets)} text",
         trust=", trust_remote_code=True" if report.student.code else "",
         encode_query="encode_query" if has_roles else "encode",
         encode_document="encode_document" if has_roles else "encode",

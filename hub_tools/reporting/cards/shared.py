@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from hub_tools.core.languages import name_of
+from hub_tools.core.languages import name_of, names_of
 from hub_tools.reporting.markdown import block, escape, inline_code, literal, render, yaml
 from hub_tools.reporting.redact import redact_paths
 from hub_tools.reporting.report import FullReport
@@ -31,7 +31,7 @@ def render_card(
         metadata=yaml(metadata),
         repo=literal(repos[kind]),
         **{f"{name}_link": _link(repos[name], place) if name in repos else None for name, place in _PLACES.items()},
-        target=name_of(report.target),
+        target=names_of(report.targets),
         teacher=escape(teacher_name(report)),
         teacher_link=teacher_link(report),
         example=literal(report.searches[0].query if report.searches else "a question"),

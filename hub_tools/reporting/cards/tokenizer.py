@@ -29,15 +29,18 @@ def tokenizer_card(report: FullReport, repos: Mapping[str, str]) -> str:
         ready_tokenizer=inline_code(redact_paths(ready)) if ready else None,
         made_from=None if ready else teacher_link(report),
         measured=_measured(report),
-        fertility=fertility_table(report.tokenizer, language_order(fertility, report.target)),
+        fertility=fertility_table(report.tokenizer, language_order(fertility, report.targets)),
         **license_values(report, "tokenizer"),
     )
 
 
 def _measured(report: FullReport) -> str:
-    target = report.target
-    if target not in report.tokenizer.fertility:
-        return ""
-    unit = "character" if target in WITHOUT_SPACES else "word"
-    before, after = token_counts(report.tokenizer, target)
-    return f" {name_of(target)} text takes {after} tokens a {unit} (the teacher's tokenizer: {before})."
+    sentences = []
+    for lang in report.targets:
+        if lang in report.tokenizer.fertility:
+            unit = "character" if lang in WITHOUT_SPACES else "word"
+            before, after = token_counts(report.tokenizer, lang)
+            sentences.append(
+                f" {name_of(lang)} text takes {after} tokens a {unit} (the teacher's tokenizer: {before})."
+            )
+    return "".join(sentences)
