@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.bpe import Bpe
@@ -32,8 +35,8 @@ from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
     CHARACTER_COUNT,
     VocabularyPlan,
-    language_weights,
     token_frequency,
+    tokens_by_language,
     too_small,
 )
 
@@ -66,6 +69,10 @@ class SelectionState:
     needed: Set[str]  # characters that have to stay
     prompts: PromptPieces  # which no learned token may touch
     refused: Set[str] = frozenset()  # must not be learned
+
+    def sized(self, vocab_size: int) -> SelectionState:
+        """Return the same for another size of the vocabulary."""
+        return replace(self, size=vocab_size - self.outside)
 
     @property
     def room(self) -> int:
@@ -130,7 +137,9 @@ class SelectionState:
 def selection_state(
     teacher: SubwordModel,
     word_counts: Mapping[str, WordCounts],
+    counts: Mapping[str, NDArray[np.int64]],
     *,
+    weights: Mapping[str, float],
     target: str,
     fixed: set[str],
     needed: Set[str],
@@ -140,10 +149,9 @@ def selection_state(
     """Return what the choice of exactly `vocab_size` tokens starts from, however many of them are learned.
 
     The `fixed` tokens stay, those of `prompts` among them, and the `needed` characters. `word_counts` are the words of
-    each language under the student's normalizer.
+    each language under the student's normalizer, `counts` how often they have each of the teacher's tokens.
     """
-    weights = language_weights(list(word_counts), target)
-    frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
+    frequency = token_frequency(teacher.vocab, counts, weights)
     outside = len(fixed - teacher.vocab.keys())
     return SelectionState(
         teacher=teacher,
@@ -151,7 +159,7 @@ def selection_state(
         removal_order=teacher.removal_order(frequency, fixed | needed | teacher.white),
         characters=_new_characters(teacher, word_counts[target]),
         words=word_counts[target],
-        prices={lang: weights[lang] / max(totals[lang], 1) for lang in word_counts},
+        prices={lang: weights[lang] / max(int(counts[lang].sum()), 1) for lang in word_counts},
         target=target,
         size=vocab_size - outside,
         outside=outside,
@@ -172,9 +180,7 @@ def select_vocabulary(
     """
     if exactly == 0:
         state = replace(state, characters=[])
-    if state.room < 0:
-        size = state.size + state.outside
-        raise UserError(too_small(size, size - state.room, len(state.needed) + len(state.characters)))
+    _check_room(state)
     kept, merges, model = _select(state, None if exactly is None else exactly - len(state.characters))
     objective = _objective(state, model, word_counts)
     learned = [merge.token for merge in merges if merge.is_new]
@@ -196,11 +202,23 @@ def select_vocabulary(
     return model, plan
 
 
+def trimmed_model(state: SelectionState) -> dict[str, Any]:
+    """Return the student's `model` where nothing is learned; a UserError if the vocabulary is too small for that."""
+    state = replace(state, characters=[])
+    _check_room(state)
+    return state.teacher.build(state.kept(0), [], [])
+
+
+def _check_room(state: SelectionState) -> None:
+    if state.room < 0:
+        size = state.size + state.outside
+        raise UserError(too_small(size, size - state.room, len(state.needed) + len(state.characters)))
+
+
 def _objective(state: SelectionState, model: dict[str, Any], word_counts: Mapping[str, WordCounts]) -> float:
     """Return what the text costs in tokens of a model, as the module states it; the teacher's is 1."""
-    tokenizer, vocab = model_only_tokenizer(model), read_model_vocab(model)
-    _, lengths = token_frequency(tokenizer, vocab, word_counts, dict.fromkeys(word_counts, 1.0))
-    return sum(state.prices[lang] * length for lang, length in lengths.items())
+    counts = tokens_by_language(model_only_tokenizer(model), read_model_vocab(model), word_counts)
+    return sum(state.prices[lang] * int(own.sum()) for lang, own in counts.items())
 
 
 def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:
