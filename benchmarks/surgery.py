@@ -36,11 +36,12 @@ from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.demo import demo_teacher
-from hub_tools.tokenization.adapt import adapt_tokenizer, default_vocab_size
+from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.vocabulary_size import half_size
 from hub_tools.tokenization.wordpiece_selection import language_weights
 
 TARGET = "tr"
@@ -120,7 +121,7 @@ def native(student: TokenizerSpec, texts: Texts, test: list[str]) -> dict[str, f
     What it spends is counted in two ways: every token that the text uses, were it once; and each of these by the
     target's share of its use, so that what all languages spend adds up to the vocabulary.
     """
-    plain, weights = student.load(), language_weights(list(texts), (TARGET,))
+    plain, weights = student.load(), language_weights(list(texts), (TARGET,), len(student.vocab))
     own = use(plain, texts[TARGET]())
     others = sum(weights[lang] * use(plain, islice(texts[lang](), 20_000)) for lang in texts if lang != TARGET)
     shares = weights[TARGET] * own[own > 0] / (weights[TARGET] * own + others)[own > 0]
@@ -239,7 +240,7 @@ def languages(data: Path, work: Path, teacher: Path) -> dict[str, Any]:
             {lang: own.__iter__ for lang, own in texts.items()},
             work / "languages",
             targets=(TARGET,),
-            config=TokenizerConfig(vocab_size=min(32_768, default_vocab_size(len(files.vocab))), learn=0),
+            config=TokenizerConfig(vocab_size=min(32_768, half_size(len(files.vocab))), learn=0),
             max_seq_length=512,
             text_count=len(sizes),
             samples={lang: own[:1000] for lang, own in texts.items()},

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hub_tools.cloning.clone import clone as write_clone
 from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
@@ -122,7 +122,7 @@ def distill(
     corpus: Files = (),
     parallel: Files = (),
     sts: Files = (),
-    vocab_size: int | None = None,
+    vocab_size: int | Literal["auto"] | None = None,
     steps: int | None = None,
     **options: Any,
 ) -> Student:
@@ -163,16 +163,17 @@ def adapt_tokenizer(
     *,
     texts: Texts,
     target: str,
-    vocab_size: int | None = None,
+    vocab_size: int | Literal["auto"] | None = None,
     prompts: Iterable[str] = (),
     keep_normalizer: bool = False,
     keep_characters: bool = False,
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    It has `vocab_size` tokens afterwards, by default half of what there were. The `prompts` of its model,
-    such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the language is
-    changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
+    It has `vocab_size` tokens afterwards; `auto` are the fewest that cost the target and English 1 % more tokens than
+    before, each. Without it that is the default above 100,000 tokens, else half of what there were. The `prompts` of
+    its model, such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the
+    language is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless
     `keep_characters` is true.
 
     Raises:

@@ -81,7 +81,15 @@ class TokenizerConfig(Section):
     """How the student's vocabulary is made."""
 
     section: ClassVar[str] = "tokenizer"
-    vocab_size: int | None = option(None, "Tokens of the student.", minimum=1, unset="half of the teacher's")
+    # How `auto` finds it: hub_tools.tokenization.vocabulary_size.
+    vocab_size: int | Literal["auto"] | None = option(
+        None,
+        "Tokens of the student; auto: the fewest that cost the target and English 1 % more tokens than the teacher's "
+        "tokenizer, each.",
+        metavar="N_OR_AUTO",
+        minimum=1,
+        unset="auto for teachers of more than 100,000 tokens, else half of the teacher's",
+    )
     use: str | None = option(
         None, "Use this tokenizer as it is instead of making one.", flag="--tokenizer", metavar=MODEL
     )
@@ -102,7 +110,7 @@ class TokenizerConfig(Section):
             raise UsageError(f"--tokenizer is used as it is: {unused[0]} has no effect. Leave it out.")
         if size is not None and keep is not None and learn is not None and keep + learn != size:
             raise UsageError(
-                f"--keep {keep} and --learn {learn} make {keep + learn} tokens, not the {size} of --vocab-size. "
+                f"--keep {keep} and --learn {learn} make {keep + learn} tokens, but --vocab-size is {size}. "
                 "Leave one of the three out."
             )
 

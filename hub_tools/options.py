@@ -124,8 +124,7 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
     repeatable = "Repeatable." if option.is_repeatable else ""
     return click.Option(
         [str(option.flag), option.name],
-        # Lists with commas and choices are read and checked by the configuration.
-        type=option.item if option.item in (bool, int, float) and not option.is_list else str,
+        type=_click_type(option),
         is_flag=option.kind is bool,
         multiple=option.is_repeatable,
         default=None,
@@ -133,6 +132,17 @@ def _click_option(option: Option, *, hidden: bool) -> click.Option:
         help=" ".join(part for part in (option.facts["help"], repeatable, default) if part),
         hidden=hidden,
     )
+
+
+def _click_type(option: Option) -> Any:
+    # Lists with commas, choices and words beside numbers are read and checked by the configuration.
+    if option.item is int and any(get_origin(kind) is Literal for kind in get_args(option.kind)):
+        return _number_or_word
+    return option.item if option.item in (bool, int, float) and not option.is_list else str
+
+
+def _number_or_word(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def nest(options: Mapping[str, Any]) -> dict[str, Any]:

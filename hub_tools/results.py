@@ -74,6 +74,16 @@ class CorpusResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VocabularySize:
+    """A size that the student's vocabulary could have, with the teacher's own tokens alone."""
+
+    vocab_size: int
+    tokens_per_word: dict[str, float]  # of target and English, on the text that the vocabulary is made from
+    params: int | None = None  # of the whole student; None where the teacher has no weights
+    weight_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerResult:
     """The student's tokenizer beside the teacher's; measures are those of `teacher` and `student`."""
 
@@ -96,6 +106,7 @@ class TokenizerResult:
     new_unknowns: int
     round_trip_failures: int
     revision: str | None = None  # commit of a ready tokenizer of the Hub
+    sizes: list[VocabularySize] = field(default_factory=list)  # that `--vocab-size auto` chose from
     # Those with fewer learned tokens, by the name of their folder; `trim` has none.
     others: dict[str, TokenizerResult] = field(default_factory=dict)
 

@@ -73,6 +73,11 @@ def test_any_text_goes_through_a_shell_and_the_command_line(texts: list[str]) ->
     assert parsed(*words) == {"corpus": {"sources": tuple(texts)}}
 
 
+def test_a_size_is_a_number_or_auto() -> None:
+    assert parsed("--vocab-size", "auto") == {"tokenizer": {"vocab_size": "auto"}}
+    assert parsed("--vocab-size", "4096") == {"tokenizer": {"vocab_size": 4096}}
+
+
 def test_what_was_not_given_is_not_passed_on() -> None:
     assert parsed("--steps", "5") == {"distill": {"steps": 5}}
 
@@ -121,6 +126,7 @@ def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
         ([*JOB, "corpus"], "A single stage pushes nothing"),
         (["--dry-run", "demo"], "Options of demo stand after its name"),
         ([*JOB, "--loss", "l1"], "--loss = 'l1'; expected one of cosine, relational, mse"),
+        ([*JOB, "--vocab-size", "32k"], "--vocab-size = '32k'; expected a whole number or auto."),
         ([*JOB, "--matryoshka", "384,many"], "--matryoshka[1] = 'many'; expected a whole number"),
         ([*JOB, "--steps", "5", "--embedding-only-steps", "5"], "--embedding-only-steps 5 leaves none of the 5 steps"),
         ([*JOB[:2], "--lang", "turkish"], "did you mean tr (Turkish)"),

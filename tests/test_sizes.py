@@ -38,17 +38,19 @@ def teacher(tiny_teacher: Path, tmp_path: Path) -> Path:
 def test_a_student_gets_as_large_as_planned(
     small_teachers: dict[str, Path], small_clones: dict[str, tuple[Path, Any]], name: str
 ) -> None:
-    teacher_bytes, student_bytes = plan_sizes(find_teacher(str(small_teachers[name])), 2300)
-    assert teacher_bytes == stored(small_teachers[name])
-    assert student_bytes == pytest.approx(stored(small_clones[name][0]), abs=HEADERS)
+    plan, clone = plan_sizes(find_teacher(str(small_teachers[name]))), small_clones[name][0]
+    assert plan.teacher_bytes == stored(small_teachers[name])
+    assert plan.weight_bytes(2300) == pytest.approx(stored(clone), abs=HEADERS)
+    tensors = [tensor for file in clone.rglob("*.safetensors") for tensor in load_file(file).values()]
+    assert plan.params(2300) == sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 
 def test_rows_are_counted_in_the_dtype_in_which_they_are_stored(teacher: Path) -> None:
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(teacher / "model.safetensors").items()}
     save_file(weights, teacher / "model.safetensors", metadata={"format": "pt"})
-    found = find_teacher(str(teacher))
-    small, large = (plan_sizes(found, size)[1] for size in (1000, 2000))
-    assert large - small == 1000 * 32 * 2
+    plan = plan_sizes(find_teacher(str(teacher)))
+    assert plan.token_bytes == 32 * 2
+    assert plan.params(2000) - plan.params(1000) == 1000 * 32
 
 
 def test_a_static_teacher_of_model2vec_is_planned_unfolded(teacher: Path, tmp_path: Path) -> None:
@@ -59,16 +61,18 @@ def test_a_static_teacher_of_model2vec_is_planned_unfolded(teacher: Path, tmp_pa
     save_file(weights, folder / "model.safetensors")
     listed = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
     write_json(folder / "modules.json", listed)
-    assert plan_sizes(find_teacher(str(folder)), 2000)[1] == pytest.approx(2000 * 16 * 4, abs=HEADERS)
+    plan = plan_sizes(find_teacher(str(folder)))
+    assert plan.params(2000) == 2000 * 16
+    assert plan.weight_bytes(2000) == pytest.approx(2000 * 16 * 4, abs=HEADERS)
 
 
 def test_pickled_weights_are_planned_as_their_settings_say(teacher: Path) -> None:
     torch.save(load_file(teacher / "model.safetensors"), teacher / "pytorch_model.bin")
     (teacher / "model.safetensors").unlink()
     found = find_teacher(str(teacher), policy=LoadPolicy(pickle=True))
-    teacher_bytes, _ = plan_sizes(found, 1000)
-    assert teacher_bytes == (teacher / "pytorch_model.bin").stat().st_size
-    assert plan_sizes(found, 2000)[1] - plan_sizes(found, 1000)[1] == 1000 * 32 * 4
+    plan = plan_sizes(found)
+    assert plan.teacher_bytes == (teacher / "pytorch_model.bin").stat().st_size
+    assert (plan.token_bytes, plan.token_params) == (32 * 4, 32)
 
 
 @pytest.mark.parametrize("settings", [{}, {"vocab_size": 30522}])
@@ -81,7 +85,7 @@ def test_a_pickled_static_teacher_is_all_rows(teacher: Path, tmp_path: Path, set
     listed = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
     write_json(folder / "modules.json", listed)
     found = find_teacher(str(folder), policy=LoadPolicy(pickle=True))
-    assert plan_sizes(found, 15261)[1] == pytest.approx(15261 * 16 * 4, abs=HEADERS)
+    assert plan_sizes(found).weight_bytes(15261) == pytest.approx(15261 * 16 * 4, abs=HEADERS)
 
 
 def test_what_settings_say_of_a_pickle_gives_no_more_than_it_holds(teacher: Path) -> None:
@@ -90,13 +94,13 @@ def test_what_settings_say_of_a_pickle_gives_no_more_than_it_holds(teacher: Path
     config = json.loads((teacher / "config.json").read_text())
     write_json(teacher / "config.json", {**config, "hidden_size": 4096})
     found = find_teacher(str(teacher), policy=LoadPolicy(pickle=True))
-    teacher_bytes, student_bytes = plan_sizes(found, 1000)
-    assert 0 < student_bytes < teacher_bytes
+    plan = plan_sizes(found)
+    assert 0 < plan.weight_bytes(1000) < plan.teacher_bytes
 
 
 def test_runs_in_the_teachers_folder_are_not_its_weights(teacher: Path) -> None:
     shutil.copytree(teacher, teacher / "runs/x/student")
-    assert plan_sizes(find_teacher(str(teacher)), 1000)[0] == (teacher / "model.safetensors").stat().st_size
+    assert plan_sizes(find_teacher(str(teacher))).teacher_bytes == (teacher / "model.safetensors").stat().st_size
 
 
 PLAN = """
@@ -104,7 +108,7 @@ import json
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import plan_sizes
 teacher = find_teacher("org/tiny", weights=False)
-print(json.dumps([teacher.max_seq_length, *plan_sizes(teacher, 1000)]))
+print(json.dumps([teacher.max_seq_length, *vars(plan_sizes(teacher)).values()]))
 """
 
 
@@ -119,7 +123,7 @@ def test_a_teacher_of_the_hub_is_planned_without_its_weights(
 
     done = plan()
     local = find_teacher(str(tiny_teacher))
-    assert json.loads(done.stdout) == [64, *plan_sizes(local, 1000)], done.stderr
+    assert json.loads(done.stdout) == [64, *vars(plan_sizes(local)).values()], done.stderr
     assert {request.range is None for request in hub.asked(f"GET .*model.safetensors|GET /storage/{weights}")} == {
         False
     }

@@ -16,6 +16,7 @@ from hub_tools.tokenization.wordpiece_selection import (
     language_weights,
     reachable_pieces,
     select_wordpiece_vocabulary,
+    tokens_by_language,
 )
 
 V = 6000
@@ -31,13 +32,16 @@ def plan_for(
 ) -> VocabularyPlan:
     tokenizer = files.load()
     word_counts = {lang: count_words(tokenizer, own) for lang, own in texts.items()}
+    vocab = files.spec["model"]["vocab"]
     selection = SelectionInput(
-        teacher_vocab=files.spec["model"]["vocab"],
+        teacher_vocab=vocab,
         unk_token="[UNK]",
         word_counts=word_counts,
+        token_counts=tokens_by_language(segmenter(vocab, "[UNK]"), vocab, word_counts),
         targets=("tr",),
         words=word_counts["tr"],
-        needed=set().union(*files.spec["model"]["vocab"]),
+        weights=language_weights(list(texts), ("tr",), vocab_size),
+        needed=set().union(*vocab),
         prompts=PromptPieces(),
     )
     specials = [token["content"] for token in files.spec["added_tokens"]]
@@ -138,18 +142,32 @@ def test_impossible_sizes_are_refused(minilm_files: TokenizerSpec, texts: dict[s
 
 
 def test_weights_sum_to_one_and_favour_the_target() -> None:
-    weights = language_weights(["tr", "en", "fr", "de"], ("tr",))
+    weights = language_weights(["tr", "en", "fr", "de"], ("tr",), 131_072)
     assert sum(weights.values()) == pytest.approx(1)
     assert weights == pytest.approx({"tr": 0.35, "en": 0.25, "fr": 0.2, "de": 0.2})
-    assert language_weights(["en"], ("en",)) == {"en": 1.0}
+    assert language_weights(["en"], ("en",), 131_072) == {"en": 1.0}
 
 
 def test_targets_weigh_alike_and_english_among_them_brings_its_weight() -> None:
-    two = language_weights(["tr", "de", "en", "fr"], ("tr", "de"))
+    two = language_weights(["tr", "de", "en", "fr"], ("tr", "de"), 131_072)
     assert two == pytest.approx({"tr": 0.175, "de": 0.175, "en": 0.25, "fr": 0.4})
-    bilingual = language_weights(["tr", "en", "fr", "de"], ("tr", "en"))
+    bilingual = language_weights(["tr", "en", "fr", "de"], ("tr", "en"), 131_072)
     assert bilingual == pytest.approx({"tr": 0.3, "en": 0.3, "fr": 0.2, "de": 0.2})
-    assert sum(language_weights(["tr", "en", "de"], ("de", "en", "tr")).values()) == pytest.approx(1)
+    assert sum(language_weights(["tr", "en", "de"], ("de", "en", "tr"), 131_072).values()) == pytest.approx(1)
+
+
+def test_other_languages_weigh_more_in_larger_vocabularies() -> None:
+    def of_others(vocab_size: int) -> float:
+        weights = language_weights(["tr", "en", "fr", "de"], ("tr",), vocab_size)
+        assert sum(weights.values()) == pytest.approx(1)
+        assert weights["tr"] / weights["en"] == pytest.approx(0.35 / 0.25)
+        return weights["fr"] + weights["de"]
+
+    small, larger, middle, large = map(of_others, (32_768, 33_792, 65_536, 131_072))
+    assert of_others(1) == small == pytest.approx(0.01 / 0.61)
+    assert small < larger < 1.5 * middle < large
+    assert middle == pytest.approx(0.205 / 0.805)
+    assert of_others(250_000) == large == pytest.approx(0.4)
 
 
 def test_the_map_composes_in_position(plan: VocabularyPlan, minilm_files: TokenizerSpec) -> None:

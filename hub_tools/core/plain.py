@@ -75,14 +75,16 @@ def _shown(data: Any) -> str:
 
 
 def _build_member(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
-    """Build a value of the first member of a union that takes the data; the last one says what is wrong with it."""
+    """Build a value of the first member of a union that takes the data; a lone one says what is wrong with it."""
     if data is None and type(None) in kinds:
         return None
-    *others, last = (kind for kind in kinds if kind is not type(None))
-    for kind in others:
+    members = [kind for kind in kinds if kind is not type(None)]
+    if not members[1:]:
+        return _build(members[0], data, where)
+    for kind in members:
         with suppress(ValueError):
             return _build(kind, data, where)
-    return _build(last, data, where)
+    raise ValueError(f"{where} = {_shown(data)}; expected {' or '.join(map(describe, members))}")
 
 
 def _build_dataclass(kind: Any, data: Mapping[str, Any], where: str) -> Any:
@@ -120,7 +122,7 @@ def describe(kind: Any) -> str:
     """Name a type in plain English, for error messages."""
     origin, args = get_origin(kind), [arg for arg in get_args(kind) if arg is not type(None)]
     if origin is Literal:
-        return "one of " + ", ".join(map(str, args))
+        return ("one of " if args[1:] else "") + ", ".join(map(str, args))
     if origin in (types.UnionType, Union):
         return " or ".join(map(describe, args))
     if origin in (list, tuple):

@@ -218,7 +218,7 @@ def _build_language(
     tally = _Tally()
 
     def rows() -> Iterator[tuple[str, str]]:
-        texts = _read_sources(sources, in_turns=limit is not None)
+        texts = read_sources(sources, in_turns=limit is not None)
         parts = (_Piece(source, number, text) for source, raw in texts for number, text in enumerate(cut(raw)))
         for (source, number, text), match in splits.evaluation.screen(parts, lambda piece: (piece.text,)):
             tally.counts["read"] += number == 0
@@ -238,8 +238,8 @@ def _build_language(
     return result
 
 
-def _read_sources(sources: list[Source], *, in_turns: bool) -> Iterator[tuple[str, str]]:
-    """Yield source names and texts; under a limit in turns, so that no source takes the place of those after it."""
+def read_sources(sources: list[Source], *, in_turns: bool) -> Iterator[tuple[str, str]]:
+    """Yield source names and texts; `in_turns` no source takes the place of those after it under a limit."""
     readers = [_read_source(source) for source in sources]
     yield from take_turns(readers) if in_turns else chain.from_iterable(readers)
 

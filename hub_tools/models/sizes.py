@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +13,7 @@ from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import weight_files
 from hub_tools.models.teacher import STATIC, Teacher, read_teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
+from hub_tools.results import VocabularySize
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Tensors with the rows of a StaticEmbedding, as sentence-transformers and as model2vec store it.
@@ -23,46 +26,104 @@ def weight_bytes(folder: Path, policy: LoadPolicy) -> int:
     return sum(weight_files(model).values())
 
 
-def plan_sizes(teacher: Teacher, vocab_size: int) -> tuple[int, int]:
-    """Return the bytes of the teacher's weights and those of a student with another vocabulary.
+@dataclass(frozen=True, kw_only=True)
+class SizePlan:
+    """What a teacher holds, and a student with another vocabulary: bytes of weights, and parameters."""
 
-    Each tensor of the first module with a row for each token gets other rows of the same dtype; everything else stays.
-    Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the student has
-    90 - 10,000 x 384 x 4 bytes = 75 MB.
+    teacher_bytes: int
+    other_bytes: int  # of what does not follow the vocabulary
+    token_bytes: int  # of one token in the student
+    other_params: int
+    token_params: int
+
+    def weight_bytes(self, vocab_size: int) -> int:
+        """Return the bytes of a student's weights.
+
+        Each tensor of the first module with a row for each token gets other rows of the same dtype; everything else
+        stays. Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the
+        student has 90 - 10,000 x 384 x 4 bytes = 75 MB.
+        """
+        return self.other_bytes + vocab_size * self.token_bytes
+
+    def params(self, vocab_size: int) -> int:
+        """Return the parameters of a student."""
+        return self.other_params + vocab_size * self.token_params
+
+
+def with_model_sizes(sizes: list[VocabularySize], teacher: Teacher) -> list[VocabularySize]:
+    """Say how large the student would be with each vocabulary; nothing more is said of a teacher without weights."""
+    try:
+        plan = plan_sizes(teacher)
+    except UserError:  # a tokenizer alone is enough to make another one
+        return sizes
+    return [
+        replace(size, params=plan.params(size.vocab_size), weight_bytes=plan.weight_bytes(size.vocab_size))
+        for size in sizes
+    ]
+
+
+def plan_sizes(teacher: Teacher) -> SizePlan:
+    """Return what a teacher holds and what students of it would.
 
     The headers of weights that are not on disk are read from the Hub. A UserError says that weights are damaged, or
     the Hub refused or cannot be reached.
     """
     files = weight_files(teacher)
+    if not files:
+        raise UserError(f"{teacher.name} has no weights. Expected a model with its weights.")
     teacher_bytes = sum(files.values())
     folder = PurePosixPath(teacher.modules[0][1])
+    headers = {name: _read_header(teacher, name) for name in files if name.endswith(".safetensors")}
     tensors: dict[str, Any] = {}
-    for name in files:
-        if PurePosixPath(name).parent == folder and name.endswith(".safetensors"):
-            tensors |= _read_header(teacher, name)
-    vocabulary_bytes, row_bytes = _vocabulary_bytes(teacher, tensors, teacher_bytes)
-    return teacher_bytes, teacher_bytes - vocabulary_bytes + vocab_size * row_bytes
+    for name, header in headers.items():
+        if PurePosixPath(name).parent == folder:
+            tensors |= header
+    if not tensors:
+        return _plan_pickle(teacher, teacher_bytes)
+    rows, per_token = _token_tensors(teacher, tensors)
+    # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
+    folded = [tensors[name] for name in ("mapping", "weights") if name in tensors and teacher.input_type == STATIC]
+    everything = [tensor for header in headers.values() for tensor in header.values()]
+    return SizePlan(
+        teacher_bytes=teacher_bytes,
+        other_bytes=teacher_bytes - sum(map(_bytes, (*per_token, *folded))),
+        token_bytes=sum(_bytes(tensor) // max(rows, 1) for tensor in per_token),
+        other_params=sum(map(_params, everything)) - sum(map(_params, (*per_token, *folded))),
+        token_params=sum(_params(tensor) // max(rows, 1) for tensor in per_token),
+    )
 
 
-def _vocabulary_bytes(teacher: Teacher, tensors: dict[str, Any], teacher_bytes: int) -> tuple[int, int]:
-    """Return the bytes of the tensors that follow the vocabulary, and those of one token in the student."""
-    settings = teacher.text_settings
-    rows = int(settings.get("vocab_size") or 0)
-    if not tensors:  # pickled: nothing but the settings says it, and they may not say what the file really holds
-        rows = rows or len(read_teacher_tokenizer(teacher).vocab)
-        all_bytes = teacher_bytes // rows
-        row_bytes = teacher.hidden_size * _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)
-        row_bytes = all_bytes if teacher.input_type == STATIC else min(row_bytes, all_bytes)
-        return rows * row_bytes, row_bytes
+def _token_tensors(teacher: Teacher, tensors: dict[str, Any]) -> tuple[int, list[Any]]:
+    """Return how many rows the tensors have that follow the vocabulary, and these tensors."""
     if teacher.input_type == STATIC:
         name = next((name for name in _STATIC_ROWS if name in tensors), None)
         if name is None:
             raise UserError(f"{teacher.name} has no {' or '.join(_STATIC_ROWS)} in its safetensors.")
-        # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
-        factors = [tensors[factor] for factor in ("mapping", "weights") if factor in tensors]
-        return sum(map(_bytes, (tensors[name], *factors))), _bytes(tensors[name]) // max(1, *tensors[name].shape[:1])
-    per_token = [tensor for tensor in tensors.values() if rows and tensor.shape[:1] == [rows]]
-    return sum(map(_bytes, per_token)), sum(_bytes(tensor) // rows for tensor in per_token)
+        return (*tensors[name].shape[:1], 1)[0], [tensors[name]]
+    rows = int(teacher.text_settings.get("vocab_size") or 0)
+    return rows, [tensor for tensor in tensors.values() if rows and tensor.shape[:1] == [rows]]
+
+
+def _plan_pickle(teacher: Teacher, teacher_bytes: int) -> SizePlan:
+    # Nothing but the settings says it, and they may not say what the file really holds.
+    settings = teacher.text_settings
+    rows = int(settings.get("vocab_size") or 0) or len(read_teacher_tokenizer(teacher).vocab)
+    number_bytes = _BYTES.get(str(settings.get("dtype") or settings.get("torch_dtype")), 4)
+    all_bytes = teacher_bytes // rows
+    row_bytes = all_bytes if teacher.input_type == STATIC else min(teacher.hidden_size * number_bytes, all_bytes)
+    other_bytes = teacher_bytes - rows * row_bytes
+    return SizePlan(
+        teacher_bytes=teacher_bytes,
+        other_bytes=other_bytes,
+        token_bytes=row_bytes,
+        other_params=other_bytes // number_bytes,
+        token_params=row_bytes // number_bytes,
+    )
+
+
+def _params(tensor: Any) -> int:
+    """Return how many numbers a tensor has; those of whole numbers, such as positions, are no parameters."""
+    return math.prod(tensor.shape) if "F" in tensor.dtype else 0
 
 
 def _bytes(tensor: Any) -> int:

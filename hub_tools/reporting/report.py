@@ -167,7 +167,7 @@ def _chosen(
     if distill is not None and distill.kept_trim and clone.trim is not None:
         name, clone = TRIM, replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer)
     if name:
-        tokenizer = replace(tokenizer.others[name], others=tokenizer.others)
+        tokenizer = replace(tokenizer.others[name], others=tokenizer.others, sizes=tokenizer.sizes)
     return {"tokenizer": tokenizer, "clone": clone}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hub_tools.results import MOST_UNKNOWN, Figures, is_read
+from hub_tools.core.languages import WITHOUT_SPACES, name_of
+from hub_tools.results import MOST_UNKNOWN, Figures, VocabularySize, is_read
 
 # What stands under a table with marked counts.
 UNREAD = (
@@ -33,6 +34,22 @@ def terminal_table(rows: list[list[str]]) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def sizes_rows(sizes: list[VocabularySize], chosen: int) -> list[list[str]]:
+    """Return what vocabularies of several sizes cost, as a table with a head; the `chosen` one is marked."""
+    units = {lang: "character" if lang in WITHOUT_SPACES else "word" for lang in sizes[0].tokens_per_word}
+    counts = (f"tokens per {unit}, {name_of(lang)}" for lang, unit in units.items())
+    rows = (
+        [
+            f"{size.vocab_size:,}" + (" (chosen)" if size.vocab_size == chosen else ""),
+            *(f"{count:.3f}" for count in size.tokens_per_word.values()),
+            "" if size.params is None else f"{size.params:,}",
+            "" if size.weight_bytes is None else f"{size.weight_bytes / 1e6:,.0f}",
+        ]
+        for size in sizes
+    )
+    return [["vocabulary", *counts, "parameters", "MB"], *rows]
 
 
 def measure_text(figures: Figures, measure: str, shape: str) -> str:

@@ -16,7 +16,7 @@ from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
-from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, terminal_table
+from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, sizes_rows, terminal_table
 from hub_tools.results import CloneResult, CorpusResult, Search, TokenizerResult, is_read
 from hub_tools.tokenization.adapt import TRIM
 
@@ -210,6 +210,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         **_tokenizer_tables(tokenizer, report.targets),
         unused=", ".join(f"{name} {count:,}" for name, count in (tokenizer.unused or {}).items()) or None,
         parity=_parity(tokenizer, report.target),
+        sizes=_sizes(tokenizer),
         splits=_splits(report.clone),
         corpus=_corpus(corpus),
         contamination=contamination(report),
@@ -257,6 +258,18 @@ def token_counts(tokenizer: TokenizerResult, lang: str) -> tuple[str, str]:
         for found in map(tokenizer.measures[lang].__getitem__, _TOKENIZERS)
     )
     return before, after
+
+
+def _sizes(tokenizer: TokenizerResult) -> str | None:
+    """Return a table of the sizes that the vocabulary could have; None where the size was given."""
+    if not tokenizer.sizes:
+        return None
+    table = markdown_table(sizes_rows(tokenizer.sizes, tokenizer.vocab_size))
+    return (
+        "What the teacher's own tokens cost on the text of the run in vocabularies of several sizes, with nothing "
+        "learned, and how large the student is with each. Chosen is the smallest one that costs each language at most "
+        f"1 % more tokens than the teacher's tokenizer:\n\n{table}"
+    )
 
 
 def _splits(clone: CloneResult | None) -> str | None:

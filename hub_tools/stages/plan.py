@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from hub_tools.config import STEP_TOKENS, RunConfig
-from hub_tools.core.limits import OTHERS, limits_text
-from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER
+from hub_tools.core.limits import OTHERS, limit_of, limits_text
+from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, read_sources
+from hub_tools.corpus.clean import clean
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
-from hub_tools.models.sizes import plan_sizes
+from hub_tools.models.sizes import plan_sizes, with_model_sizes
 from hub_tools.models.tokenizer import read_teacher_tokenizer
-from hub_tools.stages.job import prepare
-from hub_tools.tokenization.adapt import default_vocab_size
+from hub_tools.reporting.tables import sizes_rows, terminal_table
+from hub_tools.stages.job import Job, prepare
+from hub_tools.tokenization.adapt import Adaptation
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
+from hub_tools.tokenization.vocabulary_size import asked_size, half_size
 from hub_tools.training.schedule import EPOCHS, NEAR_STEPS
+
+# Texts of a target and of English that are read to find a size.
+_TEXTS = 10_000
 
 
 def plan(config: RunConfig) -> str:
     """Return sizes, counts, memory, disk and what would be pushed; nothing is fetched but settings and tokenizer."""
     job = prepare(config, plan_only=True)
     teacher = job.teacher
-    teacher_vocab = len(read_teacher_tokenizer(teacher).vocab)
-    size = config.tokenizer.vocab_size or default_vocab_size(teacher_vocab)
-    teacher_bytes, student_bytes = plan_sizes(teacher, size)
+    tokenizer = read_teacher_tokenizer(teacher)
+    teacher_vocab = len(tokenizer.vocab)
+    size, how = _plan_vocabulary(job, tokenizer)
+    sizes = plan_sizes(teacher)
+    teacher_bytes, student_bytes = sizes.teacher_bytes, sizes.weight_bytes(size)
     step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
     languages = list(dict.fromkeys(source.lang for source in job.sources))
     lines = [
@@ -30,7 +41,7 @@ def plan(config: RunConfig) -> str:
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang in config.targets)),
         f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
         *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
-        f"tokenizer    {config.tokenizer.use or f'{size:,} tokens'}",
+        *how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
         f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
@@ -55,6 +66,34 @@ def _limits(config: RunConfig, *, from_hub: bool) -> str:
     others = f"of each language but English a tenth of what the target has, {LEAST_OTHER:,} at least"
     hub = f"; of datasets {HUB_LIMIT_MAIN:,} of target and English and {HUB_LIMIT_OTHER:,} of others"
     return f"at most {asked or others}{hub if from_hub and OTHERS not in config.corpus.limits else ''}"
+
+
+def _plan_vocabulary(job: Job, tokenizer: TokenizerSpec) -> tuple[int, list[str]]:
+    """Return the size of the student's vocabulary, as far as it is known now, and lines that say it."""
+    config, half = job.config.tokenizer, half_size(len(tokenizer.vocab))
+    if config.use is not None:
+        return half, [f"tokenizer    {config.use}"]
+    if size := asked_size(config, len(tokenizer.vocab)):
+        return size, [f"tokenizer    {size:,} tokens"]
+    targets = job.config.targets
+    sources = [source for source in job.sources if source.lang in (*targets, "en")]
+    missing = set(targets) - {source.lang for source in sources}
+    if missing or any(source.dataset for source in sources):
+        return half, [f"tokenizer    at most {half:,} tokens: the tokenizer stage finds out how many the text needs"]
+    limits = job.config.corpus.limits
+    texts = {
+        lang: [clean(text) for _, text in islice(read_sources(own, in_turns=True), most)]
+        for lang in dict.fromkeys(source.lang for source in sources)
+        if (own := [source for source in sources if source.lang == lang])
+        and (most := min(_TEXTS, limit_of(limits, lang) or _TEXTS))
+    }
+    prompts = [*job.teacher.prompts.values(), *job.config.embed.prompts.values()]
+    readers = {lang: own.__iter__ for lang, own in texts.items()}
+    found = Adaptation(tokenizer, readers, targets=targets, config=config, prompts=prompts)
+    table = terminal_table(sizes_rows(with_model_sizes(found.sizes, job.teacher), found.size))
+    count = " and ".join(f"{len(own):,} {lang}" for lang, own in texts.items())
+    how = f"tokenizer    about {found.size:,} tokens, as {count} texts say; the tokenizer stage counts all of them"
+    return found.size, [how, *(f"             {line}" for line in table.splitlines())]
 
 
 def _push_plan(config: RunConfig) -> list[str]:

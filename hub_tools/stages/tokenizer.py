@@ -11,10 +11,13 @@ from typing import Any, Self
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.files import write_json
+from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
+from hub_tools.models.sizes import with_model_sizes
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
+from hub_tools.reporting.tables import sizes_rows, terminal_table
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
@@ -74,5 +77,9 @@ class TokenizerStage(Stage):
             text_count=sum(count.train for count in counts),
             **shared,
         )
+        if result.sizes:
+            result = replace(result, sizes=with_model_sizes(result.sizes, self.teacher))
+            table = terminal_table(sizes_rows(result.sizes, result.vocab_size))
+            log.info("  what the teacher's own tokens cost in vocabularies of several sizes:\n%s", table)
         write_json(out / STATS, to_plain(result))  # for the stage that chooses among them
         return result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,11 +12,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
+from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.core.logging import bar
+from hub_tools.results import VocabularySize
 from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import (
@@ -30,29 +35,32 @@ from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_selection import (
     SelectionState,
+    SubwordModel,
     select_vocabulary,
     selection_state,
     subword_model,
+    trimmed_model,
 )
+from hub_tools.tokenization.vocabulary_size import SizeSearch, asked_size, half_size
 from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
+    language_weights,
     reachable_pieces,
     select_wordpiece_vocabulary,
+    tokens_by_language,
+    trimmed_pieces,
 )
 
 # Language -> a function that starts reading its texts.
 Texts = Mapping[str, Callable[[], Iterable[str]]]
 # Folder in that of the student's tokenizer: the teacher's cut to the same size, with nothing learned.
 TRIM = "trim"
+# In smaller vocabularies the characters of other languages stay by use: e5's in 36 languages are 7,600 tokens.
+_ROOM_FOR_CHARACTERS = 65_536
 # Folders of those between -> the share of the learned tokens that they have.
 _SHARES = {"half": 0.5, "quarter": 0.25}
-
-
-def default_vocab_size(teacher_size: int) -> int:
-    """Return half of the teacher's vocabulary, rounded up to a multiple of 64 (262,144 -> 131,072)."""
-    return -(-teacher_size // 2 // 64) * 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +156,8 @@ class Adaptation:
             text_count=text_count,
         )
         self._texts, self._max_seq_length = texts, max_seq_length
-        self.size, self.exactly = _sizes(config, len(teacher.vocab))
         self._prompts = PromptPieces.of(teacher, prompts)
         self._pinned = teacher.named_tokens | self._prompts.tokens
-        # Placeholders go first, but only when something has to go.
-        keeps_all = self.size >= len(teacher.vocab)
-        given_up = set() if keeps_all else teacher.placeholders - self._pinned
-        self._added_tokens = [token for token in teacher.added_tokens if token not in given_up]
         self._pretokenizer = teacher.load()
         self.change = NormalizerChange(normalizer=self._pretokenizer.normalizer)
         if not config.keep_normalizer:
@@ -163,8 +166,45 @@ class Adaptation:
             self.change = adapt_normalizer(self._pretokenizer.normalizer, rules, of_targets)
         if self.change.normalizer is not None:
             self._pretokenizer.normalizer = self.change.normalizer
-        self._word_counts = _count_words(self._pretokenizer, texts, text_count)
-        self._needed = needed_characters(teacher, self._word_counts, keep_all=config.keep_characters)
+        # Those that the student is measured by.
+        self._main = [lang for lang in dict.fromkeys((*targets, "en")) if lang in texts]
+        self._units = Counter(dict.fromkeys(self._main, 0))
+        self._word_counts = _count_words(self._pretokenizer, texts, text_count, self._units)
+        self._states: dict[Any, SelectionState] = {}
+
+    @cached_property
+    def size(self) -> int:
+        """How many tokens the student has."""
+        return asked_size(self.config, len(self.teacher.vocab)) or self.search.size
+
+    @cached_property
+    def search(self) -> SizeSearch:
+        """The search for a size that is enough, with the teacher's own normalizer."""
+        if self._plain is not self:
+            return self._plain.search
+        return SizeSearch(
+            teacher_model=self.teacher.spec["model"],
+            unk_token=self.teacher.unk_token,
+            trimmed=self.trimmed,
+            words={lang: self._word_counts[lang] for lang in self._main},
+            units=self._units,
+            most=half_size(len(self.teacher.vocab)),
+        )
+
+    @property
+    def sizes(self) -> list[VocabularySize]:
+        """What other sizes would cost; nothing where the size was given."""
+        return [] if asked_size(self.config, len(self.teacher.vocab)) else self.search.curve
+
+    @property
+    def exactly(self) -> int | None:
+        """How many tokens to learn; None leaves that to the text."""
+        keep, learn = self.config.keep, self.config.learn
+        if keep is None or learn is not None:
+            return learn
+        if keep > self.size:
+            raise UserError(f"--keep {keep} is more than the vocabulary has: --vocab-size is {self.size}. Give less.")
+        return self.size - keep
 
     def make(self) -> AdaptedTokenizer:
         """Make the tokenizer that the configuration asks for: exactly V tokens, each of which some text produces.
@@ -188,32 +228,36 @@ class Adaptation:
 
     def trim(self) -> AdaptedTokenizer:
         """Make a tokenizer of the same size with the teacher's own tokens and normalizer alone."""
-        return (self._with_own_normalizer() if self.change.notes else self)._make(0)
+        return self._plain._make(0)
+
+    @cached_property
+    def _plain(self) -> Adaptation:
+        return self._with_own_normalizer() if self.change.notes else self
 
     def _make(self, exactly: int | None) -> AdaptedTokenizer:
         teacher = self.teacher
         if teacher.family == "WordPiece":
             plan = self._select_pieces(exactly)
-            model = {**teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(plan.tokens)}}
+            model = self._of_pieces(plan.tokens)
         else:
-            model, plan = select_vocabulary(self._selection_state, self._word_counts, exactly)
+            model, plan = select_vocabulary(self._state(self.size), self._word_counts, exactly)
         normalizer = json.loads(self._pretokenizer.to_str())["normalizer"]
-        student = teacher.with_model(model, normalizer, self._added_tokens, self._max_seq_length)
+        student = teacher.with_model(model, normalizer, self._added_tokens(self.size), self._max_seq_length)
         return AdaptedTokenizer(teacher=teacher, student=student, plan=plan, change=self.change)
+
+    def trimmed(self, size: int) -> dict[str, Any]:
+        """Return the model of the trim of a size; a UserError if it is too small."""
+        if self.teacher.family == "WordPiece":
+            return self._of_pieces(trimmed_pieces(self._selection(size), self._special_tokens(size), size))
+        return trimmed_model(self._state(size))
+
+    def _of_pieces(self, tokens: Iterable[str]) -> dict[str, Any]:
+        return {**self.teacher.spec["model"], "vocab": {token: token_id for token_id, token in enumerate(tokens)}}
 
     def _select_pieces(self, exactly: int | None) -> VocabularyPlan:
         return select_wordpiece_vocabulary(
-            SelectionInput(
-                teacher_vocab=self.teacher.model_vocab,
-                unk_token=str(self.teacher.unk_token),
-                word_counts=self._word_counts,
-                targets=self.targets,
-                words=self._words,
-                needed=self._needed,
-                placeholders=self.teacher.placeholders,
-                prompts=self._prompts,
-            ),
-            special_tokens=[*self._added_tokens, *self._pinned],
+            self._selection(self.size),
+            special_tokens=self._special_tokens(self.size),
             vocab_size=self.size,
             letters=self.change.letters,
             learn=self._learn_pieces,
@@ -235,28 +279,65 @@ class Adaptation:
         of_targets = [self._word_counts[lang] for lang in self.targets]
         return join_words(of_targets, model_only_tokenizer(self.teacher.spec["model"]))
 
-    @cached_property
-    def _selection_state(self) -> SelectionState:
-        return selection_state(
-            subword_model(self.teacher, self._words),
-            self._word_counts,
+    def _selection(self, size: int) -> SelectionInput:
+        return SelectionInput(
+            teacher_vocab=self.teacher.model_vocab,
+            unk_token=str(self.teacher.unk_token),
+            word_counts=self._word_counts,
+            token_counts=self._token_counts,
             targets=self.targets,
             words=self._words,
-            fixed={*self._added_tokens, *self._pinned},
-            needed=self._needed,
+            weights=self._weights(size),
+            needed=self._needed(size),
+            placeholders=self.teacher.placeholders,
             prompts=self._prompts,
-            vocab_size=self.size,
         )
 
+    def _state(self, size: int) -> SelectionState:
+        weights, fixed, needed = self._weights(size), {*self._special_tokens(size)}, self._needed(size)
+        # Nothing else changes with the size.
+        key = (*weights.values(), frozenset(fixed), frozenset(needed))
+        if key not in self._states:
+            self._states[key] = selection_state(
+                self._model,
+                self._word_counts,
+                self._token_counts,
+                weights=weights,
+                targets=self.targets,
+                words=self._words,
+                fixed=fixed,
+                needed=needed,
+                prompts=self._prompts,
+                vocab_size=size,
+            )
+        return self._states[key].sized(size)
 
-def _sizes(config: TokenizerConfig, teacher_size: int) -> tuple[int, int | None]:
-    """Return the size of the vocabulary, and how many tokens to learn; None leaves that to the text."""
-    size, keep, learn = config.vocab_size or default_vocab_size(teacher_size), config.keep, config.learn
-    if keep is None:
-        return size, learn
-    if config.vocab_size is None and learn is not None:
-        size = keep + learn
-    return size, size - keep if learn is None else learn
+    @cached_property
+    def _model(self) -> SubwordModel:
+        return subword_model(self.teacher, self._words)
+
+    @cached_property
+    def _token_counts(self) -> dict[str, NDArray[np.int64]]:
+        tokenizer = model_only_tokenizer(self.teacher.spec["model"])
+        return tokens_by_language(tokenizer, self.teacher.model_vocab, self._word_counts)
+
+    def _weights(self, size: int) -> dict[str, float]:
+        return language_weights(list(self._word_counts), self.targets, size)
+
+    def _needed(self, size: int) -> Set[str]:
+        """Return the characters that have to stay: where there is little room, those of targets and English alone."""
+        languages = self._word_counts if size >= _ROOM_FOR_CHARACTERS else self._main
+        words = {lang: self._word_counts[lang] for lang in languages}
+        return needed_characters(self.teacher, words, keep_all=self.config.keep_characters)
+
+    def _added_tokens(self, size: int) -> list[str]:
+        # Placeholders go first, but only when something has to go.
+        keeps_all = size >= len(self.teacher.vocab)
+        given_up = set() if keeps_all else self.teacher.placeholders - self._pinned
+        return [token for token in self.teacher.added_tokens if token not in given_up]
+
+    def _special_tokens(self, size: int) -> list[str]:
+        return [*self._added_tokens(size), *self._pinned]
 
 
 def adapt_tokenizer(
@@ -295,15 +376,20 @@ def _check_supported(teacher: TokenizerSpec) -> None:
         )
 
 
-def _count_words(pretokenizer: Tokenizer, texts: Texts, text_count: int | None) -> dict[str, WordCounts]:
+def _count_words(
+    pretokenizer: Tokenizer, texts: Texts, text_count: int | None, units: Counter[str]
+) -> dict[str, WordCounts]:
+    """Count the words of each language, and the `units` of those that are there already: what fertility is per."""
     with bar("counting words", text_count, " texts") as progress:
 
-        def seen(own: Iterable[str]) -> Iterator[str]:
+        def seen(lang: str, own: Iterable[str]) -> Iterator[str]:
             for text in own:
                 yield text
                 progress.update()
+                if lang in units:
+                    units[lang] += len("".join(text.split()) if lang in WITHOUT_SPACES else text.split())
 
-        return {lang: count_words(pretokenizer, seen(open_texts())) for lang, open_texts in texts.items()}
+        return {lang: count_words(pretokenizer, seen(lang, open_texts())) for lang, open_texts in texts.items()}
 
 
 def count_tokens(teacher: TokenizerSpec, student: TokenizerSpec) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Where bytes spell a missing character none is needed. Elsewhere it becomes the unknown token, in WordPiece together with
 its whole word, so every character that a language's text is written with stays, however rare: in both cases, and with
-all of ASCII, since little text has few names, numbers and addresses. Not needed are the rarest ones of a text that
+all of ASCII, since little text has few names, numbers and addresses. Which languages that holds for depends on the room
+(`adapt.Adaptation`). Not needed are the rarest ones of a text that
 make up one in 100,000 of its characters together: names in foreign scripts, damage. These, and characters that no text
 has, are tokens like others and keep their places where their use pays for it.
 """

@@ -58,7 +58,7 @@ def make_tokenizer(
             "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
             f"{result.new_unknowns:,}",
         )
-    return replace(result, others=others)
+    return replace(result, others=others, sizes=adaptation.sizes)
 
 
 def _write_and_measure(

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
 from hub_tools.tokenization.bpe import Bpe
@@ -31,8 +34,8 @@ from hub_tools.tokenization.unigram import Unigram
 from hub_tools.tokenization.wordpiece_selection import (
     VocabularyPlan,
     frequent_characters,
-    language_weights,
     token_frequency,
+    tokens_by_language,
     too_small,
 )
 
@@ -65,6 +68,10 @@ class SelectionState:
     needed: Set[str]  # characters that have to stay
     prompts: PromptPieces  # which no learned token may touch
     refused: Set[str] = frozenset()  # must not be learned
+
+    def sized(self, vocab_size: int) -> SelectionState:
+        """Return the same for another size of the vocabulary."""
+        return replace(self, size=vocab_size - self.outside)
 
     @property
     def room(self) -> int:
@@ -129,7 +136,9 @@ class SelectionState:
 def selection_state(
     teacher: SubwordModel,
     word_counts: Mapping[str, WordCounts],
+    counts: Mapping[str, NDArray[np.int64]],
     *,
+    weights: Mapping[str, float],
     targets: tuple[str, ...],
     words: WordCounts,
     fixed: set[str],
@@ -140,11 +149,11 @@ def selection_state(
     """Return what the choice of exactly `vocab_size` tokens starts from, however many of them are learned.
 
     The `fixed` tokens stay, those of `prompts` among them, and the `needed` characters. `word_counts` are the words of
-    each language under the student's normalizer, `words` those of the targets as of one (`join_words`).
+    each language under the student's normalizer, `counts` how often they have each of the teacher's tokens, and `words`
+    those of the targets as of one (`join_words`).
     """
-    weights = language_weights(list(word_counts), targets)
-    frequency, totals = token_frequency(model_only_tokenizer(teacher.model), teacher.vocab, word_counts, weights)
-    prices = {lang: weights[lang] / max(totals[lang], 1) for lang in word_counts}
+    frequency = token_frequency(teacher.vocab, counts, weights)
+    prices = {lang: weights[lang] / max(int(counts[lang].sum()), 1) for lang in word_counts}
     outside = len(fixed - teacher.vocab.keys())
     return SelectionState(
         teacher=teacher,
@@ -174,9 +183,7 @@ def select_vocabulary(
     """
     if exactly == 0:
         state = replace(state, characters=[])
-    if state.room < 0:
-        size = state.size + state.outside
-        raise UserError(too_small(size, size - state.room, len(state.needed) + len(state.characters)))
+    _check_room(state)
     kept, merges, model = _select(state, None if exactly is None else exactly - len(state.characters))
     objective = _objective(state, model, word_counts)
     learned = [merge.token for merge in merges if merge.is_new]
@@ -198,11 +205,23 @@ def select_vocabulary(
     return model, plan
 
 
+def trimmed_model(state: SelectionState) -> dict[str, Any]:
+    """Return the student's `model` where nothing is learned; a UserError if the vocabulary is too small for that."""
+    state = replace(state, characters=[])
+    _check_room(state)
+    return state.teacher.build(state.kept(0), [], [])
+
+
+def _check_room(state: SelectionState) -> None:
+    if state.room < 0:
+        size = state.size + state.outside
+        raise UserError(too_small(size, size - state.room, len(state.needed) + len(state.characters)))
+
+
 def _objective(state: SelectionState, model: dict[str, Any], word_counts: Mapping[str, WordCounts]) -> float:
     """Return what the text costs in tokens of a model, as the module states it; the teacher's is 1."""
-    tokenizer, vocab = model_only_tokenizer(model), read_model_vocab(model)
-    _, lengths = token_frequency(tokenizer, vocab, word_counts, dict.fromkeys(word_counts, 1.0))
-    return sum(state.prices[lang] * length for lang, length in lengths.items())
+    counts = tokens_by_language(model_only_tokenizer(model), read_model_vocab(model), word_counts)
+    return sum(state.prices[lang] * int(own.sum()) for lang, own in counts.items())
 
 
 def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list[Merge], dict[str, Any]]:

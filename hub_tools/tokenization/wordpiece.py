@@ -19,12 +19,12 @@ def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX) ->
     return Tokenizer(models.WordPiece(vocab=dict(vocab), unk_token=unk_token, continuing_subword_prefix=prefix))
 
 
-def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str) -> NDArray[np.int64]:
+def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str | None) -> NDArray[np.int64]:
     """Count the tokens of each word, int64, shape (words,).
 
     An unknown word costs its characters: losing it must not look cheap.
     """
-    unk_id = tokenizer.token_to_id(unk_token)
+    unk_id = tokenizer.token_to_id(unk_token) if unk_token else None
     segmented = zip(words, segment(tokenizer, words), strict=True)
     return np.array([len(word) if ids == [unk_id] else len(ids) for word, ids in segmented], dtype=np.int64)
 

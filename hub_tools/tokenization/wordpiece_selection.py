@@ -8,11 +8,13 @@ over languages that `vocabulary_selection` states.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
@@ -24,6 +26,10 @@ from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 # Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
 # 4.8 %, for 3 % more Turkish ones.
 TARGET_WEIGHT, ENGLISH_WEIGHT, OTHERS_WEIGHT = 0.35, 0.25, 0.4
+# A small vocabulary has no room for others: they only order what target and English leave. From a large one on they
+# have their whole weight.
+_SMALL, _LARGE = 32_768, 131_072
+_LEAST_OTHERS_WEIGHT = 0.01
 # Shares of the free room given to the teacher's tokens that are tried, and how far from the best ones around it.
 _SPLITS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _STEPS = (0.1, 0.05, 0.025)
@@ -47,13 +53,13 @@ class VocabularyPlan:
     characters: list[str]  # new ones
 
 
-def language_weights(languages: list[str], targets: tuple[str, ...]) -> dict[str, float]:
+def language_weights(languages: list[str], targets: tuple[str, ...], vocab_size: int) -> dict[str, float]:
     """Return the weight of each language in the objective, the same for all targets; they sum to 1.
 
     English that is a target brings its weight along, so that a second target takes nothing from the first.
     """
     others = [lang for lang in languages if lang not in (*targets, "en")]
-    weights = {lang: OTHERS_WEIGHT / len(others) for lang in others}
+    weights = {lang: _others_weight(vocab_size) / len(others) for lang in others}
     weights |= dict.fromkeys(targets, (TARGET_WEIGHT + ENGLISH_WEIGHT * ("en" in targets)) / len(targets))
     if "en" in languages and "en" not in targets:
         weights["en"] = ENGLISH_WEIGHT
@@ -61,17 +67,31 @@ def language_weights(languages: list[str], targets: tuple[str, ...]) -> dict[str
     return {lang: weight / total for lang, weight in weights.items()}
 
 
-def token_frequency(
-    tokenizer: Tokenizer, vocab: Mapping[str, int], word_counts: Mapping[str, WordCounts], weights: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Return the weighted frequency of each token, and the tokens of each language's text."""
-    frequency, totals = np.zeros(max(vocab.values()) + 1), {}
+def _others_weight(vocab_size: int) -> float:
+    """Return what all other languages weigh together: it grows with the logarithm of the size.
+
+    For example, 0.01 up to 32,768 tokens, 0.205 at 65,536, 0.4 from 131,072 on.
+    """
+    way = math.log(vocab_size / _SMALL) / math.log(_LARGE / _SMALL)
+    return _LEAST_OTHERS_WEIGHT + (OTHERS_WEIGHT - _LEAST_OTHERS_WEIGHT) * min(max(way, 0.0), 1.0)
+
+
+def tokens_by_language(
+    tokenizer: Tokenizer, vocab: Mapping[str, int], word_counts: Mapping[str, WordCounts]
+) -> dict[str, NDArray[np.int64]]:
+    """Count the tokens of each language's text by id, int64, shape (highest id + 1 or more,)."""
+    size = max(vocab.values()) + 1
     with bar("counting tokens", sum(len(words.words) for words in word_counts.values()), " words") as progress:
-        for lang, words in word_counts.items():
-            counts = token_counts(tokenizer, words, len(frequency), progress)
-            totals[lang] = int(counts.sum())
-            frequency += weights[lang] * counts / max(totals[lang], 1)
-    return {token: float(frequency[token_id]) for token, token_id in vocab.items()}, totals
+        return {lang: token_counts(tokenizer, words, size, progress) for lang, words in word_counts.items()}
+
+
+def token_frequency(
+    vocab: Mapping[str, int], counts: Mapping[str, NDArray[np.int64]], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the weighted frequency of each token in the languages of `weights`, from counts by language."""
+    shares = [weight * counts[lang] / max(counts[lang].sum(), 1) for lang, weight in weights.items()]
+    frequency = np.sum(shares, axis=0)
+    return {token: float(frequency[token_id]) for token, token_id in vocab.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +101,10 @@ class SelectionInput:
     teacher_vocab: Mapping[str, int]
     unk_token: str
     word_counts: Mapping[str, WordCounts]  # language -> its words, under the student's normalizer
+    token_counts: Mapping[str, NDArray[np.int64]]  # language -> how often its words have each of the teacher's tokens
     targets: tuple[str, ...]
     words: WordCounts  # of the targets together, each as much as the others
+    weights: Mapping[str, float]  # of the languages
     needed: Set[str]  # characters that must not be lost
     placeholders: Set[str] = frozenset()  # the teacher's tokens that no text uses; they go first
     prompts: PromptPieces  # which no learned token may touch
@@ -136,19 +158,16 @@ def select_wordpiece_vocabulary(
     teacher_tokens = sorted(selection.teacher_vocab, key=selection.teacher_vocab.__getitem__)
     characters = _new_characters(selection, letters) if exactly != 0 else []
     both_forms = [form for c in characters for form in (c, PREFIX + c)]
-    single = [token for token in teacher_tokens if token.removeprefix(PREFIX) in selection.needed]
-    fixed = {*special_tokens, selection.unk_token, *both_forms, *single}
+    fixed = _fixed(selection, special_tokens, both_forms, vocab_size)
     room = vocab_size - len(fixed)
-    if room < 0:
-        raise UserError(
-            too_small(vocab_size, len(fixed), len({t.removeprefix(PREFIX) for t in (*single, *both_forms)}))
-        )
-    ranked = [t for t in _rank_kept(selection) if t not in fixed]
+    # Where nothing is learned, the target has to do with what is kept for it.
+    ranked = [t for t in _rank_kept(selection, for_targets=exactly == 0) if t not in fixed]
     # Tokens asked for by number are new ones; else one of the teacher's may come back in another place.
     theirs = selection.teacher_vocab.keys()
     known = fixed if exactly is None else fixed | theirs
     touched = selection.prompts.touched_by
-    learned = [t for t in learn(room + len(known)) if t not in known and (t in theirs or not touched(t))]
+    proposed = learn(room + len(known)) if exactly != 0 else []
+    learned = [t for t in proposed if t not in known and (t in theirs or not touched(t))]
     available = len(fixed) + len({*ranked, *learned})
     if vocab_size > available:
         raise UserError(
@@ -176,6 +195,26 @@ def select_wordpiece_vocabulary(
     shown = {f"{share:.4g}": round(value, 4) for share, value in sorted(tried.items())}
     log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)
     return VocabularyPlan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
+
+
+def trimmed_pieces(selection: SelectionInput, special_tokens: list[str], vocab_size: int) -> list[str]:
+    """Return the tokens of a vocabulary where nothing is learned; a UserError if it is too small for that."""
+    fixed = _fixed(selection, special_tokens, [], vocab_size)
+    ranked = [token for token in _rank_kept(selection, for_targets=True) if token not in fixed]
+    chosen = {*fixed, *ranked[: vocab_size - len(fixed)]}
+    return [
+        token for token in sorted(selection.teacher_vocab, key=selection.teacher_vocab.__getitem__) if token in chosen
+    ]
+
+
+def _fixed(selection: SelectionInput, special_tokens: list[str], characters: list[str], vocab_size: int) -> set[str]:
+    """Return the tokens that are in the vocabulary in any case, new `characters` in both forms among them."""
+    single = [token for token in selection.teacher_vocab if token.removeprefix(PREFIX) in selection.needed]
+    fixed = {*special_tokens, selection.unk_token, *characters, *single}
+    if len(fixed) > vocab_size:
+        count = len({token.removeprefix(PREFIX) for token in (*single, *characters)})
+        raise UserError(too_small(vocab_size, len(fixed), count))
+    return fixed
 
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
@@ -219,17 +258,17 @@ def frequent_characters(languages: Iterable[WordCounts]) -> set[str]:
     return {c for counts in counted for c, n in counts.items() if n >= CHARACTER_COUNT}
 
 
-def _rank_kept(selection: SelectionInput) -> list[str]:
-    """Rank the teacher's tokens by balanced frequency; unused characters before other tokens.
+def _rank_kept(selection: SelectionInput, *, for_targets: bool) -> list[str]:
+    """Rank the teacher's tokens by balanced frequency, unused characters before other unused tokens.
 
-    The words of a sole target do not count, since tokens are learned from them. Of several targets the teacher may know
-    one well, and its tokens of that are as good.
+    `for_targets` or not, that of a sole target does not count in the second case, since tokens are learned from it. Of
+    several targets the teacher may know one well, and its tokens of that are as good.
     """
     ids = selection.teacher_vocab
-    weights = language_weights(list(selection.word_counts), selection.targets)
-    others = {lang: words for lang, words in selection.word_counts.items() if (lang,) != selection.targets}
-    tokenizer = segmenter(ids, selection.unk_token)
-    frequency, _ = token_frequency(tokenizer, ids, others or selection.word_counts, weights)
+    others = {lang: weight for lang, weight in selection.weights.items() if (lang,) != selection.targets}
+    frequency = token_frequency(
+        ids, selection.token_counts, selection.weights if for_targets else others or selection.weights
+    )
 
     def rank(token: str) -> tuple[bool, float, bool, int]:
         return token in selection.placeholders, -frequency[token], len(token.removeprefix(PREFIX)) > 1, ids[token]
@@ -239,13 +278,12 @@ def _rank_kept(selection: SelectionInput) -> list[str]:
 
 def _objective(selection: SelectionInput) -> Callable[[set[str]], float]:
     """Return the weighted sum over languages, as a function of tokens: one sum over distinct words."""
-    weights = language_weights(list(selection.word_counts), selection.targets)
     before = segmenter(selection.teacher_vocab, selection.unk_token)
     cost_of: dict[str, float] = defaultdict(float)
     for lang, table in selection.word_counts.items():
         words = table.words[:_JUDGED_WORDS]
         lengths = word_lengths(before, words, selection.unk_token)
-        per_token = weights[lang] / max(int(lengths @ table.counts[:_JUDGED_WORDS]), 1)
+        per_token = selection.weights[lang] / max(int(lengths @ table.counts[:_JUDGED_WORDS]), 1)
         for word, count in zip(words, table.counts.tolist(), strict=False):
             cost_of[word] += per_token * count
     words, costs = list(cost_of), np.fromiter(cost_of.values(), dtype=np.float64)
