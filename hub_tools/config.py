@@ -148,11 +148,9 @@ class EmbedConfig(Section):
     document_prompt: str | None = option(
         None, "Text before documents; for e5 'passage: '.", unset="what the teacher's files say"
     )
-    # Short: no longer than the median. The other texts are embedded as `encode` does it.
-    query_share: float = option(
-        0.5, "Share of the target's short texts that get the teacher's query prompt, if it has one.", **_SHARE
-    )
-    document_share: float = option(0.5, "Share of its long texts that get the document prompt.", **_SHARE)
+    # The other texts are embedded as `encode` does it.
+    query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
+    document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
     dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(
         None, "Use the vectors of this dataset instead of computing the teacher's.", flag="--embeddings", metavar=MODEL
@@ -177,6 +175,11 @@ class EmbedConfig(Section):
         if self.use is None and columns:
             raise UsageError(
                 f"{columns[0]} names a column of the dataset of --embeddings. Give that too, or leave it out."
+            )
+        if self.query_share + self.document_share > 1:
+            raise UsageError(
+                f"--query-share {self.query_share:g} and --document-share {self.document_share:g} are more than all "
+                "texts; expected two shares that are 1 at most together."
             )
         unused = self.changed_options("distill_limit", "query_share", "document_share")
         if self.use is not None and unused:

@@ -268,22 +268,25 @@ def with_prompts(tiny_teacher: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_short_texts_are_queries_and_long_ones_documents(
+def test_texts_of_all_kinds_are_queries_and_documents(
     with_prompts: Path, corpus: Corpus, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
-    config = EmbedConfig(distill_limit=30, query_share=1.0, document_share=0.25)
+    config = EmbedConfig(distill_limit=30, query_share=0.5, document_share=0.25)
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
-    counts, rule = found.rows_by_prompt, found.prompting
+    assert found.prompting == {"query": "query", "document": "document", "query_share": 0.5, "document_share": 0.25}
     rows = [row for file in shards(tmp_path / "out") for row in pq.read_table(file).drop("embedding").to_pylist()]
-    in_target = [row["translation"] or row["text"] for row in rows if row["translation"] or row["lang"] == "tr"]
-    assert 0.45 < counts["query"] / len(in_target) < 0.6  # the shorter half, all of it
-    assert 0.15 < counts["document"] / (len(in_target) - counts["query"]) < 0.35
-    for row in rows:
-        target = row["translation"] or (row["text"] if row["lang"] == "tr" else None)
-        is_short = target is not None and len(target) <= rule["longest_query_characters"]
-        assert row["prompt_name"] in ({"query"} if is_short else {None, "document"} if target else {None})
+    for of_kind in (
+        [row for row in rows if row["translation"]],
+        [row for row in rows if not row["translation"] and row["lang"] == "en"],
+        [row for row in rows if len(row["text"]) > 60],
+        [row for row in rows if len(row["text"]) <= 60],
+    ):
+        counts = Counter(row["prompt_name"] for row in of_kind)
+        assert counts["query"] / len(of_kind) == pytest.approx(0.5, abs=0.2)
+        assert counts["document"] / len(of_kind) == pytest.approx(0.25, abs=0.2)
+        assert counts[None]
     model = SentenceTransformer(str(with_prompts), device="cpu")
     batch = next(EmbeddingDataset(tmp_path / "out").batches("train"))
     assert set(batch.prompts) == {"", *PROMPTS.values()}
@@ -301,14 +304,32 @@ def test_short_texts_are_queries_and_long_ones_documents(
         assert training_set.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
 
 
+def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teacher_that_knows_both(
+    with_prompts: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)
+    monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_WELL", 0.0)  # a random model knows none
+    config = EmbedConfig(distill_limit=10, dtype="float32")
+    teacher = find_teacher(str(with_prompts))
+    found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
+    assert found.pair_goal == "between" and corpus.result.parallel is not None
+    model = SentenceTransformer(str(with_prompts), device="cpu")
+    batch = next(EmbeddingDataset(tmp_path / "out").batches("train"))
+    pairs = [number for number, translation in enumerate(batch.translations) if translation]
+    assert 5 <= len(pairs) <= 10 < corpus.result.parallel.train  # as many as texts, from the whole file
+    for number in pairs:
+        both = [batch.prompts[number] + str(side) for side in (batch.texts[number], batch.translations[number])]
+        wanted = model.encode(both, normalize_embeddings=True).sum(axis=0)
+        assert least_cosine(batch.vectors[[number]], wanted[None]) > 0.9999
+
+
 def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:
     plain, prompted = (load_model(folder, device="cpu") for folder in (tiny_teacher, with_prompts))
-    texts = ["a", "bb", "ccc", "a text that is long"]
-    assert choose_prompts(plain, EmbedConfig(), texts).rule() is None
+    assert choose_prompts(plain, EmbedConfig()).rule() is None
     off = EmbedConfig(query_share=0, document_share=0)
-    assert choose_prompts(prompted, off, texts).rule() is None
-    chosen = choose_prompts(prompted, EmbedConfig(query_share=1, document_share=1), texts)
-    assert [chosen.name_for(text) for text in texts] == ["query", "query", "document", "document"]
+    assert choose_prompts(prompted, off).rule() is None
+    chosen = choose_prompts(prompted, EmbedConfig(query_share=0.5, document_share=0.5))
+    assert {chosen.name_for(str(number)) for number in range(20)} == {"query", "document"}
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,26 +14,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """A model's prompts, and the share of the target languages' texts that are read behind them.
+    """A model's prompts, and the share of the texts that are read behind them.
 
-    A text no longer than the median is short, like a question or a title. Which of the short texts are queries, and
-    which of the long ones documents, is drawn by their hash; all others are read as `encode` reads them.
+    Which texts are queries and which are documents is drawn by their hash, so that the student learns both prompts on
+    all kinds of text; the others are read as `encode` reads them.
     """
 
     texts: dict[str, str]  # name -> prompt, as the model has them
     default: str | None  # name of the prompt that `encode` takes by itself
     query: str | None = None  # name of the query prompt; None where there is none, or none is to be used
     document: str | None = None  # likewise
-    longest_query: int = 0  # characters of the longest short text
-    query_share: float = 0.0  # of the short texts
-    document_share: float = 0.0  # of the long texts
+    query_share: float = 0.0
+    document_share: float = 0.0
 
     def name_for(self, text: str) -> str | None:
-        """Return the name of the prompt for a text in a target language."""
-        is_short = len(text) <= self.longest_query
-        name, share = (self.query, self.query_share) if is_short else (self.document, self.document_share)
+        """Return the name of the prompt for a text."""
         drawn = hash_text(f"prompt\t{text}") / 2**64  # from 0 to 1
-        return name if name is not None and drawn < share else self.default
+        if self.query is not None and drawn < self.query_share:
+            return self.query
+        return self.document if self.document is not None and drawn >= 1 - self.document_share else self.default
 
     def text_of(self, name: str | None) -> str:
         """Return the prompt with this name; nothing for None."""
@@ -48,23 +45,18 @@ class Prompts:
         return {
             "query": self.query,
             "document": self.document,
-            "longest_query_characters": self.longest_query,
             "query_share": self.query_share,
             "document_share": self.document_share,
         }
 
 
-def choose_prompts(model: SentenceTransformer, config: EmbedConfig, target_texts: Iterable[str]) -> Prompts:
-    """Return the rule for a teacher: only its default prompt where it has none for queries or documents.
-
-    The texts in the target languages are read for their lengths, and only where there are prompts.
-    """
+def choose_prompts(model: SentenceTransformer, config: EmbedConfig) -> Prompts:
+    """Return the rule for a teacher: only its default prompt where it has none for queries or documents."""
     texts, default = {name: text or "" for name, text in model.prompts.items()}, model.default_prompt_name
     query = "query" if "query" in texts else None
     # The names that `encode_document` looks for, in this order.
     document = next((name for name in ("document", "passage", "corpus") if name in texts), None)
     if not any(texts.get(name or "") for name in (query, document)) or config.query_share == config.document_share == 0:
         return Prompts(texts=texts, default=default)
-    longest = statistics.median_low([*map(len, target_texts)] or [0])
     shares = {"query_share": config.query_share, "document_share": config.document_share}
-    return Prompts(texts=texts, default=default, query=query, document=document, longest_query=longest, **shares)
+    return Prompts(texts=texts, default=default, query=query, document=document, **shares)

@@ -5,6 +5,7 @@ Shards depend on nothing but their rows: any process may compute any of them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,9 +69,9 @@ def embed(
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
     # Pairs teach a student the language; where its teacher knows that, a few are enough.
-    most_pairs = limit_of(config.limits, targets[0]) if knows_well else None
-    texts = _Texts(corpus, languages, targets, config.limits, most_pairs)
-    prompts = choose_prompts(model, config, texts.in_targets())
+    most_pairs = limit_of(config.limits, targets[0]) if knows_well else None  # of the train split
+    texts = _Texts(corpus, languages, config.limits, most_pairs)
+    prompts = choose_prompts(model, config)
     encoder = Encoder(model, hardware)
     started = time.monotonic()
     computed = 0
@@ -123,25 +124,21 @@ class _Texts(NamedTuple):
 
     corpus: Corpus
     languages: list[str]
-    targets: tuple[str, ...]
     limits: Limits
     most_pairs: int | None
 
-    def in_targets(self) -> Iterator[str]:
-        yield from (pair.target for pair in islice(self.corpus.pairs(), self.most_pairs))
-        for lang in self.targets:
-            if lang in self.languages:
-                yield from self.corpus.texts(lang, "train", limit_of(self.limits, lang))
-
     def total(self) -> int:
         corpus = self.corpus.result
-        pairs = self._pairs(corpus.parallel.heldout) + self._pairs(corpus.parallel.train) if corpus.parallel else 0
+        counted = (corpus.parallel.heldout, corpus.parallel.train) if corpus.parallel else ()
+        pairs = sum(math.ceil(count / self._every()) for count in counted)
         counts = [(lang, n) for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
         limits = {lang: limit_of(self.limits, lang) for lang in self.languages}
         return pairs + sum(n if (most := limits[lang]) is None else min(n, most) for lang, n in counts)
 
-    def _pairs(self, count: int) -> int:
-        return count if self.most_pairs is None else min(count, self.most_pairs)
+    def _every(self) -> int:
+        """Return of how many pairs one is taken."""
+        parallel = self.corpus.result.parallel
+        return max(1, math.ceil(parallel.train / self.most_pairs)) if parallel and self.most_pairs else 1
 
     def shards(self, out: Path, prompts: Prompts) -> Iterator[Shard]:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
@@ -152,12 +149,11 @@ class _Texts(NamedTuple):
                 number += 1
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
-        for pair in islice(self.corpus.pairs(split), self.most_pairs):
+        for pair in islice(self.corpus.pairs(split), 0, None, self._every()):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
             for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
-                name = prompts.name_for(text) if lang in self.targets else prompts.default
-                yield Row(text, lang, None, lang, name)
+                yield Row(text, lang, None, lang, prompts.name_for(text))
 
 
 def _check_shards(files: list[Path]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from hub_tools.core.languages import name_of, names_of
+from hub_tools.core.languages import name_of
 from hub_tools.core.limits import limit_of, limits_text
 from hub_tools.reporting.cards.licenses import text_licenses
 from hub_tools.reporting.cards.shared import render_card, teacher_link
@@ -74,12 +74,10 @@ def _prompts(report: FullReport) -> list[list[str]]:
             return [["put before each text", shown]]
         rows.append([f"put before {count:,} texts", f"{shown}, the prompt {inline_code(name)}" if prompt else shown])
     if rule := embeddings.prompting:
-        lengths = {"query": f"up to {rule['longest_query_characters']} characters long", "document": "longer"}
         parts = [
-            f"{100 * rule[f'{role}_share']:.0f} % of those {length}, with {inline_code(rule[role])}"
-            for role, length in lengths.items()
+            f"{100 * rule[f'{role}_share']:.0f} % of the texts, with {inline_code(rule[role])}"
+            for role in ("query", "document")
             if rule[role] is not None
         ]
-        drawn = f"{names_of(report.targets)} texts, and pairs with one: {'; '.join(parts)}"
-        rows.append(["prompts were drawn for", drawn])
+        rows.append(["prompts were drawn for", "; ".join(parts)])
     return rows
