@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from sentence_transformers.sentence_transformer import modules
 from hub_tools.config import DistillConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
-from hub_tools.models.loading import load_model
+from hub_tools.models.loading import load_model, token_rows
 from hub_tools.results import Agreement
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.schedule import default_learning_rate
@@ -125,13 +126,31 @@ def test_a_step_is_small_on_a_cpu_unless_its_size_is_given(tiny_teacher: Path, t
 
 def test_options_that_cannot_work_are_refused_as_soon_as_that_is_known(tiny_teacher: Path, tmp_path: Path) -> None:
     one_epoch: dict[str, Any] = {"steps": None, "epochs": 1.0}
-    steps = trainer(tiny_teacher, tmp_path, **one_epoch).steps
-    trainer(tiny_teacher, tmp_path, **one_epoch, embedding_only_steps=steps - 1)
+    steps = len(trainer(tiny_teacher, tmp_path).epoch(0))
     with pytest.raises(UserError, match=f"--embedding-only-steps {steps} leaves none of the {steps} steps"):
-        trainer(tiny_teacher, tmp_path, **one_epoch, embedding_only_steps=steps)
+        trainer(tiny_teacher, tmp_path, **one_epoch, embedding_only_steps=steps).train()
     check_matryoshka((64, 32), 64)
     with pytest.raises(UserError, match="--matryoshka 64: the teacher's vectors have only 32 numbers"):
         trainer(tiny_teacher, tmp_path, matryoshka=(64, 32))
+
+
+def test_a_clone_near_its_goal_is_trained_shortly_and_all_of_it_moves_half_way_back(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.training.schedule.NEAR_STEPS", 3)
+    options: dict[str, Any] = {"steps": None, "epochs": None, "learning_rate": 1e-3}
+    far, near = (trainer(tiny_teacher, tmp_path / name, **options) for name in ("far", "near"))
+    rising = (Agreement(cosine=0.98 + number / 1000, ranks=1, neighbours=1, spread=1) for number in count())
+    near.measure_heldout = lambda: next(rising)
+    far.evaluate_and_checkpoint()
+    assert not far.is_near and far.steps == 3 * len(far.epoch(0)) > 3
+    near.train()
+    assert near.is_near and near.steps == near.step == 3
+    before, after = token_rows(load_model(tiny_teacher, device="cpu")), near.student.token_embeddings.detach().clone()
+    finish(near, tiny_teacher)
+    saved = load_file(tmp_path / "near" / "model.safetensors")
+    embeddings = next(weight for name, weight in saved.items() if "word_embeddings" in name)
+    assert torch.allclose(embeddings, (before + after) / 2) and not torch.equal(before, after)
 
 
 def test_the_best_weights_become_the_student(tiny_teacher: Path, tmp_path: Path) -> None:

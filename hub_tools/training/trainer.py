@@ -111,7 +111,11 @@ class Trainer:
 
     @cached_property
     def steps(self) -> int:
-        """Steps of the whole training; the default depends on the first evaluation."""
+        """Steps of the whole training; the default depends on the first evaluation.
+
+        Raises:
+            UserError: they are no more than those in which only the token embeddings learn.
+        """
         steps = self.config.steps or default_steps(len(self.epoch(0)), self.config.epochs, self.history[0]["cosine"])
         if (first := self.config.embedding_only_steps) >= steps:
             raise UserError(f"--embedding-only-steps {first} leaves none of the {steps} steps for all other weights.")
