@@ -20,7 +20,7 @@ from hub_tools.evaluation.metrics import Vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.results import Agreement, Split
 from hub_tools.vectors.agreement import agreement
-from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, between, heldout_pairs
+from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, heldout_pairs
 
 # Held-out texts of each kind that clones are measured on, and how few of them say nothing.
 _TEXTS, _FEWEST = 400, 50
@@ -40,10 +40,11 @@ class Goals(NamedTuple):
 
 
 def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) -> Goals | None:
-    """Return held-out texts with the vectors that they are trained to have; None where there are too few to judge by.
+    """Return held-out texts with the vectors that they should have; None where there are too few to judge by.
 
     That is the teacher's vector of the same text, for text in the language of the translations only if the teacher
-    knows it. Pairs have that of their source, or what is between the vectors of both sides, as in training.
+    knows it; a translation has that of its source unless the teacher knows both well. What the training will be towards
+    would not do for these: it is so far from the space of the trim that the harm of learned tokens is hardly seen.
     """
     pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
     sources, translations = list(pairs), list(pairs.values())
@@ -52,16 +53,16 @@ def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) ->
     if len(sources) + sum(map(len, own.values())) < _FEWEST:
         return None
     of_sources = teacher.encode(sources, "query", "goals") if sources else None
-    goals = of_sources
+    of_targets = of_sources
     if of_sources is not None:
         of_translations = teacher.encode(translations, "query", "goals")
         accuracy = ((of_translations @ of_sources.T).argmax(axis=1) == np.arange(len(sources))).mean()
         if accuracy < KNOWS_LANGUAGE:
             own.pop(targets[0], None)
         if accuracy >= KNOWS_WELL:
-            goals = between(of_sources, of_translations)
+            of_targets = of_translations
     alone = [text for texts in own.values() for text in texts]
-    parts = [goals, goals, teacher.encode(alone, "query", "goals") if alone else None]
+    parts = [of_sources, of_targets, teacher.encode(alone, "query", "goals") if alone else None]
     return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
 
 

@@ -20,8 +20,8 @@ _PAIRS = 1000
 # of that language teach nothing. English-only teachers find a tenth, multilingual ones nearly all.
 KNOWS_LANGUAGE = 0.5
 # One that finds so many knows both languages, and what is between a sentence and its translation means more than either
-# does alone (docs/results.md).
-KNOWS_WELL = 0.9
+# does alone (docs/results.md). multilingual-e5-small finds 82 % of Tatoeba's Turkish ones, all-MiniLM-L6-v2 a tenth.
+KNOWS_WELL = 0.75
 Vectors = NDArray[np.float32]
 
 
