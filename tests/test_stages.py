@@ -102,7 +102,7 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
         "corpus": "key of corpus",
         "init": "align",
         "prompts": {},
-        "target": "tr",
+        "targets": ["tr"],
         "chooses_split": True,
     }
     assert {"steps": 3, "seed": 42, "device": "cpu", "precision": "fp32"}.items() <= parts["student"].items()
