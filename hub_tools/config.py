@@ -136,7 +136,7 @@ class EmbedConfig(Section):
     distill_limit: str | int | None = option(
         None,
         "Monolingual texts per language to embed and train on, a number or by language as in --limit; all pairs are "
-        "used, or as many as texts of the target if the teacher knows both languages.",
+        "used, or as many long ones as texts of the target if the teacher knows both languages.",
         metavar=LIMITS,
         unset="all; on CPUs 4000 of the target and of English and 400 of any other",
     )

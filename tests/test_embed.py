@@ -317,6 +317,7 @@ def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teach
     batch = next(EmbeddingDataset(tmp_path / "out").batches("train"))
     pairs = [number for number, translation in enumerate(batch.translations) if translation]
     assert 5 <= len(pairs) <= 10 < corpus.result.parallel.train  # as many as texts, from the whole file
+    assert all(len(batch.texts[number]) >= 40 for number in pairs)
     for number in pairs:
         both = [batch.prompts[number] + str(side) for side in (batch.texts[number], batch.translations[number])]
         wanted = model.encode(both, normalize_embeddings=True).sum(axis=0)

@@ -22,6 +22,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.pairs import Pair
 from hub_tools.models.encoder import Encoded, Encoder
 from hub_tools.models.loading import load_model, longest_input, prepare_for_speed
 from hub_tools.models.prompts import Prompts, choose_prompts
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 # Split of the corpus -> split of the dataset.
 _SPLITS = {"heldout": VALIDATION, "train": TRAIN}
+# Characters of a source that says enough for what lies between it and its translation to be a better goal: what lies
+# between short sentences, which mean this or that, cost similarity (docs/results.md).
+_LONG = 40
 
 
 def embed(
@@ -68,9 +72,7 @@ def embed(
         log.info("  text teaches %s, because the teacher's own vectors of it mean little", targets[0])
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
-    # Pairs teach a student the language; where its teacher knows that, a few are enough.
-    most_pairs = limit_of(config.limits, targets[0]) if knows_well else None  # of the train split
-    texts = _Texts(corpus, languages, config.limits, most_pairs)
+    texts = _Texts(corpus, languages, config.limits, _every(corpus, config.limits, targets[0]) if knows_well else None)
     prompts = choose_prompts(model, config)
     encoder = Encoder(model, hardware)
     started = time.monotonic()
@@ -125,20 +127,18 @@ class _Texts(NamedTuple):
     corpus: Corpus
     languages: list[str]
     limits: Limits
-    most_pairs: int | None
+    every: int | None  # of how many long pairs one is taken; None for all pairs, short ones too
 
     def total(self) -> int:
         corpus = self.corpus.result
-        counted = (corpus.parallel.heldout, corpus.parallel.train) if corpus.parallel else ()
-        pairs = sum(math.ceil(count / self._every()) for count in counted)
+        pairs = sum(1 for split in _SPLITS for _ in self._pairs(split)) if corpus.parallel else 0
         counts = [(lang, n) for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
         limits = {lang: limit_of(self.limits, lang) for lang in self.languages}
         return pairs + sum(n if (most := limits[lang]) is None else min(n, most) for lang, n in counts)
 
-    def _every(self) -> int:
-        """Return of how many pairs one is taken."""
-        parallel = self.corpus.result.parallel
-        return max(1, math.ceil(parallel.train / self.most_pairs)) if parallel and self.most_pairs else 1
+    def _pairs(self, split: str) -> Iterator[Pair]:
+        pairs = self.corpus.pairs(split)
+        return pairs if self.every is None else islice(filter(_is_long, pairs), 0, None, self.every)
 
     def shards(self, out: Path, prompts: Prompts) -> Iterator[Shard]:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
@@ -149,11 +149,25 @@ class _Texts(NamedTuple):
                 number += 1
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
-        for pair in islice(self.corpus.pairs(split), 0, None, self._every()):
+        for pair in self._pairs(split):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
             for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
                 yield Row(text, lang, None, lang, prompts.name_for(text))
+
+
+def _every(corpus: Corpus, limits: Limits, target: str) -> int | None:
+    """Return of how many long pairs one is taken for a student that knows both languages; None for all pairs.
+
+    They teach it little, so there are as many as texts of the target; all of them where there are no others.
+    """
+    most = limit_of(limits, target)
+    long = sum(1 for _ in filter(_is_long, corpus.pairs()))
+    return None if not long or most == 0 else max(1, math.ceil(long / (most or long)))
+
+
+def _is_long(pair: Pair) -> bool:
+    return len(pair.source) >= _LONG
 
 
 def _check_shards(files: list[Path]) -> None:
