@@ -1,10 +1,11 @@
 """What a teacher that knows the language is best trained towards: goals of pairs, on dev data; for docs/results.md.
 
-    python -m benchmarks.goals --teacher E5 --trim TRIM --data DATA [--work DIR]
+    python -m benchmarks.goals --teacher E5 --trim TRIM --data DATA [--work DIR] [--run TITLE=RUN ...]
 
 E5 is a folder with multilingual-e5-small, TRIM its trim that `benchmarks.evaluation` makes (WORK/run/clone there). The
 trim is trained for 150 steps of 2,048 tokens on the same few texts towards different goals, and measured as it is then
-and half-way to its start. No test split is read. Each training is kept in WORK as it is finished.
+and half-way to its start. No test split is read. Each training is kept in WORK as it is finished. RUN is a finished run
+of hub-distill with the same trim and dev data, of which a second table is made.
 """
 
 from __future__ import annotations
@@ -60,7 +61,6 @@ class Goal(NamedTuple):
 GOALS = {
     "own3e-5": Goal("each text its own vector", is_between=False, pair_prompts=(QUERY,)),
     "mean3e-5": Goal("pairs half-way, behind the query prompt", is_between=True, pair_prompts=(QUERY,)),
-    "both3e-5": Goal("pairs half-way, behind both prompts", is_between=True, pair_prompts=(QUERY, DOCUMENT)),
 }
 
 
@@ -213,12 +213,30 @@ class Study:
         return found
 
 
+def run_rows(runs: dict[str, str]) -> list[list[str]]:
+    """Return what the students of finished runs score, beside the teacher and the clone of the first, x100."""
+    rows: list[list[str]] = []
+    for title, folder in runs.items():
+        measured = [row for row in read_json(Path(folder) / "report.json")["evaluation"] if row["is_main"]]
+        tasks = [row for row in measured if row["split"] != "test" and row["prompts"]]
+        if not rows:
+            rows.append(["whole runs, x100", *(f"{row['task']}, {row['metric']} ({row['split']})" for row in tasks)])
+            rows += [[name, *_scores(tasks, name)] for name in ("teacher", "clone")]
+        rows.append([title, *_scores(tasks, "student")])
+    return rows
+
+
+def _scores(tasks: list[dict[str, Any]], model: str) -> list[str]:
+    return [f"{100 * task['models'][model]['value']:.2f}" for task in tasks]
+
+
 def main() -> None:
     """Train towards each goal, measure, and write the section."""
     parser = argparse.ArgumentParser()
     for option in ("--teacher", "--trim", "--data"):
         parser.add_argument(option, type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("goals-benchmark"))
+    parser.add_argument("--run", action="append", default=[], help="title=folder of a finished run")
     args = parser.parse_args()
     study = Study(args.teacher, args.trim, Data(args.data), args.work)
     rows = [["dev, x100", *MEASURES.values()]]
@@ -234,7 +252,9 @@ def main() -> None:
         if "a0.5" in found:
             add(f"{goal.title}; half-way to the trim", found["a0.5"])
     head = "Written by `python -m benchmarks.goals --teacher E5 --trim TRIM --data DATA`."
-    write_section("results.md", "goals", [head, "", *table(rows)])
+    runs = dict(given.split("=", 1) for given in args.run)
+    written = [head, "", *table(rows), *(["", *table(run_rows(runs))] if runs else [])]
+    write_section("results.md", "goals", written)
 
 
 if __name__ == "__main__":
