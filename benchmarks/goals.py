@@ -5,7 +5,7 @@
 E5 is a folder with multilingual-e5-small, TRIM its trim that `benchmarks.evaluation` makes (WORK/run/clone there). The
 trim is trained for 150 steps of 2,048 tokens on the same few texts towards different goals, and measured as it is then
 and half-way to its start. No test split is read. Each training is kept in WORK as it is finished. RUN is a finished run
-of hub-distill with the same trim and dev data, of which a second table is made.
+of hub-distill, whose student is measured too.
 """
 
 from __future__ import annotations
@@ -213,23 +213,6 @@ class Study:
         return found
 
 
-def run_rows(runs: dict[str, str]) -> list[list[str]]:
-    """Return what the students of finished runs score, beside the teacher and the clone of the first, x100."""
-    rows: list[list[str]] = []
-    for title, folder in runs.items():
-        measured = [row for row in read_json(Path(folder) / "report.json")["evaluation"] if row["is_main"]]
-        tasks = [row for row in measured if row["split"] != "test" and row["prompts"]]
-        if not rows:
-            rows.append(["whole runs, x100", *(f"{row['task']}, {row['metric']} ({row['split']})" for row in tasks)])
-            rows += [[name, *_scores(tasks, name)] for name in ("teacher", "clone")]
-        rows.append([title, *_scores(tasks, "student")])
-    return rows
-
-
-def _scores(tasks: list[dict[str, Any]], model: str) -> list[str]:
-    return [f"{100 * task['models'][model]['value']:.2f}" for task in tasks]
-
-
 def main() -> None:
     """Train towards each goal, measure, and write the section."""
     parser = argparse.ArgumentParser()
@@ -251,10 +234,11 @@ def main() -> None:
         add(goal.title, found["a1.0"])
         if "a0.5" in found:
             add(f"{goal.title}; half-way to the trim", found["a0.5"])
+    for given in args.run:
+        title, _, folder = given.partition("=")
+        add(title, study.untrained(title, Path(folder) / "student"))
     head = "Written by `python -m benchmarks.goals --teacher E5 --trim TRIM --data DATA`."
-    runs = dict(given.split("=", 1) for given in args.run)
-    written = [head, "", *table(rows), *(["", *table(run_rows(runs))] if runs else [])]
-    write_section("results.md", "goals", written)
+    write_section("results.md", "goals", [head, "", *table(rows)])
 
 
 if __name__ == "__main__":
