@@ -148,7 +148,10 @@ def save_student(
 def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: bool) -> bool:
     """Return whether the trim takes the place of a student that is not as near to its goal; say so if it is not."""
     log.info("  the plain trim: %s", described(trim))
-    if student is None or trim is None or nearness(student) >= nearness(trim):
+    if student is None or trim is None:
+        return False
+    # Of a teacher that does not know the language the trim has all cosines of the other texts, and no order in its own.
+    if nearness(student) >= nearness(trim) or student.ranks >= trim.ranks:
         return False
     then = "is the student now" if may_replace else "is made if --learn and --keep are left out"
     log.warning("  the trained student is not as near to its goal as the plain trim, which %s", then)
