@@ -9,7 +9,6 @@ each with that text, for a person to judge.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.document import table, write_section
+from benchmarks.tables import rows_of
 from hub_tools.corpus.contamination import EvaluationTexts
 
 # Data sets -> their files and columns; every row, or those of a language.
@@ -70,9 +70,7 @@ def texts(data: Path, file: str, *columns: str, lang: str = "tr") -> list[str]:
     if not columns:
         with gzip.open(f"{path}.txt.gz", "rt", encoding="utf-8") as lines:
             return lines.read().splitlines()
-    with gzip.open(f"{path}.tsv.gz", "rt", encoding="utf-8", newline="") as opened:
-        rows = csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE)
-        own = [row for row in rows if row.get("lang", lang) == lang]
+    own = [row for row in rows_of(Path(f"{path}.tsv.gz")) if row.get("lang", lang) == lang]
     return list(dict.fromkeys(row[column.format(lang=lang)] for row in own for column in columns))
 
 

@@ -11,7 +11,6 @@ of hub-distill, whose student is measured too.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.document import table, write_section
+from benchmarks.tables import rows_of
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
@@ -72,8 +72,7 @@ class Data:
 
     def rows(self, name: str) -> Iterator[dict[str, str]]:
         """Yield the rows of a table."""
-        with gzip.open(self.folder / f"{name}.tsv.gz", "rt", encoding="utf-8", newline="") as lines:
-            yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return rows_of(self.folder / f"{name}.tsv.gz")
 
     def lines(self, name: str, count: int) -> list[str]:
         """Return the first lines of a text."""

@@ -11,12 +11,9 @@ Each figure is kept in WORK as it is measured, so a run that was cut off goes on
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -26,6 +23,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
+from benchmarks.tables import rows_of
 from hub_tools.cloning.clone import clone
 from hub_tools.config import DistillConfig, Init, RunConfig
 from hub_tools.core.files import read_json, write_json
@@ -51,23 +49,17 @@ VOCAB, STEPS, BATCH_TOKENS, RATE, EVERY = 16384, 40, 2048, 1e-3, 3
 ALONE_TEXTS = 3000
 
 
-def table(file: Path) -> Iterator[dict[str, str]]:
-    """Rows of a gzipped TSV without quoting."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
 def write_pairs(data: Path, lang: str, out: Path) -> Path:
     """Parallel text: every fifth training pair for Turkish, else NTREX-128, FLORES-200 devtest and Tatoeba."""
     if lang == "tr":
-        pairs = [(row["en"], row["tr"]) for row in islice(table(data / "bitext/en-tr-train.tsv.gz"), 0, None, 5)]
+        pairs = [(row["en"], row["tr"]) for row in islice(rows_of(data / "bitext/en-tr-train.tsv.gz"), 0, None, 5)]
     else:
         pairs = [
             (row["en"], row[lang])
             for name in ("ntrex128", "flores200-devtest")
-            for row in table(data / f"bitext/{name}.tsv.gz")
+            for row in rows_of(data / f"bitext/{name}.tsv.gz")
         ]
-        tatoeba = table(data / "bitext/tatoeba-laser.tsv.gz")
+        tatoeba = rows_of(data / "bitext/tatoeba-laser.tsv.gz")
         pairs += [(row["en"], row["text"]) for row in tatoeba if row["lang"] == lang]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f"en\t{lang}\n" + "".join(f"{en}\t{own}\n" for en, own in pairs), encoding="utf-8")

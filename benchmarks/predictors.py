@@ -12,7 +12,6 @@ Each student is kept in WORK as it is measured, so a study that was cut off goes
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from scipy.stats import rankdata, spearmanr
 
 from benchmarks.document import table as markdown
 from benchmarks.document import write_section
+from benchmarks.tables import rows_of
 from hub_tools.config import DistillConfig, RunConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
@@ -69,12 +69,6 @@ MEASURES = {
 }
 
 
-def table(file: Path) -> Iterator[dict[str, str]]:
-    """Rows of a gzipped TSV without quoting."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
 class Dev(NamedTuple):
     """The dev data of a language, and text without labels."""
 
@@ -87,7 +81,7 @@ class Dev(NamedTuple):
 
 def read_dev(data: Path, lang: str, corpus: Corpus) -> Dev:
     """Read what students of a language are measured on."""
-    both = list(islice(((row["en"], row[lang]) for row in table(data / "bitext/ntrex128.tsv.gz")), 300))
+    both = list(islice(((row["en"], row[lang]) for row in rows_of(data / "bitext/ntrex128.tsv.gz")), 300))
     return Dev(
         _third(read_similarity(str(data / f"sts/stsb-{lang}-dev.tsv.gz"), lang)),
         _third(read_similarity(str(data / "sts/stsb-en-dev.tsv.gz"), "en")),
@@ -102,7 +96,7 @@ def _third(pairs: Similarity) -> Similarity:
 
 
 def _headings(data: Path) -> Retrieval:
-    rows = {row["positive"]: row["query"] for row in table(data / "pairs/query-passage-tr.tsv.gz")}
+    rows = {row["positive"]: row["query"] for row in rows_of(data / "pairs/query-passage-tr.tsv.gz")}
     chosen = list(rows.items())[:: len(rows) // 300]
     relevant = [{number: 1.0} for number in range(len(chosen))]
     return Retrieval(queries=[q for _, q in chosen], passages=[p for p, _ in chosen], relevant=relevant)
@@ -112,9 +106,9 @@ def _xquad(data: Path, lang: str) -> Retrieval:
     def is_dev(context: str) -> bool:
         return int(context.partition("-")[0]) % 2 == 0
 
-    contexts = {row["context_id"]: row[lang] for row in table(data / "retrieval/xquad-contexts.tsv.gz")}
+    contexts = {row["context_id"]: row[lang] for row in rows_of(data / "retrieval/xquad-contexts.tsv.gz")}
     number = {name: place for place, name in enumerate(filter(is_dev, contexts))}
-    questions = [row for row in table(data / "retrieval/xquad-questions.tsv.gz") if row["context_id"] in number]
+    questions = [row for row in rows_of(data / "retrieval/xquad-questions.tsv.gz") if row["context_id"] in number]
     return Retrieval(
         queries=[row[lang] for row in questions],
         passages=[contexts[name] for name in number],

@@ -10,17 +10,15 @@ done again; `--only` with no name writes the document from the runs that are the
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.document import read_section, table, write_section
+from benchmarks.tables import rows_of
 from hub_tools.core.files import read_json
 from hub_tools.demo import demo_teacher
 
@@ -38,12 +36,6 @@ class Run(NamedTuple):
 
     title: str
     options: list[str]
-
-
-def rows_of(file: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a gzipped TSV without quoting."""
-    with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def write_stsb_pairs(data: Path, out: Path) -> None:

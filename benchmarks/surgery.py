@@ -12,7 +12,6 @@ in that layout, for the tokenizer of a TEACHER such as multilingual-e5-small.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import json
 import os
@@ -32,6 +31,7 @@ from tokenizers import Tokenizer, models, trainers
 
 from benchmarks import teachers
 from benchmarks.document import write_section
+from benchmarks.tables import rows_of
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
@@ -74,8 +74,7 @@ def balanced(data: Path, limit: int = 20_000) -> Iterator[str]:
 
 def ntrex(data: Path) -> dict[str, list[str]]:
     """NTREX-128: the same 1,997 sentences in every language."""
-    with gzip.open(data / "bitext/ntrex128.tsv.gz", "rt", encoding="utf-8") as text:
-        rows = list(csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = list(rows_of(data / "bitext/ntrex128.tsv.gz"))
     return {lang: [row[lang] for row in rows] for lang in rows[0] if lang not in ("id", "doc")}
 
 

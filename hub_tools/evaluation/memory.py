@@ -38,7 +38,7 @@ def _peak_of_tensors(weights: dict[int, int], encode: Callable[[], object]) -> i
     held = dict(weights)  # address -> bytes
     peak = sum(held.values())
 
-    # torch leaves its base class without types.
+    # torch leaves its base class, and so what makes one of it, without types.
     class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             nonlocal peak
@@ -53,6 +53,6 @@ def _peak_of_tensors(weights: dict[int, int], encode: Callable[[], object]) -> i
                     peak = max(peak, sum(held.values()))
             return made
 
-    with Counting():  # type: ignore[no-untyped-call] # its base class, see above
+    with Counting():  # type: ignore[no-untyped-call] # torch has no types here
         encode()
     return peak
