@@ -44,8 +44,8 @@ from hub_tools.reporting.tables import markdown_table
 from hub_tools.results import DistillResult, EvaluationRow
 from hub_tools.stages.base import parts_of
 from hub_tools.stages.distill import DistillStage
-from hub_tools.tokenization.adapt import AdaptedTokenizer
 from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
+from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.training.distill import distill as train_on_vectors
 from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.embed import embed as write_embeddings

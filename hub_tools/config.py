@@ -6,7 +6,6 @@ checks, the command that reproduces a run and docs/options.md are made from it (
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,6 +18,7 @@ from hub_tools.core.fields import Facts, Section, option
 from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
 from hub_tools.core.limits import read_limits, write_limits
+from hub_tools.core.names import short_name
 from hub_tools.core.plain import to_plain, without_none
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -395,9 +395,3 @@ class RunConfig(Section):
     def to_toml(self) -> str:
         """Return the configuration as the text of a file that `from_toml` reads."""
         return tomli_w.dumps(without_none(to_plain(self)))
-
-
-def short_name(teacher: str) -> str:
-    """Return the last part of a Hub id, less its revision, or of a folder: run folders and repos are named after it."""
-    hub_id = re.fullmatch(r"([\w.-]+/)?([\w.-]+)(@.+)?", teacher)
-    return hub_id[2] if hub_id else PurePath(teacher).name

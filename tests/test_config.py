@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig, short_name
+from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
 from hub_tools.core.errors import UsageError
 from hub_tools.core.limits import limit_of
+from hub_tools.core.names import short_name
 
 LEAST = {"teacher": "org/model", "lang": "tr", "output": "run"}
 

@@ -18,7 +18,8 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.results import is_read
-from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.metrics import measure
 from hub_tools.tokenization.pretokenization import model_only_tokenizer, reachable_tokens

@@ -20,7 +20,8 @@ from hub_tools.corpus.sources import find_sources
 from hub_tools.models.resolve import find_teacher
 from hub_tools.stages.base import Finished, parts_of
 from hub_tools.stages.tokenizer import TokenizerStage
-from hub_tools.tokenization.adapt import AdaptedTokenizer, adapt_tokenizer
+from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.tokenization.make import use_tokenizer
 from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec

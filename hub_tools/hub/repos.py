@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hub_tools.config import REPOS, PublishConfig, RunConfig, short_name
+from hub_tools.config import REPOS, PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError
+from hub_tools.core.names import short_name
 
 RepoType = Literal["model", "dataset", "space"]
 # Kind -> suffix of the repo's name, and its type on the Hub.

@@ -9,7 +9,8 @@ from pathlib import Path
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.logging import log
 from hub_tools.results import Figures, TokenizerResult, is_read
-from hub_tools.tokenization.adapt import Adaptation, AdaptedTokenizer, Texts, count_tokens
+from hub_tools.tokenization.adapt import Adaptation, Texts
+from hub_tools.tokenization.adapted import AdaptedTokenizer, count_tokens
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.prompts import changed_prompts
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
