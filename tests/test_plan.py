@@ -39,6 +39,7 @@ def test_the_plan_for_a_teacher_on_the_hub_downloads_no_weights(
     succeeded(done)
     assert hub.asked("org/tiny")
     assert "limits       at most of each language but English a tenth of what the target has, 1,000" in done.stdout
+    assert "by the teacher, of at most 4,000 monolingual texts of" in done.stdout
     assert bytes_of_weights_sent(hub, "org/tiny") < HEADER
     assert [f for f in (tmp_path / "hf").rglob("*") if f.is_file() and f.stat().st_size >= weights] == []
     assert not (tmp_path / "run").exists()

@@ -43,7 +43,7 @@ def plan(config: RunConfig) -> str:
         *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
         *how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
-        f"vectors      {job.imported.name if job.imported else f'{config.embed.dtype}, by the teacher'}",
+        f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
         f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
         f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text, vectors and word alignment",
@@ -59,6 +59,11 @@ def _steps(config: RunConfig) -> str:
     asked = config.distill.epochs
     near = "" if asked else f" (or {NEAR_STEPS} steps, if the clone is near the teacher)"
     return f"{asked or EPOCHS:g} epochs{near} in steps"
+
+
+def _vectors(config: RunConfig) -> str:
+    limits = limits_text(config.embed.limits)
+    return f"{config.embed.dtype}, by the teacher{f', of at most {limits}' if limits else ''}"
 
 
 def _limits(config: RunConfig, *, from_hub: bool) -> str:
