@@ -9,7 +9,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
@@ -26,6 +26,10 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.commands import CANARY
 from tests.fake_hub import FakeHub, HubServer, User
 from tests.tiny_teacher import write_tiny_teacher
+
+if TYPE_CHECKING:
+    from hub_tools.space.content import SpaceContent
+    from hub_tools.space.service import Service
 
 # The libraries read their environment when they are imported: one Hub for all tests of this process, and a home in
 # which no token and no cache of the user is found. Assigned, since a worker of pytest-xdist inherits another one's.
@@ -213,3 +217,19 @@ def online(hub: FakeHub, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def job_options(tiny_teacher: Path, tmp_path: Path) -> dict[str, object]:
     return whole_job(tiny_teacher, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def content(finished: tuple[RunConfig, Any]) -> SpaceContent:
+    """What the page shows of the finished run."""
+    from hub_tools.space.content import from_run
+
+    return from_run(finished[0].output)
+
+
+@pytest.fixture(scope="session")
+def service(content: SpaceContent) -> Service:
+    """The page's functions, with two documents of its owner."""
+    from hub_tools.space.service import Service
+
+    return Service(content, ["one of the owner's", "another"])

@@ -57,7 +57,8 @@ def test_the_report_has_what_others_rely_on(finished: tuple[RunConfig, dict[str,
     for lang in ("tr", "en"):  # the others get what is left
         unknown = {name: row["unknown_text"] for name, row in report["tokenizer"]["measures"][lang].items()}
         assert unknown["student"] <= unknown["teacher"]
-    assert report["tokenizer"]["round_trip_failures"] == 0
+    # Nothing is lost but what is unknown.
+    assert report["tokenizer"]["round_trip_failures"] == report["tokenizer"]["new_unknowns"]
     assert set(report["tokenizer"]["fertility"]["tr"]) == {"teacher", "student"}
     assert len(report["tokenizer"]["fertility"]) == 40
     assert report["clone"]["exact"] + report["clone"]["composed"] == 4096

@@ -1,14 +1,12 @@
-"""The Space without a browser: tokens, documents, indices, texts, limits, and the files of its repo."""
+"""The Space without a browser: tokens, documents, indices, limits, and the files of its repo."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import string
 import threading
 import zlib
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,12 @@ from safetensors.torch import load_file
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
-from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.hub.space_repo import APP, demo_files
 from hub_tools.models.encoder import unit
 from hub_tools.reporting.report import FullReport
-from hub_tools.results import Figures
-from hub_tools.space import documents, html, limits, results, sandbox, search, similarity, tokenize
-from hub_tools.space.content import SpaceContent, find_model, from_run
+from hub_tools.space import documents, limits, results, sandbox, search, similarity, tokenize
+from hub_tools.space.content import SpaceContent, find_model
 from hub_tools.space.documents import Documents
-from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.index import PRECISIONS, Precision, build_index
 from hub_tools.space.limits import Deadline, RefusedError
 from hub_tools.space.model import ENCODING, Model
@@ -39,20 +34,8 @@ from tests.commands import hub_distill, refused
 from tests.fake_hub import FakeHub
 
 ROOT = Path(__file__).parents[1]
-EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"
-
 
 OWNERS_TEXTS = ["one of the owner's", "another"]
-
-
-@pytest.fixture(scope="session")
-def content(finished: tuple[RunConfig, Any]) -> SpaceContent:
-    return from_run(finished[0].output)
-
-
-@pytest.fixture(scope="session")
-def service(content: SpaceContent) -> Service:
-    return Service(content, OWNERS_TEXTS)
 
 
 @pytest.fixture
@@ -469,137 +452,6 @@ def test_maps_are_turned_towards_each_other() -> None:
     assert np.ptp(similarity.project(line)[:, 0]) == pytest.approx(2)
 
 
-# -- texts and HTML
-
-
-def test_both_languages_have_all_texts_with_the_same_values() -> None:
-    def names(text: str) -> set[str | None]:
-        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-    english, turkish = TEXTS["en"], TEXTS["tr"]
-    assert english.keys() == turkish.keys()
-    assert [key for key, text in english.items() if names(text) != names(turkish[key])] == []
-    assert all([*english.values(), *turkish.values()])
-    assert set(search.sample_languages()) == set(AUTONYMS)
-    for accepted, lang in (
-        ("tr-TR,tr;q=0.9,en;q=0.8", "tr"),
-        ("en-US,tr", "en"),
-        ("", "en"),
-        ("trv", "en"),
-        ("TR", "tr"),
-    ):
-        assert page_language(accepted) == lang
-
-
-class Tags(HTMLParser):
-    """Names of the tags, and attributes that could run something."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-        self.events: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.add(tag)
-        self.events += [name for name, _ in attrs if name.startswith("on")]
-
-
-@pytest.mark.parametrize("lang", ["en", "tr"])
-def test_hostile_text_stays_text(service: Service, lang: str) -> None:
-    titles = {"teacher": EVIL, "student": EVIL}
-    comparison = service.compare(EVIL, "teacher", "student")
-    for side in ("first", "second"):
-        tokens = comparison[side]["tokens"]
-        tokens.append({**tokens[0], "token": EVIL, "shown": EVIL, "shared": False})
-    answers = service.search(EVIL, service.corpus("", [EVIL, "x"]), dimension=0, precision="float32", top=2)
-    points = {"student": np.zeros((1, 2))}
-    page = "".join(
-        [
-            html.tokens(comparison, (EVIL, EVIL), ids=True, window=256, lang=lang),
-            html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
-            html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
-            html.maps(points, [EVIL], [EVIL], titles, lang),
-            html.judgement(EVIL, [EVIL], lang),
-            html.scores([[EVIL] * 4], ["teacher", EVIL], EVIL, lang),
-            html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
-            html.links({EVIL: EVIL}),
-            html.problem(EVIL),
-            html.languages([(EVIL, tokens_per_word(1.0), tokens_per_word(2.0))], lang),
-        ]
-    )
-    tags = Tags(page)
-    assert "script" not in tags.found
-    assert tags.events == []
-    assert page.count("<img") == page.count('<img alt="') == 1
-
-
-def tokens_per_word(value: float, unknown: float = 0) -> Figures:
-    return {"tokens_per_word": value, "unknown_tokens": unknown / 2, "unknown_text": unknown}
-
-
-def test_languages_that_are_not_read_are_marked_and_save_nothing() -> None:
-    rows = [("tr", tokens_per_word(2.0), tokens_per_word(1.0)), ("th", tokens_per_word(0.2, 0.9), tokens_per_word(0.1))]
-    chart = html.languages(rows, "en")
-    assert "<span>0.20?</span> <small>45 % [UNK]</small>" in chart
-    assert "? More than 2 % of the characters are unknown" in chart
-    assert chart.count("−50 %") == 1
-    assert chart.count("unread") == 1
-    assert "%45 [UNK]" in html.languages(rows, "tr")
-    assert "?" not in html.languages(rows[:1], "en")
-
-
-def test_languages_are_sorted_by_what_the_teacher_needs(content: SpaceContent) -> None:
-    order = [lang for lang, *_ in results.language_rows(content.report)]
-    measures = content.report.tokenizer.measures
-    counts = [measures[lang]["teacher"]["tokens_per_word"] for lang in order[1:] if lang not in WITHOUT_SPACES]
-    assert order[0] == "tr"
-    assert counts == sorted(counts, reverse=True)
-    assert set(order[-3:]) == {"ja", "th", "zh"}
-
-
-def test_a_text_that_cannot_be_read_saves_no_tokens(service: Service) -> None:
-    titles = ("A", "B")
-    said = html.tokens(service.compare("ꦗꦮ ꦏꦸꦭ", "teacher", "student"), titles, ids=False, window=64, lang="en")
-    assert "A cannot read 100 % of this text" in said
-    assert "less work" not in said
-
-
-def test_warnings_and_prompts_stand_beside_the_scores() -> None:
-    shown = html.judgement("It is worse.", ["Beware."], "en")
-    assert shown.index("It is worse.") < shown.index("Beware.")
-    assert html.judgement("Level.", [], "tr").count("<p") == 1
-    table = html.scores([["STS", "1", "2", "3", "4"]], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
-    assert "yalnızca kırpılmış" in table
-    assert "Prompts: x." in table
-
-
-def test_numbers_are_written_as_the_language_does(service: Service) -> None:
-    rows = results.language_rows(service.content.report)
-    assert len(rows) == 40
-    assert rows[0][0] == "tr"
-    before, after = (found["tokens_per_word"] for found in rows[0][1:])
-    assert f"{before:.2f}".replace(".", ",") in html.languages(rows, "tr")
-    percent = f"{abs(100 * (after / before - 1)):.0f}"
-    assert f"−%{percent}" in html.languages(rows, "tr")
-    assert f"−{percent} %" in html.languages(rows, "en")
-    assert html.languages([], "en") == ""
-
-
-def test_runs_of_languages_without_spaces_alone_have_a_chart() -> None:
-    pairs = {"ja": (0.8, 0.4), "zh": (0.9, 0.6)}
-    chart = html.languages([(lang, *map(tokens_per_word, pair)) for lang, pair in pairs.items()], "en")
-    assert "日本語" in chart
-    assert 'style="width:100.0%"' in chart
-
-
-def test_languages_without_spaces_do_not_set_the_scale_of_the_others() -> None:
-    pairs = {"tr": (2.0, 1.0), "ja": (8.0, 4.0)}
-    chart = html.languages([(lang, *map(tokens_per_word, pair)) for lang, pair in pairs.items()], "en")
-    assert chart.count('style="width:100.0%"') == 3
-    assert chart.count('style="width:50.0%"') == 1
-
-
 # -- limits of the calls
 
 
@@ -716,10 +568,3 @@ def test_commands_that_cannot_work_say_so(tmp_path: Path, finished: tuple[RunCon
     refused(done, "empty.txt holds 0 texts")
     with pytest.raises(UserError, match=r"no_such_package.*pip install 'hub-tools\[space\]'"):
         check_installed(("json", "no_such_package"))
-
-
-def test_refusals_are_in_the_language_of_the_page() -> None:
-    assert translate("tr", "loaded", number=3) == "3 belge hazır."
-    refusal = RefusedError("error_kind", kinds=".txt")
-    assert refusal.translate("tr").startswith("Beklenen")
-    assert str(refusal) == "Expected a file of these kinds: .txt."
