@@ -201,6 +201,7 @@ class Study:
             targets=goals,
             source=-np.ones(len(goals), np.int64),
             is_translation=np.zeros(len(goals), np.bool_),
+            is_other=np.zeros(len(goals), np.bool_),
         )
 
     def untrained(self, name: str, folder: Path) -> dict[str, float]:

@@ -37,12 +37,12 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.demo import demo_teacher
 from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.language_weights import language_weights
 from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_size import half_size
-from hub_tools.tokenization.wordpiece_selection import language_weights
 
 TARGET = "tr"
 PARTS = ("tekken", "gemma", "mistral", "unigram", "map")

@@ -98,6 +98,7 @@ def training_set(clone: Path, texts: Texts, longest: int) -> TrainingSet:
         targets=texts[1],
         source=-1 - 0 * numbers,
         is_translation=numbers < 0,
+        is_other=numbers < 0,
     )
 
 

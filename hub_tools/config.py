@@ -138,7 +138,7 @@ class EmbedConfig(Section):
         "Monolingual texts per language to embed and train on, a number or by language as in --limit; all pairs are "
         "used, or as many long ones as texts of the target if the teacher knows both languages.",
         metavar=LIMITS,
-        unset="all; on CPUs 4000 of the target and of English and 400 of any other",
+        unset="all; on CPUs 4000 of the target and of English and 100 of any other",
     )
     query_prompt: str | None = option(
         None,

@@ -180,6 +180,7 @@ class EmbeddingsResult:
     # Vector of a pair: its `source`'s, or `between` those of both sides; None where others computed the vectors.
     pair_goal: str | None = None
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
+    targets: list[str] = field(default_factory=list)  # languages that a student of the vectors is for
     # Languages whose monolingual text was left out, because the teacher does not know them.
     left_out: list[str] = field(default_factory=list)
     taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset

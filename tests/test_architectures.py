@@ -215,7 +215,12 @@ def test_training_reads_texts_as_encoding_does_and_moves_the_student(
     wanted = np.roll(before, 1, axis=0).astype(np.float16)
     texts = builder.build()
     data = TrainingSet(
-        texts=texts, target_index=numbers, targets=wanted, source=-1 - 0 * numbers, is_translation=numbers < 0
+        texts=texts,
+        target_index=numbers,
+        targets=wanted,
+        source=-1 - 0 * numbers,
+        is_translation=numbers < 0,
+        is_other=numbers < 0,
     )
     config = DistillConfig(steps=8, batch_tokens=512, learning_rate=1e-3)
     trainer = Trainer(model, data, data, tmp_path, config, hardware=CPU, seed=1)

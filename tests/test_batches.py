@@ -93,6 +93,7 @@ def sources(*counts: tuple[int, int, bool]) -> TrainingSet:
         targets=np.empty((0, 0), np.float16),
         source=source,
         is_translation=np.repeat(translations, sizes),
+        is_other=np.zeros(len(source), np.bool_),
     )
 
 
@@ -111,6 +112,16 @@ def test_languages_are_drawn_by_their_size_where_that_is_asked_for() -> None:
         assert data.repeats(0.5, 0.5, alpha).tolist() == [1.0] * 50 + [small] * 10 + [1.0] * 4
 
 
+def test_languages_that_the_student_is_not_for_have_the_share_that_they_have_in_its_vocabulary() -> None:
+    data = sources((-1, 90, False), (-2, 300, False), (0, 10, True))
+    is_other = data.source == -2
+    times = replace(data, is_other=is_other, others_share=0.2).repeats(0.5, 0.5)
+    assert set(times[~is_other]) == {1.0}
+    assert times[is_other].sum() == pytest.approx(25)  # a fifth of 125
+    few = replace(data, is_other=is_other, others_share=0.9).repeats(0.5, 0.5)
+    assert set(few) == {1.0}  # no more than all of them
+
+
 def test_an_epoch_holds_each_text_as_often_as_asked_for() -> None:
     repeats = np.repeat([0.0, 0.5, 1.0, 3.2], 1000)
     batches = epoch_batches(np.full(4000, 8), 1024, 1, 0, repeats)
@@ -124,6 +135,7 @@ class Shards:
 
     def __init__(self, count: int, rows: int, dim: int) -> None:
         self.count, self.size, self.dim = count, rows, dim
+        self.manifest: dict[str, Any] = {}
 
     def rows(self, _split: str) -> int:
         return self.count * self.size
@@ -133,6 +145,7 @@ class Shards:
             rows = [number * self.size + row for row in range(self.size)]
             yield Batch(
                 [f"text {row}" for row in rows],
+                ["en" if row % 2 else "fr" for row in rows],
                 [f"metin {row}" if row % 2 else None for row in rows],
                 [f"file-{row % 3}.tsv" if row % 2 else "en" for row in rows],
                 ["query: " if row == 1 else "" for row in rows],
@@ -153,6 +166,20 @@ def test_a_pair_is_two_texts_with_one_vector(minilm: Path, minilm_files: Tokeniz
     assert data.targets[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     some = load_training_set(shards, "train", minilm / "tokenizer.json", 16, every=2)
     assert (some.targets[:, 0].tolist(), some.target_index.tolist()) == ([0, 2, 3, 5], [0, 1, 2, 2, 3, 3])
+
+
+def test_held_out_text_is_in_the_languages_of_the_student(minilm: Path) -> None:
+    shards: Any = Shards(2, 3, 4)
+    for targets, others in (["tr"], [0, 3, 6]), (["fr"], []), ([], []):  # which are "text 0", "text 2", "text 4"
+        shards.manifest = {"targets": targets}
+        data = load_training_set(shards, "train", minilm / "tokenizer.json", 16)
+        assert np.flatnonzero(data.is_other).tolist() == others
+        own = load_training_set(shards, "train", minilm / "tokenizer.json", 16, with_others=False)
+        assert len(own) == len(data) - len(others) and not own.is_other.any()
+    shards.manifest = {"targets": ["tr"]}
+    own = load_training_set(shards, "train", minilm / "tokenizer.json", 16, with_others=False)
+    assert own.targets[:, 0].tolist() == [1, 3, 5]
+    assert own.target_index.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_vectors_are_held_once(minilm: Path) -> None:

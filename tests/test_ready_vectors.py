@@ -50,7 +50,7 @@ def write(folder: Path, vectors: Any, *, text: str = "sentence", vector: str = "
 def take(folder: Path, clone: Path, out: Path, **columns: str) -> EmbeddingsResult:
     columns = {"text_column": "sentence", "embedding_column": "vec", **columns}
     ready = find_embeddings(EmbedConfig(use=str(folder), **columns))
-    return import_embeddings(ready, out, clone=clone, lang="tr", dtype="float16", hardware=CPU, policy=SAFE)
+    return import_embeddings(ready, out, clone=clone, targets=("tr",), dtype="float16", hardware=CPU, policy=SAFE)
 
 
 def rows_of(folder: Path) -> dict[str, np.ndarray]:
@@ -226,7 +226,7 @@ def test_vectors_of_texts_that_are_measured_on_are_left_out(
     ready = find_embeddings(EmbedConfig(use=str(folder), text_column="sentence", embedding_column="vec"))
 
     def take_without(name: str, texts: list[str]) -> EmbeddingsResult:
-        options: dict[str, Any] = {"lang": "tr", "dtype": "float16", "hardware": CPU, "policy": SAFE}
+        options: dict[str, Any] = {"targets": ("tr",), "dtype": "float16", "hardware": CPU, "policy": SAFE}
         evaluation = EvaluationTexts([("STS", texts)])
         return import_embeddings(ready, tmp_path / name, clone=tiny_teacher, evaluation=evaluation, **options)
 

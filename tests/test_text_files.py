@@ -397,7 +397,7 @@ def test_a_folder_of_vectors_reads_its_own_files_alone(tmp_path: Path, pattern: 
         ready = find_embeddings(EmbedConfig(use=str(tmp_path / name)))
         with pytest.raises(UserError, match="names files outside of itself"):
             import_embeddings(
-                ready, tmp_path / "out", clone=tiny_teacher, lang="tr", dtype="float16", hardware=CPU, policy=SAFE
+                ready, tmp_path / "out", clone=tiny_teacher, targets=("tr",), dtype="float16", hardware=CPU, policy=SAFE
             )
 
 

@@ -5,6 +5,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from hub_tools.core.errors import UserError
+from hub_tools.tokenization.language_weights import language_weights, others_share
 from hub_tools.tokenization.pretokenization import count_words, segment
 from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.token_map import Match, map_tokens
@@ -13,7 +14,6 @@ from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens, segmenter
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
-    language_weights,
     reachable_pieces,
     select_wordpiece_vocabulary,
     tokens_by_language,
@@ -154,6 +154,9 @@ def test_targets_weigh_alike_and_english_among_them_brings_its_weight() -> None:
     bilingual = language_weights(["tr", "en", "fr", "de"], ("tr", "en"), 131_072)
     assert bilingual == pytest.approx({"tr": 0.3, "en": 0.3, "fr": 0.2, "de": 0.2})
     assert sum(language_weights(["tr", "en", "de"], ("de", "en", "tr"), 131_072).values()) == pytest.approx(1)
+    for size in (8_192, 65_536, 131_072):
+        weights = language_weights(["tr", "en", "fr", "de"], ("tr",), size)
+        assert others_share(size) == pytest.approx(weights["fr"] + weights["de"])
 
 
 def test_other_languages_weigh_more_in_larger_vocabularies() -> None:

@@ -45,6 +45,7 @@ def training_set(count: int, dim: int = 32, vocabulary: int = 2000) -> TrainingS
         targets=random.normal(size=(count, dim)).astype(np.float16),
         source=np.arange(count) % 3 - 2,
         is_translation=np.zeros(count, dtype=np.bool_),
+        is_other=np.zeros(count, dtype=np.bool_),
     )
 
 

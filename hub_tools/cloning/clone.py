@@ -32,6 +32,7 @@ from hub_tools.cloning.safetensors_io import (
 from hub_tools.config import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
+from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.checks import check_modules
@@ -48,6 +49,7 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 _TOKENIZER = ("tokenizer", "vocab.json", "special_tokens_map", "added_tokens", "merges")
 _IDS = ("_token_id", "_token_index", "_token_ids")
 _SCRATCH = ".scratch"
+_CPU = Hardware(device="cpu", precision="fp32")
 
 
 def clone(
@@ -59,12 +61,14 @@ def clone(
     init: Init,
     targets: tuple[str, ...] = ("",),
     prompts: Mapping[str, str] = MappingProxyType({}),
+    hardware: Hardware = _CPU,
 ) -> CloneResult:
     """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
-    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the languages `targets`.
-    `prompts` are added to the teacher's. Temporary files are in `out`: the weights as safetensors where they are
-    pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
+    `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the languages `targets`,
+    and rows that are fitted are so on `hardware`. `prompts` are added to the teacher's. Temporary files are in `out`:
+    the weights as safetensors where they are pickled, and those of the word alignment, see
+    `hub_tools.cloning.ibm_model1.align`.
 
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
@@ -87,6 +91,7 @@ def clone(
             corpus=corpus,
             targets=targets,
             scratch=scratch,
+            hardware=hardware,
         )
         rows, made = init_embeddings(init, context)
         _copy_files(teacher, out)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.cloning.safetensors_io import AnyRows
+from hub_tools.core.hardware import Hardware
 from hub_tools.corpus.build import Corpus, take_turns
 from hub_tools.models.teacher import Teacher
 from hub_tools.tokenization.token_map import Match, TokenMap
@@ -30,6 +31,7 @@ class InitContext:
     corpus: Corpus
     targets: tuple[str, ...]  # the languages of the student
     scratch: Path  # for temporary files, see `ibm_model1.align`
+    hardware: Hardware  # where rows are fitted
 
     @property
     def new_ids(self) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ move until the hidden states at the same stretches of text are the same. Nothing
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.core.errors import UserError
+from hub_tools.core.hardware import autocast
 from hub_tools.core.logging import bar
 from hub_tools.models.loading import backbone, load_model
 from hub_tools.models.teacher import STATIC
@@ -26,6 +28,8 @@ STEPS, BATCH_TEXTS, LONGEST = 150, 64, 64
 # Peak learning rate as a share of the usual length of the teacher's rows.
 _RATE = 0.02
 _TEXTS = 200_000
+# Batches that are drawn together and ordered by length: little of a batch is padding then.
+_DRAWN = 10
 
 
 def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
@@ -40,32 +44,29 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
         raise UserError(
             "--init token_distillation fits rows to hidden states, and static embeddings have none. Use --init mean."
         )
-    texts = list(islice(context.texts(), _TEXTS))
+    texts, hardware = list(islice(context.texts(), _TEXTS)), context.hardware
     if not texts:
         return 0
-    teacher = backbone(load_model(context.teacher.path, device="cpu", policy=context.teacher.policy))
-    check_takes_rows(teacher, rows.shape[1])
+    teacher = backbone(load_model(context.teacher.path, device=hardware.device, policy=context.teacher.policy))
+    check_takes_rows(teacher, rows.shape[1], hardware.device)
     teacher.requires_grad_(requires_grad=False)
-    teacher_tokenizer, student_tokenizer = context.teacher_spec.load(), context.student_spec.load()
-    for tokenizer in (teacher_tokenizer, student_tokenizer):
-        tokenizer.enable_truncation(LONGEST)
     is_new = torch.zeros(len(rows), dtype=torch.bool)
     is_new[torch.from_numpy(context.new_ids)] = True
-    table = torch.from_numpy(rows).clone().requires_grad_()
+    table = torch.from_numpy(rows).to(hardware.device, copy=True).requires_grad_()
     # Only the rows of a batch's tokens have a gradient, so only they are moved.
     peak = _RATE * float(np.linalg.norm(context.teacher_rows[:10_000], axis=1).mean()) / rows.shape[1] ** 0.5
     optimizer: Any = torch.optim.SparseAdam([table], lr=peak)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    random, seen = np.random.default_rng(0), torch.zeros(len(rows), dtype=torch.bool)
+    seen = torch.zeros(len(rows), dtype=torch.bool)
     with bar("fitting rows", steps, " steps") as progress:
-        for _ in range(steps):
-            batch = [texts[i] for i in random.integers(0, len(texts), BATCH_TEXTS)]
-            by_student, by_teacher = student_tokenizer.encode_batch(batch), teacher_tokenizer.encode_batch(batch)
+        for by_student, by_teacher in islice(_batches(texts, context), steps):
             ids, mask = pad_encodings(by_student)
-            looked_up = torch.nn.functional.embedding(ids, table, sparse=True)
+            looked_up = torch.nn.functional.embedding(ids.to(hardware.device), table, sparse=True)
             # Without a gradient the rows of tokens that the teacher has stay where they are.
-            batch_rows = torch.where(is_new[ids].unsqueeze(-1), looked_up, looked_up.detach())
-            loss = distance(teacher, batch_rows, by_student, by_teacher)
+            is_fitted = is_new[ids].unsqueeze(-1).to(hardware.device)
+            batch_rows = torch.where(is_fitted, looked_up, looked_up.detach())
+            with autocast(hardware):
+                loss = distance(teacher, batch_rows, by_student, by_teacher)
             if not torch.isfinite(loss):
                 raise UserError("--init token_distillation: the fit is not finite. Use --init align or mean.")
             loss.backward()
@@ -75,18 +76,32 @@ def distill_tokens(rows: Rows, context: InitContext, steps: int = STEPS) -> int:
             seen[ids[mask.bool()]] = True
             progress.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
             progress.update()
-    rows[context.new_ids] = table.detach().numpy()[context.new_ids]
+    rows[context.new_ids] = table.detach().cpu().numpy()[context.new_ids]
     return int((seen & is_new).sum())
 
 
-def check_takes_rows(teacher: Any, width: int) -> None:
+def _batches(texts: list[str], context: InitContext) -> Iterator[tuple[list[Encoding], list[Encoding]]]:
+    """Yield batches of texts of similar length without end, as the tokenizers of student and teacher read them."""
+    tokenizers = [context.student_spec.load(), context.teacher_spec.load()]
+    for tokenizer in tokenizers:
+        tokenizer.enable_truncation(LONGEST)
+    random = np.random.default_rng(0)
+    while True:
+        drawn = [texts[number] for number in random.integers(0, len(texts), _DRAWN * BATCH_TEXTS)]
+        by_student, by_teacher = (tokenizer.encode_batch(drawn) for tokenizer in tokenizers)
+        by_length = np.argsort([len(encoding.ids) for encoding in by_student], kind="stable")
+        for batch in random.permutation(by_length.reshape(_DRAWN, BATCH_TEXTS)):
+            yield [by_student[number] for number in batch], [by_teacher[number] for number in batch]
+
+
+def check_takes_rows(teacher: Any, width: int, device: str = "cpu") -> None:
     """Refuse a transformers model that reads ids alone: rows can only be fitted where they can be passed in."""
     import torch
 
-    row = torch.zeros(1, 1, width)
+    row = torch.zeros(1, 1, width, device=device)
     try:
         with torch.no_grad():
-            hidden_states(teacher, inputs_embeds=row, attention_mask=torch.ones(1, 1, dtype=torch.long))
+            hidden_states(teacher, inputs_embeds=row, attention_mask=torch.ones_like(row[..., 0], dtype=torch.long))
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"--init token_distillation passes the model rows instead of ids, and {type(teacher).__name__} takes no "
@@ -99,10 +114,10 @@ def distance(teacher: Any, rows: torch.Tensor, by_student: list[Encoding], by_te
 
     `teacher` is a transformers model, `rows` are those of the student's tokens, shape (texts, length, hidden).
     """
-    ids, mask = pad_encodings(by_student)
-    targets, has_target = _targets(teacher, by_student, by_teacher, ids.shape)
-    states = hidden_states(teacher, inputs_embeds=scale_rows(teacher, rows), attention_mask=mask)
-    return ((states - targets)[has_target] ** 2).mean()
+    _, mask = pad_encodings(by_student)
+    targets, has_target = _targets(teacher, by_student, by_teacher)
+    states = hidden_states(teacher, inputs_embeds=scale_rows(teacher, rows), attention_mask=mask.to(rows.device))
+    return ((states.float() - targets)[has_target] ** 2).mean()
 
 
 def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,22 +129,21 @@ def pad_encodings(encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor
     return pad_sequence(ids, batch_first=True), pad_sequence(list(map(torch.ones_like, ids)), batch_first=True)
 
 
-def _targets(
-    teacher: Any, by_student: list[Encoding], by_teacher: list[Encoding], shape: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _targets(teacher: Any, by_student: list[Encoding], by_teacher: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor]:
     # Means of the teacher's states over the pieces of each token's stretch of text, (texts, length, hidden), and where
     # there is one, bool, (texts, length).
     import torch
 
-    ids, mask = pad_encodings(by_teacher)
+    ids, mask = (inputs.to(teacher.device) for inputs in pad_encodings(by_teacher))
     with torch.no_grad():
         states = hidden_states(teacher, input_ids=ids, attention_mask=mask)
-    targets, has_target = torch.zeros(*shape, states.shape[-1]), torch.zeros(shape, dtype=torch.bool)
+    shares = torch.zeros(len(by_student), max(len(text.ids) for text in by_student), ids.shape[1])
     for row, (student_text, teacher_text) in enumerate(zip(by_student, by_teacher, strict=True)):
-        shares = torch.from_numpy(overlap(student_text, teacher_text))
-        targets[row, : len(student_text.ids)] = shares @ states[row, : len(teacher_text.ids)]
-        has_target[row, : len(student_text.ids)] = shares.sum(dim=1) > 0
-    return targets, has_target
+        shares[row, : len(student_text.ids), : len(teacher_text.ids)] = torch.from_numpy(
+            overlap(student_text, teacher_text)
+        )
+    shares = shares.to(teacher.device)
+    return shares @ states.float(), shares.sum(dim=2) > 0
 
 
 def overlap(student: Encoding, teacher: Encoding) -> NDArray[np.float32]:

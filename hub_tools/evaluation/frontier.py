@@ -20,7 +20,7 @@ from hub_tools.evaluation.metrics import Vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.results import Agreement, Split
 from hub_tools.vectors.agreement import agreement
-from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, heldout_pairs
+from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, bitext_accuracy, heldout_pairs
 
 # Held-out texts of each kind that clones are measured on, and how few of them say nothing.
 _TEXTS, _FEWEST = 400, 50
@@ -46,7 +46,8 @@ def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) ->
     knows it; a translation has that of its source unless the teacher knows both well. What the training will be towards
     would not do for these: it is so far from the space of the trim that the harm of learned tokens is hardly seen.
     """
-    pairs = dict(islice(heldout_pairs(corpus).items(), _TEXTS))
+    known = heldout_pairs(corpus)
+    pairs = dict(islice(known.items(), _TEXTS))
     sources, translations = list(pairs), list(pairs.values())
     languages = [lang for lang in dict.fromkeys((*targets, "en")) if lang in corpus.languages]
     own = {lang: list(corpus.texts(lang, "heldout", _TEXTS)) for lang in languages}
@@ -54,13 +55,12 @@ def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) ->
         return None
     of_sources = teacher.encode(sources, "query", "goals") if sources else None
     of_targets = of_sources
-    if of_sources is not None:
-        of_translations = teacher.encode(translations, "query", "goals")
-        accuracy = ((of_translations @ of_sources.T).argmax(axis=1) == np.arange(len(sources))).mean()
+    if known:
+        accuracy = bitext_accuracy(teacher.model, known, teacher.hardware)  # by which the embed stage decides too
         if accuracy < KNOWS_LANGUAGE:
             own.pop(targets[0], None)
         if accuracy >= KNOWS_WELL:
-            of_targets = of_translations
+            of_targets = teacher.encode(translations, "query", "goals")
     alone = [text for texts in own.values() for text in texts]
     parts = [of_sources, of_targets, teacher.encode(alone, "query", "goals") if alone else None]
     return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))

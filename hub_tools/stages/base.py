@@ -17,7 +17,7 @@ from hub_tools.core.run_dir import RunDir, Task
 from hub_tools.stages.job import Job
 
 # To be raised whenever a stage gives other files for the same inputs.
-_VERSION = 8
+_VERSION = 9
 
 
 def neutral() -> Any:

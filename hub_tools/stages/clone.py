@@ -95,4 +95,5 @@ class CloneStage(Stage):
             init="mean" if tokenizer == TRIM else self.init,
             targets=self.targets,
             prompts=self.prompts,
+            hardware=self.hardware,
         )

@@ -56,7 +56,6 @@ class ImportStage(Stage):
     teacher: Teacher
     imported: ImportedEmbeddings
     clone: Finished
-    target: str
     targets: tuple[str, ...]
     dtype: VectorType
     tasks: tuple[AnyTask, ...] = through_data()
@@ -67,7 +66,7 @@ class ImportStage(Stage):
             self.imported,
             out,
             clone=self.clone.path,
-            lang=self.target,
+            targets=self.targets,
             dtype=self.dtype,
             hardware=self.hardware,
             policy=self.teacher.policy,

@@ -140,7 +140,7 @@ def _for_device(config: RunConfig, device: str) -> RunConfig:
     """Return the configuration with as many texts to embed as a CPU reads in minutes, if it does not say how many."""
     if device != "cpu" or config.embed.distill_limit is not None or config.embed.use is not None:
         return config
-    most = dict.fromkeys((*config.lang, "en"), CPU_TEXTS) | {OTHERS: CPU_TEXTS // 10}
+    most = dict.fromkeys((*config.lang, "en"), CPU_TEXTS) | {OTHERS: CPU_TEXTS // 40}
     return replace(config, embed=replace(config.embed, distill_limit=write_limits(most)))
 
 

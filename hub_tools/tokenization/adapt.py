@@ -22,6 +22,7 @@ from hub_tools.core.logging import bar
 from hub_tools.results import VocabularySize
 from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.tokenization.characters import needed_characters
+from hub_tools.tokenization.language_weights import language_weights
 from hub_tools.tokenization.normalizer import NormalizerChange, adapt_normalizer
 from hub_tools.tokenization.pretokenization import (
     WordCounts,
@@ -45,7 +46,6 @@ from hub_tools.tokenization.wordpiece import PREFIX, learn_tokens
 from hub_tools.tokenization.wordpiece_selection import (
     SelectionInput,
     VocabularyPlan,
-    language_weights,
     select_wordpiece_vocabulary,
     tokens_by_language,
     trimmed_pieces,

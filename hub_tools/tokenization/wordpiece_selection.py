@@ -8,7 +8,6 @@ over languages that `vocabulary_selection` states.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
@@ -23,13 +22,6 @@ from hub_tools.tokenization.pretokenization import WordCounts, character_counts,
 from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.wordpiece import PREFIX, segmenter, word_lengths
 
-# Chosen on held-out text with Tekken halved for Turkish: half on the target cost the others 7.6 % more tokens, this
-# 4.8 %, for 3 % more Turkish ones.
-TARGET_WEIGHT, ENGLISH_WEIGHT, OTHERS_WEIGHT = 0.35, 0.25, 0.4
-# A small vocabulary has no room for others: they only order what target and English leave. From a large one on they
-# have their whole weight.
-_SMALL, _LARGE = 32_768, 131_072
-_LEAST_OTHERS_WEIGHT = 0.01
 # Shares of the free room given to the teacher's tokens that are tried, and how far from the best ones around it.
 _SPLITS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _STEPS = (0.1, 0.05, 0.025)
@@ -51,29 +43,6 @@ class VocabularyPlan:
     split: float  # share of the free room given to the teacher's tokens
     objective: dict[str, float]  # its value at each split that was tried
     characters: list[str]  # new ones
-
-
-def language_weights(languages: list[str], targets: tuple[str, ...], vocab_size: int) -> dict[str, float]:
-    """Return the weight of each language in the objective, the same for all targets; they sum to 1.
-
-    English that is a target brings its weight along, so that a second target takes nothing from the first.
-    """
-    others = [lang for lang in languages if lang not in (*targets, "en")]
-    weights = {lang: _others_weight(vocab_size) / len(others) for lang in others}
-    weights |= dict.fromkeys(targets, (TARGET_WEIGHT + ENGLISH_WEIGHT * ("en" in targets)) / len(targets))
-    if "en" in languages and "en" not in targets:
-        weights["en"] = ENGLISH_WEIGHT
-    total = sum(weights.values())
-    return {lang: weight / total for lang, weight in weights.items()}
-
-
-def _others_weight(vocab_size: int) -> float:
-    """Return what all other languages weigh together: it grows with the logarithm of the size.
-
-    For example, 0.01 up to 32,768 tokens, 0.205 at 65,536, 0.4 from 131,072 on.
-    """
-    way = math.log(vocab_size / _SMALL) / math.log(_LARGE / _SMALL)
-    return _LEAST_OTHERS_WEIGHT + (OTHERS_WEIGHT - _LEAST_OTHERS_WEIGHT) * min(max(way, 0.0), 1.0)
 
 
 def tokens_by_language(

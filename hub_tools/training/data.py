@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hub_tools.tokenization.language_weights import others_share
+
 if TYPE_CHECKING:
     from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -49,6 +51,7 @@ class TokenizedTexts:
             if max_tokens is not None:
                 self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
             self._pad_id = int(tokenizer.pad_token_id or 0)
+            self.vocab_size = len(tokenizer)
             self._ids, self._lengths = array("i"), array("q")
 
         def add(self, texts: list[str]) -> None:
@@ -73,6 +76,8 @@ class TrainingSet:
     # Number of the parallel file of each text's pair; of a monolingual text -1 - the number of its language.
     source: NDArray[np.int64]
     is_translation: NDArray[np.bool_]  # whether each text is the target language's side of a pair
+    is_other: NDArray[np.bool_]  # whether each text is in a language that the student is not for
+    others_share: float = 1.0  # how much of an epoch the texts in these languages may be
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -84,7 +89,8 @@ class TrainingSet:
         """Return how often an epoch holds each text, float64, shape (texts,).
 
         Of two parallel files of 400 and 4 pairs under `parallel_alpha` 0.5, the small one is taken (400 / 4) ** 0.5 =
-        10 times: the weights of the files are then 400 and 40, as 400 ** 0.5 is to 4 ** 0.5.
+        10 times: the weights of the files are then 400 and 40, as 400 ** 0.5 is to 4 ** 0.5. Texts in languages that
+        the student is not for are taken less often where they were more than `others_share` of the epoch.
 
         Args:
             parallel_alpha: a parallel file of n pairs weighs as n ** parallel_alpha; the largest is taken once.
@@ -98,46 +104,63 @@ class TrainingSet:
                 sizes = np.bincount(numbers[group])
                 times[group] = (sizes.max() / sizes[numbers[group]]) ** (1 - alpha)
         times[pairs & ~self.is_translation] *= source_fraction
+        others, own = times[self.is_other].sum(), times[~self.is_other].sum()
+        if others and own:
+            times[self.is_other] *= min(1.0, self.others_share / (1 - self.others_share) * own / others)
         return times
 
 
 def load_training_set(
-    embeddings: EmbeddingDataset, split: str, tokenizer_file: Path, max_tokens: int | None, *, every: int = 1
+    embeddings: EmbeddingDataset,
+    split: str,
+    tokenizer_file: Path,
+    max_tokens: int | None,
+    *,
+    every: int = 1,
+    with_others: bool = True,
 ) -> TrainingSet:
     """Tokenize a split with the student's tokenizer, and read its vectors.
 
     A row with a translation gives two texts with the same vector. The vectors are held once, as they are stored. The
-    split is train or validation; one row in `every` of each shard is taken.
+    split is train or validation; one row in `every` of each shard is taken. Texts in languages that the student is not
+    for are left out without `with_others`; a student of vectors that do not say which these are is for all.
     """
+    named = embeddings.manifest.get("targets") or []
     texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
     targets: NDArray[Any] = np.empty((0, 0), np.float16)
-    target_index, source, is_translation = array("q"), array("q"), bytearray()
+    target_index, source, is_translation, is_other = array("q"), array("q"), bytearray(), bytearray()
     languages: dict[str, int] = {}
     files: dict[str, int] = {}
     rows = 0
     for batch in embeddings.batches(split):
-        vectors = batch.vectors[::every]
         if not rows:
             # For all rows at once; what is left of it when some are skipped takes no memory.
-            targets = np.empty((embeddings.rows(split), vectors.shape[1]), vectors.dtype)
-        targets[rows : rows + len(vectors)] = vectors
-        columns = (batch.texts[::every], batch.translations[::every], batch.sources[::every], batch.prompts[::every])
-        new_texts = []
-        for row, (text, translation, origin, prompt) in enumerate(zip(*columns, strict=True), start=rows):
+            targets = np.empty((embeddings.rows(split), batch.vectors.shape[1]), batch.vectors.dtype)
+        new_texts, taken = list[str](), list[int]()
+        for number in range(0, len(batch.texts), every):
+            text, translation, origin = batch.texts[number], batch.translations[number], batch.sources[number]
+            other = bool(named) and translation is None and batch.langs[number] not in (*named, "en")
+            if other and not with_others:
+                continue
             if translation is None:
-                sides, number = [text], -1 - languages.setdefault(origin, len(languages))
+                sides, group = [text], -1 - languages.setdefault(origin, len(languages))
             else:
-                sides, number = [text, translation], files.setdefault(origin, len(files))
-            new_texts += [prompt + side for side in sides]
-            target_index.extend([row] * len(sides))
-            source.extend([number] * len(sides))
+                sides, group = [text, translation], files.setdefault(origin, len(files))
+            new_texts += [batch.prompts[number] + side for side in sides]
+            target_index.extend([rows + len(taken)] * len(sides))
+            source.extend([group] * len(sides))
             is_translation.extend([False, True][: len(sides)])
+            is_other.extend([other] * len(sides))
+            taken.append(number)
         texts.add(new_texts)
-        rows += len(vectors)
+        targets[rows : rows + len(taken)] = batch.vectors[taken]
+        rows += len(taken)
     return TrainingSet(
         texts=texts.build(),
         target_index=np.array(target_index, dtype=np.int64),
         targets=targets[:rows],
         source=np.array(source, dtype=np.int64),
         is_translation=np.frombuffer(is_translation, dtype=np.bool_),
+        is_other=np.frombuffer(is_other, dtype=np.bool_),
+        others_share=others_share(texts.vocab_size),
     )

@@ -66,7 +66,9 @@ def distill(
     train_set = load_training_set(embeddings, "train", clone / "tokenizer.json", max_tokens)
     every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
     heldout, *others = (
-        load_training_set(embeddings, "validation", folder / "tokenizer.json", max_tokens, every=every)
+        load_training_set(
+            embeddings, "validation", folder / "tokenizer.json", max_tokens, every=every, with_others=False
+        )
         for folder in (clone, *([trim] if trim else []))
     )
     if not len(train_set):

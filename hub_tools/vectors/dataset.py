@@ -64,9 +64,10 @@ class Shard(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows of a shard: texts, translations, sources, the prompt text of each row, and vectors of shape (rows, dim)."""
+    """Rows of a shard: columns of the dataset, the prompt text of each row, and vectors of shape (rows, dim)."""
 
     texts: list[str]
+    langs: list[str]
     translations: list[str | None]
     sources: list[str]
     prompts: list[str]
@@ -94,11 +95,9 @@ class EmbeddingDataset:
         for file in shards(self.path, split):
             with _reading(file):
                 table = pq.read_table(file).combine_chunks()
-                texts, translations, sources, names = (
-                    table[name].to_pylist() for name in ("text", "translation", "source", "prompt_name")
-                )
+                texts, langs, translations, sources, names = (table[name].to_pylist() for name in _TEXT_COLUMNS)
                 vectors = vectors_of(table, "embedding")
-            yield Batch(texts, translations, sources, [prompts.get(name) or "" for name in names], vectors)
+            yield Batch(texts, langs, translations, sources, [prompts.get(name) or "" for name in names], vectors)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

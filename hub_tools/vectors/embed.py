@@ -92,7 +92,8 @@ def embed(
     def finish() -> EmbeddingsResult:
         _check_shards(files)
         described = _describe(teacher, model, prompts, hardware)
-        result = write_manifest(out, {**described, "pair_goal": "between" if knows_well else "source"})
+        goal = "between" if knows_well else "source"
+        result = write_manifest(out, {**described, "pair_goal": goal, "targets": list(targets)})
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
 
     return processes.run_on_main(finish)

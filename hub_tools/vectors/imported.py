@@ -98,7 +98,7 @@ def import_embeddings(
     out: Path,
     *,
     clone: Path,
-    lang: str,
+    targets: tuple[str, ...],
     dtype: str,
     hardware: Hardware,
     policy: LoadPolicy,
@@ -107,8 +107,8 @@ def import_embeddings(
     """Write the dataset's texts and vectors as shards; the teacher is not loaded.
 
     Its splits `train` and `validation` are taken; without the latter one text in 50 is held out by its hash. Shards
-    already in `out` are kept. Texts of which the dataset says no language are in `lang`. Rows with a text in
-    `evaluation`, exactly or nearly, are left out. The clone embeds one text.
+    already in `out` are kept. Texts of which the dataset says no language are in the first of `targets`, the languages
+    of the student. Rows with a text in `evaluation`, exactly or nearly, are left out. The clone embeds one text.
 
     Raises:
         UserError: the dataset cannot be read, has no such columns, or its vectors do not fit the clone.
@@ -121,13 +121,15 @@ def import_embeddings(
     if dataset.path is not None:
         _check_sums(dataset.path, manifest or {})
     with bar("vectors", None, " texts") as progress:
-        for shard, encoded in _shards(dataset, out, student, lang, manifest, clean=clean):
+        for shard, encoded in _shards(dataset, out, student, targets[0], manifest, clean=clean):
             if not shard.file.exists():
                 write_shard(shard, encoded, dtype)
             progress.update(len(shard.rows))
     prompts = manifest or student.settings
     origin = {key: (manifest or {}).get(key) for key in _OF_THE_TEACHER}
     origin |= {key: prompts[key] for key in ("prompts", "default_prompt_name")}
+    # Others may write languages in other codes.
+    origin["targets"] = list(targets) if manifest else []
     name = dataset.path.name if dataset.path else dataset.repo
     if matches:
         log.info("  dropped, because models are measured on them or nearly: %d texts", matches.total())
