@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import summary
 from benchmarks.document import read_section, table, write_section
 from benchmarks.tables import rows_of
 from hub_tools.core.files import read_json
@@ -158,6 +159,7 @@ def main() -> None:
         is_done = (output / "report.json").exists()
         written += section(run, shown, output) if is_done else earlier(run.title, old)
     write_section("results.md", "results", written)
+    summary.write()
 
 
 def earlier(title: str, old: str) -> list[str]:

@@ -213,28 +213,53 @@ def test_quality_is_the_mean_of_what_all_models_have(monkeypatch: pytest.MonkeyP
     assert plots.quality_alt([plain("speed", "sentences/s")], params) is None
 
 
-def test_languages_are_sorted_and_those_that_are_not_read_hollow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_languages_are_sorted_and_what_is_not_read_has_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {
         "en": {"teacher": 1.2, "student": 1.3},
         "th": {"teacher": 0.06, "student": 0.07},
         "tr": {"teacher": 3.0, "student": 2.4},
         "ru": {"teacher": 6.0, "student": 6.0},
+        "ja": {"teacher": 0.9, "student": 0.8},
     }
-    unread = {("th", "teacher"), ("ru", "student")}
+    unread = {("th", "teacher"), ("th", "student"), ("ru", "student")}
     figure = drawn(monkeypatch, plots.draw_tokens, rates, ("tr",), unread)
     spaced, unspaced = figure.axes
     assert [label.get_text() for label in spaced.get_yticklabels()] == ["Russian", "Turkish", "English"]
-    assert [label.get_text() for label in unspaced.get_yticklabels()] == ["Thai"]
+    assert [label.get_text() for label in unspaced.get_yticklabels()] == ["Japanese"]
     assert [label.get_weight() for label in spaced.get_yticklabels()] == ["normal", "bold", "normal"]
     assert unspaced.get_xlabel() == "tokens per character"
-    hollow = [line.get_markerfacecolor() == plots._PAPER for line in spaced.lines if line.get_marker() in "oD"]
-    assert hollow == [False, True, False, False, False, False]
-    assert figure.legends[0].get_title().get_text().startswith("hollow")
+    marks = [(line.get_marker(), float(line.get_xdata()[0])) for line in spaced.lines if line.get_marker() in "oD"]
+    assert marks == [("o", 6.0), ("o", 3.0), ("D", 2.4), ("o", 1.2), ("D", 1.3)]  # the student does not read Russian
+    assert texts(figure) == ["3.00 → 2.40"]  # of the target alone
+    note = figure.legends[0].get_title().get_text()
+    assert note == "no mark: much of the text is unknown to the tokenizer\nread by none: Thai"
     assert figure.get_suptitle() == "20 % fewer tokens for Turkish text"
     # Nothing is saved in a language that is not read.
-    assert "4 languages" in (plots.tokens_alt(rates, ("th",), unread) or "")
+    assert "5 languages" in (plots.tokens_alt(rates, ("th",), unread) or "")
     assert "fewer" not in (plots.tokens_alt(rates, ("th",), unread) or "")
     assert plots.tokens_alt({}, ("tr",), set()) is None
+
+
+def test_languages_that_nobody_reads_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = drawn(monkeypatch, plots.draw_tokens, {"th": {"teacher": 0.1}}, ("th",), {("th", "teacher")})
+    assert "Thai" in figure.legends[0].get_title().get_text()
+    assert not figure.axes[0].axison
+
+
+def test_the_step_that_was_saved_is_marked(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]) -> None:
+    distill = FullReport.from_dict(values).distill
+    history = [{"step": 0, "cosine": 0.9}, {"step": 2, "cosine": 0.99}, {"step": 4, "cosine": 0.985}]
+    figure = drawn(monkeypatch, plots.draw_history, history, distill, 0.5)
+    (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "D" and len(line.get_xdata())]
+    assert (mark.get_xdata()[0], round(float(mark.get_ydata()[0]), 3)) == (2, 0.981)  # below the curve: blended
+    assert texts(figure) == ["0.981"]
+    assert figure.legends[0].get_texts()[1].get_text() == "saved: step 2, 50 % blended back to the start"
+    assert plots.history_alt(distill, 0) == (
+        "Held-out cosine over the training: 0.981 before, 0.981 for the best weights (saved: step 2)"
+    )
+    kept = replace(distill, kept_trim=True)
+    assert "the trimmed teacher was saved instead" in (plots.history_alt(kept, 0.5) or "")
+    assert plots.history_alt(replace(distill, cosine_after=None), 0.5) is None
 
 
 def test_forty_languages_and_many_models_have_room() -> None:

@@ -38,22 +38,25 @@ def draw_figures(root: Path, report: Report) -> dict[str, bytes]:
         figures["tokens_per_word.png"] = plots.draw_tokens(tokenizer.fertility, report.targets, tokenizer.unread)
     if report.distill is not None and report.distill.cosine_after is not None:
         training = read_as(dict[str, Any], root / "student" / "training.json", cure_for(root / "student"))
-        figures["heldout_cosine.png"] = plots.draw_history(training["history"])
+        figures["heldout_cosine.png"] = plots.draw_history(training["history"], report.distill, _blend(report))
     return figures
 
 
 def figure_alts(report: Report) -> dict[str, str | None]:
     """Return the name of each figure without its ending -> what it shows, in words; None where it is not drawn."""
     tokenizer, distill = report.tokenizer, report.distill
-    has_history = distill is not None and distill.cosine_after is not None
     return {
         "scores": plots.scores_alt(report.evaluation),
         "quality": plots.quality_alt(report.evaluation, _sizes(report)),
         "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread)
         if tokenizer
         else None,
-        "heldout_cosine": "Held-out cosine to the teacher over training" if has_history else None,
+        "heldout_cosine": plots.history_alt(distill, _blend(report)) if distill else None,
     }
+
+
+def _blend(report: Report) -> float:
+    return report.config.distill.weight_interpolation
 
 
 def _sizes(report: Report) -> dict[str, int]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from statistics import fmean
+from textwrap import wrap
 from typing import Any
 
 from hub_tools.core.languages import WITHOUT_SPACES, name_of
 from hub_tools.reporting.scores import KINDS, kind_of
-from hub_tools.results import EvaluationRow, Figure
+from hub_tools.results import DistillResult, EvaluationRow, Figure
 
 Rates = Mapping[str, Mapping[str, float]]  # language -> tokenizer -> tokens per word
 Unread = set[tuple[str, str]]  # languages, each with a tokenizer that does not read it
@@ -179,37 +180,57 @@ def quality_alt(rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> str
 
 
 def draw_tokens(rates: Rates, targets: tuple[str, ...], unread: Unread) -> bytes:
-    """Draw tokens per word of tokenizers in languages, sorted by the first tokenizer's, as PNG."""
+    """Draw tokens per word of tokenizers in languages, most first, as PNG; what one does not read has no mark."""
     names = list(next(iter(rates.values())))
-    parts = [part for part in _sorted_languages(rates) if part]
-    height = 0.25 * len(rates) + 0.9 * len(parts) + (1.3 if unread else 1.0)
+    read = {lang: {name: rates[lang][name] for name in names if (lang, name) not in unread} for lang in rates}
+    parts = [part for part in _sorted_languages(read) if part]
+    note = _unread_note([lang for lang in rates if not read[lang]], is_any=bool(unread))
+    height = 0.25 * sum(map(len, parts)) + 0.9 * len(parts) + 1.0 + 0.25 * len(note)
     with _picture(_tokens_title(rates, targets, unread), height=height) as (figure, picture):
-        ratios = [len(part) + 1 for part in parts]
-        for axes, part in zip(
-            figure.subplots(len(parts), squeeze=False, height_ratios=ratios)[:, 0], parts, strict=True
-        ):
+        ratios = [len(part) + 1 for part in parts] or [1]
+        grid = figure.subplots(len(ratios), squeeze=False, height_ratios=ratios)
+        for axes, part in zip(grid[:, 0], parts, strict=False):
             for place, lang in enumerate(part):
-                values = [rates[lang][name] for name in names]
-                axes.plot([min(values), max(values)], [place, place], color=_LINE, linewidth=4, zorder=1)
-                for name, value in zip(names, values, strict=True):
-                    # The first is larger, so that it is seen behind others of the same value.
-                    size = 9 if name == names[0] else 6
-                    _dot(axes, value, place, *_style(name, names), hollow=(lang, name) in unread, size=size)
+                _draw_language(axes, place, read[lang], names, is_target=lang in targets)
             axes.set_yticks(range(len(part)), [name_of(lang) for lang in part])
             for lang, label in zip(part, axes.get_yticklabels(), strict=True):
-                label.set_weight("bold" if lang in targets else "normal")
+                if lang in targets:
+                    label.set(weight="bold", color=_style(names[-1], names)[0])
             axes.set_ylim(len(part) - 0.3, -0.7)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="x")
             axes.set_xlabel("tokens per character" if part[0] in WITHOUT_SPACES else "tokens per word")
-        note = "hollow: much is unknown, so the count says nothing" if unread else ""
-        _explain(figure, names, note)
+        if not parts:
+            grid[0, 0].set_axis_off()
+        _explain(figure, names, "\n".join(note))
     return picture.getvalue()
 
 
-def _sorted_languages(rates: Rates) -> tuple[list[str], list[str]]:
-    """Return languages with spaces between words and those without, whose first tokenizer needs most tokens first."""
-    order = sorted(rates, key=lambda lang: -next(iter(rates[lang].values())))
+def _draw_language(
+    axes: Any, place: float, read: Mapping[str, float], names: Sequence[str], *, is_target: bool
+) -> None:
+    """Draw a dot for each tokenizer that reads a language, and a line between them where all do."""
+    color = _style(names[-1], names)[0] if is_target else _LINE
+    if len(read) == len(names):
+        axes.plot([min(read.values()), max(read.values())], [place, place], color=color, linewidth=4, zorder=1)
+        if is_target:
+            change = " → ".join(f"{value:.2f}" for value in read.values())
+            where = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(change, (max(read.values()), place), color=color, weight="bold", **where)
+    for name, value in read.items():
+        # The first is larger, so that it is seen behind others of the same value.
+        _dot(axes, value, place, *_style(name, names), size=9 if name == names[0] else 6)
+
+
+def _unread_note(languages: Sequence[str], *, is_any: bool) -> list[str]:
+    """Say in short lines why marks are missing, and which `languages` no tokenizer reads."""
+    lines = ["no mark: much of the text is unknown to the tokenizer"] if is_any else []
+    return lines + wrap(f"read by none: {', '.join(map(name_of, languages))}", _LONGEST) if languages else lines
+
+
+def _sorted_languages(read: Rates) -> tuple[list[str], list[str]]:
+    """Return languages with spaces between words and those without, most tokens of the first tokenizer first."""
+    order = sorted((lang for lang in read if read[lang]), key=lambda lang: -next(iter(read[lang].values())))
     return [lang for lang in order if lang not in WITHOUT_SPACES], [lang for lang in order if lang in WITHOUT_SPACES]
 
 
@@ -233,16 +254,44 @@ def tokens_alt(rates: Rates, targets: tuple[str, ...], unread: Unread) -> str | 
     return f"{title}: tokens per word of {', '.join(names)} in {len(rates)} languages, sorted by those of {names[0]}"
 
 
-def draw_history(history: Sequence[Mapping[str, Any]]) -> bytes:
-    """Draw the mean cosine to the teacher on held-out text over the steps of a training, as PNG."""
-    measured = [(entry["step"], entry["cosine"]) for entry in history if entry["cosine"] is not None]
-    with _picture("Nearer to the teacher, step by step", height=3.4) as (figure, picture):
+def draw_history(history: Sequence[Mapping[str, Any]], distill: DistillResult, blend: float) -> bytes:
+    """Draw the held-out cosine over the steps of a training, and the student that was saved, as PNG.
+
+    `blend` is the share of the weights before the training that was blended into the best ones.
+    """
+    measured = {entry["step"]: entry["cosine"] for entry in history if entry["cosine"] is not None}
+    step, saved = distill.best_step, distill.cosine_after
+    with _picture("Nearer to the teacher, step by step", height=3.8) as (figure, picture):
         axes = figure.subplots()
-        axes.plot(*zip(*measured, strict=True), marker="o", color=_STYLES[2][0], linewidth=2)
+        color, shape = _style("student", list(_ROLES))
+        axes.plot(*zip(*measured.items(), strict=True), marker=".", color=_STYLES[0][0], linewidth=2, label="training")
+        if saved is not None:
+            axes.plot([step, step], [measured.get(step, saved), saved], color=color, linestyle=":", zorder=2)
+            _dot(axes, step, saved, color, shape, size=9, hollow=distill.kept_trim)
+            axes.annotate(f"{saved:.3f}", (step, saved), xytext=(0, -20), textcoords="offset points", ha="center")
+            axes.plot([], [], shape, color=color, markersize=8, label=_saved(distill, blend))
+            axes.margins(y=0.2)
         axes.set_xlabel("step")
-        axes.set_ylabel("held-out cosine")
+        axes.set_ylabel("mean cosine, held-out text")
         axes.grid()
+        figure.legend(loc="outside lower left", frameon=False, alignment="left")
     return picture.getvalue()
+
+
+def _saved(distill: DistillResult, blend: float) -> str:
+    """Say what the mark of the student is."""
+    if distill.kept_trim:
+        return f"best, of step {distill.best_step}; the trimmed teacher was saved instead"
+    return f"saved: step {distill.best_step}" + (f", {100 * blend:g} % blended back to the start" if blend else "")
+
+
+def history_alt(distill: DistillResult, blend: float) -> str | None:
+    """Return the text for those who do not see `draw_history`; None where nothing was held out."""
+    before, after = distill.cosine_before, distill.cosine_after
+    if before is None or after is None:
+        return None
+    best = f"{after:.3f} for the best weights ({_saved(distill, blend)})"
+    return f"Held-out cosine over the training: {before:.3f} before, {best}"
 
 
 @contextmanager

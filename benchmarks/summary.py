@@ -1,0 +1,77 @@
+"""Write what the first run of docs/results.md reached to the top of README.md and docs/results.md.
+
+    python -m benchmarks.summary [--demo RUN]
+
+`benchmarks.results` does so after each measurement. With `--demo`, README.md also gets the table of a finished
+`hub-distill demo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from benchmarks.document import read_section, table, write_section
+from hub_tools.reporting.report import read_report
+from hub_tools.reporting.text import summary
+
+README = "../README.md"
+DOCUMENTS = (README, "results.md")
+# What a row is called here -> how its name begins in the table of the run.
+_ROWS = {
+    "Turkish similarity, STSb-tr test (Spearman x100)": r"STS stsb-tr\b.*spearman",
+    "English similarity, STSb-en test (Spearman x100)": r"STS stsb-en\b.*spearman",
+    "tokens per Turkish word": r"tokens per word,.*\btr\b",
+    "Turkish sentences per second": r".*sentences per second",
+    "million parameters": r"million parameters",
+}
+
+
+def lines() -> list[str]:
+    """Return the summary of the first run, as Markdown."""
+    run = read_section("results.md", "results").split("### ")[1]
+    head, *body = [line.strip("| ").split(" | ") for line in run.splitlines() if re.match(r"\| \w", line)]
+    found = {label: row for label, pattern in _ROWS.items() for row in body if re.match(pattern, row[0], re.IGNORECASE)}
+    turkish, english, tokens, speed, *_ = (_teacher_and_student(head, row) for row in found.values())
+    minutes, date = re.findall(r"(\d+) minutes", run)[0], re.findall(r"Measured on ([\d-]+)", run)[0]
+    names = {"teacher": "teacher", "trim": "trimmed teacher", "clone": "before training", "student": "student"}
+    return [
+        f"**all-MiniLM-L6-v2 made a Turkish model in {minutes} minutes on two CPU cores: "
+        f"{100 * (1 - tokens[1] / tokens[0]):.0f} % fewer tokens, {speed[1] / speed[0]:.1f} times the speed, "
+        f"STSb-tr {turkish[0]} → {turkish[1]}, and {100 * english[1] / english[0]:.1f} % of its English kept.**",
+        "",
+        *table([["", *(names[name] for name in head[1:])], *([label, *row[1:]] for label, row in found.items())]),
+        "",
+        f"Measured on {date}; written by `python -m benchmarks.summary`.",
+    ]
+
+
+def _teacher_and_student(head: list[str], row: list[str]) -> tuple[float, float]:
+    return float(row[head.index("teacher")]), float(row[head.index("student")])
+
+
+def demo_lines(run: Path) -> list[str]:
+    """Return table and verdict of a demo as they end on the terminal, without the searches."""
+    table_text, *_, verdict = summary(read_report(run)).strip("\n").split("\n\n")
+    return ["```text", table_text, "", verdict, "```"]
+
+
+def write() -> None:
+    """Write the summary into both documents."""
+    for document in DOCUMENTS:
+        write_section(document, "summary", lines())
+
+
+def main() -> None:
+    """Write both documents."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--demo", type=Path, metavar="RUN")
+    run = parser.parse_args().demo
+    write()
+    if run is not None:
+        write_section(README, "demo", demo_lines(run))
+
+
+if __name__ == "__main__":
+    main()
