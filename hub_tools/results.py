@@ -315,6 +315,15 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A text, and others of which the first says the same."""
+
+    query: str
+    documents: list[str]
+    similarities: dict[str, list[float]]  # teacher and student -> cosine of the text to each of the others
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
     """Teacher, clone and student on the same tasks; `models` says what each of them is."""
 
@@ -323,3 +332,4 @@ class EvaluationResult:
     models: dict[str, ModelInfo]
     costs: dict[str, Costs] = field(default_factory=dict)  # by model; nothing where there is no text
     smaller: list[SmallerVectors] = field(default_factory=list)
+    example: Example | None = None  # None for languages without bundled text

@@ -47,6 +47,7 @@ def record_of(report: dict[str, Any]) -> RunRecord:
             "searches": report["searches"],
             "costs": report["costs"],
             "smaller": report["smaller"],
+            "example": report["example"],
             "models": {name: _without_identity(report[name]) for name in ("teacher", "student")},
         },
     }

@@ -136,8 +136,8 @@ def test_the_space_is_compared_in_each_target(tiny_teacher: Path) -> None:
         texts=lambda lang, *_: [f"{lang} {n}" for n in range(25)],
     )
     for targets, tasks in (
-        (("tr",), {"space as the teacher's, sentences"}),
-        (("tr", "de"), {f"space as the teacher's, sentences in {name}" for name in ("Turkish", "German")}),
+        (("tr",), {"agreement with the teacher, sentences"}),
+        (("tr", "de"), {f"agreement with the teacher, sentences in {name}" for name in ("Turkish", "German")}),
     ):
         assert {row.task for row in agreement_rows({"teacher": teacher}, corpus, targets)} == tasks
 

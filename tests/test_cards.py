@@ -66,7 +66,10 @@ def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
     assert card.data.datasets == ["ada/gemma-tr-embeddings", "wikimedia/wikipedia"]
     results = {(r.dataset_name, r.metric_type): r.metric_value for r in card.data.eval_results or []}
     assert results["STS stsb-tr", "spearman"] == 0.7336
-    assert len(results) == 6
+    assert len(results) == 1  # those of small samples are left out
+    assert card.data.widget == [
+        {"source_sentence": report["example"]["query"], "sentences": report["example"]["documents"]}
+    ]
     dataset = DatasetCard(card_of("dataset", report))
     assert dataset.data.size_categories == ["1K<n<10K"]
     assert dataset.data.license is None  # news.txt.gz has a license that nobody named
@@ -74,7 +77,7 @@ def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("what", CARDS)
 def test_python_in_cards_is_python(report: dict[str, Any], what: str) -> None:
-    report["searches"][0]["query"] = 'a "quoted"\n```\nimport os # $id {{ x }}'
+    report["example"]["query"] = report["example"]["documents"][0] = 'a "quoted"\n```\nimport os # $id {{ x }}'
     for snippet in re.findall(r"```python\n(.*?)\n```", card_of(what, report), re.DOTALL):
         compile(snippet, what, "exec")
 
@@ -133,8 +136,8 @@ def test_a_run_without_held_out_text_claims_no_cosine(report: dict[str, Any]) ->
     report["evaluation"][0]["models"] |= {"clone": None, "student": None}
     report["evaluation"][0]["n"] = None
     card = card_of("model", report)
-    assert "in 6 steps (12,240 tokens). No text was held out, so what that changed was not measured." in card
-    assert "| vector as the teacher's, cosine (heldout) | 1.000 |  |  |" in card
+    assert "in 6 steps (12,240 tokens). No text was held out, so the effect was not measured." in card
+    assert "| similarity to the teacher's vectors, cosine (heldout) | 1.000 |  |  |" in card
     assert "| steps | 6 |" in card
     assert "heldout_cosine.png" not in card
     assert "held-out cosine" not in card
@@ -155,6 +158,39 @@ def test_only_repos_that_are_there_are_linked(report: dict[str, Any]) -> None:
     assert metadata(card)["datasets"] == ["wikimedia/wikipedia"]
 
 
+def test_the_first_screen_says_what_was_gained_and_nothing_else(report: dict[str, Any]) -> None:
+    def benefit() -> str:
+        return next(line for line in card_of("model", report).splitlines() if line.startswith("**A Turkish version"))
+
+    gains = "25 % fewer tokens for Turkish text, 85 % fewer parameters, 1.2 times as fast"
+    assert benefit().endswith(f": {gains}.**")
+    stsb = next(row for row in report["evaluation"] if row["n"] == 1379)
+    stsb["models"]["student"]["differences"]["teacher"] |= {"value": 0.02, "low": 0.01, "high": 0.03}
+    assert benefit().endswith(f"{gains}, STS stsb-tr 72.9 → 73.4.**")  # of small samples nothing is said
+    report["tokenizer"]["measures"]["tr"]["student"]["unknown_text"] = 0.5
+    report["student"]["params"], report["costs"] = 999_072, {}
+    assert benefit().endswith(": STS stsb-tr 72.9 → 73.4.**")
+    stsb["models"]["student"]["differences"] = {}
+    assert benefit().endswith("embeddinggemma-300m).**")
+
+
+def test_the_example_shows_what_the_run_printed(report: dict[str, Any]) -> None:
+    printed, teacher = "# tensor([[0.5774, 0.0754, 0.2197]])", "the teacher gives 0.5695, 0.6214, 0.4794"
+    assert printed in (card := card_of("model", report))
+    assert teacher in card
+    report["example"] = None  # a language without bundled text
+    card = card_of("model", report)
+    assert "tensor" not in card
+    assert "widget" not in metadata(card)
+    assert 'model.encode_query("a question")' in card
+
+
+def test_shorter_vectors_are_offered_where_they_were_trained(report: dict[str, Any]) -> None:
+    assert "truncate_dim=256)" in card_of("model", report)
+    report["config"]["distill"]["matryoshka"] = []
+    assert "truncate_dim" not in card_of("model", report)
+
+
 def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
     assert "trust_remote_code" not in card_of("model", report)
     report["student"]["code"] = ["own.py"]
@@ -165,7 +201,9 @@ def test_a_student_with_code_says_so(report: dict[str, Any]) -> None:
 
 def test_a_student_without_a_longest_input_has_a_card(report: dict[str, Any]) -> None:
     report["student"]["max_seq_length"] = None
-    assert "it reads texts of any length." in card_of("model", report)
+    card = card_of("model", report)
+    assert "| longest input | no limit |" in card
+    assert "**Not for** Chinese, which its tokenizer cannot read; languages" in card
 
 
 def test_vectors_of_others_are_not_called_the_teachers(report: dict[str, Any]) -> None:
@@ -184,12 +222,16 @@ def test_what_the_vector_of_a_pair_is_is_said(report: dict[str, Any]) -> None:
 
 
 def test_what_decided_is_said(report: dict[str, Any]) -> None:
-    chose = "and the teacher's share of translations found, which chose the text to train on"
+    chose = "and the translations that the teacher finds (they chose the text to train on) influenced the run"
     assert chose in card_of("model", report)
     report["embeddings"] |= {"teacher_bitext_accuracy": None, "left_out": []}
     card = card_of("model", report)
     assert chose not in card
-    assert "but the held-out cosine, which chose the checkpoint." in card
+    said = "Only the similarity to the teacher's vectors (it chose the checkpoint) influenced the run; all other"
+    assert said in card
+    agreement = {"cosine": 0.9, "ranks": 0.8, "neighbours": 0.5, "spread": 1.0}
+    report["distill"]["trim_agreement"] = agreement
+    assert "(it chose the checkpoint, and between student and trim) influenced" in card_of("model", report)
 
 
 def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
@@ -236,10 +278,10 @@ def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> No
     report["config"]["tokenizer"] = {"use": "/home/ada/theirs"}
     report["tokenizer"]["added_reachable"] = None
     card, model = card_of("tokenizer", report), card_of("model", report)
-    assert "that of `PATH/theirs` as it is" in card
+    assert "taken from `PATH/theirs` unchanged" in card
     assert not {"license", "base_model"} & metadata(card).keys()
     assert "gemma/terms" not in card
-    assert "learned from" not in model
+    assert "learned from Turkish text" not in model
     assert "produced by some text" not in card + model
 
 
@@ -261,6 +303,7 @@ def poisoned(report: dict[str, Any]) -> dict[str, Any]:
     report["tokenizer"]["normalizer_changes"] = [EVIL]
     report["tokenizer"]["family"] = EVIL
     report["searches"][0]["query"] = EVIL
+    report["example"] |= {"query": EVIL, "documents": [EVIL]}
     report["teacher"]["license"] = {"license": "other", "license_name": EVIL, "license_link": EVIL}
     return report
 

@@ -271,7 +271,7 @@ def test_longer_words_are_warned_of(
         return [record.getMessage() for record in caplog.records]
 
     (warning,) = warnings(300)
-    assert "more tokens per word than with the teacher: " in warning
+    assert "more tokens per word than with the teacher's tokenizer: " in warning
     assert "tr " in warning and "en " in warning and " -> " in warning
     assert warnings(len(teacher_of["unigram"].vocab)) == []
 

@@ -204,7 +204,7 @@ def test_no_part_of_the_corpus_holds_what_is_measured_on(
     assert (result.text["tr"].dropped_contaminated, parallel.dropped_contaminated) == (5, 4)
     assert result.kept_out == ["STS", "retrieval"]
     assert json.loads((tmp_path / "corpus/stats.json").read_text())["parallel"]["contamination"]["STS"]["exact"] == 2
-    assert "8 texts, and 1 that are nearly such" in caplog.text
+    assert "8 evaluation texts and 1 near copies" in caplog.text
     assert f"{tmp_path / 'same.txt'}: no text is left, because models are measured on 1 of its texts" in caplog.text
 
 
@@ -257,7 +257,7 @@ def test_report_and_card_say_what_was_dropped() -> None:
     assert in_words(FullReport.from_dict(values)) is None
     values["corpus"]["kept_out"] = ["STS stsb-tr, test"]
     clean = in_words(FullReport.from_dict(values))
-    assert clean == "No text of the evaluation data (STS stsb-tr, test) was in the training text, exactly or nearly."
+    assert clean == "No evaluation text (STS stsb-tr, test) was in the training text, not even a near copy."
     lang = next(iter(values["corpus"]["text"]))
     values["corpus"]["text"][lang]["contamination"] = {"STS stsb-tr, test": {"exact": 1200, "near": 3}}
     assert "| STS stsb-tr, test | Turkish | 1,200 | 3 |" in str(in_words(FullReport.from_dict(values)))

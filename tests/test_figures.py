@@ -148,7 +148,7 @@ def texts(figure: Any) -> list[str]:
 
 def test_tasks_are_drawn_by_kind_and_only_they(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        plain("vector as the teacher's", "cosine"),
+        plain("similarity to the teacher's vectors", "cosine"),
         row("found", 0.9, 0.8, 0.85, metric="ndcg@10"),
         row("STS $x$", 0.8, 0.7, 0.75),
         replace(row("STS $x$", 0.8, 0.7, 0.75, metric="pearson"), is_main=False),

@@ -258,7 +258,7 @@ def test_a_ready_tokenizer_that_reads_a_prompt_otherwise_is_warned_of(
         " ".join(pieces(tokenizer, "passage:")) for tokenizer in (cases["unigram"].teacher, cases["wordpiece"].student)
     )
     said = warnings(cases["wordpiece"].adapted.student)
-    assert "the prompt 'passage: ' has other pieces than with the teacher" in said[0]
+    assert "the prompt 'passage: ' is tokenized differently than by the teacher" in said[0]
     assert f"{theirs} -> {ours}" in said[0]
 
 

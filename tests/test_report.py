@@ -116,10 +116,10 @@ def test_what_was_not_measured_is_not_reported(values: dict[str, Any], tmp_path:
     write_report(run, report)
     text = (run / "report.md").read_text(encoding="utf-8")
     assert "on cpu in fp32; best held-out cosine not measured." in text
-    assert "| vector as the teacher's, cosine (heldout) | 1.000 |  |  |" in text
+    assert "| similarity to the teacher's vectors, cosine (heldout) | 1.000 |  |  |" in text
     assert "heldout_cosine.png" not in text
     assert not (run / "figures" / "heldout_cosine.png").exists()
-    assert "vector as the teacher's, cosine (heldout)" in summary(report)
+    assert "similarity to the teacher's vectors, cosine (heldout)" in summary(report)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def clone(
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     fallback = token_map.count(Match.UNKNOWN)
     if fallback:
-        log.warning("  the teacher reads %d of the new tokens as unknown", fallback)
+        log.warning("  %d of the new tokens are unknown to the teacher", fallback)
     return CloneResult(
         exact=token_map.count(Match.EXACT),
         composed=token_map.count(Match.COMPOSED),

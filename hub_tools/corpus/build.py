@@ -176,7 +176,7 @@ def _log_contamination(texts: Iterable[TextCounts]) -> None:
     found = [count for text in texts for count in text.contamination.values()]
     if found:
         exact, near = sum(count.exact for count in found), sum(count.near for count in found)
-        log.info("  dropped, because models are measured on them: %d texts, and %d that are nearly such", exact, near)
+        log.info("  dropped from the training text: %d evaluation texts and %d near copies", exact, near)
 
 
 @dataclass(frozen=True, kw_only=True)

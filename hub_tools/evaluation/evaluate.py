@@ -14,6 +14,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.costs import measure_costs
 from hub_tools.evaluation.data import Retrieval
+from hub_tools.evaluation.example import example_of
 from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.spaces import agreement_rows, plain_row
@@ -25,7 +26,7 @@ from hub_tools.results import EvaluationResult, EvaluationRow, Search
 MODELS = ("teacher", "clone", "student")
 _SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
 # Measures of the vectors that were learned -> how tables name them.
-_LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
+_LEARNED = {"cosine": "cosine", "ranks": "similarity ranking"}
 
 
 def evaluate_run(
@@ -47,7 +48,7 @@ def evaluate_run(
     """
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
-    goal = "vectors as the teacher's" if own_vectors else "vectors as in --embeddings"
+    goal = "similarity to the teacher's vectors" if own_vectors else "similarity to the vectors of --embeddings"
     # As far as there is held-out text. What was learned of translations may lie between the teacher's vectors.
     reached = {name: found for name, found in training["agreement"].items() if found}
     if reached and own_vectors and training["pair_goal"] != "between":
@@ -66,6 +67,7 @@ def evaluate_run(
         models={name: describe(subject.model) for name, subject in subjects.items()},
         costs=measure_costs(subjects, corpus.sample(targets[0]), targets[0], weights),
         smaller=smaller_vectors(subjects, measured, lengths),
+        example=example_of(subjects, targets[0]),
     )
 
 

@@ -140,7 +140,7 @@ class Encoder:
             log.info("  the model takes other inputs than token ids: %s", error)
             fits = False
         if not fits:
-            log.info("  the model prepares its texts in a way of its own: encoding as it does itself")
+            log.info("  the model prepares its texts in its own way: using its own encode")
         self._fits[prompt] = fits
         return fits
 

@@ -160,7 +160,7 @@ def _choose(own: TokenizerSpec, auto: TokenizerSpec | None, folder: Path, texts:
         except UserError:
             differs = True
         if differs:
-            log.info("  AutoTokenizer gives other ids than tokenizer.json alone: the student reads as it does")
+            log.info("  AutoTokenizer gives other ids than tokenizer.json alone: the student follows AutoTokenizer")
             chosen = auto
     _ids(chosen, folder, probe)
     return chosen

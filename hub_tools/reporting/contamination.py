@@ -20,11 +20,9 @@ def contamination(report: Report) -> str | None:
     ]
     names = ", ".join(map(escape, report.corpus.kept_out))
     if not rows:
-        return f"No text of the evaluation data ({names}) was in the training text, exactly or nearly."
-    said = (
-        f"Texts of the evaluation data ({names}), and texts that are nearly such, were dropped from the training text:"
-    )
-    table = markdown_table([["evaluation data", "in", "dropped, the same", "dropped, nearly the same"], *sorted(rows)])
+        return f"No evaluation text ({names}) was in the training text, not even a near copy."
+    said = f"Evaluation texts ({names}) and near copies of them were dropped from the training text:"
+    table = markdown_table([["evaluation data", "in", "exact copies dropped", "near copies dropped"], *sorted(rows)])
     return f"{said}\n\n{table}"
 
 

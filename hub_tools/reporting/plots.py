@@ -213,7 +213,7 @@ def _draw_language(
     color = _style(names[-1], names)[0] if is_target else _LINE
     if len(read) == len(names):
         axes.plot([min(read.values()), max(read.values())], [place, place], color=color, linewidth=4, zorder=1)
-        if is_target:
+        if is_target and len(names) == 2:  # noqa: PLR2004 - before and after
             change = " → ".join(f"{value:.2f}" for value in read.values())
             where = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(change, (max(read.values()), place), color=color, weight="bold", **where)

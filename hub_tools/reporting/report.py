@@ -65,6 +65,7 @@ class Report:
     searches: list[results.Search] = field(default_factory=list)
     costs: dict[str, results.Costs] = field(default_factory=dict)
     smaller: list[results.SmallerVectors] = field(default_factory=list)
+    example: results.Example | None = None
     config: RunConfig  # the options that the stages had
     versions: dict[str, str]  # those that trained the student
     timings: dict[str, float]  # stage -> seconds
@@ -186,6 +187,7 @@ def _models_and_scores(
         "searches": result.searches,
         "costs": result.costs,
         "smaller": result.smaller,
+        "example": result.example,
     }
 
 

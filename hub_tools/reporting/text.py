@@ -26,7 +26,7 @@ _MEASURES = {
     "characters_per_token": "characters per token",
     "bytes_per_token": "bytes per token",
     "continued_words": "share of words in several tokens",
-    "renyi_efficiency": "Renyi efficiency (order 2.5)",
+    "renyi_efficiency": "Rényi efficiency (order 2.5)",
     "tokens_used": "distinct tokens used",
     "unknown_tokens": "share of tokens that are unknown",
     "unknown_text": "share of characters in unknown tokens",
@@ -63,8 +63,8 @@ def left_out(report: Report) -> str | None:
         return None
     share, languages = f"{100 * embeddings.teacher_bitext_accuracy:.0f} %", map(name_of, embeddings.left_out)
     return (
-        f"The teacher finds {share} of the held-out translations, so its own vectors of {', '.join(languages)} text "
-        "are not used: the student learns that language from the parallel text alone."
+        f"The teacher finds only {share} of the held-out translations, so {', '.join(languages)} was learned from "
+        "translations only, not from the teacher's own vectors of it."
     )
 
 
@@ -114,11 +114,13 @@ def _how_measured(report: FullReport) -> str:
 def _what_decided(report: FullReport) -> str:
     figures = []
     if report.distill.cosine_after is not None:
-        figures.append("the held-out cosine, which chose the checkpoint")
+        choices = "the checkpoint" + (", and between student and trim" if report.distill.trim_agreement else "")
+        figures.append(f"the similarity to the teacher's vectors (it chose {choices})")
     if report.embeddings.teacher_bitext_accuracy is not None:
-        figures.append("the teacher's share of translations found, which chose the text to train on")
-    exceptions = f" but {', and '.join(figures)}" if figures else ""
-    return f"None of these figures was used for a decision{exceptions}."
+        figures.append("the translations that the teacher finds (they chose the text to train on)")
+    if not figures:
+        return "No figure influenced the run: all are evaluation only."
+    return f"Only {' and '.join(figures)} influenced the run; all other figures are evaluation only."
 
 
 def models_of(report: FullReport) -> list[str]:
@@ -145,8 +147,8 @@ def report_warnings(report: Report) -> list[str]:
     """Say where work on the models made them worse, and whether the student is therefore another one."""
     if report.distill is not None and report.distill.kept_trim:
         return [
-            "After its training the student was not as near to its goal as the teacher merely trimmed, so the trimmed "
-            "teacher is the student: no token is learned in it. Train longer (--steps) or on more text (--corpus)."
+            "After training, the student was further from its goal than the trimmed teacher, so the trimmed teacher is "
+            "the student, without learned tokens. Train longer (--steps) or on more text (--corpus)."
         ]
     return warnings_of(report.evaluation)
 
@@ -266,8 +268,8 @@ def _sizes(tokenizer: TokenizerResult) -> str | None:
         return None
     table = markdown_table(sizes_rows(tokenizer.sizes, tokenizer.vocab_size))
     return (
-        "What the teacher's own tokens cost on the text of the run in vocabularies of several sizes, with nothing "
-        "learned, and how large the student is with each. Chosen is the smallest one that costs each language at most "
+        "Tokens per word on the text of the run with the teacher's own tokens in vocabularies of several sizes, and "
+        "the size of the student with each. Chosen is the smallest that costs each language at most "
         f"1 % more tokens than the teacher's tokenizer:\n\n{table}"
     )
 
@@ -277,14 +279,14 @@ def _splits(clone: CloneResult | None) -> str | None:
     if clone is None or not clone.splits:
         return None
     languages = list(clone.splits[0].tokens_per_word)
-    rows = [["learned tokens", *(f"tokens per word, {name_of(lang)}" for lang in languages), "similarities ranked"]]
+    rows = [["learned tokens", *(f"tokens per word, {name_of(lang)}" for lang in languages), "similarity ranking"]]
     for split in clone.splits:
         chosen = " (chosen)" if split.tokenizer == clone.tokenizer else ""
         counts = (f"{split.tokens_per_word[lang]:.2f}" for lang in languages)
         rows.append([f"{split.learned:,}{chosen}", *counts, f"{100 * split.agreement.ranks:.1f}"])
     return (
-        "How clones with more and fewer learned tokens rank the similarities of held-out texts before any training, "
-        f"against what they are trained for:\n\n{markdown_table(rows)}"
+        "How well clones with more and fewer learned tokens rank the similarities of held-out texts before training, "
+        f"compared with the training goal:\n\n{markdown_table(rows)}"
     )
 
 

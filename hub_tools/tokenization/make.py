@@ -56,7 +56,7 @@ def make_tokenizer(
     _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
     if result.new_unknowns:
         log.warning(
-            "  %s measured texts have characters that only the teacher can read; --keep-characters keeps them",
+            "  %s texts have characters that only the teacher can read; --keep-characters keeps them",
             f"{result.new_unknowns:,}",
         )
     return replace(result, others=others, sizes=adaptation.sizes)
@@ -78,7 +78,7 @@ def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None
     worst = sorted(longer, key=longer.__getitem__, reverse=True)
     if worst:
         log.warning(
-            "  more tokens per word than with the teacher: %s%s",
+            "  more tokens per word than with the teacher's tokenizer: %s%s",
             ", ".join("{} {:.2f} -> {:.2f}".format(lang, *shown[lang]) for lang in worst[:_NAMED]),
             f", and {len(worst) - _NAMED} more languages" if len(worst) > _NAMED else "",
         )
@@ -90,7 +90,7 @@ def _warn_of_changed_prompts(
     texts = [own[0] for own in samples.values() if own]
     for prompt, theirs, ours in changed_prompts(teacher, student, prompts, texts):
         log.warning(
-            "  the prompt %r has other pieces than with the teacher, so every vector behind it differs: %s -> %s",
+            "  the prompt %r is tokenized differently than by the teacher, so every vector with it differs: %s -> %s",
             prompt,
             " ".join(theirs),
             " ".join(ours),

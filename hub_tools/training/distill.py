@@ -156,7 +156,7 @@ def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: 
     if nearness(student) >= nearness(trim) or student.ranks >= trim.ranks:
         return False
     then = "is the student now" if may_replace else "is made if --learn and --keep are left out"
-    log.warning("  the trained student is not as near to its goal as the plain trim, which %s", then)
+    log.warning("  the trained student is further from its goal than the plain trim, which %s", then)
     return may_replace
 
 

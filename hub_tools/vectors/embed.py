@@ -19,6 +19,7 @@ from hub_tools.config import EmbedConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.languages import name_of
 from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import Corpus
@@ -68,8 +69,12 @@ def embed(
     left_out = []
     if accuracy is not None and accuracy < KNOWS_LANGUAGE:
         left_out = [targets[0]]  # the language of the pairs
-        log.info("  the teacher finds %.0f %% of the held-out translations: only parallel", 100 * accuracy)
-        log.info("  text teaches %s, because the teacher's own vectors of it mean little", targets[0])
+        log.info(
+            "  the teacher recognises %.0f %% of the %s translations (< %.0f %%): training on parallel text only",
+            100 * accuracy,
+            name_of(targets[0]),
+            100 * KNOWS_LANGUAGE,
+        )
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
     texts = _Texts(corpus, languages, config.limits, _every(corpus, config.limits, targets[0]) if knows_well else None)

@@ -132,7 +132,7 @@ def import_embeddings(
     origin["targets"] = list(targets) if manifest else []
     name = dataset.path.name if dataset.path else dataset.repo
     if matches:
-        log.info("  dropped, because models are measured on them or nearly: %d texts", matches.total())
+        log.info("  dropped from the training text: %d evaluation texts and near copies", matches.total())
         if not shards(out, TRAIN):
             raise UserError(f"--embeddings {dataset.name}: all texts to train on are in the data to measure on.")
     result = write_manifest(out, {**origin, "taken_from": {"name": name, "revision": dataset.revision}})

@@ -45,7 +45,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         revision=inline_code(revision) if revision else "a local folder",
         prompts="\n".join(map(table_row, _prompts(report))) or None,
         truncation=f"texts are read up to {longest:,} tokens of the teacher's tokenizer" if longest else "none",
-        length="1" if embeddings.normalized else "not normalized",
+        length="1 (normalised)" if embeddings.normalized else "not normalised",
         precision=embeddings.precision or "not known",
         megabytes=f"{embeddings.bytes / 1e6:,.1f}",
         train_rows=embeddings.splits.get("train"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from hub_tools.config import STEP_TOKENS
-from hub_tools.core.languages import name_of, names_of
+from hub_tools.core.languages import WITHOUT_SPACES, name_of, names_of
 from hub_tools.reporting.cards.licenses import license_values
+from hub_tools.reporting.cards.overview import SMALL_SAMPLE, overview, widget
 from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import SMALLER_NOTE, smaller_table
@@ -20,8 +22,6 @@ from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import fertility_table, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
-
-_SMALL_SAMPLE = 200
 
 _SIMILARITY = ("semantic-similarity", "Semantic Similarity")
 _RETRIEVAL = ("information-retrieval", "Information Retrieval")
@@ -42,8 +42,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     fertility, prompts = report.tokenizer.fertility, report.embeddings.prompts
     languages = [lang for lang in dict.fromkeys([*report.config.lang, "en"]) if lang in fertility]
     has_roles = prompts.get("query") or prompts.get("document")
-    has_small_samples = any(row.n and row.n < _SMALL_SAMPLE for row in report.evaluation)
-    longest = report.student.max_seq_length
+    has_small_samples = any(row.n and row.n < SMALL_SAMPLE for row in report.evaluation)
     student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
     scores = [[escape(task), *values] for task, *values in score_rows(report)]
     return render_card(
@@ -51,19 +50,21 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         report,
         repos,
         _metadata(report, repos),
+        **overview(report),
         origin="new" if report.config.tokenizer.use else f"learned from {names_of(report.targets)} text",
         trust=", trust_remote_code=True" if report.student.code else "",
+        trust_flag=" --trust-remote-code" if report.student.code else "",
+        repo_id=shlex.quote(repos["model"]),
         encode_query="encode_query" if has_roles else "encode",
         encode_document="encode_document" if has_roles else "encode",
         prompts=_prompts(report),
         results=markdown_table([*size_rows(report), *scores]),
-        small=f" Rows with n under {_SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
+        small=f" Rows with n under {SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
         fertility=fertility_table(report.tokenizer, languages),
         contamination=contamination(report),
         smaller=markdown_table(smaller_table(student)) if student else None,
         smaller_note=SMALLER_NOTE if student else None,
         **_training(report),
-        reads=f"at most {longest:,} tokens and ignores the rest" if longest else "texts of any length",
         growth=_growth(report.tokenizer),
         code=", ".join(map(inline_code, report.student.code)) or None,
         missing=", ".join(map(name_of, report.corpus.missing)) or None,
@@ -87,7 +88,9 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
             metric_value=value,
         )
         for row in report.evaluation
-        if (task := _task_of(row.metric)) is not None and (value := row.value("student")) is not None
+        if (row.n or 0) >= SMALL_SAMPLE
+        and (task := _task_of(row.metric)) is not None
+        and (value := row.value("student")) is not None
     ]
     datasets = [*([repos["dataset"]] if "dataset" in repos else []), *sorted(_hub_sources(report))]
     return {
@@ -95,6 +98,7 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "datasets": datasets or None,
+        "widget": widget(report),
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "distillation", "hub-distill"],
         "model-index": eval_results_to_model_index(repos["model"].rpartition("/")[2], results) if results else None,
     }
@@ -114,12 +118,13 @@ def _hub_sources(report: FullReport) -> set[str]:
 def _prompts(report: FullReport) -> str:
     prompts = {name: prompt for name, prompt in report.embeddings.prompts.items() if prompt}
     if not prompts:
-        return "The model has no prompts: it reads texts as they are."
+        return "The model needs no prompts."
     default = report.embeddings.default_prompt_name
-    unnamed = f"{inline_code(default)} is used" if default else "none is put before the text"
-    origin = "with which the teacher was asked" if report.config.embed.prompts else "the teacher's own"
+    unnamed = f"{inline_code(default)} is used" if default else "no prompt is used"
+    origin = "given to the run" if report.config.embed.prompts else "the teacher's own"
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
-    return f"Prompts saved in the model, {origin}. Without a name, {unnamed}.\n\n{shown}"
+    used = f"`encode_query` and `encode_document` use them; with `encode`, {unnamed}"
+    return f"Prompts saved in the model ({origin}): {used}.\n\n{shown}"
 
 
 def _training(report: FullReport) -> dict[str, str | float | None]:
@@ -129,26 +134,34 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
     if config.loss == "relational":
         loss += f", and {config.similarity_weight:g} x the squared difference of the similarities in a batch"
     if config.matryoshka:
-        loss += f", over the first {', '.join(map(str, config.matryoshka))} numbers"
-    effect, best = ". No text was held out, so what that changed was not measured", ""
+        loss += f", also over the first {', '.join(map(str, config.matryoshka))} dimensions"
+    effect, best = ". No text was held out, so the effect was not measured", ""
     if distill.cosine_before is not None and distill.cosine_after is not None:
         before, after = f"{distill.cosine_before:.4f}", f"{distill.cosine_after:.4f}"
-        effect = f", which took the mean cosine on held-out text from {before} to {after}"
+        effect = f", which raised the mean cosine on held-out text from {before} to {after}"
+        if distill.cosine_after <= distill.cosine_before:
+            effect = f", after which the mean cosine on held-out text was {after} instead of {before}"
         best = f"; the best held-out cosine was at step {distill.best_step:,}"
     if distill.kept_trim:
-        effect = ", which did not bring it as near to them as the teacher merely trimmed: that is the student now"
+        effect = ", but did not come as near to them as the trimmed teacher, which is the student now"
     return {
         "learned": f"the vectors of {source}" if (source := source_of_vectors(report)) else "the teacher's vectors",
         "effect": effect,
         "loss": loss,
         "best_step": best,
+        "duration": _duration(distill.minutes),
         "step_tokens": config.batch_tokens or STEP_TOKENS[distill.device],
-        "backbone_learning_rate": distill.learning_rate * config.backbone_lr_scale,
+        "learning_rate": f"{distill.learning_rate:.2g}",
+        "backbone_learning_rate": f"{distill.learning_rate * config.backbone_lr_scale:.2g}",
         "weight_interpolation": config.weight_interpolation,
         "warmup_ratio": config.warmup_ratio,
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
     }
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes >= 2 else f"{60 * minutes:.0f} s"  # noqa: PLR2004
 
 
 def _growth(tokenizer: TokenizerResult) -> str | None:
@@ -159,7 +172,9 @@ def _growth(tokenizer: TokenizerResult) -> str | None:
     if not growing:
         return None
     worst = max(growing, key=lambda lang: fertility[lang]["student"] / max(fertility[lang]["teacher"], 1e-9))
+    unit = "character" if worst in WITHOUT_SPACES else "word"
     return (
-        f"{len(growing)} of {len(fertility)} measured languages take more tokens than before, {name_of(worst)} the "
-        f"most: {fertility[worst]['student']:.2f} instead of {fertility[worst]['teacher']:.2f}."
+        f"{len(growing)} of {len(fertility)} measured languages need more tokens than with the teacher's "
+        f"tokenizer, most of all {name_of(worst)}: {fertility[worst]['student']:.2f} instead of "
+        f"{fertility[worst]['teacher']:.2f} per {unit}."
     )

@@ -34,7 +34,7 @@ def render_card(
         target=names_of(report.targets),
         teacher=escape(teacher_name(report)),
         teacher_link=teacher_link(report),
-        example=literal(report.searches[0].query if report.searches else "a question"),
+        example=literal(report.example.documents[0] if report.example else "a text"),
         normalizer_changes="\n".join(f"- {escape(change)}" for change in report.tokenizer.normalizer_changes),
         dim=str(report.embeddings.dim),
         corpus=_corpus(report),

@@ -41,6 +41,6 @@ def _measured(report: FullReport) -> str:
             unit = "character" if lang in WITHOUT_SPACES else "word"
             before, after = token_counts(report.tokenizer, lang)
             sentences.append(
-                f" {name_of(lang)} text takes {after} tokens a {unit} (the teacher's tokenizer: {before})."
+                f" {name_of(lang)} text takes {after} tokens per {unit} (with the teacher's tokenizer: {before})."
             )
     return "".join(sentences)
