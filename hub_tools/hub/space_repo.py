@@ -45,8 +45,8 @@ def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     models = [model, *([report.teacher.id] if report.teacher.revision else [])]
     title = f"A {names_of(report.targets)} student of {teacher_name(report)}"
     about = (
-        f"[{escape(model)}](https://huggingface.co/{model}) beside its teacher: how they cut text, what they find, "
-        "what they hold for similar, and what was measured."
+        f"[{escape(model)}](https://huggingface.co/{model}) beside its teacher: how they tokenize a text, what they "
+        "retrieve, which sentences they consider similar, and how they score."
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
