@@ -60,6 +60,21 @@ def test_the_report_says_what_the_record_says(values: dict[str, Any], tmp_path: 
     assert json.loads(json.dumps(report.to_dict())) == expected
 
 
+def test_a_table_of_text_has_no_columns_of_zeros(values: dict[str, Any], tmp_path: Path) -> None:
+    def head() -> str:
+        run = fake_run.write_run(tmp_path / "run", values)
+        write_report(run, read_report(run))
+        lines = (run / "report.md").read_text(encoding="utf-8").splitlines()
+        return next(line for line in lines if line.startswith("| language | read | kept"))
+
+    for text in values["corpus"]["text"].values():
+        text |= {"dropped_duplicate": 0, "dropped_contaminated": 0}
+    assert "duplicates" not in head()
+    values["corpus"]["text"]["de"] |= {"dropped_duplicate": 3, "dropped_contaminated": 1}
+    assert "| duplicates |" in head()
+    assert "| evaluation texts |" in head()
+
+
 @pytest.mark.parametrize("text", ["teacher = 'org/another'\nlang = 'de'\n", "no [ TOML", ""])
 def test_another_configuration_changes_nothing_in_the_report(values: dict[str, Any], tmp_path: Path, text: str) -> None:
     run = fake_run.write_run(tmp_path / "run", values)

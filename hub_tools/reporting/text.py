@@ -31,6 +31,17 @@ _MEASURES = {
     "unknown_tokens": "share of tokens that are unknown",
     "unknown_text": "share of characters in unknown tokens",
 }
+# Counts of the texts of a language -> what tables call them.
+_TEXT_COUNTS = {
+    "read": "read",
+    "kept": "kept",
+    "heldout": "held out",
+    "dropped_duplicate": "duplicates",
+    "dropped_in_heldout_pairs": "in held-out pairs",
+    "dropped_contaminated": "evaluation texts",
+    "dropped_empty": "empty",
+    "cut": "split, too long",
+}
 _SUMMARY_WIDTH = 110
 
 
@@ -299,11 +310,12 @@ def _parity(tokenizer: TokenizerResult, target: str) -> str | None:
 
 
 def _corpus(corpus: CorpusResult) -> str:
-    rows = [["language", "read", "kept", "held out", "duplicates", "in held-out pairs", "measured on", "empty", "cut"]]
+    rows = [["language", *_TEXT_COUNTS.values()]]
     for lang, text in corpus.text.items():
-        dropped = (text.dropped_duplicate, text.dropped_in_heldout_pairs, text.dropped_contaminated)
-        counts = (text.read, text.kept, text.heldout, *dropped, text.dropped_empty, text.cut)
-        rows.append([name_of(lang), *(f"{count:,}" for count in counts)])
+        rows.append([name_of(lang), *(f"{getattr(text, count):,}" for count in _TEXT_COUNTS)])
+    # A column says something if a language has something in it.
+    shown = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"0"}]
+    rows = list(map(list, zip(*shown, strict=True)))
     table, pairs = markdown_table(rows), corpus.parallel
     if pairs is None:
         return table
