@@ -43,7 +43,7 @@ def lines() -> list[str]:
         "",
         *table([["", *(names[name] for name in head[1:])], *([label, *row[1:]] for label, row in found.items())]),
         "",
-        f"Measured on {date}; written by `python -m benchmarks.summary`.",
+        f"Measured on {date} with the code of that day; written by `python -m benchmarks.summary`.",
     ]
 
 
