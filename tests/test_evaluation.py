@@ -19,6 +19,7 @@ from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation import data
 from hub_tools.evaluation.evaluate import evaluate, evaluate_run
+from hub_tools.evaluation.example import example_of
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks, heldout_task, names_of, read_tasks
 from hub_tools.models.loading import load_model
@@ -157,6 +158,25 @@ def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text
     for row in result.evaluation:
         assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})
     assert result.models["student"].dim == 32
+
+
+def test_the_example_is_what_the_models_say_of_bundled_text(tiny_teacher: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    subjects = {name: subject(tiny_teacher) for name in ("teacher", "student")}
+    turkish, german = example_of(subjects, "tr"), example_of(subjects, "de")
+    assert turkish is not None and german is not None
+    model = SentenceTransformer(str(tiny_teacher), device="cpu")
+    for example in (turkish, german):
+        query, documents = model.encode_query(example.query), model.encode_document(example.documents)
+        assert example.similarities["student"] == pytest.approx(
+            model.similarity(query, documents)[0].tolist(), abs=2e-4
+        )
+    assert (turkish.query, german.query[:11]) == ("Müze pazartesi günleri kapalıdır.", "The library")
+    assert german.documents[0].startswith("Während der Prüfungswochen")
+    assert [example_of(subjects, lang) for lang in ("en", "eo")] == [None, None]
+    subjects["student"].model.similarity_fn_name = "euclidean"
+    assert example_of(subjects, "tr") is None  # `similarity` would print something else
 
 
 def test_each_data_set_has_a_name_of_its_own() -> None:
