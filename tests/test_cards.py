@@ -182,7 +182,7 @@ def test_the_example_shows_what_the_run_printed(report: dict[str, Any]) -> None:
     card = card_of("model", report)
     assert "tensor" not in card
     assert "widget" not in metadata(card)
-    assert 'model.encode_query("a question")' in card
+    assert 'query = "a question"' in card
 
 
 def test_shorter_vectors_are_offered_where_they_were_trained(report: dict[str, Any]) -> None:

@@ -154,7 +154,7 @@ def test_without_held_out_text_no_cosine_is_reported(tiny_teacher: Path, no_text
     subjects = {name: subject(tiny_teacher) for name in ("teacher", "clone", "student")}
     training = {"heldout_texts": 0, "agreement": {"clone": None, "trim": None, "student": None}}
     result = evaluate_run(subjects, no_text, [], targets=("de",), training=training, weights={})
-    assert [row.metric for row in result.evaluation] == ["cosine", "similarity ranking"]
+    assert [row.metric for row in result.evaluation] == ["cosine", "similarities ranked"]
     for row in result.evaluation:
         assert (row.n, row.models) == (0, {"teacher": None, "clone": None, "student": None})
     assert result.models["student"].dim == 32

@@ -26,7 +26,7 @@ from hub_tools.results import EvaluationResult, EvaluationRow, Search
 MODELS = ("teacher", "clone", "student")
 _SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
 # Measures of the vectors that were learned -> how tables name them.
-_LEARNED = {"cosine": "cosine", "ranks": "similarity ranking"}
+_LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
 
 
 def evaluate_run(

@@ -74,7 +74,7 @@ def choose(splits: Mapping[str, Split], trim: str) -> str:
     for name, split in splits.items():
         words = ", ".join(f"{lang} {value:.2f}" for lang, value in split.tokens_per_word.items())
         log.info(
-            "  %s learned tokens: %s tokens per word, similarity ranking %.1f of 100 on held-out text%s",
+            "  %s learned tokens: %s tokens per word, similarities of held-out text ranked %.1f of 100%s",
             f"{split.learned:,}",
             words,
             100 * split.agreement.ranks,

@@ -15,7 +15,7 @@ from hub_tools.vectors.bitext import heldout_pairs
 
 # Held-out texts whose similarities are compared, and how few of them say nothing.
 _TEXTS, _PARAGRAPHS, _FEWEST = 2000, 200, 20
-_MEASURES = {"ranks": "similarity ranking", "neighbours": "nearest ten shared", "spread": "spread of similarities"}
+_MEASURES = {"ranks": "similarities ranked", "neighbours": "ten nearest found", "spread": "spread of similarities"}
 
 
 def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, targets: tuple[str, ...]) -> list[EvaluationRow]:

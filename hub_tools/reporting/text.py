@@ -290,7 +290,7 @@ def _splits(clone: CloneResult | None) -> str | None:
     if clone is None or not clone.splits:
         return None
     languages = list(clone.splits[0].tokens_per_word)
-    rows = [["learned tokens", *(f"tokens per word, {name_of(lang)}" for lang in languages), "similarity ranking"]]
+    rows = [["learned tokens", *(f"tokens per word, {name_of(lang)}" for lang in languages), "similarities ranked"]]
     for split in clone.splits:
         chosen = " (chosen)" if split.tokenizer == clone.tokenizer else ""
         counts = (f"{split.tokens_per_word[lang]:.2f}" for lang in languages)

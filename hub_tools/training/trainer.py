@@ -273,7 +273,7 @@ def described(found: Agreement | None) -> str:
     """Say how near a model is to its goal on held-out text."""
     if found is None:
         return "not measured, there is no held-out text"
-    return f"on held-out text cosine {found.cosine:.4f}, similarity ranking {100 * found.ranks:.1f} of 100"
+    return f"on held-out text cosine {found.cosine:.4f}, similarities ranked {100 * found.ranks:.1f} of 100"
 
 
 def _shown(cosine: float | None) -> str:
