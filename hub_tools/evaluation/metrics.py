@@ -6,6 +6,7 @@ Vectors are float32 of shape (texts, dim), their rows of length one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,13 +120,15 @@ def classifier() -> Any:
     """Return the logistic regression, which has not learned anything.
 
     It scales each number of the vectors to mean 0 and deviation 1 before: the vectors of many models are so close to
-    one another that the regression's own penalty would hold it back.
+    one another that the regression's own penalty would hold it back. In float64, because in float32 what it learns
+    depends on the order of the texts.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=_SEED))
+    double = FunctionTransformer(partial(np.asarray, dtype=np.float64))
+    return make_pipeline(double, StandardScaler(), LogisticRegression(max_iter=1000, random_state=_SEED))
 
 
 def clustering(data: Clustering, vectors: Vectors) -> list[Measure]:
