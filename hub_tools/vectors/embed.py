@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Split of the corpus -> split of the dataset.
 _SPLITS = {"heldout": VALIDATION, "train": TRAIN}
+# As many texts of a language are held out where there are so many, however few are trained on.
+_FEWEST_HELDOUT = 200
 # Characters of a source that says enough for what lies between it and its translation to be a better goal: what lies
 # between short sentences, which mean this or that, cost similarity (docs/results.md).
 _LONG = 40
@@ -77,7 +79,8 @@ def embed(
         )
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
     languages = [lang for lang in corpus.languages if lang not in left_out]
-    texts = _Texts(corpus, languages, config.limits, _every(corpus, config.limits, targets[0]) if knows_well else None)
+    by_length = knows_well and _takes_long_pairs(corpus, config.limits, targets[0])
+    texts = _Texts(corpus, languages, config.limits, targets[0] if by_length else None)
     prompts = choose_prompts(model, config)
     encoder = Encoder(model, hardware)
     started = time.monotonic()
@@ -128,23 +131,36 @@ def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str, *,
 
 
 class _Texts(NamedTuple):
-    """What is embedded: pairs, then the monolingual texts of each language, up to their limits."""
+    """What is embedded: pairs, then the monolingual texts of each language, up to their limits.
+
+    Held-out text is a tenth of that, in the same mixture, because the student that is nearest to its goals is the best.
+    """
 
     corpus: Corpus
     languages: list[str]
     limits: Limits
-    every: int | None  # of how many long pairs one is taken; None for all pairs, short ones too
+    long_for: str | None  # there are at most as many pairs, long ones, as texts of this language; None for all pairs
 
     def total(self) -> int:
-        corpus = self.corpus.result
-        pairs = sum(1 for split in _SPLITS for _ in self._pairs(split)) if corpus.parallel else 0
-        counts = [(lang, n) for lang in self.languages for n in (corpus.text[lang].heldout, corpus.text[lang].train)]
-        limits = {lang: limit_of(self.limits, lang) for lang in self.languages}
-        return pairs + sum(n if (most := limits[lang]) is None else min(n, most) for lang, n in counts)
+        return sum(1 for split in _SPLITS for _ in self._pairs(split)) + sum(
+            n if (most := self._limit(lang, split)) is None else min(n, most)
+            for lang in self.languages
+            for split, n in (
+                ("heldout", self.corpus.result.text[lang].heldout),
+                ("train", self.corpus.result.text[lang].train),
+            )
+        )
+
+    def _limit(self, lang: str, split: str) -> int | None:
+        most = limit_of(self.limits, lang)
+        return most if most is None or split == "train" else min(most, max(_FEWEST_HELDOUT, most // 10))
 
     def _pairs(self, split: str) -> Iterator[Pair]:
-        pairs = self.corpus.pairs(split)
-        return pairs if self.every is None else islice(filter(_is_long, pairs), 0, None, self.every)
+        if self.long_for is None:
+            return self.corpus.pairs(split)
+        most = self._limit(self.long_for, split)
+        every = 1 if most is None else math.ceil(max(1, _count_long(self.corpus, split)) / most)
+        return islice(filter(_is_long, self.corpus.pairs(split)), 0, None, every)
 
     def shards(self, out: Path, prompts: Prompts) -> Iterator[Shard]:
         """Yield all shards, in an order that depends on the corpus alone; one is held at a time."""
@@ -158,18 +174,20 @@ class _Texts(NamedTuple):
         for pair in self._pairs(split):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages:
-            for text in self.corpus.texts(lang, split, limit_of(self.limits, lang)):
+            for text in self.corpus.texts(lang, split, self._limit(lang, split)):
                 yield Row(text, lang, None, lang, prompts.name_for(text))
 
 
-def _every(corpus: Corpus, limits: Limits, target: str) -> int | None:
-    """Return of how many long pairs one is taken for a student that knows both languages; None for all pairs.
+def _takes_long_pairs(corpus: Corpus, limits: Limits, target: str) -> bool:
+    """Return whether pairs, which teach a student little that knows both languages, are taken by their length.
 
-    They teach it little, so there are as many as texts of the target; all of them where there are no others.
+    All are taken where none is long, or where they are all that there is.
     """
-    most = limit_of(limits, target)
-    long = sum(1 for _ in filter(_is_long, corpus.pairs()))
-    return None if not long or most == 0 else max(1, math.ceil(long / (most or long)))
+    return limit_of(limits, target) != 0 and _count_long(corpus, "train") > 0
+
+
+def _count_long(corpus: Corpus, split: str) -> int:
+    return sum(1 for _ in filter(_is_long, corpus.pairs(split)))
 
 
 def _is_long(pair: Pair) -> bool:
