@@ -211,6 +211,14 @@ def test_languages_have_limits_of_their_own(make: Make) -> None:
     assert counts.pop("en") == 12 and "de" not in counts and set(counts.values()) == {3}
 
 
+def test_held_out_text_is_a_tenth_in_the_same_mixture(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub_tools.vectors.embed._FEWEST_HELDOUT", 1)
+    folder, _ = make(distill_limit="en=12,*=20")
+    rows = [row for file in shards(folder, "validation") for row in pq.read_table(file).to_pylist()]
+    counts = Counter(row["lang"] for row in rows if row["translation"] is None)
+    assert counts == {"en": 1}  # none in languages that the student is not for
+
+
 def test_half_precision_is_the_default_and_half_the_size(make: Make) -> None:
     (small, half), (large, whole) = make("half"), make("whole", dtype="float32")
     assert (half.dtype, whole.dtype) == ("float16", "float32")

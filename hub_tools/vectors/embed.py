@@ -78,9 +78,10 @@ def embed(
             100 * KNOWS_LANGUAGE,
         )
     knows_well = accuracy is not None and accuracy >= KNOWS_WELL
-    languages = [lang for lang in corpus.languages if lang not in left_out]
+    train = [lang for lang in corpus.languages if lang not in left_out]
+    heldout = [lang for lang in train if lang in (*targets, "en")]
     by_length = knows_well and _takes_long_pairs(corpus, config.limits, targets[0])
-    texts = _Texts(corpus, languages, config.limits, targets[0] if by_length else None)
+    texts = _Texts(corpus, {"heldout": heldout, "train": train}, config.limits, targets[0] if by_length else None)
     prompts = choose_prompts(model, config)
     encoder = Encoder(model, hardware)
     started = time.monotonic()
@@ -133,23 +134,23 @@ def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str, *,
 class _Texts(NamedTuple):
     """What is embedded: pairs, then the monolingual texts of each language, up to their limits.
 
-    Held-out text is a tenth of that, in the same mixture, because the student that is nearest to its goals is the best.
+    Held-out text is a tenth of that, in the same mixture, because the student that is nearest to its goals is the best;
+    it is in the languages of the student and English alone.
     """
 
     corpus: Corpus
-    languages: list[str]
+    languages: dict[str, list[str]]  # of each split
     limits: Limits
     long_for: str | None  # there are at most as many pairs, long ones, as texts of this language; None for all pairs
 
     def total(self) -> int:
-        return sum(1 for split in _SPLITS for _ in self._pairs(split)) + sum(
-            n if (most := self._limit(lang, split)) is None else min(n, most)
-            for lang in self.languages
-            for split, n in (
-                ("heldout", self.corpus.result.text[lang].heldout),
-                ("train", self.corpus.result.text[lang].train),
-            )
-        )
+        total = sum(1 for split in _SPLITS for _ in self._pairs(split))
+        for split, languages in self.languages.items():
+            for lang in languages:
+                counts, most = self.corpus.result.text[lang], self._limit(lang, split)
+                count = counts.train if split == "train" else counts.heldout
+                total += count if most is None else min(count, most)
+        return total
 
     def _limit(self, lang: str, split: str) -> int | None:
         most = limit_of(self.limits, lang)
@@ -173,7 +174,7 @@ class _Texts(NamedTuple):
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
         for pair in self._pairs(split):
             yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
-        for lang in self.languages:
+        for lang in self.languages[split]:
             for text in self.corpus.texts(lang, split, self._limit(lang, split)):
                 yield Row(text, lang, None, lang, prompts.name_for(text))
 
