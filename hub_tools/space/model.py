@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -72,8 +72,12 @@ class Model:
         with _LOADING:
             return self._weights
 
-    def encode(self, texts: list[str], role: TextRole, deadline: Deadline) -> Vectors:
+    def encode(
+        self, texts: list[str], role: TextRole, deadline: Deadline, counted: Callable[[int], None] | None = None
+    ) -> Vectors:
         """Return unit vectors of texts, shape (texts, dim), with the prompt of a role; `text` takes the default one.
+
+        `counted` is told how many are done.
 
         Raises:
             RefusedError: the time is over, or others encoded all the time.
@@ -90,4 +94,6 @@ class Model:
                 vectors[rows] = methods[role]([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
             finally:
                 ENCODING.release()
+            if counted:
+                counted(start + len(rows))
         return unit(vectors)
