@@ -23,6 +23,7 @@ from hub_tools.space.api import add_api
 from hub_tools.space.gate import Gate
 from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
 from hub_tools.space.index import PRECISIONS
+from hub_tools.space.preview import PICTURE, Preview, title_of
 from hub_tools.space.results_tab import results_tab
 from hub_tools.space.search_tab import search_tab
 from hub_tools.space.service import Service
@@ -44,7 +45,7 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
         return texts(f"ht_{key}")
 
     title = service.content.titles["student"]
-    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
+    with gr.Blocks(title=f"{title_of(service.content)} · hub_tools", analytics_enabled=False) as page:
         gr.Markdown(f"# {title}")
         gr.Markdown(label("intro"))
         with gr.Tabs(overflow_behavior="wrap") as tabs:
@@ -82,9 +83,10 @@ def _tab(name: str, label: Callable[[str], Any]) -> gr.Tab:
 
 
 def _copy_button(label: Callable[[str], Any]) -> None:
-    """Put a button for a link to what is shown; once it was used, the link stands below it."""
+    """Put buttons for a link to what is shown and for a picture; a link that was copied stands below them."""
     with gr.Row(elem_id="ht-share"):
         copy = gr.Button(label("copy_link"), size="sm", scale=0, min_width=160, elem_id="ht-copy")
+        gr.Button(label("save_image"), link=PICTURE.lstrip("/"), size="sm", scale=0, min_width=160)
         gr.Markdown(label("share"), elem_classes="ht-note")
     with gr.Column(elem_id="ht-link"):
         for when in ("copied", "not_copied", "too_long"):
@@ -185,7 +187,10 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         enable_monitoring=False,
         state_session_capacity=_SESSIONS,
         app_kwargs={
-            "middleware": [Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call))],
+            "middleware": [
+                Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call)),
+                Middleware(Preview, content=service.content),
+            ],
             "lifespan": upkeep(page, uploads),
         },
         quiet=not wait,
