@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -411,6 +412,19 @@ def test_visitors_who_never_get_their_turn_are_told_that_others_are_asking(stude
     student.load()
     with ENCODING, pytest.raises(RefusedError, match="Too many others"):
         student.encode(["a"], "text", Deadline(0.1))
+
+
+def test_a_query_gets_its_turn_while_many_documents_are_encoded(student: Model) -> None:
+    student.load()
+    done: list[int] = []
+    many = [f"{number} ev araba deniz kitap" for number in range(800)]
+    work = threading.Thread(target=student.encode, args=(many, "document", Deadline(), done.append))
+    work.start()
+    while not done:
+        time.sleep(0.001)
+    student.encode(["arı"], "query", Deadline())
+    assert done[-1] < len(many)
+    work.join()
 
 
 def test_many_visitors_at_once_get_their_own_answers(service: Service) -> None:

@@ -117,7 +117,9 @@ def _draw(title: str, lines: list[str]) -> bytes:
 
     figure = Figure(figsize=(12, 6.3), facecolor="#0b3a52")
     style: dict[str, Any] = {"ha": "left", "va": "top", "color": "#ffffff", "parse_math": False}
-    figure.text(0.06, 0.88, fill(title, 34, break_on_hyphens=False), fontsize=46, weight="bold", linespacing=1.15, **style)
+    figure.text(
+        0.06, 0.88, fill(title, 34, break_on_hyphens=False), fontsize=46, weight="bold", linespacing=1.15, **style
+    )
     for number, line in enumerate(lines):
         figure.text(0.06, 0.5 - 0.12 * number, f"✓ {line}", fontsize=26, **style)
     figure.text(0.06, 0.1, "hub_tools", fontsize=22, **{**style, "color": "#9fd3ea"})
