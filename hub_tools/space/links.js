@@ -79,15 +79,15 @@
       const line = (name, place) => {
         const shown = document.createElement(name);
         const text = texts[place];
-        shown.append(text.textContent);
         shown.lang = text.lang;
         shown.dir = "auto";
         if (text.dataset.group) {
           const group = document.createElement("small");
           group.lang = document.documentElement.lang;
-          group.append(` ${text.dataset.group}`);
+          group.append(`${text.dataset.group} · `);
           shown.append(group);
         }
+        shown.append(text.textContent);
         return shown;
       };
       const list = document.createElement("ol");
