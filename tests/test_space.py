@@ -372,7 +372,7 @@ def test_many_settings_of_one_corpus_all_answer(service: Service, student: Model
 
 def test_visitors_are_told_that_documents_are_still_being_encoded(student: Model) -> None:
     owners, cache = Documents(("a", "b"), keep=True), VectorCache()
-    with owners.encoding, pytest.raises(RefusedError, match="still being encoded"):
+    with owners.encoding, pytest.raises(RefusedError, match="still being prepared"):
         cache.get(student, owners, Deadline(0.1))
     assert cache.get(student, owners, Deadline()).vectors.shape == (2, student.dimension)
 

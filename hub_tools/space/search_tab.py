@@ -130,7 +130,7 @@ def _own_documents(label: Label, corpus: gr.Radio) -> list[Any]:
     def read_file(file: str | None, request: gr.Request) -> tuple[str, str]:
         return read(lambda: from_file(Path(file)), request) if file else ("", "")
 
-    def read_dataset(name: str, request: gr.Request) -> tuple[str, str]:
+    def read_hub(name: str, request: gr.Request) -> tuple[str, str]:
         repo, config, split, column = (*(name or "").strip().split(":"), "", "", "")[:4]
         return read(lambda: from_hub(check_text(repo, limits.QUERY), config, split, column), request)
 
@@ -149,5 +149,5 @@ def _own_documents(label: Label, corpus: gr.Radio) -> list[Any]:
     source.change(choose, source, [paste, file, row, loaded, ready], **quiet)
     paste.blur(show_pasted, paste, ready, **quiet)
     gr.on([file.upload, file.clear], read_file, file, [loaded, ready], **SANDBOXED, **PRIVATE)
-    gr.on([load.click, dataset.submit], read_dataset, dataset, [loaded, ready], **SANDBOXED, **PRIVATE)
+    gr.on([load.click, dataset.submit], read_hub, dataset, [loaded, ready], **SANDBOXED, **PRIVATE)
     return [source, paste, loaded]
