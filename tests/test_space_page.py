@@ -224,7 +224,7 @@ def test_the_page_works_in_turkish_on_a_dark_phone_by_keyboard(browser: Any, pag
     tab.keyboard.press("Enter")
     tab.wait_for_selector(".ht-side.student .ht-hits li")
     unnamed = """[...document.querySelectorAll('input, textarea, button, svg[role=img], img')]
-      .filter(e => e.offsetParent && !e.innerText && !e.ariaLabel && !e.title && !e.alt && !e.placeholder)
+      .filter(e => e.offsetParent && !e.textContent.trim() && !e.ariaLabel && !e.title && !e.alt && !e.placeholder)
       .filter(e => !(e.labels && e.labels.length) && !e.closest('label')).map(e => e.outerHTML.slice(0, 200))"""
     assert tab.evaluate(unnamed) == []
 
