@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from hub_tools.core.languages import WITHOUT_SPACES
-from hub_tools.results import Figures
-from hub_tools.space import html, results, search
+from hub_tools.results import EvaluationRow, Figure, Figures
+from hub_tools.space import html, map_html, results, results_html, search, search_html
 from hub_tools.space.content import SpaceContent
+from hub_tools.space.documents import Documents
 from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.limits import RefusedError
+from hub_tools.space.search import Question
 from hub_tools.space.service import Service
 
 EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"
@@ -60,17 +62,20 @@ def test_hostile_text_stays_text(service: Service, lang: str) -> None:
         tokens = comparison[side]["tokens"]
         tokens.append({**tokens[0], "token": EVIL, "shown": EVIL, "shared": False})
     answers = service.search(EVIL, service.corpus("", [EVIL, "x"]), dimension=0, precision="float32", top=2)
-    points = {"student": np.zeros((1, 2))}
+    points = {"rows": [0], "texts": [EVIL], "models": {"student": np.zeros((1, 2))}, "nearest": {"student": [[]]}}
+    evil_row = EvaluationRow(task=EVIL, split=EVIL, metric=EVIL, n=1, models={EVIL: Figure(value=0.5)}, reason=EVIL)
     page = "".join(
         [
             html.tokens(comparison, (EVIL, EVIL), ids=True, window=256, lang=lang),
-            html.hits(answers, titles, {"student": (0.5, 1.0)}, lang),
+            search_html.answers(answers, Documents((EVIL, "x")), titles, (0, {"teacher": 1, "student": 30}), lang),
+            search_html.proof([Question(EVIL, EVIL, 0)], {"teacher": [3], "student": [1]}, 0, lang),
+            search_html.ready([EVIL], lang),
             html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
-            html.maps(points, [EVIL], [EVIL], titles, lang),
-            html.judgement(EVIL, [EVIL], lang),
-            html.scores([[EVIL] * 4], ["teacher", EVIL], EVIL, lang),
-            html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
-            html.links({EVIL: EVIL}),
+            map_html.maps(points, Documents((EVIL,), topics={lang: (EVIL,)}), titles, lang),
+            results_html.judgement(EVIL, [EVIL], lang),
+            results_html.scores([evil_row], ["teacher", EVIL], EVIL, lang),
+            results_html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
+            results_html.links({EVIL: EVIL}),
             html.problem(EVIL),
             html.languages([(EVIL, tokens_per_word(1.0), tokens_per_word(2.0))], lang),
         ]
@@ -88,9 +93,9 @@ def tokens_per_word(value: float, unknown: float = 0) -> Figures:
 def test_languages_that_are_not_read_are_marked_and_save_nothing() -> None:
     rows = [("tr", tokens_per_word(2.0), tokens_per_word(1.0)), ("th", tokens_per_word(0.2, 0.9), tokens_per_word(0.1))]
     chart = html.languages(rows, "en")
-    assert "<span>0.20?</span> <small>45 % [UNK]</small>" in chart
-    assert "? More than 2 % of the characters are unknown" in chart
-    assert chart.count("−50 %") == 1
+    assert "<span>0.20?</span> <small>45% [UNK]</small>" in chart
+    assert "? More than 2% of the characters are unknown" in chart
+    assert chart.count("−50%") == 1
     assert chart.count("unread") == 1
     assert "%45 [UNK]" in html.languages(rows, "tr")
     assert "?" not in html.languages(rows[:1], "en")
@@ -108,15 +113,16 @@ def test_languages_are_sorted_by_what_the_teacher_needs(content: SpaceContent) -
 def test_a_text_that_cannot_be_read_saves_no_tokens(service: Service) -> None:
     titles = ("A", "B")
     said = html.tokens(service.compare("ꦗꦮ ꦏꦸꦭ", "teacher", "student"), titles, ids=False, window=64, lang="en")
-    assert "A cannot read 100 % of this text" in said
+    assert "A cannot read 100% of this text" in said
     assert "less work" not in said
 
 
 def test_warnings_and_prompts_stand_beside_the_scores() -> None:
-    shown = html.judgement("It is worse.", ["Beware."], "en")
+    shown = results_html.judgement("It is worse.", ["Beware."], "en")
     assert shown.index("It is worse.") < shown.index("Beware.")
-    assert html.judgement("Level.", [], "tr").count("<p") == 1
-    table = html.scores([["STS", "1", "2", "3", "4"]], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
+    assert results_html.judgement("Level.", [], "tr").count("<p") == 1
+    row = EvaluationRow(task="STS", split="test", metric="spearman", n=9, models={"student": Figure(value=0.5)})
+    table = results_html.scores([row], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
     assert "yalnızca kırpılmış" in table
     assert "Prompts: x." in table
 
@@ -129,7 +135,7 @@ def test_numbers_are_written_as_the_language_does(service: Service) -> None:
     assert f"{before:.2f}".replace(".", ",") in html.languages(rows, "tr")
     percent = f"{abs(100 * (after / before - 1)):.0f}"
     assert f"−%{percent}" in html.languages(rows, "tr")
-    assert f"−{percent} %" in html.languages(rows, "en")
+    assert f"−{percent}%" in html.languages(rows, "en")
     assert html.languages([], "en") == ""
 
 
@@ -148,7 +154,7 @@ def test_languages_without_spaces_do_not_set_the_scale_of_the_others() -> None:
 
 
 def test_refusals_are_in_the_language_of_the_page() -> None:
-    assert translate("tr", "loaded", number=3) == "3 belge hazır."
+    assert translate("tr", "loaded", number=3) == "3 belge hazır. İlkleri:"
     refusal = RefusedError("error_kind", kinds=".txt")
     assert refusal.translate("tr").startswith("Beklenen")
     assert str(refusal) == "Expected a file of these kinds: .txt."

@@ -185,25 +185,20 @@ def test_every_tab_works_in_a_browser(browser: Any, page: str, log: Path) -> Non
     tab.click("#ht-search")
     tab.wait_for_selector("#ht-search-out .ht-hits li")
     assert tab.locator("#ht-search-out .ht-hits").count() == 2
-    tab.get_by_label("my own").check()
-    tab.fill("#ht-paste textarea", "Arılar bal yapar.\nTren gecikti.")
-    tab.click("#ht-load")
-    tab.wait_for_function("document.querySelector('#ht-ready').innerText.includes('2 documents')")
-    tab.click("#ht-search")
-    tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Searched 2')")
     tab.get_by_role("tab", name="Similarity").click()
     tab.click("#ht-measure")
     tab.wait_for_selector(".ht-heat")
-    tab.click("#ht-draw")
-    tab.wait_for_selector(".ht-map circle")
     tab.get_by_role("tab", name="Results").click()
     tab.wait_for_selector("#ht-scores tbody tr")
+    assert tab.locator(".ht-costs tbody tr").count() == 10
     tab.wait_for_function("document.querySelector('#ht-command').innerText.includes('hub-distill')")
     tab.fill("#ht-vocabulary input", "12345")
     tab.wait_for_function("document.querySelector('#ht-command').innerText.includes('12345')")
-    # What was done is in the address, and a visitor's documents are not; the address brings it back.
+    assert "pip install hub-tools" in tab.inner_text("#ht-command")
+    tab.fill("#ht-teacher input", "no id")
+    tab.wait_for_function("document.querySelector('#ht-make-wrong').innerText.includes('no id is no id of the Hub')")
+    # What was done is in the address, which brings it back.
     assert "Yeni+bir+deneme" in tab.url
-    assert "Arılar" not in tab.url
     again = visit(browser, tab.url)
     again.wait_for_selector("#ht-vocabulary")
     again.get_by_role("tab", name="Tokenizers").click()
@@ -227,9 +222,9 @@ def test_the_page_works_in_turkish_on_a_dark_phone_by_keyboard(browser: Any, pag
     tab.keyboard.press("Enter")
     tab.focus("#ht-query textarea")
     tab.keyboard.press("Enter")
-    tab.wait_for_selector("#ht-search-out .ht-hits li")
+    tab.wait_for_selector(".ht-side.student .ht-hits li")
     unnamed = """[...document.querySelectorAll('input, textarea, button, svg[role=img], img')]
-      .filter(e => e.offsetParent && !e.innerText && !e.ariaLabel && !e.title && !e.alt && !e.placeholder)
+      .filter(e => e.offsetParent && !e.textContent.trim() && !e.ariaLabel && !e.title && !e.alt && !e.placeholder)
       .filter(e => !(e.labels && e.labels.length) && !e.closest('label')).map(e => e.outerHTML.slice(0, 200))"""
     assert tab.evaluate(unnamed) == []
 
@@ -242,10 +237,10 @@ def test_hostile_text_and_files_run_nothing_in_a_browser(browser: Any, page: str
     tab.wait_for_function("document.querySelector('#ht-tokens-out').innerText.includes('alert')")
     tab.get_by_role("tab", name="Search").click()
     tab.get_by_label("my own").check()
+    tab.get_by_label("File", exact=True).check()
     (tmp_path / "evil.txt").write_text(f"{evil}\nbir satır\n")
     tab.set_input_files("#ht-file input[type=file]", tmp_path / "evil.txt")
     tab.wait_for_function("document.querySelector('#ht-file').innerText.includes('evil')")
-    tab.click("#ht-load")
     tab.wait_for_function("document.querySelector('#ht-ready').innerText.includes('2 documents')")
     tab.click("#ht-search")
     tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('alert(1)')")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hub_tools.core.languages import WITHOUT_SPACES, name_of
 from hub_tools.reporting.scores import score_cell
@@ -16,7 +17,31 @@ SMALLER_NOTE = (
     "Vectors cut to their first numbers, or quantised, by each task's main measure; in brackets is the difference to "
     "float32, = where it is within the noise."
 )
-_SLOW = 10  # below that a rate has a digit more
+_RATE = ""  # the shape of a rate, which has a digit more below `_SLOW`
+_SLOW = 10
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """A row of a table of costs: its name, which may say on how many texts it was measured, and how it is written."""
+
+    label: str
+    value: Callable[[Costs], float]
+    shape: str = ",.0f"
+
+
+COSTS: dict[str, _Cost] = {
+    "embedding_params": _Cost("parameters of the token embeddings", lambda c: c.embedding_params),
+    "other_params": _Cost("other parameters", lambda c: c.other_params),
+    "params": _Cost("all parameters", lambda c: c.params),
+    "megabytes": _Cost("weights on disk, MB", lambda c: c.weight_bytes / 1e6, ",.1f"),
+    "memory": _Cost("peak memory, MB", lambda c: c.peak_memory / 1e6, ",.1f"),
+    "sentences": _Cost("sentences/s (n={sentences})", lambda c: c.sentences.texts_per_second, _RATE),
+    "sentence_tokens": _Cost("tokens/s of sentences", lambda c: c.sentences.tokens_per_second, _RATE),
+    "paragraphs": _Cost("paragraphs/s (n={paragraphs})", lambda c: c.paragraphs.texts_per_second, _RATE),
+    "paragraph_tokens": _Cost("tokens/s of paragraphs", lambda c: c.paragraphs.tokens_per_second, _RATE),
+    "tokens_per_word": _Cost("tokens per {unit} of both, {language}", lambda c: c.tokens_per_word, ".2f"),
+}
 
 
 def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
@@ -24,20 +49,21 @@ def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
     if not costs:
         return []
     some = next(iter(costs.values()))
-    unit = "character" if lang in WITHOUT_SPACES else "word"
-    rows = {
-        "parameters of the token embeddings": [f"{c.embedding_params:,}" for c in costs.values()],
-        "other parameters": [f"{c.other_params:,}" for c in costs.values()],
-        "all parameters": [f"{c.params:,}" for c in costs.values()],
-        "weights on disk, MB": [f"{c.weight_bytes / 1e6:,.1f}" for c in costs.values()],
-        "peak memory, MB": [f"{c.peak_memory / 1e6:,.1f}" for c in costs.values()],
-        f"sentences/s (n={some.sentences.texts})": [_rate(c.sentences.texts_per_second) for c in costs.values()],
-        "tokens/s of sentences": [_rate(c.sentences.tokens_per_second) for c in costs.values()],
-        f"paragraphs/s (n={some.paragraphs.texts})": [_rate(c.paragraphs.texts_per_second) for c in costs.values()],
-        "tokens/s of paragraphs": [_rate(c.paragraphs.tokens_per_second) for c in costs.values()],
-        f"tokens per {unit} of both, {name_of(lang)}": [f"{c.tokens_per_word:.2f}" for c in costs.values()],
+    said = {
+        "sentences": some.sentences.texts,
+        "paragraphs": some.paragraphs.texts,
+        "unit": "character" if lang in WITHOUT_SPACES else "word",
+        "language": name_of(lang),
     }
-    return [["what it costs", *costs], *([label, *cells] for label, cells in rows.items())]
+    rows = ([cost.label.format(**said), *cost_cells(name, costs)] for name, cost in COSTS.items())
+    return [["what it costs", *costs], *rows]
+
+
+def cost_cells(name: str, costs: Mapping[str, Costs]) -> list[str]:
+    """Return one of `COSTS` of each model as tables show it."""
+    cost = COSTS[name]
+    values = [cost.value(of_model) for of_model in costs.values()]
+    return [format(value, cost.shape or (",.0f" if value >= _SLOW else ".1f")) for value in values]
 
 
 def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) -> list[str]:
@@ -47,7 +73,7 @@ def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) ->
 
 def speed_row(costs: Mapping[str, Costs], models: Sequence[str]) -> list[str]:
     """Return the row of the sentences per second alone."""
-    return ["sentences/s", *(_rate(costs[name].sentences.texts_per_second) for name in models)]
+    return ["sentences/s", *cost_cells("sentences", {name: costs[name] for name in models})]
 
 
 def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:
@@ -72,7 +98,3 @@ def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:
         table.append([label, *(score_cell(row.metric, row.figures.get(form)) for form in forms)])
         last = row.model
     return table
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= _SLOW else f"{value:.1f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import signal
 import tempfile
@@ -22,8 +23,11 @@ from hub_tools.space.api import add_api
 from hub_tools.space.gate import Gate
 from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
 from hub_tools.space.index import PRECISIONS
+from hub_tools.space.preview import PICTURE, Preview, title_of
+from hub_tools.space.results_tab import results_tab
+from hub_tools.space.search_tab import search_tab
 from hub_tools.space.service import Service
-from hub_tools.space.tabs import results_tab, search_tab, similarity_tab, tokens_tab
+from hub_tools.space.tabs import similarity_tab, tokens_tab
 from hub_tools.space.upkeep import upkeep
 
 TABS = ("tokens", "search", "similarity", "results")
@@ -31,24 +35,6 @@ _QUEUE = 200  # calls that wait before a visitor is asked to come back
 _CALLS_AT_ONCE = 8  # of each function that needs neither the models nor a process of its own
 _SESSIONS = 16  # that gradio remembers, 265 kB each and more; nothing of the page depends on it
 _LONGEST_VECTOR = 10_000  # numbers that no vector has; anything above is no dimension
-# The address follows what is done; values that are too long, and documents, are left out.
-# Nothing is written before the visitor does something: the page reads the address only when its tabs are there already.
-_HEAD = """<script>
-let htTouched = false;
-for (const sign of ["pointerdown", "keydown", "input"]) {
-  window.addEventListener(sign, () => { htTouched = true; }, true);
-}
-window.htState = (values) => {
-  if (!htTouched) return;
-  const address = new URL(window.location);
-  for (const [key, value] of Object.entries(values)) {
-    const text = String(value ?? "");
-    if (text && text.length <= 1500) address.searchParams.set(key, text); else address.searchParams.delete(key);
-  }
-  try { window.history.replaceState(null, "", address); } catch (error) { /* browsers bound how often */ }
-};
-document.documentElement.lang = (navigator.language || "en").toLowerCase().startsWith("tr") ? "tr" : "en";
-</script>"""
 
 
 def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
@@ -59,19 +45,20 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
         return texts(f"ht_{key}")
 
     title = service.content.titles["student"]
-    with gr.Blocks(title=f"{title} · hub_tools", analytics_enabled=False) as page:
+    with gr.Blocks(title=f"{title_of(service.content)} · hub_tools", analytics_enabled=False) as page:
         gr.Markdown(f"# {title}")
         gr.Markdown(label("intro"))
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with _tab("tokens", label):
                 restored = tokens_tab(service, label, page)
             with _tab("search", label):
-                restored |= search_tab(service, label)
+                searched, run_search = search_tab(service, label)
             with _tab("similarity", label):
-                restored |= similarity_tab(service, label)
+                measured, run_similarity = similarity_tab(service, label)
             with _tab("results", label):
                 results_tab(service, label, page)
-        gr.Markdown(label("share"), elem_classes="ht-note")
+        restored |= searched | measured
+        _copy_button(label)
         add_api(service)
 
         def restore(request: gr.Request) -> list[Any]:
@@ -82,14 +69,38 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
                 updates.append(gr.update() if value is None else gr.update(value=value))
             return updates
 
-        page.load(restore, None, [tabs, *restored.values()], api_visibility="private")
+        opened = page.load(restore, None, [tabs, *restored.values()], api_visibility="private")
+        # A link shows what it names, and the page what it can do.
+        for run in (run_search, run_similarity):
+            run(opened)
     return page, texts
 
 
 def _tab(name: str, label: Callable[[str], Any]) -> gr.Tab:
-    tab = gr.Tab(label(f"tab_{name}"), id=name)
+    tab = gr.Tab(label(f"tab_{name}"), id=name, elem_id=f"ht-tab-{name}")
     tab.select(None, js=f"() => window.htState({{tab: '{name}'}})", api_visibility="private")
     return tab
+
+
+def _copy_button(label: Callable[[str], Any]) -> None:
+    """Put buttons for a link to what is shown and for a picture; a link that was copied stands below them."""
+    with gr.Row(elem_id="ht-share"):
+        copy = gr.Button(label("copy_link"), size="sm", scale=0, min_width=160, elem_id="ht-copy")
+        gr.Button(label("save_image"), link=PICTURE.lstrip("/"), size="sm", scale=0, min_width=160)
+        gr.Markdown(label("share"), elem_classes="ht-note")
+    with gr.Column(elem_id="ht-link"):
+        for when in ("copied", "not_copied", "too_long"):
+            gr.Markdown(label(when), elem_classes=f"ht-note ht-{when}")
+        gr.HTML('<code class="ht-address" role="status"></code>')
+    copy.click(None, js="() => window.htCopy()", api_visibility="private")
+
+
+def _head() -> str:
+    """Return the page's script, which learns what Space it is in, if it is in one."""
+    script = (resources.files("hub_tools") / "space" / "links.js").read_text(encoding="utf-8")
+    space = os.environ.get("SPACE_ID")
+    address = json.dumps(f"https://huggingface.co/spaces/{space}" if space else None)
+    return f"<script>window.htSpace = {address};\n{script}</script>"
 
 
 def _labels(lang: str, service: Service) -> dict[str, str]:
@@ -100,7 +111,7 @@ def _labels(lang: str, service: Service) -> dict[str, str]:
         "longest": f"{limits.TEXT:,}",
         "documents": f"{limits.DOCUMENTS:,}",
         "characters": f"{limits.DOCUMENT:,}",
-        "megabytes": limits.UPLOAD // 1_000_000,
+        "megabytes": limits.UPLOAD // 2**20,
         "most": limits.SENTENCES,
     }
     labels = {}
@@ -119,7 +130,8 @@ def _checked(key: str, value: str, service: Service) -> Any:
         return None
     if key in ("dim", "top"):
         return int(value) if value.isdecimal() and 0 < int(value) < _LONGEST_VECTOR else None
-    allowed = {"corpus": tuple(service.corpora), "precision": PRECISIONS}.get(key)
+    corpora = tuple(service.corpora)
+    allowed = {"corpus": corpora, "map": corpora, "precision": PRECISIONS}.get(key)
     return value if allowed is None or value in allowed else None
 
 
@@ -169,13 +181,16 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         i18n=texts,
         theme=_theme(),
         css=style,
-        head=_HEAD,
+        head=_head(),
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
         state_session_capacity=_SESSIONS,
         app_kwargs={
-            "middleware": [Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call))],
+            "middleware": [
+                Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call)),
+                Middleware(Preview, content=service.content),
+            ],
             "lifespan": upkeep(page, uploads),
         },
         quiet=not wait,

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ FILE_TYPES = (".txt", ".csv", ".pdf")
 _CELL = 131_072  # characters; Python's own limit, which other libraries raise for all
 _COLUMNS = 1_000
 _CELLS = 200_000
+_WORDS = 3  # of a column's name
+_LONGER = 3  # times, than its name a column of texts is
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Documents:
 
     texts: tuple[str, ...]  # none empty
     keep: bool = False  # their vectors stay in memory as long as the page; a visitor's make room for others
+    # Of a bundled corpus, where it is known: what language each text is in, what it says in English, and what it is
+    # about, by the language of the page.
+    languages: tuple[str, ...] = ()
+    english: tuple[str, ...] = ()
+    topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Held while they are encoded.
     encoding: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
@@ -54,7 +62,7 @@ def from_file(file: Path) -> list[str]:
     if ending not in FILE_TYPES:
         raise RefusedError("error_kind", kinds=", ".join(FILE_TYPES))
     if file.stat().st_size > UPLOAD:
-        raise RefusedError("error_large", bytes=f"{UPLOAD:,}")
+        raise RefusedError("error_large", megabytes=UPLOAD // 2**20)
     if ending == ".pdf":
         paragraphs: list[str] = run_sandboxed("pdf", file=str(file.absolute()))
         return paragraphs
@@ -101,7 +109,24 @@ def _text_cells(text: str) -> list[str]:
             for place, cell in enumerate(row[: len(names)]):
                 letters[place] += len(cell)
         column = max(range(len(names)), key=letters.__getitem__, default=0)
+        rows = rows[1:] if _is_head(rows, column) else rows
     return [row[column] for row in rows if len(row) > column]
+
+
+def _is_head(rows: list[list[str]], column: int) -> bool:
+    """Return whether the first of some rows names columns: `id,title,body` over numbers or over much longer texts."""
+    head, *rest = rows or [[]]
+    is_names = all(cell.strip() and len(cell.split()) <= _WORDS and not _is_number(cell) for cell in head)
+    if len(head) == 1 or not rest or not is_names:
+        return False
+    whole = [row for row in rest if len(row) == len(head)]
+    has_numbers = any(all(_is_number(row[place]) for row in whole) for place in range(len(head)))
+    longest = sum(len(row[column]) for row in whole) / max(len(whole), 1)
+    return bool(whole) and (has_numbers or longest > _LONGER * len(head[column]))
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"\s*[-+]?[\d.,]+\s*", cell))
 
 
 def _read_rows(text: str) -> list[list[str]]:

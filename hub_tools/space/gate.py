@@ -33,7 +33,7 @@ _HOUR = 3600.0
 _HASH = 64  # characters of the name that a browser gives its session
 _API = "/gradio_api"
 _OPEN = re.compile(
-    r"/|/config/?|/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
+    r"/|/preview\.png|/config/?|/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
     rf"|{_API}/(info|startup-events|openapi\.json|upload|upload_progress|app_id|theme\.css)/?"
     rf"|{_API}/queue/(join|data|status)|{_API}/heartbeat/[^/]{{1,{_HASH}}}"
     rf"|{_API}/(run|api)/[^/]+/?|{_API}/call/(v2/)?[^/]+(/[^/]+)?|{_API}/mcp(/.*)?|{_API}/file=.*"

@@ -15,7 +15,7 @@ SENTENCE = 1_000  # characters
 DOCUMENTS = 1_000  # of a user's own
 DOCUMENT = 4_000  # characters of one; models read less
 CORPUS = 1_000_000  # characters of all
-UPLOAD = 5_000_000  # bytes
+UPLOAD = 5 * 2**20  # bytes: 5 MB, as gradio counts them
 SECONDS = 60.0  # of a call
 TOP = 20  # results
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 TextRole = Literal["query", "document", "text"]
+_TURN = 0.001  # seconds in which another gets its turn: who gives a lock back would at once have it again
 _BATCH = 16  # few texts at a time: long documents let the short queries of others in between
 # One encoding at a time: torch uses all cores for it, and two at once would only disturb each other.
 ENCODING = threading.Lock()
@@ -72,8 +74,12 @@ class Model:
         with _LOADING:
             return self._weights
 
-    def encode(self, texts: list[str], role: TextRole, deadline: Deadline) -> Vectors:
+    def encode(
+        self, texts: list[str], role: TextRole, deadline: Deadline, counted: Callable[[int], None] | None = None
+    ) -> Vectors:
         """Return unit vectors of texts, shape (texts, dim), with the prompt of a role; `text` takes the default one.
+
+        `counted` is told how many are done.
 
         Raises:
             RefusedError: the time is over, or others encoded all the time.
@@ -90,4 +96,7 @@ class Model:
                 vectors[rows] = methods[role]([texts[row] for row in rows], batch_size=_BATCH, show_progress_bar=False)
             finally:
                 ENCODING.release()
+            time.sleep(_TURN)
+            if counted:
+                counted(start + len(rows))
         return unit(vectors)

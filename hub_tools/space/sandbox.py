@@ -33,7 +33,7 @@ _PLACES = threading.BoundedSemaphore(AT_ONCE)
 _MEMORY = 4 * 2**30
 _DOWNLOAD = 100_000_000  # bytes of a file that is written
 _ANSWER = 20_000_000  # bytes
-_TOKENIZER = 60_000_000  # bytes of a tokenizer.json
+_TOKENIZER = 60 * 2**20  # bytes of a tokenizer.json
 _PAGES = 300
 _ID = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # Those that read rows as they are; others open what a row names, or run what it holds.
@@ -141,7 +141,7 @@ def _fetch(repo: str) -> Path:
     with _refusing("error_hub_tokenizer", id=repo):
         size = get_hf_file_metadata(hf_hub_url(repo, name), token=False).size
         if (size or 0) > _TOKENIZER:
-            raise RefusedError("error_large", bytes=f"{_TOKENIZER:,}")
+            raise RefusedError("error_large", megabytes=_TOKENIZER // 2**20)
         hf_hub_download(repo, "tokenizer_config.json", token=False)
         return Path(hf_hub_download(repo, name, token=False)).parent
 

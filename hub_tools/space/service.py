@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from hub_tools.space.sandbox import check_id, run_sandboxed
 from hub_tools.space.vector_cache import VectorCache
 
 _MAPPED = 600  # texts
+_NEIGHBOURS = 5
 _DAY = 86_400.0  # seconds; 200,000 documents need an hour or two
 
 
@@ -26,14 +28,26 @@ class Service:
         self.corpora = search.sample_documents()
         if documents:
             self.corpora["documents"] = Documents(tuple(documents), keep=True)
-        self._questions = search.SampleQuestions(self.cache, self.corpora["passages"])
+        self.sample = search.SampleQuestions(self.cache, self.corpora["passages"])
+        self._is_warm = threading.Event()
 
     def warm_up(self) -> None:
-        """Load the models, and encode the passages and the owner's documents, so that no visitor has to wait."""
-        for name in ("passages", "documents"):
-            if name in self.corpora:
+        """Load the models and encode all corpora, the owner's last, so that no visitor has to wait."""
+        try:
+            for name, documents in self.corpora.items():
                 for model in self.content.models.values():
-                    self.cache.get(model, self.corpora[name], Deadline(_DAY))
+                    self.cache.get(model, documents, Deadline(_DAY))
+                if name == "passages":
+                    self.ranks(0, "float32")
+        finally:  # whatever went wrong, visitors are told what when they ask
+            self._is_warm.set()
+
+    def prepared(self, documents: Documents) -> int | None:
+        """Return how many documents of the page both models know; None where no visitor needs to wait for them."""
+        if self._is_warm.is_set() or not documents.keep:
+            return None
+        done = min(self.cache.done(model, documents) for model in self.content.models.values())
+        return done if done < len(documents.texts) else None
 
     def compare(self, text: str, first: str, second: str) -> dict[str, Any]:
         """Tokenize a text by two tokenizers; each is teacher, student or an id of the Hub.
@@ -79,11 +93,11 @@ class Service:
             deadline=Deadline(),
         )
 
-    def quality(self, dimension: int, precision: str) -> dict[str, tuple[float, float]]:
-        """Return by model the share of the sample's questions answered in the first five: here, and in full float32."""
-        deadline, checked, recall = Deadline(), _check_precision(precision), self._questions.recall
+    def ranks(self, dimension: int, precision: str) -> dict[str, list[int]]:
+        """Return by model at which place it finds the passage of each question of the sample."""
+        deadline, checked = Deadline(), _check_precision(precision)
         return {
-            name: (recall(model, int(dimension), checked, deadline), recall(model, 0, "float32", deadline))
+            name: self.sample.ranks(model, int(dimension), checked, deadline)
             for name, model in self.content.models.items()
         }
 
@@ -101,22 +115,20 @@ class Service:
         """Put up to 600 documents on a map with two dimensions, by every model, turned so that the maps are alike.
 
         Returns:
-            `rows` and `texts` of the documents, and `models`: name -> array of shape (texts, 2).
+            `rows` and `texts` of the documents, `models`: name -> array of shape (texts, 2), and `nearest`: name -> for
+            each text the places of the five nearest ones among these, by all numbers of their vectors.
         """
         deadline = Deadline()
         rows = range(0, len(documents.texts), -(-len(documents.texts) // _MAPPED))
         maps: dict[str, Any] = {}
+        nearest = {}
         for name, model in self.content.models.items():
-            points = similarity.project(self.cache.get(model, documents, deadline).vectors[:: rows.step])
+            vectors = self.cache.get(model, documents, deadline).vectors[:: rows.step]
+            points = similarity.project(vectors)
             maps[name] = similarity.turn_towards(points, next(iter(maps.values()))) if maps else points
-        return {"rows": list(rows), "texts": [documents.texts[row] for row in rows], "models": maps}
-
-    def groups(self, name: str, rows: Sequence[int]) -> list[str]:
-        """Return what the texts of a bundled corpus belong to: topic or language."""
-        if name == "passages":
-            return [f"{row // 5 + 1}" for row in rows]
-        labels = {"sentences": ("tr", "en"), "languages": search.sample_languages()}.get(name, ("",))
-        return [labels[row % len(labels)] for row in rows]
+            nearest[name] = similarity.nearest(vectors, _NEIGHBOURS)
+        texts = [documents.texts[row] for row in rows]
+        return {"rows": list(rows), "texts": texts, "models": maps, "nearest": nearest}
 
 
 def _check_precision(name: str) -> Precision:

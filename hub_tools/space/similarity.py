@@ -47,3 +47,11 @@ def turn_towards(points: NDArray[np.float64], other: NDArray[np.float64]) -> NDA
     left, _, right = np.linalg.svd(points.T @ other)
     turned: NDArray[np.float64] = points @ (left @ right)
     return turned
+
+
+def nearest(vectors: Vectors, number: int) -> list[list[int]]:
+    """Return for each of some unit vectors the rows of those nearest to it, best first, without itself."""
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    rows: list[list[int]] = np.argsort(-cosines, axis=1, kind="stable")[:, : min(number, len(vectors) - 1)].tolist()
+    return rows

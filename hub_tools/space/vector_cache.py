@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from functools import lru_cache, partial
 
@@ -22,9 +21,8 @@ _PATIENCE = 1 / 6
 class EncodedDocuments:
     """Unit vectors of documents by one model, shape (documents, dim), and the indices made of them last."""
 
-    def __init__(self, vectors: Vectors, seconds: float) -> None:
+    def __init__(self, vectors: Vectors) -> None:
         self.vectors = vectors
-        self.seconds = seconds  # that the documents took to encode
         self.index = lru_cache(_SETTINGS)(partial(build_index, vectors))  # called with a dimension and a precision
 
 
@@ -35,6 +33,7 @@ class VectorCache:
         self._bound = visits
         self._kept: dict[tuple[str, str], EncodedDocuments] = {}
         self._visits: OrderedDict[tuple[str, str], EncodedDocuments] = OrderedDict()
+        self._progress: dict[tuple[str, str], int] = {}  # documents encoded so far, of those being encoded
         self._lock = threading.Lock()
 
     def get(self, model: Model, documents: Documents, deadline: Deadline) -> EncodedDocuments:
@@ -50,13 +49,19 @@ class VectorCache:
         try:
             if encoded := self._recall(model, documents):
                 return encoded
-            start = time.perf_counter()
-            vectors = model.encode(list(documents.texts), "document", deadline)
-            encoded = EncodedDocuments(vectors, time.perf_counter() - start)
+            counted = partial(self._progress.__setitem__, (model.name, documents.key))
+            encoded = EncodedDocuments(model.encode(list(documents.texts), "document", deadline, counted))
             self.put(model, documents, encoded)
             return encoded
         finally:
+            self._progress.pop((model.name, documents.key), None)
             documents.encoding.release()
+
+    def done(self, model: Model, documents: Documents) -> int:
+        """Return how many of the documents a model has encoded so far."""
+        if self._recall(model, documents):
+            return len(documents.texts)
+        return self._progress.get((model.name, documents.key), 0)
 
     def put(self, model: Model, documents: Documents, encoded: EncodedDocuments) -> None:
         """Keep documents that a model has encoded."""

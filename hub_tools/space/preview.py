@@ -1,0 +1,128 @@
+"""What others show of a link to the page: its title, a sentence, and a picture, instead of gradio's."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property
+from html import escape
+from io import BytesIO
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub_tools.core.languages import name_of, names_of
+from hub_tools.reporting.report import FullReport
+from hub_tools.results import is_read
+from hub_tools.space.content import SpaceContent
+
+PICTURE = "/preview.png"
+_GRADIO = re.compile(rb'<meta\s[^>]*?(?:property="og:|name="twitter:)[^>]*?>')
+_ICON = (
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 100'>"
+    "<text y='.9em' font-size='90'>✂️</text></svg>"
+)
+
+
+def title_of(content: SpaceContent) -> str:
+    """Return what the page is called: Turkish student of all-MiniLM-L6-v2."""
+    teacher = content.titles.get("teacher")
+    language = names_of(content.report.targets)
+    return f"{language} student of {teacher}" if teacher else f"{content.titles['student']}: a {language} student"
+
+
+def gains(report: FullReport) -> list[str]:
+    """Say what the student gained, of what was measured."""
+    found, said = report.tokenizer.measures.get(report.target), []
+    language = name_of(report.target)
+    if found and all(map(is_read, found.values())):
+        before, after = (found[name]["tokens_per_word"] for name in ("teacher", "student"))
+        if after < before:
+            said.append(f"{language} text in {1 - after / before:.0%} fewer tokens")
+    for row in report.evaluation:
+        teacher, student = (row.value(name) for name in ("teacher", "student"))
+        if row.metric == "recall@1" and teacher is not None and student is not None and student > teacher:
+            said.append(f"right passage found first: {teacher:.0%} → {student:.0%} of {row.n} questions")
+            break
+    if {"teacher", "student"} <= report.costs.keys():
+        slow, fast = (report.costs[name].sentences.texts_per_second for name in ("teacher", "student"))
+        if fast > slow:
+            said.append(f"{fast / slow:.1f} times the speed on {language} sentences")
+    return said
+
+
+class Preview:
+    """Stands before gradio: the page with metadata of its own, and the picture that they name."""
+
+    def __init__(self, app: ASGIApp, content: SpaceContent) -> None:
+        self.app, self.content = app, content
+
+    @cached_property
+    def picture(self) -> bytes:
+        """The picture, PNG of 1200 x 630."""
+        return _draw(title_of(self.content), gains(self.content.report))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["path"] not in {"/", PICTURE}:
+            await self.app(scope, receive, send)
+        elif scope["path"] == PICTURE:
+            await Response(self.picture, media_type="image/png")(scope, receive, send)
+        else:
+            await self._page(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message = {}
+        body = bytearray()
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                body.extend(message.get("body", b""))
+
+        await self.app(scope, receive, collect)
+        page = _GRADIO.sub(b"", bytes(body)).replace(b"<head>", b"<head>" + self._tags(scope).encode(), 1)
+        if scope["method"] == "GET":
+            MutableHeaders(scope=start)["content-length"] = str(len(page))
+        await send(start)
+        await send({"type": "http.response.body", "body": page})
+
+    def _tags(self, scope: Scope) -> str:
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        address = f"https://{space}" if (space := os.environ.get("SPACE_HOST")) else f"{scope['scheme']}://{host}"
+        title = title_of(self.content)
+        about = ". ".join(said[0].upper() + said[1:] for said in gains(self.content.report))
+        tags = {
+            "og:type": "website",
+            "og:title": title,
+            "og:description": about or "Teacher and student side by side: tokens, search, similarity, results.",
+            "og:image": address + PICTURE,
+            "og:url": f"{address}/",
+            "twitter:card": "summary_large_image",
+        }
+        written = "".join(
+            f'<meta {"name" if key.startswith("twitter") else "property"}="{key}" content="{escape(value)}">'
+            for key, value in tags.items()
+        )
+        return f'{written}<meta name="description" content="{escape(about)}"><link rel="icon" href="{escape(_ICON)}">'
+
+
+def _draw(title: str, lines: list[str]) -> bytes:
+    from textwrap import fill
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6.3), facecolor="#0b3a52")
+    style: dict[str, Any] = {"ha": "left", "va": "top", "color": "#ffffff", "parse_math": False}
+    figure.text(
+        0.06, 0.88, fill(title, 34, break_on_hyphens=False), fontsize=46, weight="bold", linespacing=1.15, **style
+    )
+    for number, line in enumerate(lines):
+        figure.text(0.06, 0.5 - 0.12 * number, f"✓ {line}", fontsize=26, **style)
+    figure.text(0.06, 0.1, "hub_tools", fontsize=22, **{**style, "color": "#9fd3ea"})
+    picture = BytesIO()
+    figure.savefig(picture, dpi=100, format="png")
+    return picture.getvalue()
