@@ -9,6 +9,7 @@ from typing import get_type_hints
 
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of, names_of
+from hub_tools.core.names import public_name
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table, speed_row
@@ -202,7 +203,8 @@ def _shorten(text: str) -> str:
 
 
 def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) -> str:
-    kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
+    teacher = public_name(report.config.teacher)
+    kind = f"student of {teacher}" if report.evaluation else f"tokenizer from {teacher}"
     searches, best = None, "not measured"
     if report.searches:
         searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
