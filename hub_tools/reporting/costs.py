@@ -31,10 +31,10 @@ def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
         "all parameters": [f"{c.params:,}" for c in costs.values()],
         "weights on disk, MB": [f"{c.weight_bytes / 1e6:,.1f}" for c in costs.values()],
         "peak memory, MB": [f"{c.peak_memory / 1e6:,.1f}" for c in costs.values()],
-        f"sentences/s (n={some.sentences.texts})": [_rate(c.sentences.texts_per_second) for c in costs.values()],
-        "tokens/s of sentences": [_rate(c.sentences.tokens_per_second) for c in costs.values()],
-        f"paragraphs/s (n={some.paragraphs.texts})": [_rate(c.paragraphs.texts_per_second) for c in costs.values()],
-        "tokens/s of paragraphs": [_rate(c.paragraphs.tokens_per_second) for c in costs.values()],
+        f"sentences/s (n={some.sentences.texts})": [rate_text(c.sentences.texts_per_second) for c in costs.values()],
+        "tokens/s of sentences": [rate_text(c.sentences.tokens_per_second) for c in costs.values()],
+        f"paragraphs/s (n={some.paragraphs.texts})": [rate_text(c.paragraphs.texts_per_second) for c in costs.values()],
+        "tokens/s of paragraphs": [rate_text(c.paragraphs.tokens_per_second) for c in costs.values()],
         f"tokens per {unit} of both, {name_of(lang)}": [f"{c.tokens_per_word:.2f}" for c in costs.values()],
     }
     return [["what it costs", *costs], *([label, *cells] for label, cells in rows.items())]
@@ -43,11 +43,6 @@ def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
 def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) -> list[str]:
     """Say how to read the tables that there are."""
     return [*([COSTS_NOTE] if costs else []), *([SMALLER_NOTE] if smaller else [])]
-
-
-def speed_row(costs: Mapping[str, Costs], models: Sequence[str]) -> list[str]:
-    """Return the row of the sentences per second alone."""
-    return ["sentences/s", *(_rate(costs[name].sentences.texts_per_second) for name in models)]
 
 
 def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:
@@ -74,5 +69,6 @@ def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:
     return table
 
 
-def _rate(value: float) -> str:
+def rate_text(value: float) -> str:
+    """Return a number of texts or tokens a second as tables show it."""
     return f"{value:,.0f}" if value >= _SLOW else f"{value:.1f}"

@@ -63,7 +63,7 @@ def embed(
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    log.info("  on %s", hardware)
+    log.debug("  on %s", hardware)
     model = load_model(teacher.path, device=hardware.device, policy=teacher.policy)
     model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
