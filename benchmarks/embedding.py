@@ -32,10 +32,9 @@ from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware, keep_freed_memory
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_texts
-from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import Encoder
 from hub_tools.models.loading import backbone, load_model, prepare_for_speed
-from hub_tools.models.resolve import find_teacher
+from hub_tools.models.resolve import bundled_teacher, find_teacher
 from hub_tools.vectors.dataset import SHARD_ROWS
 from hub_tools.vectors.embed import embed
 
@@ -64,7 +63,7 @@ def one_pass(way: str, work: Path) -> None:
     if way == "encode":
         from sentence_transformers import SentenceTransformer
 
-        plain = SentenceTransformer(str(demo_teacher()), device="cpu")
+        plain = SentenceTransformer(str(bundled_teacher()), device="cpu")
         plain.encode(texts[:_WARM_UP], show_progress_bar=False)
         started = time.perf_counter()
         vectors = plain.encode(texts, show_progress_bar=False)
@@ -72,7 +71,7 @@ def one_pass(way: str, work: Path) -> None:
         described: dict[str, Any] = {}
     else:
         hardware = choose_hardware("cpu", "auto")
-        model = load_model(demo_teacher(), device=hardware.device)
+        model = load_model(bundled_teacher(), device=hardware.device)
         prepare_for_speed(model, hardware)
         if hardware.device == "cpu":
             keep_freed_memory()
@@ -130,7 +129,7 @@ def make_static_teacher(out: Path) -> None:
     from tokenizers import Tokenizer
 
     torch.manual_seed(0)
-    tokenizer = Tokenizer.from_file(str(demo_teacher() / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(bundled_teacher() / "tokenizer.json"))
     first = modules.StaticEmbedding(tokenizer, embedding_weights=torch.randn(tokenizer.get_vocab_size(), 256))
     SentenceTransformer(modules=[first, modules.Normalize()], device="cpu").save(str(out), create_model_card=False)
 

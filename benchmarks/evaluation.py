@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.document import table, write_section
 from hub_tools.core.files import read_json, write_json
-from hub_tools.demo import demo_teacher
+from hub_tools.models.resolve import bundled_teacher
 
 VOCAB = 32768
 BITEXT = ("ntrex128", "flores200-devtest", "ud-pud", "tatoeba-laser", "newstest2016-en-tr", "newstest2017-en-tr")
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
     trim, out = args.work.absolute() / "run" / "clone", args.work / "scores"
-    models = [str(demo_teacher()), str(args.teacher), str(trim)]
+    models = [str(bundled_teacher()), str(args.teacher), str(trim)]
     measure = ["evaluate", *models, "--lang", "tr", "--output", str(out), *evaluation_options(args.data, args.only)]
     took = args.work / "minutes.json"
     if not args.again:

@@ -30,11 +30,10 @@ from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
-from hub_tools.demo import demo_teacher
 from hub_tools.evaluation.data import read_similarity
 from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
-from hub_tools.models.resolve import find_teacher
+from hub_tools.models.resolve import bundled_teacher, find_teacher
 from hub_tools.pipeline import run
 from hub_tools.training.distill import distill
 from hub_tools.vectors.bitext import heldout_pairs
@@ -73,7 +72,7 @@ def prepare(data: Path, work: Path, lang: str, *, alone: bool = False) -> RunCon
         shutil.copyfile(data / f"text/{own}.txt.gz", work / lang / "text" / f"{own}.txt.gz")
     config = RunConfig.from_dict(
         {
-            "teacher": str(demo_teacher()),
+            "teacher": str(bundled_teacher()),
             "lang": lang,
             "output": str(place(work, lang, alone) / "run"),
             "device": "cpu",
@@ -120,7 +119,7 @@ def cosines(folder: Path, pairs: dict[str, str]) -> dict[str, float]:
 @cache
 def by_teacher(texts: tuple[str, ...]) -> Any:
     """The teacher's vectors of texts, computed once in a process."""
-    return unit(encode(load_model(demo_teacher(), device="cpu"), list(texts), CPU))
+    return unit(encode(load_model(bundled_teacher(), device="cpu"), list(texts), CPU))
 
 
 def measure(config: RunConfig, data: Path, out: Path, init: Init, pairs: dict[str, str]) -> None:
@@ -188,7 +187,7 @@ def teacher_sts(work: Path, data: Path, lang: str) -> float:
     """The teacher's own figure, measured once."""
     file = work / lang / "teacher.json"
     if not file.exists():
-        write_json(file, {"sts": spearman(demo_teacher(), data, lang)})
+        write_json(file, {"sts": spearman(bundled_teacher(), data, lang)})
     return float(read_json(file)["sts"])
 
 

@@ -21,7 +21,7 @@ from benchmarks import summary
 from benchmarks.document import read_section, table, write_section
 from benchmarks.tables import rows_of
 from hub_tools.core.files import read_json
-from hub_tools.demo import demo_teacher
+from hub_tools.models.resolve import bundled_teacher
 
 TURKISH = ("wikipedia", "wikipedia-2", "news", "news-columns", "tatoeba", "common-voice", "law", "techdocs")
 # Languages with a set of the STS benchmark; those of them with questions and passages of XQuAD.
@@ -77,7 +77,7 @@ def text(data: Path, lang: str) -> list[str]:
 
 def runs(data: Path, e5: Path, output: Path) -> dict[str, Run]:
     """Return all runs by their names."""
-    minilm = ["--teacher", str(demo_teacher()), *text(data, "tr"), *MINILM_TRAINING, *tests(data, "tr")]
+    minilm = ["--teacher", str(bundled_teacher()), *text(data, "tr"), *MINILM_TRAINING, *tests(data, "tr")]
     pairs = output / "stsb-train-pairs.tsv"
     write_stsb_pairs(data, pairs)
     found = {
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs"))
     parser.add_argument("--only", nargs="*", help="names of runs, such as e5-tr; none: write from what is there")
     args = parser.parse_args()
-    places = {args.data: "DATA", demo_teacher(): "MINILM", args.e5: "E5", args.output: "runs"}
+    places = {args.data: "DATA", bundled_teacher(): "MINILM", args.e5: "E5", args.output: "runs"}
     old = read_section("results.md", "results")
     written = ["Written by `python -m benchmarks.results --data DATA --e5 E5`.", ""]
     for name, run in runs(args.data, args.e5, args.output).items():

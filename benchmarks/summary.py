@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.document import read_section, table, write_section
 from hub_tools.reporting.report import read_report
-from hub_tools.reporting.text import summary
+from hub_tools.reporting.summary import summary_text
 
 README = "../README.md"
 DOCUMENTS = (README, "results.md")
@@ -52,9 +52,8 @@ def _teacher_and_student(head: list[str], row: list[str]) -> tuple[float, float]
 
 
 def demo_lines(run: Path) -> list[str]:
-    """Return table and verdict of a demo as they end on the terminal, without the searches."""
-    table_text, *_, verdict = summary(read_report(run)).strip("\n").split("\n\n")
-    return ["```text", table_text, "", verdict, "```"]
+    """Return what a demo ends with on the terminal."""
+    return ["```text", summary_text(read_report(run), Path("demo-run")).strip("\n"), "```"]
 
 
 def write() -> None:

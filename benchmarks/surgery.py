@@ -35,7 +35,7 @@ from benchmarks.tables import rows_of
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
-from hub_tools.demo import demo_teacher
+from hub_tools.models.resolve import bundled_teacher
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.language_weights import language_weights
 from hub_tools.tokenization.make import make_tokenizer
@@ -206,7 +206,7 @@ def identity(data: Path, work: Path) -> dict[str, int]:
         "mistral": teachers.mistral_v1,
         "gemma-shaped": partial(gemma_teacher, data, work),
         "unigram": partial(unigram_teacher, data, work),
-        "MiniLM": lambda: TokenizerSpec.read(demo_teacher()),
+        "MiniLM": lambda: TokenizerSpec.read(bundled_teacher()),
     }
     for name, open_teacher in known.items():
         teacher = open_teacher()

@@ -31,9 +31,9 @@ from benchmarks.document import table, write_section
 from hub_tools.config import DistillConfig, RunConfig
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import choose_hardware, keep_freed_memory
-from hub_tools.demo import demo_teacher
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import backbone, load_model
+from hub_tools.models.resolve import bundled_teacher
 from hub_tools.pipeline import run
 from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.trainer import Trainer
@@ -51,7 +51,7 @@ Texts = tuple[list[str], NDArray[np.float16]]
 def prepare(data: Path, work: Path, texts: int) -> None:
     """Clone and vectors, and the texts that all trainers get."""
     options = {
-        "teacher": str(demo_teacher()),
+        "teacher": str(bundled_teacher()),
         "lang": "tr",
         "output": str(work / "run"),
         "corpus": {

@@ -328,7 +328,10 @@ class RunConfig(Section):
     """The whole job."""
 
     teacher: str = field(
-        metadata={"help": "Sentence-embedding model: Hub id, id@revision or folder.", "metavar": MODEL}
+        metadata={
+            "help": "Sentence-embedding model: Hub id, id@revision, folder, or bundled for that of the demo.",
+            "metavar": MODEL,
+        }
     )
     lang: tuple[str, ...] = field(
         metadata={

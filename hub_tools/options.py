@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -11,8 +11,18 @@ import click
 from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
 from hub_tools.core.fields import Section, flag_of
 
-# What everyone needs, first in --help.
-COMMON = ("teacher", "lang", "output", "corpus", "parallel", "vocab_size", "steps", "sts", "push_to_hub")
+# What everyone needs, in the few words of --help.
+COMMON = {
+    "teacher": "Embedding model: a Hub id or a folder.",
+    "lang": "Language of the student, e.g. tr; or tr,en.",
+    "output": "Run folder. [default: runs/TEACHER-LANG]",
+    "corpus": "File, folder or dataset. [default: Wikipedia]",
+    "parallel": "Translations, which teach a language best.",
+    "vocab_size": "Tokens of the student, or auto.",
+    "steps": "Training steps. [default: 3 epochs]",
+    "sts": "Similarity test to measure on.",
+    "push_to_hub": "Publish the results there, on the Hub.",
+}
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -110,13 +120,14 @@ def _read_options(kind: type[Section], title: str) -> Iterable[Option]:
 OPTIONS: tuple[Option, ...] = tuple(_read_options(RunConfig, "Models and machine"))
 
 
-def click_options(shown: Iterable[str]) -> list[click.Option]:
+def click_options(shown: Container[str] | None = None) -> list[click.Option]:
     """Return all options with a flag for the command line, the common ones first; None means not given.
 
-    `--help` shows those of the sections `shown` ("" for those above all sections); the others work too.
+    Help texts have those of the names `shown`, or all; the others work too.
     """
-    in_order = sorted(OPTIONS, key=lambda o: COMMON.index(o.name) if o.name in COMMON else len(COMMON))
-    return [_click_option(option, hidden=option.section not in shown) for option in in_order if option.flag]
+    place = {name: number for number, name in enumerate(COMMON)}
+    in_order = sorted(OPTIONS, key=lambda option: place.get(option.name, len(COMMON)))
+    return [_click_option(o, hidden=shown is not None and o.name not in shown) for o in in_order if o.flag]
 
 
 def _click_option(option: Option, *, hidden: bool) -> click.Option:

@@ -59,8 +59,9 @@ def run(config: RunConfig, *, last: str = "publish", fresh: bool = False) -> Rep
         if not folders.isdisjoint({"embeddings", "student"}):
             run_dir.update_record(lambda record: remember(config, record, job.hardware))
         done: dict[str, Finished] = {}
-        for stage in stages:
-            done[stage.folder] = stage.of(job, done).run(job, run_dir)
+        for number, stage in enumerate(stages, 1):
+            title = f"[{number}/{len(stages)}] {stage.name}"
+            done[stage.folder] = stage.of(job, done).run(job, run_dir, title)
         out = config.output
         report = processes.run_on_main(lambda: Report.from_record(read_record(out).only(folders), out))
         if processes.is_main:

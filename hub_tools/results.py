@@ -312,6 +312,9 @@ class Search:
     query: str
     teacher: str
     student: str
+    # Places of the right passage among all that each model finds, from 1.
+    teacher_place: int | None = None
+    student_place: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from hub_tools.core.files import write_json
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.demo import demo_teacher
+from hub_tools.models.resolve import bundled_teacher
 from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -57,7 +57,7 @@ RELATIONAL = {"loss": "relational", "similarity_weight": 1.0}
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The real all-MiniLM-L6-v2."""
-    return demo_teacher()
+    return bundled_teacher()
 
 
 @pytest.fixture(scope="session")

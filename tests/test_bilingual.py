@@ -27,7 +27,7 @@ from hub_tools.models.loading import load_model
 from hub_tools.pipeline import run
 from hub_tools.reporting.cards import dataset_card, model_card, tokenizer_card
 from hub_tools.reporting.report import read_report
-from hub_tools.reporting.text import summary
+from hub_tools.reporting.summary import summary_text
 from hub_tools.tokenization.adapt import adapt_tokenizer
 from hub_tools.tokenization.normalizer import adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, join_words, running_text
@@ -163,7 +163,7 @@ def test_a_run_measures_and_names_all_targets(bilingual: RunConfig) -> None:
     assert report.targets == ("tr", "en") and bilingual.output.name == "run"
     tasks = [row.task for row in report.evaluation]
     for lang in ("Turkish", "English"):
-        assert f"tokens per word, {lang}" in summary(report)
+        assert f"tokens per word, {lang}" in summary_text(report, bilingual.output)
     assert "STS sample (tr)" in tasks
     assert (bilingual.output / "report.md").read_text(encoding="utf-8").startswith("# A Turkish and English student of")
     repos = {"model": "org/model", "tokenizer": "org/tokenizer", "dataset": "org/data"}

@@ -407,4 +407,4 @@ def test_two_processes_of_accelerate_write_the_same_bytes_as_one(
     done = subprocess.run([*launch, *words], check=False, capture_output=True, text=True, env=env, timeout=400)
     assert done.returncode == 0, done.stderr
     assert files_of(root / "embeddings") == uninterrupted
-    assert done.stderr.count("embeddings: done in") == 1
+    assert done.stderr.count("] embed\n") == 1

@@ -14,6 +14,7 @@ from hub_tools import api
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.logging import Lines
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.readers import sample_file
@@ -84,6 +85,19 @@ def test_the_report_names_the_prompt_of_each_side(tiny_teacher: Path) -> None:
     assert rows[-1].prompts["asked"] == {"queries": PROMPTS["query"], "passages": PROMPTS["document"]}
     # E5 and others call documents passages.
     assert subject(tiny_teacher, {"passage": "passage: "}).prompt("document") == "passage: "
+
+
+def test_one_bar_counts_the_texts_of_all_tasks_also_those_that_were_kept(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Any] = []
+    monkeypatch.setattr("hub_tools.evaluation.evaluate.bar", lambda *args: bars.append(Lines(*args, 0)) or bars[-1])
+    monkeypatch.setattr("hub_tools.evaluation.subject.bar", None)  # no other bar
+    tasks = bundled_tasks(("tr",))
+    for models in (["a", "b"], ["b", "c"]):
+        evaluate({name: subject(tiny_teacher, cache=tmp_path, identity=name) for name in models}, tasks)
+    texts = 2 * (2 * 100 + 60 + 120)
+    assert [(shown.n, shown.total) for shown in bars] == [(texts, texts)] * 2
 
 
 def test_vectors_are_kept_and_found_again(tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

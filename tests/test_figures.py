@@ -25,7 +25,8 @@ from hub_tools.reporting.fertility import TokenizerComparison
 from hub_tools.reporting.figures import draw_figures, figure_alts
 from hub_tools.reporting.report import FullReport, read_report
 from hub_tools.reporting.scores import kind_of, row_cells, warnings_of
-from hub_tools.reporting.text import models_of, size_rows, summary, write_report
+from hub_tools.reporting.summary import summary_text
+from hub_tools.reporting.text import models_of, size_rows, write_report
 from hub_tools.results import EvaluationRow, Figure
 from tests import fake_run
 
@@ -108,7 +109,7 @@ def test_a_run_warns_on_the_terminal(
     monkeypatch.setattr("hub_tools.pipeline.run", lambda *_, **__: report)
     monkeypatch.setattr("hub_tools.cli.stages.tune_process", lambda: None)
     monkeypatch.setattr(logging.getLogger("hub_tools"), "propagate", True)
-    run_job(RunConfig(teacher="x", lang=("tr",), output=tmp_path), fresh=False, dry_run=False)
+    run_job(RunConfig(teacher="x", lang=("tr",), output=tmp_path), resume=True)
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     messages = list(dict.fromkeys(caplog.messages))  # a logger that a test before it made to propagate says it twice
     assert len(messages) == 3
@@ -121,10 +122,10 @@ def test_a_trimmed_teacher_is_a_column_of_its_own(values: dict[str, Any]) -> Non
     assert models_of(report) == list(NAMES)
     assert size_rows(report)[1] == ["parameters", "999,072", "153,440", "153,440", "153,440"]
     assert row_cells(report.evaluation[0], NAMES)[1] == ""  # its cosine was not measured
-    lines = summary(report).splitlines()
-    assert lines[1].split() == list(NAMES)
+    lines = summary_text(report, Path("run")).splitlines()
+    assert lines[1].split() == [*NAMES, "change"]
     tokens = next(line for line in lines if line.startswith("tokens per word, Turkish"))
-    assert tokens.split()[-3:] == ["3.46", "2.61", "2.61"]  # the trimmed teacher's tokenizer was not measured
+    assert tokens.split()[-4:] == ["3.46", "2.61", "2.61", "-25%"]  # the trimmed teacher's tokenizer was not measured
 
 
 # -- pictures
@@ -298,10 +299,10 @@ def test_comparisons_mark_what_is_not_read() -> None:
 
 
 def test_a_target_that_the_teacher_does_not_read_saves_nothing(values: dict[str, Any], tmp_path: Path) -> None:
-    assert "? More than" not in summary(FullReport.from_dict(values))
+    assert "? More than" not in summary_text(FullReport.from_dict(values), tmp_path)
     values["tokenizer"]["measures"]["tr"]["teacher"] |= {"unknown_tokens": 0.5, "unknown_text": 0.8}
     report = read_report(fake_run.write_run(tmp_path / "run", values))
-    shown = summary(report)
+    shown = summary_text(report, tmp_path)
     assert "3.46?" in shown
     assert "? More than 2% of the characters are unknown" in shown
     write_report(tmp_path / "run", report)

@@ -248,7 +248,7 @@ def test_a_run_measures_on_mteb(
     words = ["--config", str(run / "config.toml"), "--output", str(run), "--mteb", "STS22.v2"]
     done = hub_distill("evaluate", *words, cwd=tmp_path, **online)
     succeeded(done)
-    assert "student: already done" in done.stderr
+    assert "distill: already done" in done.stderr
     (row,) = (row for row in json.loads((run / "report.json").read_text())["evaluation"] if "mteb" in row["task"])
     assert (row["task"], row["n"], row["is_main"]) == ("mteb STS22.v2", 100, True)
     for name, figure in row["models"].items():
@@ -258,7 +258,7 @@ def test_a_run_measures_on_mteb(
     assert "mteb STS22.v2, cosine_spearman (test, n=100)" in (run / "report.md").read_text()
     again = hub_distill("evaluate", *words, cwd=tmp_path, **{**online, "HF_HUB_OFFLINE": "1"})
     succeeded(again)
-    assert "evaluation: already done" in again.stderr
+    assert "evaluate: already done" in again.stderr
 
 
 def test_a_figure_that_is_not_defined_is_said(tiny_teacher: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hub_tools.cli import main
 from hub_tools.cli.base import configure
 from hub_tools.cli.space import open_space
+from hub_tools.cli.stages import STAGES
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError, explain
 from hub_tools.hub.jobs import check_remote
@@ -32,7 +34,7 @@ def hub_distill(*words: str) -> Result:
 
 
 def parsed(*words: str) -> dict[str, Any]:
-    context = click.Command("hub-distill", params=[*click_options(())]).make_context("hub-distill", [*words])
+    context = click.Command("hub-distill", params=[*click_options()]).make_context("hub-distill", [*words])
     return nest(context.params)
 
 
@@ -89,22 +91,49 @@ def test_a_file_loses_to_the_command_line(tmp_path: Path) -> None:
     assert (config.distill.steps, config.distill.max_grad_norm) == (7, 2.0)
 
 
-def test_help_has_what_everyone_needs_first_and_all_options() -> None:
-    text = hub_distill("--help").output
-    flags = [option.flag for option in OPTIONS if option.flag]
-    assert [flag for flag in flags if f"  {flag}" not in text] == []
+def flags_in(text: str) -> set[str]:
+    """The options that a help text explains: those at the start of a line."""
+    return set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.M))
+
+
+ALL_FLAGS = {option.flag for option in OPTIONS if option.flag}
+OF_A_RUN = {"--config", "--resume", "--dry-run", "--json", "--quiet", "--verbose", "--no-progress", "--help"}
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_is_what_everyone_needs_the_commands_and_examples(words: list[str]) -> None:
+    result = hub_distill(*words)
+    text = result.output
+    assert result.exit_code == 0
+    common = [f"--{name.replace('_', '-')}" for name in COMMON]
+    assert flags_in(text) == {*common, *OF_A_RUN, "--help-all", "--version"}
+    assert [text.index(f"  {flag} ") for flag in common] == sorted(text.index(f"  {flag} ") for flag in common)
+    assert text.index(common[-1]) < text.index("This run:") < text.index("Commands:") < text.index("Examples:")
+    assert text.count("\n    hub-distill ") == 3
+    assert len(text.splitlines()) < 60
+
+
+def test_a_command_has_one_line_on_a_terminal_of_80_columns() -> None:
+    text = CliRunner().invoke(main, ["--help"], prog_name="hub-distill", terminal_width=80).output
+    commands = text[text.index("Commands:") :].split("\n\n")[0].splitlines()[1:]
+    assert [line.split()[0] for line in commands] == list(main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in commands), commands
+
+
+def test_all_help_has_all_options_in_groups() -> None:
+    text = hub_distill("--help-all").output
+    assert flags_in(text) >= ALL_FLAGS | OF_A_RUN
     positions = [text.index(f"  --{name.replace('_', '-')} ") for name in COMMON]
     assert positions == sorted(positions)
     assert positions[-1] < text.index("Models and machine") < text.index("Publish (") < text.index("Commands:")
     assert "[default: 8192, on CPUs 1024]" in " ".join(text.split())
+    assert "--batch-tokens" not in hub_distill("--help").output  # nothing of it stays
 
 
-def test_help_of_a_stage_has_only_what_it_uses() -> None:
-    text = hub_distill("clone", "--help").output
-    for flag in ("--teacher", "--limit", "--keep", "--init", "--sts", "--config", "--fresh", "--dry-run"):
-        assert f"{flag} " in text
-    for flag in ("--query-share", "--steps", "--push-to-hub"):
-        assert f"{flag} " not in text
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_of_a_stage_has_its_own_options_alone(stage: str) -> None:
+    own = {option.flag for option in OPTIONS if option.flag and option.section in ("", stage)}
+    assert flags_in(hub_distill(stage, "--help").output) == own | {"--corpus", "--parallel"} | OF_A_RUN
 
 
 def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
@@ -120,7 +149,8 @@ def test_a_stage_takes_the_options_of_the_whole_job_on_both_sides_of_its_name(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "Missing --teacher"),
+        (["--dry-run"], "Missing --teacher"),
+        ([*JOB, "--dry-run", "--json"], "A plan is in words: leave out --dry-run or --json."),
         (["--teacher", "org/a"], "Missing --lang"),
         (["corpus", *JOB], "A single stage pushes nothing"),
         ([*JOB, "corpus"], "A single stage pushes nothing"),

@@ -13,11 +13,18 @@ import pytest
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_text
 from hub_tools.core.run_record import RunRecord, read_record
+from hub_tools.demo import demo_config
+from hub_tools.hub.repos import repo_ids
+from hub_tools.hub.space_repo import run_files
+from hub_tools.models.resolve import bundled_teacher, find_teacher
+from hub_tools.reporting.cards import model_card
 from hub_tools.reporting.redact import redact_paths, redact_report
 from hub_tools.reporting.report import FullReport, Report, read_report
+from hub_tools.reporting.reproduce import reproduce
 from hub_tools.reporting.space_settings import SpaceSettings
+from hub_tools.reporting.summary import summary_text
 from hub_tools.reporting.tables import markdown_table, score_text, terminal_table
-from hub_tools.reporting.text import summary, write_report
+from hub_tools.reporting.text import write_report
 from tests import fake_run
 
 
@@ -134,7 +141,7 @@ def test_what_was_not_measured_is_not_reported(values: dict[str, Any], tmp_path:
     assert "| similarity to the teacher's vectors, cosine (heldout) | 1.000 |  |  |" in text
     assert "heldout_cosine.png" not in text
     assert not (run / "figures" / "heldout_cosine.png").exists()
-    assert "similarity to the teacher's vectors, cosine (heldout)" in summary(report)
+    assert re.search(r"similarity to the teacher's vectors +1\.000$", summary_text(report, run), re.M)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +193,26 @@ def test_a_redacted_report_names_no_folder_of_the_machine(values: dict[str, Any]
     assert "/home" not in json.dumps(report.to_dict())
     assert report.config.corpus.sources[1] == "PATH/news.txt.gz"
     assert report.evaluation == FullReport.from_dict(values).evaluation
+
+
+def test_the_bundled_teacher_has_its_own_name(values: dict[str, Any], tmp_path: Path) -> None:
+    values["teacher"] |= {"id": "bundled", "revision": None}
+    values["config"] |= {"teacher": "bundled", "publish": {**values["config"]["publish"], "namespace": "ada"}}
+    report = read_report(fake_run.write_run(tmp_path / "run", values))
+    write_report(tmp_path / "run", report)
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    title = (tmp_path / "run/report.md").read_text(encoding="utf-8").splitlines()[0]
+    assert title == f"# A Turkish student of {name}"
+    card = model_card(report, {"model": "ada/x"})
+    assert f"\nbase_model: {name}\n" in card
+    assert f"[{name}](https://huggingface.co/{name})" in card
+    assert f"--teacher {name} " in reproduce(report)[0]
+    assert repo_ids(report.config)["model"] == "ada/all-MiniLM-L6-v2-tr"
+    space = run_files(report, {"model": "ada/x"})
+    assert json.loads(space["space.json"])["teacher"] == "bundled"
+    assert f"\n- {name}\n" in space["README.md"].decode()
+    assert demo_config(tmp_path).teacher == "bundled"
+    assert find_teacher("bundled").path == bundled_teacher()
 
 
 @pytest.mark.parametrize(

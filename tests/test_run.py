@@ -147,7 +147,7 @@ def test_changed_options_redo_what_depends_on_them(finished: tuple[RunConfig, di
     assert "tokenizer: already done" in said
     assert "embeddings: already done" in said
     assert "clone: done again, because it depends on what changed: init" in said
-    assert "student: done again, because it depends on what changed: clone" in said
+    assert "distill: done again, because it depends on what changed: clone" in said
 
 
 def plain(config: RunConfig) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_a_stage_of_another_teacher_makes_the_run_unpublishable_and_names_nobody
     # The whole job with the first teacher brings the stages together again, and trains nothing.
     done = hub_distill("--config", "run.toml", *PUSH, "--only", "model", cwd=tmp_path, **online)
     succeeded(done)
-    assert "student: already done" in done.stderr
+    assert "distill: already done" in done.stderr
     card = hub.read("model", "ada/tiny-tr", "README.md").decode()
     assert "other-teacher" not in card
     assert "cc-by-nc-4.0" not in card
@@ -80,7 +80,7 @@ def test_options_that_only_save_memory_redo_nothing(run_folder: Path, tmp_path: 
     before = (run_folder / "student/model.safetensors").stat()
     done = hub_distill("distill", "--config", "run.toml", *options, cwd=tmp_path)
     succeeded(done)
-    assert "student: already done" in done.stderr
+    assert "distill: already done" in done.stderr
     assert "done again" not in done.stderr
     after = (run_folder / "student/model.safetensors").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -146,7 +146,7 @@ def task(folder: str, parts: dict[str, Any], **options: Any) -> Task:
         write_json(out / "made.json", parts)
         return {"made": folder}
 
-    return Task(folder=folder, parts=parts, options=options, work=work)
+    return Task(folder=folder, title=folder, parts=parts, options=options, work=work)
 
 
 def finish(root: Path, teacher: str = "A", **changed: str) -> None:

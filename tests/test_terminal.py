@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
+import json
 import logging
+import re
 import shlex
 import signal
 import subprocess
@@ -15,7 +18,8 @@ import pytest
 
 from hub_tools.core.distributed import ALONE, init_processes
 from hub_tools.core.errors import explain
-from tests.commands import PROGRAM
+from hub_tools.core.terminal import duration
+from tests.commands import PROGRAM, hub_distill
 
 # A command that takes long, and still works when it is asked to stop and when the interpreter ends.
 _SLOW = """
@@ -58,7 +62,7 @@ def test_the_work_is_done_where_streams_are_closed(closed: str, tiny_teacher: Pa
     assert done.returncode == 0
     assert (tmp_path / "run/corpus/.done.json").exists()
     # Nothing that was meant for a stream went into a file that got its number.
-    assert "done in" in (tmp_path / "run/log.txt").read_text(encoding="utf-8")
+    assert "[1/1] corpus" in (tmp_path / "run/log.txt").read_text(encoding="utf-8")
     assert not (tmp_path / "run/config.toml").read_text(encoding="utf-8").startswith(" ")
 
 
@@ -106,3 +110,76 @@ def test_a_launcher_that_starts_one_process_is_named(
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     assert init_processes("cpu") is ALONE
     assert "torchrun --nproc-per-node N" in caplog.text
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def corpus_of(teacher: Path, *words: str) -> list[str]:
+    return ["corpus", "--teacher", str(teacher), "--lang", "tr", "--corpus", "sample", "--output", "run", *words]
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_tools.core.logging.SECONDS_BETWEEN_LINES", 0)
+    said = hub_distill(*corpus_of(tiny_teacher), cwd=tmp_path).stderr
+    first, *progress, last = said.splitlines()
+    assert first == "[1/1] corpus"
+    assert re.fullmatch(r"  [\d,]+ texts in 40 languages \(.+ s\)", last)
+    assert progress
+    for line in progress:
+        assert re.fullmatch(r"  (reading: \d+ texts|checking \S+: +\d+% \d+/\d+) \[\d\d:\d\d.+\]", line)
+    assert any(line.endswith(" tr, 1 of 40 languages]") for line in progress)
+    assert re.search(r"[\x00-\x09\x0b-\x1f]", said) is None  # no control character but the end of a line
+    assert hub_distill(*corpus_of(tiny_teacher), cwd=tmp_path).stderr == "[1/1] corpus: already done\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "starts", "has_bar"),
+    [
+        ([], {}, "\x1b[1m[1/1] corpus\x1b[0m\n", True),
+        (["--no-progress"], {}, "\x1b[1m[1/1] corpus\x1b[0m\n", False),
+        (["-q"], {}, "", False),
+        ([], {"NO_COLOR": "1"}, "[1/1] corpus\n", True),
+        ([], {"TERM": "dumb"}, "[1/1] corpus\n", True),
+    ],
+)
+def test_a_terminal_has_a_bar_and_colours_and_both_can_be_left_out(
+    tiny_teacher: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: list[str],
+    env: dict[str, str],
+    starts: str,
+    has_bar: bool,
+) -> None:
+    monkeypatch.setattr("tests.commands.io.StringIO", Terminal)
+    said = hub_distill(*corpus_of(tiny_teacher, *words), cwd=tmp_path, **{"TERM": "xterm", **env}).stderr
+    assert said.startswith(starts)
+    assert (said == "") is (words == ["-q"])
+    assert ("\r  reading: " in said) is has_bar
+    assert ("\x1b[1m" in said) is ("\x1b" in starts)
+    assert "[1/1] corpus" in (tmp_path / "run/log.txt").read_text(encoding="utf-8")  # nothing is missing there
+
+
+def test_json_is_all_that_goes_to_stdout(tiny_teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text('sentence1\tsentence2\tscore\nBir "kedi".\tİki köpek.\t1\nBir.\tBir.\t5\n')
+    words = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--sts", "x.tsv"]
+    done = hub_distill(*words, "--output", "run", "--json", "-v", cwd=tmp_path)
+    assert json.loads(done.stdout)["seconds"].keys() == {"corpus"}
+    assert "quotation marks are text" in done.stderr
+    again = hub_distill(*words, "--output", "run", cwd=tmp_path)
+    assert (again.stdout, again.stderr) == ("", "[1/1] corpus: already done\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (61, "1 min 1 s"), (7325, "2 h 2 min")]
+)
+def test_times_are_written_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

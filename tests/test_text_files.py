@@ -99,7 +99,7 @@ def test_spreadsheets_put_a_mark_before_and_spaces_around_the_names(tmp_path: Pa
 def test_a_tsv_of_pandas_is_read_as_it_was_written_and_the_log_says_so(
     tmp_path: Path, quoting: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     rows = [("id", "text"), *((str(n), text) for n, text in enumerate(HARD))]
     assert texts(put(tmp_path, "x.tsv", as_table(rows, delimiter="\t", quoting=quoting))) == HARD
     assert "x.tsv: quotation marks enclose cells" in caplog.text
@@ -116,7 +116,7 @@ def test_a_tsv_of_pandas_is_read_as_it_was_written_and_the_log_says_so(
     ],
 )
 def test_marks_of_other_tsv_files_are_text(tmp_path: Path, cells: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     rows = "".join(f"{n}\t{cell}\n" for n, cell in enumerate(cells))
     assert texts(put(tmp_path, "x.tsv", f"id\ttext\n{rows}")) == cells
     assert ("x.tsv: quotation marks are text" in caplog.text) == ('"' in rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hub_tools.demo import demo_teacher
 from hub_tools.models.loading import save_model
+from hub_tools.models.resolve import bundled_teacher
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 
@@ -17,7 +17,7 @@ def write_tiny_teacher(root: Path) -> Path:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    files = TokenizerSpec.read(demo_teacher())
+    files = TokenizerSpec.read(bundled_teacher())
     config = BertConfig(
         vocab_size=len(files.spec["model"]["vocab"]),
         hidden_size=32,

@@ -9,44 +9,58 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import RUN_OPTIONS, GroupedGroup, command_line_options
+from hub_tools.cli.base import HELP_ALL, RUN_OPTIONS, WholeJob, command_line_options
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
 from hub_tools.cli.publish import publish
+from hub_tools.cli.report import report
 from hub_tools.cli.space import space
 from hub_tools.cli.stages import STAGES, demo, run_until, stage_command
 from hub_tools.cli.terminal import STOPPED, open_missing_streams, stop_on_interrupt
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError, explain
 from hub_tools.core.logging import setup_logging
-from hub_tools.options import OPTIONS, click_options
+from hub_tools.core.terminal import paint
+from hub_tools.options import click_options
+
+_EXAMPLES = """\b
+Examples:
+  hub-distill demo
+  hub-distill --teacher ID_OR_DIR --lang tr --parallel en-tr.tsv
+  hub-distill publish RUN --push-to-hub NAMESPACE --dry-run
+
+hub-distill --help-all shows every option, hub-distill COMMAND --help those of a command.
+"""
 
 
 def _whole_job(**options: Any) -> None:
     """Give a language its own sentence-embedding model.
 
-    hub-distill --teacher ID_OR_DIR --lang tr does the whole job; hub-distill STAGE does one stage and what it
-    needs; hub-distill demo shows it all on a small bundled sample.
+    With --teacher and --lang it does the whole job; a command does a part of it.
     """
     context = click.get_current_context()
     context.obj = command_line_options(context, options)
     if context.obj and context.invoked_subcommand not in (None, *STAGES):
         raise UsageError(f"Options of {context.invoked_subcommand} stand after its name.")
     if context.invoked_subcommand is None:
-        run_until("publish", context.obj)
+        if context.obj:
+            run_until("publish", context.obj)
+        else:
+            click.echo(context.get_help())
 
 
-main = GroupedGroup(
+main = WholeJob(
     "hub-distill",
-    params=[*click_options({option.section for option in OPTIONS}), *RUN_OPTIONS],
+    params=[*click_options(), *RUN_OPTIONS, HELP_ALL],
     callback=_whole_job,
     help=_whole_job.__doc__,
+    epilog=_EXAMPLES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 click.version_option(package_name="hub-tools")(main)
-for command in (*map(stage_command, STAGES), demo, fertility, export, publish, space, jobs):
+for command in (*map(stage_command, STAGES), report, space, publish, export, fertility, jobs, demo):
     main.add_command(command)
 
 
@@ -71,5 +85,5 @@ def run() -> None:
         message = explain(error)
         if message is None:
             raise
-        click.echo(f"Error: {message}", err=True)
+        click.echo(f"{paint('Error:', 'red', sys.stderr)} {message}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

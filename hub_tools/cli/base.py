@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import click
 
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError
+from hub_tools.core.logging import hide_progress, show_from
 from hub_tools.options import COMMON, OPTIONS, nest
 
-# Options of the job that are shown under a title of their own.
-_TITLES = {option.name: option.group for option in OPTIONS if option.name not in COMMON}
+_COMMON, _RUN = "What everyone needs", "This run"
+# Titles of options in help texts; those that are no option of the job are about this run.
+_TITLES = {option.name: _COMMON if option.name in COMMON else option.group for option in OPTIONS}
+_EVERYTHING = "hub_tools.cli.everything"
 
 
 class GroupedCommand(click.Command):
@@ -36,20 +40,67 @@ class GroupedCommand(click.Command):
         """Write the options."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = self.help_record(param, ctx)
             if record is not None:
-                groups.setdefault(_TITLES.get(str(param.name), "What everyone needs"), []).append(record)
+                groups.setdefault(_TITLES.get(str(param.name), _RUN), []).append(record)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    def help_record(self, param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
+        """Return an option as help texts write it, and what it is for; None for one that they leave out."""
+        return param.get_help_record(ctx)
 
-class GroupedGroup(click.Group, GroupedCommand):
-    """A group of commands, in the order of the job, whose help shows options under the titles of their groups."""
+
+class WholeJob(click.Group, GroupedCommand):
+    """The command of the whole job: its help has what everyone needs in short, or everything, and the commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
+        """Return the names of the commands, in the order of the job."""
         return list(self.commands)
+
+    def help_record(self, param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
+        """Return an option; in short, only what everyone needs."""
+        record = super().help_record(param, ctx)
+        if record is None or ctx.meta.get(_EVERYTHING) or param.name not in _TITLES:
+            return record
+        return (record[0], COMMON[str(param.name)]) if param.name in COMMON else None
+
+
+def _show_everything(ctx: click.Context, _: click.Parameter, *, value: bool) -> None:
+    if value:
+        ctx.meta[_EVERYTHING] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
+
+
+HELP_ALL = click.Option(
+    ["--help-all"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _show_everything(ctx, param, value=value),
+    help="Show every option and exit.",
+)
+
+
+def _switch(flags: list[str], text: str, work: Callable[[], None]) -> click.Option:
+    """Return an option that does something at once, on whichever command it stands."""
+
+    def callback(_: click.Context, __: click.Parameter, value: bool) -> None:
+        if value:
+            work()
+
+    return click.Option(flags, is_flag=True, expose_value=False, callback=callback, help=text)
+
+
+# What a command says while it works.
+OUTPUT_OPTIONS = (
+    _switch(["-q", "--quiet"], "Say nothing but warnings and the result.", lambda: show_from(logging.WARNING)),
+    _switch(["-v", "--verbose"], "Say more.", lambda: show_from(logging.DEBUG)),
+    _switch(["--no-progress"], "Show no progress bars.", hide_progress),
+)
+AS_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON, and nothing else there.")
 
 
 # Options of a run that are about this command, not about the result.
@@ -59,6 +110,8 @@ RUN_OPTIONS = (
         ["--resume/--fresh"], default=True, help="Use finished stages again, or begin from the start. [default: resume]"
     ),
     click.Option(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
+    AS_JSON,
+    *OUTPUT_OPTIONS,
 )
 
 

@@ -14,7 +14,10 @@ import click
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="[default: MODEL-FORMAT beside it]")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that the model brings.")
 def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: bool) -> None:
-    """Export the student of a RUN, or a MODEL, for deployment, and compare the vectors: other vectors are refused."""
+    """Write a model as ONNX or OpenVINO.
+
+    It is the student of a RUN, or a MODEL; a result with other vectors is refused.
+    """
     from hub_tools.core.logging import quiet_libraries
     from hub_tools.models import export as exports
     from hub_tools.models.loading import LoadPolicy

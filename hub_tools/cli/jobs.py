@@ -7,7 +7,7 @@ import shlex
 import click
 
 from hub_tools.cli.base import command_line_options, configure
-from hub_tools.options import OPTIONS, click_options
+from hub_tools.options import click_options
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -17,15 +17,15 @@ from hub_tools.options import OPTIONS, click_options
 @click.option("--submit", is_flag=True, help="Submit the job; without it the command is only printed.")
 @click.option("--dry-run", is_flag=True, help="Let `hf` check the job without submitting it.")
 def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, submit: bool, dry_run: bool) -> None:
-    """Do the whole job on a machine of Hugging Face Jobs, with the OPTIONS of hub-distill.
+    """Do the whole job on a machine of Hugging Face Jobs.
 
-    hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub NAMESPACE prints the command;
-    --submit runs it.
+    It takes the OPTIONS of hub-distill. hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub
+    NAMESPACE prints the command; --submit runs it.
     """
     from hub_tools.hub import jobs as remote
 
     # All but the run folder, and the options that are about files and finished stages of this machine.
-    known = [param for param in click_options(o.section for o in OPTIONS) if param.name != "output"]
+    known = [param for param in click_options() if param.name != "output"]
     context = click.Command("hub-distill", params=list(known)).make_context("hub-distill jobs", list(options))
     remote.check_remote(configure(command_line_options(context, context.params)))
     command = remote.job_command(options, flavor=flavor, timeout=timeout)

@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import command_line_options
-from hub_tools.options import click_options, nest
+from hub_tools.cli.base import OUTPUT_OPTIONS, command_line_options
+from hub_tools.options import OPTIONS, click_options, nest
+
+_OWN = {option.name for option in OPTIONS if option.section == "publish"}
 
 
 def _publish(run: Path, *, dry_run: bool, check: bool, **options: Any) -> None:
-    """Publish a finished RUN on the Hub: model, tokenizer and the teacher's vectors, each with its card.
+    """Publish a finished RUN on the Hub.
 
-    The dataset holds the texts of the run. Leave it out with --only model --only tokenizer where they are not
-    yours to publish.
+    That is model, tokenizer and the teacher's vectors, each with its card. The dataset holds the texts of the run.
+    Leave it out with --only model --only tokenizer where they are not yours to publish.
     """
     from hub_tools.hub import publish as hub
 
@@ -33,11 +35,12 @@ publish = click.Command(
     "publish",
     params=[
         click.Argument(["run"], type=click.Path(path_type=Path)),
-        *(option for option in click_options(("publish",)) if not option.hidden),
+        *(option for option in click_options(_OWN) if not option.hidden),
         click.Option(["--dry-run"], is_flag=True, help="List every file with its size and change nothing."),
         click.Option(
             ["--check"], is_flag=True, help="Only see whether the repos may be written; RUN may not exist yet."
         ),
+        *OUTPUT_OPTIONS,
     ],
     callback=_publish,
     help=_publish.__doc__,

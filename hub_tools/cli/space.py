@@ -21,9 +21,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. [default: this machine only]")
 @click.option("--port", type=int, metavar="N", help="[default: the first free one from 7860]")
 def space(run: Path, documents: Path | None, host: str | None, port: int | None) -> None:
-    """Open a page that shows a finished RUN: tokenizers, search, similarity, results.
+    """Open a page that shows a finished RUN.
 
-    It needs more packages: pip install 'hub-tools[space]'.
+    It has tokenizers, search, similarity and results of teacher and student. It needs more packages: pip install
+    'hub-tools[space]'.
     """
     show(run, documents=documents, host=host, port=port)
 

@@ -8,11 +8,18 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import RUN_OPTIONS, GroupedCommand, command_line_options, configure, tune_process
+from hub_tools.cli.base import (
+    RUN_OPTIONS,
+    GroupedCommand,
+    command_line_options,
+    configure,
+    tune_process,
+)
+from hub_tools.cli.report import print_report
 from hub_tools.config import RunConfig
 from hub_tools.core.distributed import is_main_process
 from hub_tools.core.errors import UsageError
-from hub_tools.options import click_options, nest
+from hub_tools.options import OPTIONS, click_options, nest
 
 # In the order of the job: a stage uses the options of those before it.
 STAGES = {
@@ -21,14 +28,17 @@ STAGES = {
     "clone": "Give the teacher the student's tokenizer.",
     "embed": "Compute the teacher's vectors of the text.",
     "distill": "Train the student on those vectors.",
-    "evaluate": "Measure teacher, clone and student.",
+    "evaluate": "Measure teacher, clone and student, or any models.",
 }
 
 
+_EPILOG = "Stages before it that are not done yet run first (their options: hub-distill --help-all)."
+# Options that say how to run, and what they are where they are not given.
+_HOW = {"resume": True, "dry_run": False, "as_json": False}
 # Options that `evaluate MODEL ...` takes.
 _OF_COMPARISONS = {"lang", "output", "evaluate", "device", "precision", "trust_remote_code", "allow_pickle"}
 _HELP = {
-    "evaluate": """Measure teacher, clone and student; or any models that are named.
+    "evaluate": """Measure teacher, clone and student, or any models.
 
     hub-distill evaluate MODEL MODEL --sts FILE measures models of the Hub, in folders, or those of a run folder side by
     side; differences are to the first."""
@@ -45,36 +55,36 @@ def run_until(last: str, options: Mapping[str, Any]) -> None:
         raise UsageError(
             "A single stage pushes nothing: give --push-to-hub to the whole job or to hub-distill publish."
         )
-    fresh, dry_run = not options.get("resume", True), options.get("dry_run", False)
-    run_job(configure(options), last=last, fresh=fresh, dry_run=dry_run)
+    run_job(configure(options), last=last, **{name: options.get(name, default) for name, default in _HOW.items()})
 
 
-def run_job(config: RunConfig, *, last: str = "publish", fresh: bool, dry_run: bool) -> None:
-    """Do the job up to a stage and, after a whole run, print table and searches; or print the plan."""
+def run_job(
+    config: RunConfig,
+    *,
+    last: str = "publish",
+    resume: bool = True,
+    dry_run: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Do the job up to a stage and print what came out; or print the plan."""
     from hub_tools import pipeline
-    from hub_tools.core.logging import log
-    from hub_tools.reporting.report import FullReport
-    from hub_tools.reporting.text import report_warnings, summary
     from hub_tools.stages.plan import plan
 
+    if dry_run and as_json:
+        raise UsageError("A plan is in words: leave out --dry-run or --json.")
     if dry_run:
         if is_main_process():
             click.echo(plan(config))
         return
     tune_process()
-    report = pipeline.run(config, last=last, fresh=fresh)
-    if isinstance(report, FullReport) and is_main_process():
-        click.echo(summary(report))
-        for warning in report_warnings(report):
-            log.warning("Warning: %s", warning)
-        click.echo(f"\nThe student is in {config.output / 'student'}, the report in {config.output / 'report.md'}.")
+    report = pipeline.run(config, last=last, fresh=not resume)
+    if is_main_process():
+        print_report(report, config.output, as_json=as_json)
 
 
 def stage_command(name: str) -> click.Command:
-    """Return the command of a stage: its help shows the options that it uses, but it takes those of the whole job."""
-    names = list(STAGES)
-    # What models are measured on is kept out of the text.
-    used = ("", *names[: names.index(name) + 1], "evaluate")
+    """Return the command of a stage: its help shows its own options, but it takes those of the whole job."""
+    own = {option.name for option in OPTIONS if option.section in ("", name)} | {"corpus", "parallel"}
 
     def callback(models: tuple[str, ...] = (), **options: Any) -> None:
         # Options may stand before or after the stage's name.
@@ -85,10 +95,10 @@ def stage_command(name: str) -> click.Command:
         else:
             run_until(name, given)
 
-    params: list[click.Parameter] = [*click_options(used), *RUN_OPTIONS]
+    params: list[click.Parameter] = [*click_options(own), *RUN_OPTIONS]
     if name == "evaluate":
         params.append(click.Argument(["models"], nargs=-1, metavar="[MODEL ...]"))
-    return GroupedCommand(name, params=params, callback=callback, help=_HELP.get(name, STAGES[name]))
+    return GroupedCommand(name, params=params, callback=callback, help=_HELP.get(name, STAGES[name]), epilog=_EPILOG)
 
 
 def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
@@ -123,21 +133,19 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
         policy=policy,
         in_mteb_format=bool(config.evaluate.mteb),
     )
+    if options.get("as_json"):
+        click.echo((out / "scores.json").read_text(encoding="utf-8"), nl=False)
+        return
     click.echo(table)
     also = f", in mteb's format in {out / 'mteb'}" if config.evaluate.mteb else ""
     click.echo(f"\nThe scores are in {out / 'scores.json'} and {out / 'scores.md'}{also}.")
 
 
-@click.command()
-@click.option("--output", default="demo-run", show_default=True, metavar="DIR", help="Run folder.")
-@click.option("--resume/--fresh", default=True, help="Use finished stages again, or begin from the start.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
-@click.option("--space", is_flag=True, help="Then open the Space: a page that shows teacher and student.")
-def demo(output: str, *, resume: bool, dry_run: bool, space: bool) -> None:
-    """Do the whole job on a real teacher and the bundled sample text, in a few minutes.
+def _demo(output: str, *, space: bool, resume: bool, dry_run: bool, as_json: bool) -> None:
+    """Do the whole job on a real teacher and bundled text.
 
-    It shows the tool working. The sample is far too small for a student that is good for anything: real
-    students need real corpora.
+    It takes some minutes and shows the tool working. The sample is far too small for a student that is good for
+    anything: real students need real corpora.
     """
     from hub_tools.cli.space import show
     from hub_tools.demo import demo_config
@@ -146,6 +154,18 @@ def demo(output: str, *, resume: bool, dry_run: bool, space: bool) -> None:
     config, opens = demo_config(Path(output)), space and not dry_run
     if opens:
         check_installed()
-    run_job(config, fresh=not resume, dry_run=dry_run)
+    run_job(config, resume=resume, dry_run=dry_run, as_json=as_json)
     if opens:
         show(config.output)
+
+
+demo = click.Command(
+    "demo",
+    params=[
+        click.Option(["--output"], default="demo-run", show_default=True, metavar="DIR", help="Run folder."),
+        click.Option(["--space"], is_flag=True, help="Then open the Space: a page that shows teacher and student."),
+        *(option for option in RUN_OPTIONS if option.name != "config_file"),
+    ],
+    callback=_demo,
+    help=_demo.__doc__,
+)

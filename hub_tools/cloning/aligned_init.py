@@ -30,7 +30,7 @@ def mix_aligned(rows: Rows, context: InitContext) -> int:
     are aligned: better than the teacher's pieces, which belong to another language.
     """
     parallel = context.corpus.result.parallel
-    log.info("  aligning the words of %s sentence pairs", f"{parallel.train if parallel else 0:,}")
+    log.debug("  aligning the words of %s sentence pairs", f"{parallel.train if parallel else 0:,}")
     pairs = _token_pairs(context.teacher_spec.load(), context.student_spec.load(), context.corpus)
     alignment = align(pairs, len(context.teacher_rows), context.scratch)
     aligned, translations = aligned_rows(alignment, context.teacher_rows, context.new_ids)

@@ -35,7 +35,7 @@ _BLOCK_CELLS = 1 << 24
 
 def mix_focus(rows: Rows, context: InitContext) -> int:
     """Improve the new tokens' rows, in place, with those of their neighbours; return how many have some."""
-    log.info("  learning which tokens occur in the same contexts")
+    log.debug("  learning which tokens occur in the same contexts")
     texts = context.texts()
     vectors, counts = token_vectors(context.student_spec.load(), texts, len(rows))
     known = np.flatnonzero(counts >= LEAST_COUNT)

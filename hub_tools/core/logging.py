@@ -1,34 +1,56 @@
-"""What a user sees while a stage works: messages and progress bars on stderr, everything also in log.txt."""
+"""What a user sees while a stage works: messages and progress on stderr; log.txt has all messages."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 from tqdm import tqdm
 
 from hub_tools.core.errors import UserError
+from hub_tools.core.terminal import Style, paint
 
+SECONDS_BETWEEN_LINES = 30
 log = logging.getLogger("hub_tools")
 
 
-class _BarSafeHandler(logging.Handler):
-    """Writes above a running progress bar instead of through it."""
+class _Terminal(logging.Handler):
+    """Writes above a running progress bar instead of through it, warnings in yellow."""
+
+    shows_progress = True
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        usual: Style = "yellow" if record.levelno >= logging.WARNING else "plain"
+        tqdm.write(paint(self.format(record), getattr(record, "style", usual), sys.stderr), file=sys.stderr)
 
 
 def setup_logging(*, quiet: bool = False) -> None:
     """Send messages to stderr; if quiet, errors alone. Only programs call this, never the library."""
-    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG)
     log.propagate = False
-    log.handlers = [_BarSafeHandler()]
+    log.handlers = [_Terminal(logging.INFO)]
+
+
+def show_from(level: int) -> None:
+    """Show messages from a level on, where `setup_logging` was called; log.txt has all of them in any case."""
+    for terminal in _terminals():
+        terminal.setLevel(level)
+
+
+def hide_progress() -> None:
+    """Show no progress, where `setup_logging` was called."""
+    for terminal in _terminals():
+        terminal.shows_progress = False
+
+
+def _terminals() -> list[_Terminal]:
+    return [handler for handler in log.handlers if isinstance(handler, _Terminal)]
 
 
 @contextmanager
@@ -61,11 +83,60 @@ def quiet_libraries() -> None:
     quiet.disable_progress_bar()
 
 
-def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay: float = 0) -> tqdm[Any]:
-    """Return a progress bar with count, rate and time left.
+class Lines:
+    """Progress where there is no terminal: a message now and then, none for what is quick."""
+
+    def __init__(self, description: str, total: int | None, unit: str, done: int) -> None:
+        self.n = self._first = done
+        self.total = total
+        self._description, self._unit, self._postfix = description, unit, ""
+        self._start = self._last = time.monotonic()
+
+    def update(self, n: int = 1) -> None:
+        """Count what was done."""
+        self.n += n
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            log.info("%s", self._text(now - self._start))
+
+    def _text(self, elapsed: float) -> str:
+        return tqdm.format_meter(
+            self.n,
+            self.total,  # type: ignore[arg-type] # without one there is no time left
+            elapsed,
+            ncols=0,
+            prefix=self._description,
+            unit=self._unit,
+            initial=self._first,
+            postfix=self._postfix,
+        )
+
+    def set_postfix_str(self, text: str, *, refresh: bool = False) -> None:
+        """Set what stands after the numbers from now on."""
+        self._postfix = text
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to take away."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+Progress: TypeAlias = "tqdm[Any] | Lines"
+
+
+def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay: float = 0) -> Progress:
+    """Return a progress bar with count, rate and time left; a message now and then where there is no terminal.
 
     `done` is what an earlier run already did; what takes less than `delay` seconds shows no bar.
     """
+    shown = log.isEnabledFor(logging.INFO) and all(t.shows_progress and t.level <= logging.INFO for t in _terminals())
+    if shown and not sys.stderr.isatty():
+        return Lines(f"  {description}", total, unit, done)
     return tqdm(
         total=total,
         desc=f"  {description}",
@@ -73,9 +144,8 @@ def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay:
         initial=done,
         delay=delay,
         file=sys.stderr,
-        # Without a terminal a bar is a line in a file: one every ten seconds is enough.
-        mininterval=0.2 if sys.stderr.isatty() else 10.0,
-        disable=not log.isEnabledFor(logging.INFO),
+        mininterval=0.2,
+        disable=not shown,
         leave=False,
     )
 

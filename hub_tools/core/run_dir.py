@@ -25,6 +25,7 @@ from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_files import StoredFile, check_files, check_root, cure_for, store_files
 from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.terminal import duration
 from hub_tools.core.versions import versions
 
 FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
@@ -37,10 +38,12 @@ class Task:
     """What a stage is about to do."""
 
     folder: str  # of the stage in the run
+    title: str  # what messages call the stage
     parts: dict[str, Any]  # name -> plain data; together everything that the result depends on
     options: dict[str, Any]  # what was asked for, for the record, as plain data
-    # Fills a folder and returns plain data; if it is not empty, an earlier call with the same parts was cut off there.
-    work: Callable[[Path], dict[str, Any]]
+    # Fills a folder and returns what was measured; if it is not empty, an earlier call with the same parts was cut off.
+    work: Callable[[Path], Any]
+    outcome: Callable[[Any], str] = lambda _: "done"  # says what came out, from what was measured
     reads: tuple[str, ...] = ()  # folders of the finished stages that it reads
     all_ranks: bool = False  # whether all processes do the work; otherwise the main one does, and the others wait
     leftovers: tuple[str, ...] = ()  # patterns of what only a continued attempt needs; deleted when the stage is done
@@ -137,15 +140,15 @@ class RunDir:
         record = _read_marker(self.root / task.folder)
         if record is not None and record.key == task.key:
             check_files(self.root / task.folder, record.files, checksums=False)
-            log.info("%s: already done", task.folder)
+            log.info("%s: already done", task.title, extra={"style": "dim"})
             self._add_to_record(task, record)
             return record
-        if record is None:
-            log.info("%s ...", task.folder)
-        else:
+        why = ""
+        if record is not None:
             old, new = record.inputs, task.inputs
-            changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-            log.info("%s: done again, because it depends on what changed: %s", task.folder, ", ".join(changed))
+            changed = ", ".join(name for name in {**old, **new} if old.get(name) != new.get(name))
+            why = f": done again, because it depends on what changed: {changed}"
+        log.info("%s%s", task.title, why, extra={"style": "bold"})
         for folder in task.reads:
             if folder not in self._whole:
                 check_stage(self.root / folder)
@@ -153,19 +156,19 @@ class RunDir:
         partial = self._partial(task)
         attempt = _read_attempt(partial)
         if attempt.key == task.key:
-            log.info("%s: continuing where an earlier run stopped", task.folder)
+            log.info("  continuing where an earlier run stopped")
             return attempt.seconds
         _remove(partial)
         _write_attempt(partial, task.key, 0.0)
         return 0.0
 
-    def _end(self, task: Task, result: dict[str, Any], seconds: float) -> StageRecord:
+    def _end(self, task: Task, result: Any, seconds: float) -> StageRecord:
         files = store_files(self._partial(task), task.leftovers)
         record = StageRecord(
             key=task.key,
             inputs=task.inputs,
             options=task.options,
-            result=result,
+            result=to_plain(result),
             files=files,
             seconds=seconds,
             versions=versions(),
@@ -175,7 +178,7 @@ class RunDir:
         self._finish_rename(task)
         self._whole.add(task.folder)
         self._add_to_record(task, record)
-        log.info("%s: done in %.1f s", task.folder, seconds)
+        log.info("  %s (%s)", task.outcome(result), duration(seconds))
         return record
 
     def _add_to_record(self, task: Task, record: StageRecord) -> None:

@@ -7,13 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import hash_file
-from hub_tools.core.logging import bar
+from hub_tools.core.logging import Progress, bar
 
 # What is in a stage's folder without being its result.
 _IGNORED = (".*", "__pycache__", "tensorboard")
@@ -126,5 +123,5 @@ def _sizes(folder: Path, leftovers: Collection[str] = ()) -> dict[str, int]:
     }
 
 
-def _progress(folder: Path, sizes: Mapping[str, int]) -> tqdm[Any]:
+def _progress(folder: Path, sizes: Mapping[str, int]) -> Progress:
     return bar(f"checking {folder.name}", sum(sizes.values()), " bytes", delay=3)

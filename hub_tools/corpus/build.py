@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_as, replacing, write_json
 from hub_tools.core.limits import Limits, limit_of
-from hub_tools.core.logging import bar, log
+from hub_tools.core.logging import Progress, bar, log
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.clean import LONGEST_TEXT, hash_text, pieces
 from hub_tools.corpus.contamination import EvaluationTexts, Match, by_data
@@ -122,13 +122,15 @@ def build_corpus(
     cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
     by_language: dict[str, LanguageText] = {}
     has = {lang: pairs.kept if pairs and lang in pairs.languages else 0 for lang in targets}
-    for lang in languages:
-        of_language = [source for source in sources if source.lang == lang]
-        most = _most_texts(lang, of_language, limits, has)
-        if of_language:
-            by_language[lang] = _build_language(out / "text", of_language, most, splits, cut)
-        if lang in has:
-            has[lang] += by_language[lang].kept if lang in by_language else 0
+    with bar("reading", None, " texts") as progress:
+        for number, lang in enumerate(languages, 1):
+            of_language = [source for source in sources if source.lang == lang]
+            most = _most_texts(lang, of_language, limits, has)
+            if of_language:
+                progress.set_postfix_str(f"{lang}, {number} of {len(languages)} languages", refresh=False)
+                by_language[lang] = _build_language(out / "text", of_language, most, splits, cut, progress=progress)
+            if lang in has:
+                has[lang] += by_language[lang].kept if lang in by_language else 0
     kept = [lang for lang, text in by_language.items() if text.kept]
     missing = [lang for lang in languages if lang not in kept]
     for lang in targets:
@@ -209,7 +211,13 @@ class _Piece(NamedTuple):
 
 
 def _build_language(
-    folder: Path, sources: list[Source], limit: int | None, splits: _Splits, cut: Callable[[str], Iterator[str]]
+    folder: Path,
+    sources: list[Source],
+    limit: int | None,
+    splits: _Splits,
+    cut: Callable[[str], Iterator[str]],
+    *,
+    progress: Progress,
 ) -> LanguageText:
     lang = sources[0].lang
     record = folder / f"{lang}.json"
@@ -230,8 +238,7 @@ def _build_language(
                 progress.update()
                 yield text, split
 
-    with bar(lang, limit, " texts") as progress:
-        _write(folder / f"{lang}.parquet", ("text", "split"), islice(rows(), limit))
+    _write(folder / f"{lang}.parquet", ("text", "split"), islice(rows(), limit))
     names = dict.fromkeys(source.name for source in sources)
     result = LanguageText(sources=[name for name in names if tally.kept[name]], **tally.result())
     write_json(record, to_plain(result))

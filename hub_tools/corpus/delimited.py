@@ -54,12 +54,12 @@ def _find_style(path: Path, *_state: int) -> dict[str, Any]:
         outside = re.sub(r'"[^"]*"', "", header)
         separator = max(_SEPARATORS, key=outside.count)
         if separator != ",":
-            log.info("  %s: cells are separated by %s", path, "tabs" if separator == "\t" else separator)
+            log.debug("  %s: cells are separated by %s", path, "tabs" if separator == "\t" else separator)
         return {"delimiter": separator, "strict": True}
     quoted = _is_quoted(path, header)
     if quoted is None:
         return {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    log.info("  %s: quotation marks %s", path, "enclose cells, as pandas writes them" if quoted else "are text")
+    log.debug("  %s: quotation marks %s", path, "enclose cells, as pandas writes them" if quoted else "are text")
     return {"delimiter": "\t", "strict": True} if quoted else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
 
 

@@ -39,7 +39,7 @@ def measure_costs(
     sentences, paragraphs = sentences_of(texts), paragraphs_of(texts, lang)
     if not sentences:
         return {}
-    log.info("  costs, %d sentences and %d paragraphs", len(sentences), len(paragraphs))
+    log.debug("  costs, %d sentences and %d paragraphs", len(sentences), len(paragraphs))
     # First, so that no model is slow because it is new.
     memory = {
         name: peak_memory(subject.model, partial(_encode, subject, paragraphs, "document"))

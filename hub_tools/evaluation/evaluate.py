@@ -6,15 +6,16 @@ in the training, whose figures are taken over, and the text to train on by the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hub_tools.core.logging import log
+from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.costs import measure_costs
 from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.example import example_of
+from hub_tools.evaluation.metrics import Measure
 from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.spaces import agreement_rows, plain_row
@@ -24,7 +25,7 @@ from hub_tools.models.loading import describe
 from hub_tools.results import EvaluationResult, EvaluationRow, Search
 
 MODELS = ("teacher", "clone", "student")
-_SEARCHES = (1, 30, 46)  # bundled questions that a person is shown
+_SEARCHES = 3  # bundled questions that a person is shown
 # Measures of the vectors that were learned -> how tables name them.
 _LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
 
@@ -73,10 +74,9 @@ def evaluate_run(
 
 def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[EvaluationRow]:
     """Return a row for each measure of each task: the models' figures, and how far each is from those before it."""
+    tasks = list(tasks)
     rows: list[EvaluationRow] = []
-    for task in tasks:
-        log.info("  %s, %s", task.name, task.split)
-        measured = {name: task.measure(subject) for name, subject in subjects.items()}
+    for task, measured in zip(tasks, _measure_all(subjects, tasks), strict=True):
         prompts = {name: task.prompts(subject) for name, subject in subjects.items()}
         for number, measure in enumerate(next(iter(measured.values()))):
             found = figures({name: measures[number] for name, measures in measured.items()})
@@ -95,16 +95,61 @@ def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[
     return rows
 
 
+def _measure_all(subjects: Mapping[str, Subject], tasks: Sequence[AnyTask]) -> Iterator[dict[str, list[Measure]]]:
+    """Yield the measures of the models at each task, with one progress bar over the texts of all of them."""
+    sizes = [task.size for task in tasks]
+    done = 0
+    with bar("measuring", sum(sizes) * len(subjects), " texts") as progress:
+        for task, size in zip(tasks, sizes, strict=True):
+            log.debug("  %s, %s", task.name, task.split)
+            measured = {}
+            for name, subject in subjects.items():
+                progress.set_postfix_str(f"{task.name}, {name}", refresh=False)
+                subject.progress = progress
+                measured[name] = task.measure(subject)
+                subject.progress = None
+                # What was kept from an earlier run is not encoded again.
+                done += size
+                progress.update(int(done - progress.n))
+            yield measured
+
+
 def _searches(subjects: Mapping[str, Subject], targets: tuple[str, ...]) -> list[Search]:
-    """Return three questions with the passage that teacher and student find, for a person to judge."""
+    """Return three questions with the passages that teacher and student find, for a person to judge."""
     if SAMPLE_LANGUAGE not in targets:
         return []
     data = next(task.data for task in bundled_tasks(targets) if isinstance(task.data, Retrieval))
-    questions = [data.queries[number] for number in _SEARCHES]
-    found = {}
+    first, places = {}, {}
     for name in ("teacher", "student"):
-        queries = subjects[name].encode(questions, "query", "questions")
+        queries = subjects[name].encode(data.queries, "query", "questions")
         passages = subjects[name].encode(data.passages, "document", "passages")
-        found[name] = [data.passages[number] for number in (queries @ passages.T).argmax(axis=1).tolist()]
-    both = zip(questions, found["teacher"], found["student"], strict=True)
-    return [Search(query=query, teacher=teacher, student=student) for query, teacher, student in both]
+        order = (-queries @ passages.T).argsort(axis=1, kind="stable").tolist()
+        first[name] = [data.passages[found[0]] for found in order]
+        places[name] = [
+            1 + next(place for place, number in enumerate(found) if number in relevant)
+            for found, relevant in zip(order, data.relevant, strict=True)
+        ]
+    return telling(
+        [
+            Search(
+                query=query,
+                teacher=first["teacher"][number],
+                student=first["student"][number],
+                teacher_place=places["teacher"][number],
+                student_place=places["student"][number],
+            )
+            for number, query in enumerate(data.queries)
+        ]
+    )
+
+
+def telling(searches: Sequence[Search]) -> list[Search]:
+    """Return the first search that the student alone gets right, that both do, and that it gets wrong, or others."""
+    right = [search for search in searches if search.student_place == 1]
+    groups = (
+        [search for search in right if search.teacher_place != 1],
+        [search for search in right if search.teacher_place == 1],
+        [search for search in searches if search not in right],
+    )
+    shown = [group[0] for group in groups if group]
+    return [*shown, *(search for search in searches if search not in shown)][:_SEARCHES]

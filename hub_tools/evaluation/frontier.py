@@ -8,6 +8,7 @@ not, the learned tokens, aligned to those of another language, are nearer to the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
@@ -73,7 +74,8 @@ def choose(splits: Mapping[str, Split], trim: str) -> str:
     chosen = max(good, key=lambda name: splits[name].learned)
     for name, split in splits.items():
         words = ", ".join(f"{lang} {value:.2f}" for lang, value in split.tokens_per_word.items())
-        log.info(
+        log.log(
+            logging.INFO if name == chosen else logging.DEBUG,
             "  %s learned tokens: %s tokens per word, similarities of held-out text ranked %.1f of 100%s",
             f"{split.learned:,}",
             words,

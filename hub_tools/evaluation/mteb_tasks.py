@@ -103,6 +103,11 @@ class MtebTask:
                 for name in _text_columns(self.task, subset):
                     yield from _strings(column(data, name))
 
+    @property
+    def size(self) -> int:
+        """About how many texts a model reads."""
+        return sum(1 for _ in self.texts())
+
     def load(self) -> None:
         """Load the data; what mteb or the Hub cannot give is a UserError."""
         name = self.task.metadata.name

@@ -42,7 +42,7 @@ def smaller_vectors(
     """
     ours = [t for t in tasks if isinstance(t, Task) and isinstance(t.data, Retrieval | Similarity | Bitext)]
     if ours:
-        log.info("  shortened and quantised vectors")
+        log.debug("  shortened and quantised vectors")
     return [_measured(name, subject, task, lengths) for name, subject in subjects.items() for task in ours]
 
 

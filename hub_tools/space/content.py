@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_tools.core.files import read_as
+from hub_tools.core.names import short_name
 from hub_tools.core.run_files import check_links
-from hub_tools.demo import PACKAGE, demo_teacher
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher
 from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport, read_report
-from hub_tools.reporting.space_settings import BUNDLED, SETTINGS_FILE, SpaceSettings
+from hub_tools.reporting.space_settings import SETTINGS_FILE, SpaceSettings
 from hub_tools.space.model import Model
 
 PAPER = "https://arxiv.org/abs/2605.29992"
@@ -81,29 +81,22 @@ def from_settings(folder: Path) -> SpaceContent:
 def find_model(name: str, spec: str, report: FullReport) -> Model:
     """Return teacher or student, with what the run trusted it with and the prompts of the run.
 
-    `spec` is a Hub id, with a revision or without; a folder; or `BUNDLED`.
+    `spec` is a Hub id, with a revision or without; a folder; or `bundled`.
 
     Raises:
         UserError: the model cannot be had.
     """
-    # The teacher that a package carries is found again where another environment has it.
-    if spec == BUNDLED or (Path(spec).parent.name == PACKAGE and not Path(spec).is_dir()):
-        return Model(name, _title(spec), demo_teacher())
     policy, embed = _policy(report), report.config.embed
     source = find_teacher(spec, policy=policy)
     asked = {"query": embed.query_prompt, "document": embed.document_prompt}
     prompts = {role: prompt for role, prompt in asked.items() if prompt is not None}
-    return Model(name, _title(spec), source.path, tokenizer_folder=source.input_folder, policy=policy, prompts=prompts)
+    return Model(
+        name, short_name(spec), source.path, tokenizer_folder=source.input_folder, policy=policy, prompts=prompts
+    )
 
 
 def _policy(report: FullReport) -> LoadPolicy:
     return LoadPolicy(code=report.config.trust_remote_code, pickle=report.config.allow_pickle)
-
-
-def _title(spec: str) -> str:
-    if spec == BUNDLED or Path(spec).parent.name == PACKAGE:
-        return "all-MiniLM-L6-v2"
-    return spec.partition("@")[0].rstrip("/").rpartition("/")[2] or spec
 
 
 def _links(report: FullReport, settings: SpaceSettings | None = None) -> dict[str, str]:
@@ -111,7 +104,7 @@ def _links(report: FullReport, settings: SpaceSettings | None = None) -> dict[st
         "link_model": ("", settings and settings.student),
         "link_tokenizer": ("", settings and settings.tokenizer),
         "link_dataset": ("datasets/", settings and settings.dataset),
-        "link_teacher": ("", report.teacher.id if report.teacher.revision else None),
+        "link_teacher": ("", report.teacher.hub_id),
     }
     links = {key: f"{_HUB}/{kind}{repo.partition('@')[0]}" for key, (kind, repo) in repos.items() if repo}
     return {**links, "link_paper": PAPER}

@@ -104,8 +104,12 @@ class Stage(ABC):
         When the folder is not empty, an earlier attempt with the same inputs was cut off there.
         """
 
-    def run(self, job: Job, run_dir: RunDir) -> Finished:
-        """Do the work in a run folder, or use what is finished there."""
+    @abstractmethod
+    def outcome(self, result: Any) -> str:
+        """Say in a few words what came out, from what `work` returned."""
+
+    def run(self, job: Job, run_dir: RunDir, title: str) -> Finished:
+        """Do the work in a run folder, or use what is finished there; messages call the stage by its title."""
         sections = (self.name, *self.other_sections)
         asked = to_plain(job.config).items()  # options above all sections belong to every stage
         options = {key: value for key, value in asked if key in sections or not isinstance(value, dict)}
@@ -113,10 +117,12 @@ class Stage(ABC):
         inputs = (getattr(self, item.name) for item in dataclasses.fields(self))
         task = Task(
             folder=self.folder,
+            title=title,
             reads=tuple(value.path.name for value in inputs if isinstance(value, Finished)),
             parts={**parts_of(self), "stage version": _VERSION},
             options={**options, "teacher_info": teacher},
-            work=lambda out: to_plain(self.work(out)),
+            work=self.work,
+            outcome=self.outcome,
             all_ranks=self.all_ranks,
             leftovers=self.leftovers,
             through_data=tuple(item.name for item in dataclasses.fields(self) if item.metadata.get("through_data")),

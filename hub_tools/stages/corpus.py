@@ -45,3 +45,8 @@ class CorpusStage(Stage):
             max_tokens=self.teacher.max_seq_length,
             evaluation=evaluation_texts(self.tasks, self.targets),
         )
+
+    def outcome(self, result: CorpusResult) -> str:
+        texts, pairs = sum(text.kept for text in result.text.values()), result.parallel
+        of_pairs = f" and {pairs.kept:,} pairs" if pairs else ""
+        return f"{texts:,} texts in {len(result.languages)} languages{of_pairs}"

@@ -46,3 +46,9 @@ class DistillStage(Stage):
             policy=self.policy,
             processes=self.processes,
         )
+
+    def outcome(self, result: DistillResult) -> str:
+        made = f"{result.steps:,} steps on {self.hardware}"
+        if result.cosine_before is None or result.cosine_after is None:
+            return made
+        return f"{made}; held-out cosine {result.cosine_before:.3f} -> {result.cosine_after:.3f}"

@@ -43,6 +43,11 @@ class EmbedStage(Stage):
             processes=self.processes,
         )
 
+    def outcome(self, result: EmbeddingsResult) -> str:
+        on = Hardware(device=self.device, precision=self.precision)
+        speed = f", {result.rows_per_second:,.0f} a second" if result.rows_per_second else ""
+        return f"{result.rows:,} vectors of {result.dim} numbers on {on}{speed}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportStage(Stage):
@@ -72,3 +77,6 @@ class ImportStage(Stage):
             policy=self.teacher.policy,
             evaluation=evaluation_texts(self.tasks, self.targets),
         )
+
+    def outcome(self, result: EmbeddingsResult) -> str:
+        return f"{result.rows:,} vectors of {result.dim} numbers taken over"

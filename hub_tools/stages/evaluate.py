@@ -73,3 +73,7 @@ class EvaluateStage(Stage):
         if self.mteb_results:
             write_results(subjects, self.tasks, out / "mteb", language=self.targets[0])
         return result
+
+    def outcome(self, result: EvaluationResult) -> str:
+        tasks = len({(row.task, row.split) for row in result.evaluation})
+        return f"{tasks} tasks, {', '.join(result.models)}"

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.files import write_json
+from hub_tools.core.languages import WITHOUT_SPACES, name_of
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
@@ -80,6 +81,15 @@ class TokenizerStage(Stage):
         if result.sizes:
             result = replace(result, sizes=with_model_sizes(result.sizes, self.teacher))
             table = terminal_table(sizes_rows(result.sizes, result.vocab_size))
-            log.info("  what the teacher's own tokens cost in vocabularies of several sizes:\n%s", table)
+            log.debug("  what the teacher's own tokens cost in vocabularies of several sizes:\n%s", table)
         write_json(out / STATS, to_plain(result))  # for the stage that chooses among them
         return result
+
+    def outcome(self, result: TokenizerResult) -> str:
+        made = f"{result.vocab_size:,} tokens: {result.kept:,} of the teacher's, {result.added:,} learned"
+        counts = result.fertility.get(self.targets[0])
+        if counts is None or (self.targets[0], "teacher") in result.unread:
+            return made
+        unit = "character" if self.targets[0] in WITHOUT_SPACES else "word"
+        name = name_of(self.targets[0])
+        return f"{made}; {counts['teacher']:.2f} -> {counts['student']:.2f} tokens a {unit} of {name}"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tqdm import tqdm
 
+from hub_tools.core.logging import Progress
 from hub_tools.tokenization.tokenizer_json import read_model_vocab
 
 SPACE = "▁"
@@ -133,7 +133,7 @@ def reachable_tokens(model: Mapping[str, Any], tokens: list[str]) -> list[str]:
 
 
 def token_counts(
-    tokenizer: Tokenizer, words: WordCounts, size: int = 0, progress: tqdm[Any] | None = None
+    tokenizer: Tokenizer, words: WordCounts, size: int = 0, progress: Progress | None = None
 ) -> NDArray[np.int64]:
     """Count each token that a tokenizer of single words gives, int64, shape (`size` or more,): ids may have gaps."""
     lengths: list[int] = []

@@ -195,7 +195,7 @@ def select_vocabulary(
         objective={"teacher": 1.0, "student": round(objective, 4)},
         characters=state.characters,
     )
-    log.info(
+    log.debug(
         "  %s tokens kept, %s learned (%s of them the teacher had too); objective %.3f of the teacher's",
         f"{len(kept):,}",
         f"{len(tokens) - len(kept):,}",
@@ -234,7 +234,7 @@ def _select(state: SelectionState, exactly: int | None) -> tuple[list[str], list
         intruders = _intruders(state.teacher, model, kept, {merge.token for merge in merges if merge.is_new})
         if not intruders:
             return kept, merges, model
-        log.info(
+        log.debug(
             "  %s learned tokens refused: no text produced them, or not a kept one any more", f"{len(intruders):,}"
         )
         state = replace(state, refused=state.refused | intruders)

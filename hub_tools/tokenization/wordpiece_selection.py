@@ -162,7 +162,8 @@ def select_wordpiece_vocabulary(
             "give a smaller --learn or --vocab-size, or more text."
         )
     shown = {f"{share:.4g}": round(value, 4) for share, value in sorted(tried.items())}
-    log.info("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", shown)
+    listed = ", ".join(f"{share}: {value}" for share, value in shown.items())
+    log.debug("  %s tokens kept, %s added; objective by share kept: %s", f"{len(kept):,}", f"{len(added):,}", listed)
     return VocabularyPlan(tokens=kept + added, kept=len(kept), split=split, objective=shown, characters=characters)
 
 

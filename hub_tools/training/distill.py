@@ -60,9 +60,9 @@ def distill(
     """
     model = load_model(clone, device=hardware.device, policy=policy)
     max_tokens = longest_input(model) or (None if is_static(model) else _MAX_TOKENS)
-    log.info("  on %s", hardware)
+    log.debug("  on %s", hardware)
     check_inputs(model, embeddings, hardware)
-    log.info("  tokenizing")
+    log.debug("  tokenizing")
     train_set = load_training_set(embeddings, "train", clone / "tokenizer.json", max_tokens)
     every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
     heldout, *others = (
@@ -106,7 +106,7 @@ def save_student(
     checkpoint.load_best(trainer.out, model)
     _interpolate(trainer, load_model(clone, device=str(trainer.student.device), policy=policy))
     after, of_trim, keeps_trim = trainer.measure_heldout(), None, False
-    log.info("  the student: %s", described(after))
+    log.debug("  the student: %s", described(after))
     if trim is not None:
         trimmed = load_model(trim.folder, device=str(trainer.student.device), policy=policy)
         of_trim = trainer.measure_other(trimmed, trim.heldout)
@@ -149,7 +149,7 @@ def save_student(
 
 def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: bool) -> bool:
     """Return whether the trim takes the place of a student that is not as near to its goal; say so if it is not."""
-    log.info("  the plain trim: %s", described(trim))
+    log.debug("  the plain trim: %s", described(trim))
     if student is None or trim is None:
         return False
     # Of a teacher that does not know the language the trim has all cosines of the other texts, and no order in its own.

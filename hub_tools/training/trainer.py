@@ -235,7 +235,7 @@ class Trainer:
                 checkpoint.save_best(self.out, self.student.model)
             state = {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "history": self.history}
             checkpoint.save_checkpoint(self.out, self.student.model, self.optimizer, state)
-            log.info("  step %d of %d: %s", self.step, self.steps, described(found))
+            log.debug("  step %d of %d: %s", self.step, self.steps, described(found))
         self.processes.barrier()
 
     def measure_heldout(self) -> Agreement | None:

@@ -22,6 +22,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.languages import name_of
 from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import bar, log
+from hub_tools.core.names import hub_id
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.pairs import Pair
 from hub_tools.models.encoder import Encoded, Encoder
@@ -62,7 +63,7 @@ def embed(
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    log.info("  on %s", hardware)
+    log.debug("  on %s", hardware)
     model = load_model(teacher.path, device=hardware.device, policy=teacher.policy)
     model.prompts.update(config.prompts)
     prepare_for_speed(model, hardware)
@@ -211,7 +212,7 @@ def _describe(teacher: Teacher, model: SentenceTransformer, prompts: Prompts, ha
     poolings = [mode if isinstance(mode, str) else ", ".join(mode) for mode in modes]
     return {
         # A folder's place on this machine is nobody's business: the manifest is published.
-        "teacher": teacher.name if teacher.revision else Path(teacher.name).name,
+        "teacher": hub_id(teacher.name, teacher.revision) or Path(teacher.name).name,
         "revision": teacher.revision,
         "precision": hardware.precision,
         "max_seq_length": longest_input(model),

@@ -23,7 +23,8 @@ _SIZES = (
 
 def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
     """Return the README.md of the dataset repo; arguments as for `model_card`."""
-    embeddings, revision = report.embeddings, report.teacher.revision
+    embeddings, teacher = report.embeddings, report.teacher
+    revision = inline_code(teacher.revision) if teacher.revision else None
     longest, texts = embeddings.max_seq_length, limits_text(report.config.embed.limits)
     licenses = text_licenses(report)
     files = [{"split": split, "path": f"{split}-*.parquet"} for split in embeddings.splits]
@@ -42,7 +43,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         repos,
         metadata,
         pairs_in=name_of(report.target),
-        revision=inline_code(revision) if revision else "a local folder",
+        revision=revision or ("not known" if teacher.hub_id else "a local folder"),
         prompts="\n".join(map(table_row, _prompts(report))) or None,
         truncation=f"texts are read up to {longest:,} tokens of the teacher's tokenizer" if longest else "none",
         length="1 (normalised)" if embeddings.normalized else "not normalised",

@@ -46,14 +46,13 @@ def render_card(
 
 def teacher_name(report: FullReport) -> str:
     """Return what to call the teacher in public: its Hub id, or the last part of its folder's name."""
-    teacher = report.teacher
-    return teacher.id if teacher.revision else PurePath(teacher.id).name
+    return report.teacher.hub_id or PurePath(report.teacher.id).name
 
 
 def teacher_link(report: FullReport) -> str:
     """Return the teacher's name, as a link where it is on the Hub."""
     name = teacher_name(report)
-    return _link(name) if report.teacher.revision else f"{inline_code(name)} (a local folder)"
+    return _link(name) if report.teacher.hub_id else f"{inline_code(name)} (a local folder)"
 
 
 def _link(repo_id: str, place: str = "") -> str:
@@ -63,7 +62,7 @@ def _link(repo_id: str, place: str = "") -> str:
 def common_metadata(report: FullReport) -> dict[str, Any]:
     """Return what the metadata of model and tokenizer have in common."""
     teacher = report.teacher
-    base = {"base_model": teacher.id, "base_model_relation": "finetune"} if teacher.revision else {}
+    base = {"base_model": teacher.hub_id, "base_model_relation": "finetune"} if teacher.hub_id else {}
     return {"language": list(report.config.lang), **(teacher.license or {}), **base}
 
 
