@@ -189,7 +189,7 @@ def test_a_student_learns_ready_vectors_and_the_teacher_is_not_loaded(
     report = run(config, last="distill")
     said = (config.output / "log.txt").read_text(encoding="utf-8")
     assert "clone: already done" in said
-    assert "embeddings: done again" in said
+    assert "embed: done again" in said
     assert report.embeddings.rows == 400
     assert report.distill.steps == 6
     assert list(chosen_ids(replace(config, publish=PublishConfig(namespace="ada")))) == ["model", "tokenizer"]

@@ -145,7 +145,7 @@ def test_changed_options_redo_what_depends_on_them(finished: tuple[RunConfig, di
     run(RunConfig.from_dict(values), last="distill")
     said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
     assert "tokenizer: already done" in said
-    assert "embeddings: already done" in said
+    assert "embed: already done" in said
     assert "clone: done again, because it depends on what changed: init" in said
     assert "distill: done again, because it depends on what changed: clone" in said
 
@@ -288,4 +288,4 @@ def test_fresh_forgets_what_is_finished(job_options: dict[str, object], tmp_path
     for fresh in (False, False, True):
         run(config, last="corpus", fresh=fresh)
     said = (tmp_path / "run/log.txt").read_text(encoding="utf-8")
-    assert [said.count(words) for words in ("corpus ...", "corpus: already done")] == [2, 1]
+    assert [said.count(words) for words in ("[1/1] corpus\n", "corpus: already done")] == [2, 1]
