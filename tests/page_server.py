@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(
+    _CHROMIUM is None, reason="there is no chromium; on Debian: apt-get install chromium"
+)
 # It says so when it asks any other machine for anything, and how many processes for data from outside run at once.
 _SERVER = """
 import socket, subprocess, sys, threading
@@ -77,3 +85,31 @@ def open_page(run: Path, folder: Path, *, before: str = "", cwd: Path | None = N
             yield Page(f"http://127.0.0.1:{port}/", log, server)
         finally:
             server.terminate()
+
+
+@contextmanager
+def open_browser() -> Iterator[Any]:
+    """Start a real browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+def visit(browser: Any, address: str, **options: Any) -> Any:
+    """A visitor's page, with everything it asks other machines for in `outside`."""
+    context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.outside = []
+    tab.on(
+        "request",
+        lambda r: tab.outside.append(r.url) if not r.url.startswith((address[:16], "data:", "blob:")) else None,
+    )
+    tab.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    tab.goto(address)
+    tab.wait_for_selector("#ht-tokens-out .ht-piece, #ht-tokens-out .ht-problem", state="attached")
+    return tab

@@ -299,6 +299,7 @@ def test_texts_that_become_unknown_are_counted_and_warned_of(
 
 
 def test_the_page_marks_what_a_unigram_model_cannot_read(teacher_of: dict[str, TokenizerSpec]) -> None:
-    tokens = TokenizerView(teacher_of["unigram"]).tokenize("ev ༗", frozenset())["tokens"]
+    tokenizer = TokenizerView(teacher_of["unigram"])
+    tokens = tokenizer.tokenize("ev ༗", tokenizer)["tokens"]
     assert [token["unknown"] for token in tokens if not set("ev▁") >= set(token["token"])] == [True]
     assert not tokens[0]["unknown"]

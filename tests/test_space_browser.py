@@ -14,8 +14,8 @@ import pytest
 from hub_tools.config import RunConfig
 from hub_tools.space.search import SampleQuestions, sample_documents
 from hub_tools.space.vector_cache import VectorCache
-from tests.page_server import open_page
-from tests.test_space_page import browser, needs_browser  # noqa: F401 - a fixture
+from tests.page_server import needs_browser, open_page
+from tests.test_space_page import browser  # noqa: F401 - a fixture
 
 pytestmark = needs_browser
 PHONE = {"width": 390, "height": 844}
@@ -89,7 +89,7 @@ def test_a_link_runs_what_it_names(browser: Any, page: str) -> None:  # noqa: F8
 
 def test_links_are_copied_and_back_returns_to_the_tab_before(browser: Any, page: str) -> None:  # noqa: F811
     tab = opened(browser, page, permissions=["clipboard-read", "clipboard-write"])
-    tab.wait_for_selector("#ht-tokens-out .ht-t", state="attached")
+    tab.wait_for_selector("#ht-tokens-out .ht-piece", state="attached")
     tab.get_by_role("tab", name="Search").click()
     tab.wait_for_selector(FOUND)
     tab.fill("#ht-query textarea", "arılar")

@@ -24,7 +24,7 @@ GRADIO = """<!doctype html><html><head><meta property="og:title" content="Gradio
 
 def client(content: SpaceContent) -> TestClient:
     app = Starlette(routes=[Route("/", lambda _: HTMLResponse(GRADIO))])
-    return TestClient(Preview(app, content))
+    return TestClient(Preview(app, content, "let own = 1;"))
 
 
 def test_a_link_is_shown_with_the_pages_own_title_sentence_and_picture(content: SpaceContent) -> None:

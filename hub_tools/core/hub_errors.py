@@ -128,6 +128,12 @@ _TROUBLE = "The Hub is in trouble (status {status}) with {subject}. Run the same
 _OTHER_STATUS = "The Hub refused {subject} (status {status}): {detail} Nothing is lost."
 
 
+def is_unreachable(error: BaseException) -> bool:
+    """Whether something failed because the Hub could not be asked."""
+    names = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    return not names.isdisjoint((*_NO_CONNECTION, "OfflineModeIsEnabled"))
+
+
 def _explain_status(error: BaseException, subject: str) -> str:
     response = getattr(error, "response", None)
     if response is None:

@@ -1,4 +1,4 @@
-"""The page. Its functions are in service.py, its components in tabs.py and html.py, its texts in i18n.py."""
+"""The page. Its functions are in service.py, its tabs in tabs.py and tokens_tab.py, its texts in texts/."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ import gradio as gr
 from gradio.components.api_component import Api
 from starlette.middleware import Middleware
 
-from hub_tools.core.languages import names_of
 from hub_tools.space import limits
 from hub_tools.space.api import add_api
 from hub_tools.space.gate import Gate
-from hub_tools.space.i18n import AUTONYMS, LANGUAGES, TEXTS, translate
+from hub_tools.space.hero import hero
+from hub_tools.space.i18n import LANGUAGES, TEXTS, translate
 from hub_tools.space.index import PRECISIONS
+from hub_tools.space.parts import number
 from hub_tools.space.preview import PICTURE, Preview, title_of
 from hub_tools.space.results_tab import results_tab
 from hub_tools.space.search_tab import search_tab
 from hub_tools.space.service import Service
-from hub_tools.space.tabs import similarity_tab, tokens_tab
+from hub_tools.space.tabs import similarity_tab
+from hub_tools.space.tokens_tab import languages_tab, tokens_tab
 from hub_tools.space.upkeep import upkeep
 
-TABS = ("tokens", "search", "similarity", "results")
+TABS = ("tokens", "search", "similarity", "languages", "results")
 _QUEUE = 200  # calls that wait before a visitor is asked to come back
 _CALLS_AT_ONCE = 8  # of each function that needs neither the models nor a process of its own
 _SESSIONS = 16  # that gradio remembers, 265 kB each and more; nothing of the page depends on it
@@ -44,10 +46,8 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
     def label(key: str) -> Any:
         return texts(f"ht_{key}")
 
-    title = service.content.titles["student"]
     with gr.Blocks(title=f"{title_of(service.content)} · hub_tools", analytics_enabled=False) as page:
-        gr.Markdown(f"# {title}")
-        gr.Markdown(label("intro"))
+        gr.HTML(label("hero"), elem_id="ht-hero")
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with _tab("tokens", label):
                 restored = tokens_tab(service, label, page)
@@ -55,6 +55,8 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
                 searched, run_search = search_tab(service, label)
             with _tab("similarity", label):
                 measured, run_similarity = similarity_tab(service, label)
+            with _tab("languages", label):
+                restored |= languages_tab(service, label, page)
             with _tab("results", label):
                 results_tab(service, label, page)
         restored |= searched | measured
@@ -104,17 +106,15 @@ def _head() -> str:
 
 
 def _labels(lang: str, service: Service) -> dict[str, str]:
-    """Return the texts of the page before anything is done; the browser chooses the language."""
-    targets = service.content.report.targets
+    """Return the texts of the page before anything is done; page.js chooses the language."""
     values = {
-        "language": " ve ".join(AUTONYMS.get(c, c) for c in targets) if lang == "tr" else names_of(targets),
-        "longest": f"{limits.TEXT:,}",
-        "documents": f"{limits.DOCUMENTS:,}",
-        "characters": f"{limits.DOCUMENT:,}",
+        "longest": number(limits.TEXT, lang),
+        "documents": number(limits.DOCUMENTS, lang),
+        "characters": number(limits.DOCUMENT, lang),
         "megabytes": limits.UPLOAD // 2**20,
         "most": limits.SENTENCES,
     }
-    labels = {}
+    labels = {"ht_hero": hero(service.content, lang)}
     for key in TEXTS[lang]:
         try:
             labels[f"ht_{key}"] = translate(lang, key, **values)
@@ -145,12 +145,16 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill="#0b6e99",
         button_primary_background_fill_hover="#095a7d",
         button_primary_background_fill_dark="#0b6e99",
-        button_primary_background_fill_hover_dark="#0d80b2",
+        button_primary_background_fill_hover_dark="#095a7d",
         button_primary_text_color="#ffffff",
         block_info_text_color="#52606d",
         block_info_text_color_dark="#a9b6c3",
         block_title_text_color="#1b2733",
         block_title_text_color_dark="#e8eef4",
+        input_border_color="#7d8b99",
+        input_border_color_dark="#75879a",
+        input_placeholder_color="#52606d",
+        input_placeholder_color_dark="#a9b6c3",
     )
 
 
@@ -168,7 +172,9 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
     page, texts = build(service)
     # Not open: a plain HTTP call would pass the queue, and with it all limits.
     page.queue(max_size=_QUEUE, default_concurrency_limit=_CALLS_AT_ONCE, api_open=False)
-    style = (resources.files("hub_tools") / "space" / "style.css").read_text(encoding="utf-8")
+    style, script = (
+        (resources.files("hub_tools") / "space" / name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
+    )
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -182,14 +188,14 @@ def launch(service: Service, *, host: str | None = None, port: int | None = None
         theme=_theme(),
         css=style,
         head=_head(),
-        footer_links=["api", "settings"],
+        footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         state_session_capacity=_SESSIONS,
         app_kwargs={
             "middleware": [
                 Middleware(Gate, uploads=uploads, check=lambda *call: problem_of_call(page, *call)),
-                Middleware(Preview, content=service.content),
+                Middleware(Preview, content=service.content, script=script),
             ],
             "lifespan": upkeep(page, uploads),
         },

@@ -19,8 +19,10 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def lang_of(request: gr.Request | None) -> str:
-    """Return the language of the page for a browser."""
-    return page_language(request.headers.get("accept-language", "")) if request else "en"
+    """Return the language of the page: what its address says, or else the browser."""
+    if not request:
+        return "en"
+    return page_language(request.headers.get("accept-language", ""), request.query_params.get("lang", ""))
 
 
 def html_errors(function: Callable[..., str]) -> Callable[..., str]:

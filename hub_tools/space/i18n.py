@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
+
+from hub_tools.core.languages import name_of, names_of
 
 LANGUAGES = ("en", "tr")
 
@@ -27,13 +30,36 @@ AUTONYMS: dict[str, str] = {
     "th": "ไทย", "id": "Bahasa Indonesia", "sw": "Kiswahili", "ca": "Català",
 }  # fmt: skip
 
+# Names of the same languages in Turkish.
+_TURKISH: dict[str, str] = {
+    "tr": "Türkçe", "en": "İngilizce", "de": "Almanca", "fr": "Fransızca", "es": "İspanyolca", "it": "İtalyanca",
+    "pt": "Portekizce", "nl": "Felemenkçe", "sv": "İsveççe", "da": "Danca", "nb": "Norveççe", "fi": "Fince",
+    "pl": "Lehçe", "cs": "Çekçe", "sk": "Slovakça", "hu": "Macarca", "ro": "Rumence", "bg": "Bulgarca",
+    "sr": "Sırpça", "uk": "Ukraynaca", "ru": "Rusça", "el": "Yunanca", "ar": "Arapça", "fa": "Farsça",
+    "he": "İbranice", "ur": "Urduca", "hi": "Hintçe", "bn": "Bengalce", "ta": "Tamilce", "az": "Azerbaycanca",
+    "kk": "Kazakça", "uz": "Özbekçe", "zh": "Çince", "ja": "Japonca", "ko": "Korece", "vi": "Vietnamca",
+    "th": "Tayca", "id": "Endonezce", "sw": "Svahili", "ca": "Katalanca",
+}  # fmt: skip
+
+
+def language_name(code: str, lang: str) -> str:
+    """Return the name of a language in a language of the page; in English where there is none."""
+    return _TURKISH.get(code, name_of(code)) if lang == "tr" else name_of(code)
+
+
+def language_names(codes: Sequence[str], lang: str) -> str:
+    """Return names of languages as one reads them: Turkish, German and English."""
+    return " ve ".join(language_name(code, lang) for code in codes) if lang == "tr" else names_of(codes)
+
 
 def translate(lang: str, key: str, **values: object) -> str:
     """Return a text of the page in one of `LANGUAGES`, with the values that it names filled in."""
     return TEXTS[lang][key].format(**values)
 
 
-def page_language(accepted: str) -> str:
-    """Return the language of the page by the first of an Accept-Language header, such as `tr-TR,tr;q=0.9,en;q=0.8`."""
+def page_language(accepted: str, chosen: str = "") -> str:
+    """Return the language of the page: the chosen one, or the first of an Accept-Language header (`tr-TR,tr;q=0.9`)."""
+    if chosen in LANGUAGES:
+        return chosen
     first = accepted.partition(",")[0].partition(";")[0].partition("-")[0].strip().lower()
     return first if first in LANGUAGES else "en"

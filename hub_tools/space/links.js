@@ -1,6 +1,5 @@
 // What the page does in the browser: its address and links, questions to press, and what comes into view.
 // Nothing is written before the visitor does something: the page reads the address only when its tabs are there already.
-document.documentElement.lang = (navigator.language || "en").toLowerCase().startsWith("tr") ? "tr" : "en";
 (() => {
   const LONGEST = 1500; // characters of a value in a link; documents are never in it
   const firstTab = "tokens";

@@ -54,10 +54,13 @@ def gains(report: FullReport) -> list[str]:
 
 
 class Preview:
-    """Stands before gradio: the page with metadata of its own, and the picture that they name."""
+    """Stands before gradio: the page with metadata of its own, the picture that they name, and a script.
 
-    def __init__(self, app: ASGIApp, content: SpaceContent) -> None:
-        self.app, self.content = app, content
+    What gradio's own option puts into the head runs only after gradio chose the language.
+    """
+
+    def __init__(self, app: ASGIApp, content: SpaceContent, script: str) -> None:
+        self.app, self.content, self.script = app, content, script
 
     @cached_property
     def picture(self) -> bytes:
@@ -107,7 +110,8 @@ class Preview:
             f'<meta {"name" if key.startswith("twitter") else "property"}="{key}" content="{escape(value)}">'
             for key, value in tags.items()
         )
-        return f'{written}<meta name="description" content="{escape(about)}"><link rel="icon" href="{escape(_ICON)}">'
+        written += f'<meta name="description" content="{escape(about)}"><link rel="icon" href="{escape(_ICON)}">'
+        return f"{written}<script>\n{self.script}</script>"
 
 
 def _draw(title: str, lines: list[str]) -> bytes:

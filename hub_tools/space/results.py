@@ -6,26 +6,11 @@ import re
 import shlex
 
 from hub_tools.core.errors import UsageError
-from hub_tools.core.languages import WITHOUT_SPACES, check_language
-from hub_tools.reporting.report import FullReport
-from hub_tools.results import Figures
+from hub_tools.core.languages import check_language
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.sandbox import check_id
 
 _SMALLEST, _LARGEST = 300, 1_000_000
-
-
-def language_rows(report: FullReport) -> list[tuple[str, Figures, Figures]]:
-    """Return (language, what was measured of the teacher's tokenizer, of the student's).
-
-    The targets come first, then those whose words the teacher cuts into most tokens, then those without spaces.
-    """
-    measures = report.tokenizer.measures
-
-    def place(lang: str) -> tuple[bool, bool, float]:
-        return lang not in report.targets, lang in WITHOUT_SPACES, -measures[lang]["teacher"]["tokens_per_word"]
-
-    return [(lang, measures[lang]["teacher"], measures[lang]["student"]) for lang in sorted(measures, key=place)]
 
 
 def command(teacher: str, language: str, vocabulary: int) -> str:

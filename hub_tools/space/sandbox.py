@@ -20,10 +20,14 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from hub_tools.core.hub_errors import is_unreachable
 from hub_tools.corpus.readers import text_column
 from hub_tools.space.limits import DOCUMENTS, RefusedError, limit_texts
+
+if TYPE_CHECKING:
+    from hub_tools.space.tokenize import TokenizerView
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ def check_id(repo: str) -> str:
     return repo
 
 
-def run_sandboxed(task: Literal["compare", "dataset", "pdf"], **arguments: Any) -> Any:
+def run_sandboxed(task: Literal["compare", "count", "dataset", "pdf"], **arguments: Any) -> Any:
     """Run a function of this module, with plain data, in a process of its own and return its result.
 
     At most `AT_ONCE` run at once, whatever asks for them.
@@ -115,22 +119,37 @@ def _refusing(key: str, **values: object) -> Iterator[None]:
     except RefusedError:
         raise
     except Exception as error:
-        raise RefusedError(key, **values) from error
+        raise RefusedError("error_hub_offline" if is_unreachable(error) else key, **values) from error
 
 
 def _compare(text: str, first: str, second: str) -> Any:
-    """Return `tokenize.compare` of two tokenizers, each a folder that the server chose or `hub:ID`."""
+    """Return `tokenize.compare` of two tokenizers, see `_tokenizer`."""
+    from hub_tools.space.tokenize import compare
+
+    with _refusing("error_tokenizer", id=_ids(first, second)):
+        return compare(text, _tokenizer(first), _tokenizer(second))
+
+
+def _count(tokenizer: str) -> Any:
+    """Return `tokenize.count_languages` of a tokenizer, see `_tokenizer`."""
+    from hub_tools.space.tokenize import count_languages
+
+    with _refusing("error_tokenizer", id=_ids(tokenizer)):
+        return count_languages(_tokenizer(tokenizer))
+
+
+def _tokenizer(name: str) -> TokenizerView:
+    """Read a tokenizer from a folder that the server chose, or of `hub:ID`."""
     from hub_tools.models.tokenizer import read_model_tokenizer
-    from hub_tools.space.tokenize import TokenizerView, compare
+    from hub_tools.space.tokenize import TokenizerView
     from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
-    def view(name: str) -> TokenizerView:
-        repo = name.removeprefix("hub:")
-        return TokenizerView(read_model_tokenizer(Path(name)) if repo == name else TokenizerSpec.read(_fetch(repo)))
+    repo = name.removeprefix("hub:")
+    return TokenizerView(read_model_tokenizer(Path(name)) if repo == name else TokenizerSpec.read(_fetch(repo)))
 
-    ids = [name.removeprefix("hub:") for name in (first, second) if name.startswith("hub:")]
-    with _refusing("error_tokenizer", id=", ".join(ids)):
-        return compare(text, view(first), view(second))
+
+def _ids(*names: str) -> str:
+    return ", ".join(name.removeprefix("hub:") for name in names if name.startswith("hub:"))
 
 
 def _fetch(repo: str) -> Path:
@@ -205,7 +224,12 @@ def _limit() -> None:
 def main(task: str) -> None:
     """Answer one question with JSON: it is read from stdin and written to stdout."""
     _limit()
-    functions: dict[str, Callable[..., Any]] = {"compare": _compare, "dataset": _dataset, "pdf": _pdf}
+    functions: dict[str, Callable[..., Any]] = {
+        "compare": _compare,
+        "count": _count,
+        "dataset": _dataset,
+        "pdf": _pdf,
+    }
     arguments = json.load(sys.stdin)
     # Libraries print to stdout too; the answer is the only thing that may stand there.
     out, sys.stdout = sys.stdout, sys.stderr

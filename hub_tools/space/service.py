@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from hub_tools.results import Figures
 from hub_tools.space import search, similarity, tokenize
 from hub_tools.space.content import SpaceContent
 from hub_tools.space.documents import Documents
@@ -56,13 +57,38 @@ class Service:
             RefusedError: the text or an id cannot be used.
         """
         text, models = check_text(text, TEXT), self.content.models
-        first, second = (self.content.ids.get(name, name) for name in (first, second))
+        first, second = map(self._tokenizer_of, (first, second))
         if first in models and second in models:
             return tokenize.compare(text, models[first].tokenizer, models[second].tokenizer)
-        folders = {name: str(model.tokenizer_folder.absolute()) for name, model in models.items()}
-        sides = [folders.get(name) or f"hub:{check_id(name)}" for name in (first, second)]
-        comparison: dict[str, Any] = run_sandboxed("compare", text=text, first=sides[0], second=sides[1])
+        first, second = map(self._source_of, (first, second))
+        comparison: dict[str, Any] = run_sandboxed("compare", text=text, first=first, second=second)
         return comparison
+
+    def count_languages(self, name: str) -> dict[str, Figures]:
+        """Count the tokens of the same sentences in 40 languages: language -> `tokens` and `unknown_text`.
+
+        `name` is teacher, student or an id of the Hub.
+
+        Raises:
+            RefusedError: the id cannot be used.
+        """
+        name = self._tokenizer_of(name)
+        if name in self.content.models:
+            return tokenize.count_languages(self.content.models[name].tokenizer)
+        counts: dict[str, Figures] = run_sandboxed("count", tokenizer=self._source_of(name))
+        return counts
+
+    def _tokenizer_of(self, name: str) -> str:
+        """Return teacher or student where a name stands for it, or the name of another tokenizer."""
+        if not name.strip():
+            raise RefusedError("error_no_tokenizer")
+        name = self.content.ids.get(name.strip(), name.strip())
+        return name.lower() if name.lower() in self.content.models else name
+
+    def _source_of(self, name: str) -> str:
+        """Return where another process finds a tokenizer: in a folder, or on the Hub."""
+        model = self.content.models.get(name)
+        return str(model.tokenizer_folder.absolute()) if model else f"hub:{check_id(name)}"
 
     def corpus(self, name: str, texts: Sequence[str] | None) -> Documents:
         """Return a visitor's texts as documents, or without any the documents of a name.

@@ -1,0 +1,136 @@
+"""The tabs of tokenizers: a text by two of them, and what the same sentences cost in all languages."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import gradio as gr
+
+from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.corpus.sources import SAMPLE
+from hub_tools.space import html, limits, tokens_html
+from hub_tools.space.api import SANDBOXED
+from hub_tools.space.events import PRIVATE, Label, html_errors, lang_of, remember
+from hub_tools.space.i18n import AUTONYMS, translate
+from hub_tools.space.service import Service
+
+# Public tokenizers that many know, each of another kind; they are read from the Hub when a visitor chooses one.
+_KNOWN = (
+    "FacebookAI/xlm-roberta-base",
+    "google-bert/bert-base-multilingual-cased",
+    "intfloat/multilingual-e5-small",
+    "BAAI/bge-m3",
+    "openai-community/gpt2",
+    "Xenova/gpt-4o",
+    "Qwen/Qwen3-Embedding-0.6B",
+)
+_LIVE: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **PRIVATE}
+
+
+def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
+    """Two tokenizers, one below the other."""
+    report, examples = service.content.report, _examples(service.content.target)
+    models = service.content.models
+    default = "teacher" if "teacher" in models else "student"
+    with gr.Row(equal_height=True):
+        text = gr.Textbox(
+            value=next(iter(examples.values())),
+            label=label("text"),
+            info=label("text_info"),
+            lines=2,
+            max_lines=12,
+            max_length=limits.TEXT,
+            scale=4,
+            min_width=280,
+            elem_id="ht-text",
+        )
+        choices = [(AUTONYMS.get(code, code), code) for code in examples]
+        example = gr.Dropdown(choices, value=None, label=label("example"), scale=1, min_width=160, elem_id="ht-example")
+    go = gr.Button(label("compare"), variant="primary", visible=False, elem_id="ht-compare")
+    stale = gr.HTML(elem_id="ht-tokens-stale")
+    out = gr.HTML(elem_id="ht-tokens-out")
+    tokenizers = [*((label(name), name) for name in models), *((name, name) for name in _KNOWN)]
+    options: dict[str, Any] = {"allow_custom_value": True, "min_width": 240}
+    with gr.Accordion(label("other_tokenizers"), open=False):
+        with gr.Row():
+            first = gr.Dropdown(tokenizers, value=default, label=label("first"), elem_id="ht-first", **options)
+            second = gr.Dropdown(tokenizers, value="student", label=label("second"), elem_id="ht-second", **options)
+        ids = gr.Checkbox(label=label("show_ids"), container=False, elem_id="ht-ids")
+
+    def shown_name(name: str, lang: str) -> tuple[str, str]:
+        model = models.get(name)
+        return (translate(lang, name).capitalize(), model.title) if model else (name, "")
+
+    def is_here(*names: str | None) -> bool:
+        return {(name or "").strip().lower() for name in names} <= {*models, ""}
+
+    @html_errors
+    def compare(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
+        lang = lang_of(request)
+        if not text.strip():
+            return html.note(translate(lang, "no_text"))
+        comparison = service.compare(text, first, second)
+        names = [shown_name(name.strip(), lang) for name in (first, second)]
+        window = report.student.max_seq_length or 512
+        codes = {sentence: code for code, sentence in examples.items()}
+        return tokens_html.tokens(
+            comparison, text, names, ids=ids, window=window, lang=lang, text_lang=codes.get(text, "")
+        )
+
+    def compare_typed(text: str, first: str, second: str, ids: bool, request: gr.Request) -> tuple[Any, str]:
+        # A process for each letter typed would be too much.
+        if is_here(first, second):
+            return compare(text, first, second, ids, request), ""
+        return gr.skip(), html.note(translate(lang_of(request), "press_compare"))
+
+    def compare_chosen(text: str, first: str, second: str, ids: bool, request: gr.Request) -> tuple[Any, str, Any]:
+        return compare(text, first, second, ids, request), "", gr.update(visible=not is_here(first, second))
+
+    def pick(code: str | None) -> str:
+        return examples.get(code or "", next(iter(examples.values())))
+
+    inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
+    gr.on([page.load, text.change], compare_typed, inputs, [out, stale], js=js, **_LIVE)
+    chosen = [go.click, ids.change, first.change, second.change]
+    gr.on(chosen, compare_chosen, inputs, [out, stale, go], js=js, **SANDBOXED, **PRIVATE)
+    example.input(pick, example, text, **PRIVATE)
+    return {"text": text, "first": first, "second": second}
+
+
+def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
+    """What the same sentences cost in every language, by teacher, student and any other tokenizer."""
+    codes = _examples(service.content.target)
+    with gr.Row():
+        own = gr.Dropdown(
+            [(AUTONYMS.get(code, code), code) for code in codes],
+            value=next(iter(codes)),
+            label=label("own_language"),
+            min_width=200,
+            elem_id="ht-own",
+        )
+        other = gr.Dropdown(
+            list(_KNOWN), value="", label=label("third"), allow_custom_value=True, min_width=240, elem_id="ht-third"
+        )
+    out = gr.HTML(elem_id="ht-languages")
+    count = cache(service.count_languages)  # of teacher and student: the answer never changes
+
+    @html_errors
+    def draw(own: str, other: str, request: gr.Request) -> str:
+        lang = lang_of(request)
+        counts = {translate(lang, name).capitalize(): count(name) for name in service.content.models}
+        if other.strip():
+            counts[other.strip()] = service.count_languages(other)
+        seen = SAMPLE in service.content.report.config.corpus.sources
+        return tokens_html.languages(counts, own, lang, note=translate(lang, "tax_seen") if seen else "")
+
+    page.load(draw, [own, other], out, **_LIVE)
+    js = remember("own", "third")
+    gr.on([own.change, other.change], draw, [own, other], out, js=js, **SANDBOXED, **PRIVATE)
+    return {"own": own, "third": other}
+
+
+def _examples(target: str) -> dict[str, str]:
+    """Return a sentence in each language of the sample, the target first."""
+    row = next(iter(read_table(sample_file("languages.tsv"))))
+    return dict(sorted(row.items(), key=lambda item: item[0] != target))
