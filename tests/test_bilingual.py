@@ -168,13 +168,13 @@ def test_a_run_measures_and_names_all_targets(bilingual: RunConfig) -> None:
     assert (bilingual.output / "report.md").read_text(encoding="utf-8").startswith("# A Turkish and English student of")
     repos = {"model": "org/model", "tokenizer": "org/tokenizer", "dataset": "org/data"}
     card = model_card(report, repos)
-    assert "# A Turkish and English student of" in card and "learned from Turkish and English text" in card
-    assert "Made for Turkish and English" in card
+    assert "# Turkish and English version of" in card
+    assert "| languages | Turkish and English |" in card and "clustering of Turkish and English text" in card
     assert "English text takes" in tokenizer_card(report, repos)
     dataset = dataset_card(report, repos)
-    assert "for a Turkish and English student" in dataset and "| Turkish text that should get" in dataset
+    assert "Turkish and English student" in dataset and "| Turkish translation whose student" in dataset
     one = replace(report, config=replace(report.config, lang=("tr",)))
-    assert "# A Turkish student of" in model_card(one, repos)
+    assert "# Turkish version of" in model_card(one, repos)
 
 
 def test_texts_of_all_languages_get_the_prompts(bilingual: RunConfig) -> None:

@@ -242,7 +242,7 @@ def test_what_later_stages_know_a_stage_by(tmp_path: Path) -> None:
             (out / "stats.json").write_text(str(parts))
             return {}
 
-        task = Work(folder="corpus", parts=parts, options={}, work=work, through_data=("tasks",))
+        task = Work(folder="corpus", title="corpus", parts=parts, options={}, work=work, through_data=("tasks",))
         with RunDir(tmp_path / str(number), "") as run_dir:
             return run_dir.run(task).identity
 

@@ -73,7 +73,8 @@ def run(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def task(folder: str, *, more: dict[str, Any], reads: tuple[str, ...] = ()) -> Task:
     parts = fake_run.parts_of(folder, fake_run.read_report()["teacher"])
-    return Task(folder=folder, parts={**parts, **more}, reads=reads, options={}, work=lambda _: {"made": folder})
+    more_parts = {**parts, **more}
+    return Task(folder=folder, title=folder, parts=more_parts, reads=reads, options={}, work=lambda _: {"made": folder})
 
 
 def resume(run: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_damaged_marker_of_an_unfinished_stage_is_named(run: Path, name: str, 
     def fail(_: Path) -> dict[str, Any]:
         raise UserError("killed")
 
-    began = Task(folder="clone", parts={"another": 1}, options={}, work=fail)
+    began = Task(folder="clone", title="clone", parts={"another": 1}, options={}, work=fail)
     with pytest.raises(UserError, match="killed"), RunDir(run, "") as run_dir:
         run_dir.run(began)
     marker = run / "clone.partial" / name
@@ -229,7 +230,9 @@ def test_what_only_a_continued_attempt_needs_is_gone_before_the_stage_counts(run
         return {}
 
     with RunDir(run, "") as run_dir:
-        record = run_dir.run(Task(folder="student", parts={}, options={}, work=work, leftovers=("best*",)))
+        record = run_dir.run(
+            Task(folder="student", title="student", parts={}, options={}, work=work, leftovers=("best*",))
+        )
         assert list(record.files) == ["model"]
         assert sorted(path.name for path in (run / "student").iterdir()) == [".done.json", "model"]
 

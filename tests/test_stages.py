@@ -229,7 +229,7 @@ def test_imported_vectors_depend_on_the_clone_that_they_are_compared_with(minilm
     )
     parts = parts_of(ImportStage.of(replace(job, imported=imported), done))
     assert parts["clone"] == "key of clone"
-    assert (parts["imported"], parts["target"], parts["dtype"]) == (["a/b", "c0"], "tr", "float16")
+    assert (parts["imported"], parts["targets"], parts["dtype"]) == (["a/b", "c0"], ["tr"], "float16")
 
 
 def test_leading_parts_longer_than_the_vectors_are_refused_before_any_work(minilm: Path, tmp_path: Path) -> None:

@@ -240,6 +240,8 @@ def problem_of_call(page: gr.Blocks, name: str, said: dict[str, Any]) -> str | N
 def _fits(block: gr.components.Component, value: Any) -> bool:
     if value is None:
         return not isinstance(block, gr.Slider)
+    if isinstance(block, gr.File):
+        return isinstance(value, dict) and "path" in value
     number = (int, float)
     types: dict[str, type | tuple[type, ...]] = {"string": str, "number": number, "integer": number, "boolean": bool}
     return isinstance(value, {**types, "object": dict}.get(block.api_info().get("type", ""), object))
