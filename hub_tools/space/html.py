@@ -32,7 +32,7 @@ def _heat_map(sentences: Sequence[str], rows: list[list[float]], title: str, lan
 
 def _heat_cell(value: float, lang: str) -> str:
     strength = max(0.0, min(1.0, value))
-    return f'<td style="--heat:{strength:.3f}">{number(value, lang, ".2f")}</td>'
+    return f'<td style="--heat:{strength:.3f}">{number(round(value, 2) + 0.0, lang, ".2f")}</td>'
 
 
 def note(message: str) -> str:
