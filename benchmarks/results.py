@@ -81,10 +81,8 @@ def runs(data: Path, e5: Path, output: Path) -> dict[str, Run]:
     pairs = output / "stsb-train-pairs.tsv"
     write_stsb_pairs(data, pairs)
     found = {
-        "minilm-tr": Run("all-MiniLM-L6-v2, Turkish, parallel text alone", minilm),
-        "minilm-tr-stsb": Run(
-            "all-MiniLM-L6-v2, Turkish, with unlabelled STSb train sentences", [*minilm, "--parallel", str(pairs)]
-        ),
+        "minilm-tr": Run("Parallel text alone", minilm),
+        "minilm-tr-stsb": Run("With 10,204 unlabelled STSb train sentence pairs", [*minilm, "--parallel", str(pairs)]),
     }
     for lang in E5_LANGUAGES:
         options = ["--teacher", str(e5), *text(data, lang), "--vocab-size", "32768", *tests(data, lang)]
