@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,3 +234,12 @@ def service(content: SpaceContent) -> Service:
     from hub_tools.space.service import Service
 
     return Service(content, ["one of the owner's", "another"])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser; tests that use it are marked `needs_browser`."""
+    from tests.page_server import open_browser
+
+    with open_browser() as browser:
+        yield browser

@@ -15,7 +15,6 @@ from hub_tools.config import RunConfig
 from hub_tools.space.search import SampleQuestions, sample_documents
 from hub_tools.space.vector_cache import VectorCache
 from tests.page_server import needs_browser, open_page
-from tests.test_space_page import browser  # noqa: F401 - a fixture
 
 pytestmark = needs_browser
 PHONE = {"width": 390, "height": 844}
@@ -30,7 +29,7 @@ def page(finished: tuple[RunConfig, Any], tmp_path_factory: pytest.TempPathFacto
         yield server.address
 
 
-def opened(browser: Any, address: str, **options: Any) -> Any:  # noqa: F811
+def opened(browser: Any, address: str, **options: Any) -> Any:
     context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1440, "height": 900}, **options})
     tab = context.new_page()
     tab.set_default_timeout(120_000)
@@ -38,7 +37,7 @@ def opened(browser: Any, address: str, **options: Any) -> Any:  # noqa: F811
     return tab
 
 
-def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) -> None:  # noqa: F811
+def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) -> None:
     tab = opened(browser, f"{page}?tab=search")
     tab.wait_for_selector(FOUND)
     questions = SampleQuestions(VectorCache(), sample_documents()["passages"]).questions
@@ -65,7 +64,7 @@ def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) ->
     assert tab.locator(".ht-all li").count() == 60
 
 
-def test_a_link_runs_what_it_names(browser: Any, page: str) -> None:  # noqa: F811
+def test_a_link_runs_what_it_names(browser: Any, page: str) -> None:
     tab = opened(browser, f"{page}?tab=search&q=tren+neden+durdu&corpus=sentences&top=2")
     tab.wait_for_selector(FOUND)
     assert "Searched 1,800 documents" in tab.inner_text("#ht-search-out")
@@ -87,7 +86,7 @@ def test_a_link_runs_what_it_names(browser: Any, page: str) -> None:  # noqa: F8
     assert "Çiçekten toplanan nektar" in near.first.inner_text()
 
 
-def test_links_are_copied_and_back_returns_to_the_tab_before(browser: Any, page: str) -> None:  # noqa: F811
+def test_links_are_copied_and_back_returns_to_the_tab_before(browser: Any, page: str) -> None:
     tab = opened(browser, page, permissions=["clipboard-read", "clipboard-write"])
     tab.wait_for_selector("#ht-tokens-out .ht-piece", state="attached")
     tab.get_by_role("tab", name="Search").click()
@@ -117,7 +116,7 @@ def test_links_are_copied_and_back_returns_to_the_tab_before(browser: Any, page:
     tab.wait_for_selector(".ht-too_long", state="visible")
 
 
-def test_own_documents_are_searched_as_pasted_or_read_from_a_file(browser: Any, page: str, tmp_path: Path) -> None:  # noqa: F811
+def test_own_documents_are_searched_as_pasted_or_read_from_a_file(browser: Any, page: str, tmp_path: Path) -> None:
     tab = opened(browser, f"{page}?tab=search")
     tab.wait_for_selector(FOUND)
     tab.get_by_label("my own").check()
@@ -145,7 +144,7 @@ def test_own_documents_are_searched_as_pasted_or_read_from_a_file(browser: Any, 
     tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Paste your documents first')")
 
 
-def test_a_phone_shows_answers_after_a_search_and_one_model_at_a_time(browser: Any, page: str) -> None:  # noqa: F811
+def test_a_phone_shows_answers_after_a_search_and_one_model_at_a_time(browser: Any, page: str) -> None:
     tab = opened(browser, f"{page}?tab=search", viewport=PHONE, has_touch=True, color_scheme="dark")
     tab.wait_for_selector(".ht-side.student .ht-hits li")
     assert not tab.is_visible(".ht-side.teacher")

@@ -11,7 +11,7 @@ import pytest
 
 from hub_tools.config import RunConfig
 from tests.commands import finish
-from tests.page_server import Page, needs_browser, open_browser, open_page, visit
+from tests.page_server import Page, needs_browser, open_page, visit
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +137,6 @@ def test_files_of_the_machine_are_not_served(page: str) -> None:
 
 
 # -- the browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as browser:
-        yield browser
 
 
 @needs_browser

@@ -12,7 +12,7 @@ import pytest
 
 from hub_tools.config import RunConfig
 from hub_tools.space.i18n import TEXTS
-from tests.page_server import needs_browser, open_browser, open_page, visit
+from tests.page_server import needs_browser, open_page, visit
 
 pytestmark = needs_browser
 
@@ -58,12 +58,6 @@ SMALL = """() => [...document.querySelectorAll("button, a, input, textarea, [rol
 def page(finished: tuple[RunConfig, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with open_page(finished[0].output, tmp_path_factory.mktemp("page"), HF_HUB_OFFLINE="1") as page:
         yield page.address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as browser:
-        yield browser
 
 
 def walk(tab: Any, lang: str) -> Iterator[str]:

@@ -103,7 +103,7 @@ class Lines:
     def _text(self, elapsed: float) -> str:
         return tqdm.format_meter(
             self.n,
-            self.total,  # type: ignore[arg-type] # without one there is no time left
+            self.total or 0,  # without one there is no time left
             elapsed,
             ncols=0,
             prefix=self._description,

@@ -15,6 +15,10 @@ def paint(text: str, style: Style, stream: TextIO) -> str:
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if is_shown and style in _CODES else text
 
 
+# Seconds below which a time has a digit more.
+_QUICK = 10
+
+
 def duration(seconds: float) -> str:
     """Return a time as people say it: `duration(12.3)` is `12 s`, `duration(754)` is `12 min 34 s`."""
     minutes, rest = divmod(round(seconds), 60)
@@ -23,4 +27,4 @@ def duration(seconds: float) -> str:
         return f"{hours} h {left} min"
     if minutes:
         return f"{minutes} min {rest} s"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"  # noqa: PLR2004 - a digit more for what is quick
+    return f"{seconds:.1f} s" if seconds < _QUICK else f"{rest} s"

@@ -206,6 +206,9 @@ def draw_tokens(rates: Rates, targets: tuple[str, ...], unread: Unread) -> bytes
     return picture.getvalue()
 
 
+_BEFORE_AND_AFTER = 2  # tokenizers
+
+
 def _draw_language(
     axes: Any, place: float, read: Mapping[str, float], names: Sequence[str], *, is_target: bool
 ) -> None:
@@ -213,7 +216,7 @@ def _draw_language(
     color = _style(names[-1], names)[0] if is_target else _LINE
     if len(read) == len(names):
         axes.plot([min(read.values()), max(read.values())], [place, place], color=color, linewidth=4, zorder=1)
-        if is_target and len(names) == 2:  # noqa: PLR2004 - before and after
+        if is_target and len(names) == _BEFORE_AND_AFTER:
             change = " → ".join(f"{value:.2f}" for value in read.values())
             where = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(change, (max(read.values()), place), color=color, weight="bold", **where)

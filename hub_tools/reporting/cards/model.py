@@ -160,8 +160,11 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
     }
 
 
+_FEW_MINUTES = 2  # below, a time is said in seconds
+
+
 def _duration(minutes: float) -> str:
-    return f"{minutes:.0f} min" if minutes >= 2 else f"{60 * minutes:.0f} s"  # noqa: PLR2004
+    return f"{minutes:.0f} min" if minutes >= _FEW_MINUTES else f"{60 * minutes:.0f} s"
 
 
 def _growth(tokenizer: TokenizerResult) -> str | None:
