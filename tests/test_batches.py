@@ -15,6 +15,7 @@ from hub_tools.models.padding import join, pad, padded_lengths, padded_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.training.batching import epoch_batches, split_rows
 from hub_tools.training.data import TokenizedTexts, TrainingSet, load_training_set
+from hub_tools.training.on_disk import OnDisk
 from hub_tools.vectors.dataset import Batch
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=3000)
@@ -163,9 +164,9 @@ def test_a_pair_is_two_texts_with_one_vector(minilm: Path, minilm_files: Tokeniz
     assert data.target_index.tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 5]
     assert data.is_translation.tolist() == [False, False, True, False, False, True, False, False, True]
     assert data.source.tolist() == [-1, 0, 0, -1, 1, 1, -1, 2, 2]  # files as they come: 1, 0 and 2
-    assert data.targets[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert data.targets[:][:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     some = load_training_set(shards, "train", minilm / "tokenizer.json", 16, every=2)
-    assert (some.targets[:, 0].tolist(), some.target_index.tolist()) == ([0, 2, 3, 5], [0, 1, 2, 2, 3, 3])
+    assert (some.targets[:][:, 0].tolist(), some.target_index.tolist()) == ([0, 2, 3, 5], [0, 1, 2, 2, 3, 3])
 
 
 def test_held_out_text_is_in_the_languages_of_the_student(minilm: Path) -> None:
@@ -178,18 +179,35 @@ def test_held_out_text_is_in_the_languages_of_the_student(minilm: Path) -> None:
         assert len(own) == len(data) - len(others) and not own.is_other.any()
     shards.manifest = {"targets": ["tr"]}
     own = load_training_set(shards, "train", minilm / "tokenizer.json", 16, with_others=False)
-    assert own.targets[:, 0].tolist() == [1, 3, 5]
+    assert own.targets[:][:, 0].tolist() == [1, 3, 5]
     assert own.target_index.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_the_vectors_are_held_once(minilm: Path) -> None:
-    shards: Any = Shards(20, 50, 4096)
-    size = 20 * 50 * 4096 * 2
+def test_neither_vectors_nor_tokens_are_held_in_memory(minilm: Path, tmp_path: Path) -> None:
+    shards: Any = Shards(20, 50, 2**15)
+    size = 20 * 50 * 2**15 * 2
     tracemalloc.start()
     try:
-        data = load_training_set(shards, "train", minilm / "tokenizer.json", 16)
+        data = load_training_set(shards, "train", minilm / "tokenizer.json", 16, folder=tmp_path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert data.targets.dtype == np.float16 and data.targets.nbytes == size
-    assert peak < 1.5 * size
+    assert data.targets.dtype == np.float16 and data.targets.shape == (1000, 2**15)
+    assert peak < size / 4  # a batch of the dataset and what is made of it
+    assert not list(tmp_path.iterdir())  # nothing is left where a process is killed
+
+
+@pytest.mark.parametrize("width", [(), (3,)])
+def test_rows_on_disk_are_read_as_those_of_an_array(width: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 100, (17, *width)).astype(np.int32)
+    stored = OnDisk[np.int32](None, np.int32, width)
+    for part in (rows[:5], rows[5:5], rows[5:].astype(np.int64)):
+        stored.append(part)
+    assert stored.shape == rows.shape
+    for numbers in (np.array([16, 0, 3, 3]), np.array([], np.int64)):
+        np.testing.assert_array_equal(stored[numbers], rows[numbers])
+    for part in (slice(4, 9), slice(9, 4), slice(None), slice(15, 40)):
+        np.testing.assert_array_equal(stored[part], rows[part])
+    with pytest.raises(IndexError, match="row 17 and those after it are not among 17"):
+        stored[np.array([17])]

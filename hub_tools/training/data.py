@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.tokenization.language_weights import others_share
+from hub_tools.training.on_disk import OnDisk
 
 if TYPE_CHECKING:
     from hub_tools.vectors.dataset import EmbeddingDataset
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedTexts:
-    """Many texts as one array."""
+    """Many texts as one array, in memory or on disk."""
 
-    ids: NDArray[np.int32]  # token ids of all texts, shape (tokens,)
+    ids: NDArray[np.int32] | OnDisk[np.int32]  # token ids of all texts, shape (tokens,)
     ends: NDArray[np.int64]  # where each text ends, shape (texts,)
     pad_id: int  # id of the padding token
 
@@ -38,9 +40,10 @@ class TokenizedTexts:
         """Collect texts batch by batch for the student whose tokenizer.json is given.
 
         Texts longer than `max_tokens` are cut; None is for static embeddings, with any length and no special tokens.
+        The token ids are in the file system of a folder, by default that of temporary files.
         """
 
-        def __init__(self, tokenizer_file: Path, max_tokens: int | None) -> None:
+        def __init__(self, tokenizer_file: Path, max_tokens: int | None, folder: Path | None = None) -> None:
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_file.parent), local_files_only=True)
@@ -52,18 +55,17 @@ class TokenizedTexts:
                 self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
             self._pad_id = int(tokenizer.pad_token_id or 0)
             self.vocab_size = len(tokenizer)
-            self._ids, self._lengths = array("i"), array("q")
+            self._ids, self._lengths = OnDisk[np.int32](folder, np.int32), array("q")
 
         def add(self, texts: list[str]) -> None:
             """Tokenize texts with the template's special tokens, cut to the longest input."""
-            for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=self._add_special_tokens):
-                self._ids.extend(encoding.ids)
-                self._lengths.append(len(encoding))
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=self._add_special_tokens)
+            self._ids.append(np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32))
+            self._lengths.extend(map(len, encodings))
 
         def build(self) -> TokenizedTexts:
             """Return all texts added so far."""
-            ids, ends = np.array(self._ids, dtype=np.int32), np.cumsum(self._lengths, dtype=np.int64)
-            return TokenizedTexts(ids=ids, ends=ends, pad_id=self._pad_id)
+            return TokenizedTexts(ids=self._ids, ends=np.cumsum(self._lengths, dtype=np.int64), pad_id=self._pad_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class TrainingSet:
 
     texts: TokenizedTexts
     target_index: NDArray[np.int64]  # row of `targets` for each text
-    targets: NDArray[Any]  # the teacher's vectors, float16 or float32, shape (rows, dim)
+    targets: NDArray[Any] | OnDisk[Any]  # the teacher's vectors, float16 or float32, shape (rows, dim)
     # Number of the parallel file of each text's pair; of a monolingual text -1 - the number of its language.
     source: NDArray[np.int64]
     is_translation: NDArray[np.bool_]  # whether each text is the target language's side of a pair
@@ -116,26 +118,26 @@ def load_training_set(
     tokenizer_file: Path,
     max_tokens: int | None,
     *,
+    folder: Path | None = None,
     every: int = 1,
     with_others: bool = True,
 ) -> TrainingSet:
     """Tokenize a split with the student's tokenizer, and read its vectors.
 
-    A row with a translation gives two texts with the same vector. The vectors are held once, as they are stored. The
+    A row with a translation gives two texts with the same vector. Token ids and vectors, as they are stored, are in
+    files of the file system of `folder`, so that memory hardly grows with the text: some 40 bytes a text stay. The
     split is train or validation; one row in `every` of each shard is taken. Texts in languages that the student is not
     for are left out without `with_others`; a student of vectors that do not say which these are is for all.
     """
     named = embeddings.manifest.get("targets") or []
-    texts = TokenizedTexts.Builder(tokenizer_file, max_tokens)
-    targets: NDArray[Any] = np.empty((0, 0), np.float16)
+    texts = TokenizedTexts.Builder(tokenizer_file, max_tokens, folder)
+    targets: OnDisk[Any] | None = None
     target_index, source, is_translation, is_other = array("q"), array("q"), bytearray(), bytearray()
     languages: dict[str, int] = {}
     files: dict[str, int] = {}
-    rows = 0
     for batch in embeddings.batches(split):
-        if not rows:
-            # For all rows at once; what is left of it when some are skipped takes no memory.
-            targets = np.empty((embeddings.rows(split), batch.vectors.shape[1]), batch.vectors.dtype)
+        if targets is None:
+            targets = OnDisk(folder, batch.vectors.dtype, batch.vectors.shape[1:])
         new_texts, taken = list[str](), list[int]()
         for number in range(0, len(batch.texts), every):
             text, translation, origin = batch.texts[number], batch.translations[number], batch.sources[number]
@@ -147,18 +149,17 @@ def load_training_set(
             else:
                 sides, group = [text, translation], files.setdefault(origin, len(files))
             new_texts += [batch.prompts[number] + side for side in sides]
-            target_index.extend([rows + len(taken)] * len(sides))
+            target_index.extend([len(targets) + len(taken)] * len(sides))
             source.extend([group] * len(sides))
             is_translation.extend([False, True][: len(sides)])
             is_other.extend([other] * len(sides))
             taken.append(number)
         texts.add(new_texts)
-        targets[rows : rows + len(taken)] = batch.vectors[taken]
-        rows += len(taken)
+        targets.append(batch.vectors[taken])
     return TrainingSet(
         texts=texts.build(),
         target_index=np.array(target_index, dtype=np.int64),
-        targets=targets[:rows],
+        targets=OnDisk(folder, np.float16, (0,)) if targets is None else targets,
         source=np.array(source, dtype=np.int64),
         is_translation=np.frombuffer(is_translation, dtype=np.bool_),
         is_other=np.frombuffer(is_other, dtype=np.bool_),

@@ -63,11 +63,17 @@ def distill(
     log.debug("  on %s", hardware)
     check_inputs(model, embeddings, hardware)
     log.debug("  tokenizing")
-    train_set = load_training_set(embeddings, "train", clone / "tokenizer.json", max_tokens)
+    train_set = load_training_set(embeddings, "train", clone / "tokenizer.json", max_tokens, folder=out)
     every = max(1, math.ceil(embeddings.rows("validation") / _HELDOUT_ROWS))
     heldout, *others = (
         load_training_set(
-            embeddings, "validation", folder / "tokenizer.json", max_tokens, every=every, with_others=False
+            embeddings,
+            "validation",
+            folder / "tokenizer.json",
+            max_tokens,
+            folder=out,
+            every=every,
+            with_others=False,
         )
         for folder in (clone, *([trim] if trim else []))
     )
