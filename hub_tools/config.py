@@ -27,6 +27,7 @@ Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
 Init = Literal["align", "mean", "position", "length", "frequency", "focus", "token_distillation"]
 VectorType = Literal["float16", "float32"]
+Pooling = Literal["text", "teacher"]
 # What a run is published as; a Space comes on top.
 RepoName = Literal["model", "tokenizer", "dataset"]
 REPOS: tuple[RepoName, ...] = get_args(RepoName)
@@ -151,6 +152,11 @@ class EmbedConfig(Section):
     # The other texts are embedded as `encode` does it.
     query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
     document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
+    pooling: Pooling = option(
+        "text",
+        "What the student learns of a teacher that pools the mean of all tokens: the mean of those of the text alone, "
+        "where rare ones count more (text), or the teacher's own vector, for those who index with the teacher.",
+    )
     dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(
         None, "Use the vectors of this dataset instead of computing the teacher's.", flag="--embeddings", metavar=MODEL

@@ -179,6 +179,8 @@ class EmbeddingsResult:
     rows_per_second: float | None = None
     # Vector of a pair: its `source`'s, or `between` those of both sides; None where others computed the vectors.
     pair_goal: str | None = None
+    # Whether vectors are the mean of the text's own tokens, rare ones counting more, and not the teacher's own.
+    text_pooling: bool = False
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
     targets: list[str] = field(default_factory=list)  # languages that a student of the vectors is for
     # Languages whose monolingual text was left out, because the teacher does not know them.

@@ -33,6 +33,7 @@ from hub_tools.models.padding import padded_lengths
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
+from hub_tools.models.text_pooling import TextPooling
 from hub_tools.results import EmbeddingsResult
 from hub_tools.training.data import load_training_set
 from hub_tools.vectors.dataset import EmbeddingDataset, Row, Shard, shards
@@ -280,7 +281,7 @@ def test_texts_of_all_kinds_are_queries_and_documents(
     with_prompts: Path, corpus: Corpus, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)  # a random model knows none
-    config = EmbedConfig(distill_limit=30, query_share=0.5, document_share=0.25)
+    config = EmbedConfig(distill_limit=30, query_share=0.5, document_share=0.25, pooling="teacher")
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
     assert found.prompting == {"query": "query", "document": "document", "query_share": 0.5, "document_share": 0.25}
@@ -317,7 +318,7 @@ def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teach
 ) -> None:
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_WELL", 0.0)  # a random model knows none
-    config = EmbedConfig(distill_limit=10, dtype="float32")
+    config = EmbedConfig(distill_limit=10, dtype="float32", pooling="teacher")
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
     assert found.pair_goal == "between" and corpus.result.parallel is not None
@@ -330,6 +331,33 @@ def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teach
         both = [batch.prompts[number] + str(side) for side in (batch.texts[number], batch.translations[number])]
         wanted = model.encode(both, normalize_embeddings=True).sum(axis=0)
         assert least_cosine(batch.vectors[[number]], wanted[None]) > 0.9999
+
+
+def test_tokens_of_the_text_alone_count_and_rare_ones_more(with_prompts: Path) -> None:
+    model = SentenceTransformer(str(with_prompts), device="cpu")
+    texts, prompt = ["a b", "a c", "a d d"], "query: "
+    pooling = TextPooling.of(model, texts)
+    found = Encoder(model, CPU, pooling)([*texts, ""], prompt).vectors
+    tokens = model.tokenizer.backend_tokenizer
+    own = {text: tokens.encode(text, add_special_tokens=False).ids for text in texts}
+    for text, vector in zip(texts, found, strict=False):
+        ids = model.tokenizer([prompt + text], return_tensors="pt")
+        outputs = model[0](dict(ids))["token_embeddings"][0].detach().numpy()
+        outputs = outputs[-1 - len(own[text]) : -1]  # behind the template's first token and the prompt, before the last
+        rarity = [np.log(4 / sum(token in ids for ids in own.values())) for token in own[text]]
+        mean = np.average(outputs, axis=0, weights=rarity)
+        assert least_cosine(vector[None], mean[None]) > 0.9999
+    nothing = model.encode([prompt])
+    assert least_cosine(found[3:], nothing) > 0.9999  # a text without tokens has the model's own vector
+
+
+def test_what_pools_otherwise_keeps_its_pooling(small_teachers: dict[str, Path]) -> None:
+    fits = {name: TextPooling.fits(load_model(folder, device="cpu")) for name, folder in small_teachers.items()}
+    assert True in fits.values() and False in fits.values()
+    for name, folder in small_teachers.items():
+        modes = [json.loads(file.read_text()) for file in folder.glob("*Pooling/config.json")]
+        is_mean = any(m.get("pooling_mode") == "mean" or m.get("pooling_mode_mean_tokens") for m in modes)
+        assert fits[name] == is_mean, name
 
 
 def test_a_teacher_without_prompts_gets_none(tiny_teacher: Path, with_prompts: Path) -> None:

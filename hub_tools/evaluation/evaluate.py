@@ -50,9 +50,9 @@ def evaluate_run(
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     goal = "similarity to the teacher's vectors" if own_vectors else "similarity to the vectors of --embeddings"
-    # As far as there is held-out text. What was learned of translations may lie between the teacher's vectors.
+    # As far as there is held-out text. What was learned may be better than the teacher's own vectors.
     reached = {name: found for name, found in training["agreement"].items() if found}
-    if reached and own_vectors and training["pair_goal"] != "between":
+    if reached and own_vectors and training["is_own"]:
         reached["teacher"] = dict.fromkeys(_LEARNED, 1.0)
     rows = []
     for key, label in _LEARNED.items():

@@ -19,6 +19,7 @@ from hub_tools.core.hardware import Hardware, autocast
 from hub_tools.core.logging import log
 from hub_tools.models.loading import is_static, library_errors, longest_input
 from hub_tools.models.padding import join, pad, padded_lengths
+from hub_tools.models.text_pooling import TextPooling
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,9 @@ _SAME = 0.9999
 _PROBE = ("A", "Two words, or three.", "Işığı görünce 光 🙂", "word " * 40, "One sentence after the other. " * 400)
 
 T = TypeVar("T")
+# Ids of the tokens of texts, and how much each counts, shapes (tokens,).
+_Ids = list[NDArray[np.int32]]
+_Weights = list[NDArray[np.float32]]
 
 
 class Encoded(NamedTuple):
@@ -45,10 +49,13 @@ class Encoded(NamedTuple):
 
 
 class Encoder:
-    """A model that reads text through a fast tokenizer, as a function of texts."""
+    """A model that reads text through a fast tokenizer, as a function of texts.
 
-    def __init__(self, model: SentenceTransformer, hardware: Hardware) -> None:
-        self.model, self.hardware = model, hardware
+    With `pooling`, the tokens of a text count as that says, not as in the model's own pooling.
+    """
+
+    def __init__(self, model: SentenceTransformer, hardware: Hardware, pooling: TextPooling | None = None) -> None:
+        self.model, self.hardware, self.pooling = model, hardware, pooling
         self._budget = _BATCH_TOKENS[hardware.device]
         self._is_static = is_static(model)
         tokenizer: Any = model.tokenizer
@@ -63,7 +70,8 @@ class Encoder:
         tokens = np.fromiter(map(len, ids), np.int32, len(ids))
         if not self.fits(prompt):
             return Encoded(encode(self.model, texts, self.hardware, prompt=prompt), tokens)
-        return Encoded(self._forward(ids, self.hardware), tokens)
+        weights = self.pooling.weights(ids, self.tokenize([prompt.rstrip()])[0]) if self.pooling else None
+        return Encoded(self._forward(ids, self.hardware, weights), tokens)
 
     @property
     def whole_tokenizer(self) -> Tokenizer:
@@ -82,13 +90,13 @@ class Encoder:
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=not self._is_static)
         return [np.array(e.ids, dtype=np.int32) for e in encoded]
 
-    def _forward(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
+    def _forward(self, ids: _Ids, hardware: Hardware, weights: _Weights | None = None) -> NDArray[np.float32]:
         """Return vectors of texts, in smaller batches from here on where memory does not suffice."""
         import torch
 
         while True:
             try:
-                return self._forward_batches(ids, hardware)
+                return self._forward_batches(ids, hardware, weights)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -104,7 +112,7 @@ class Encoder:
                 torch.cuda.empty_cache()
             log.warning("  out of memory: from now on %s tokens at a time", f"{self._budget:,}")
 
-    def _forward_batches(self, ids: list[NDArray[np.int32]], hardware: Hardware) -> NDArray[np.float32]:
+    def _forward_batches(self, ids: _Ids, hardware: Hardware, weights: _Weights | None) -> NDArray[np.float32]:
         import torch
 
         order = []
@@ -113,14 +121,29 @@ class Encoder:
             for batch in length_batches([len(i) for i in ids], self._budget):
                 order += batch
                 features = self._features([ids[i] for i in batch])
-                outputs.append(self.model(features)["sentence_embedding"].float()[:, : self.model.truncate_dim])
+                output = self._pooled(features, [weights[i] for i in batch]) if weights else self.model(features)
+                outputs.append(output["sentence_embedding"].float()[:, : self.model.truncate_dim])
             # One transfer for all: the device is not waited for after each batch.
             sorted_vectors = torch.cat(outputs).cpu().numpy()
         vectors = np.empty_like(sorted_vectors)
         vectors[order] = sorted_vectors
         return vectors
 
-    def _features(self, ids: list[NDArray[np.int32]]) -> dict[str, torch.Tensor]:
+    def _pooled(self, features: dict[str, torch.Tensor], weights: _Weights) -> dict[str, torch.Tensor]:
+        """Return what the model makes of tokens that count for so much; its pooling takes a mask of any numbers."""
+        import torch
+
+        first, *others = self.model
+        output = first(features)
+        mask = np.zeros(output["token_embeddings"].shape[:2], np.float32)
+        for row, own in zip(mask, weights, strict=True):
+            row[: len(own)] = own
+        output["attention_mask"] = torch.from_numpy(mask).to(self.hardware.device)
+        for module in others:
+            output = module(output)
+        return output  # type: ignore[no-any-return]
+
+    def _features(self, ids: _Ids) -> dict[str, torch.Tensor]:
         import torch
 
         names = ("input_ids", "offsets") if self._is_static else ("input_ids", "attention_mask")

@@ -82,8 +82,9 @@ def distill(
     trainer = Trainer(model, train_set, heldout, out, config, hardware=hardware, seed=seed, processes=processes)
     trainer.train()
     reference = Reference(trim, others[0], may_keep_trim) if trim else None
-    goal = embeddings.manifest.get("pair_goal")
-    return save_student(trainer, clone, max_tokens, trim=reference, pair_goal=goal, policy=policy)
+    manifest = embeddings.manifest
+    is_own = manifest.get("pair_goal") == "source" and not manifest.get("text_pooling")
+    return save_student(trainer, clone, max_tokens, trim=reference, is_own=is_own, policy=policy)
 
 
 class Reference(NamedTuple):
@@ -100,13 +101,13 @@ def save_student(
     max_tokens: int | None,
     *,
     trim: Reference | None = None,
-    pair_goal: str | None = None,
+    is_own: bool = False,
     policy: LoadPolicy = SAFE,
 ) -> DistillResult:
     """Save the student, its best weights interpolated with the clone's or else the trim, and training.json.
 
     `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student;
-    `pair_goal` as in the embedding dataset.
+    `is_own` says that what the student learned are the teacher's own vectors of the same or of translated text.
     """
     model, tokenizer, processes = trainer.student.model, clone, trainer.processes
     checkpoint.load_best(trainer.out, model)
@@ -129,7 +130,7 @@ def save_student(
         }
         training = {
             "heldout_texts": len(trainer.heldout),
-            "pair_goal": pair_goal,
+            "is_own": is_own,
             "agreement": to_plain(found),
             "history": trainer.history,
         }

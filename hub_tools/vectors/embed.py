@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +29,7 @@ from hub_tools.models.encoder import Encoded, Encoder
 from hub_tools.models.loading import load_model, longest_input, prepare_for_speed
 from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher
+from hub_tools.models.text_pooling import TextPooling
 from hub_tools.results import EmbeddingsResult
 from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, between, bitext_accuracy, heldout_pairs
 from hub_tools.vectors.dataset import SHARD_ROWS, TRAIN, VALIDATION, Row, Shard, write_manifest, write_shard
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 _SPLITS = {"heldout": VALIDATION, "train": TRAIN}
 # As many texts of a language are held out where there are so many, however few are trained on.
 _FEWEST_HELDOUT = 200
+# Texts of each target and of English in which tokens are counted.
+_COUNTED = 5000
 # Characters of a source that says enough for what lies between it and its translation to be a better goal: what lies
 # between short sentences, which mean this or that, cost similarity (docs/results.md).
 _LONG = 40
@@ -84,7 +87,8 @@ def embed(
     by_length = knows_well and _takes_long_pairs(corpus, config.limits, targets[0])
     texts = _Texts(corpus, {"heldout": heldout, "train": train}, config.limits, targets[0] if by_length else None)
     prompts = choose_prompts(model, config)
-    encoder = Encoder(model, hardware)
+    pooling = _pooling(model, corpus, targets) if config.pooling == "text" else None
+    encoder = Encoder(model, hardware, pooling)
     started = time.monotonic()
     computed = 0
     files = []
@@ -103,7 +107,8 @@ def embed(
         _check_shards(files)
         described = _describe(teacher, model, prompts, hardware)
         goal = "between" if knows_well else "source"
-        result = write_manifest(out, {**described, "pair_goal": goal, "targets": list(targets)})
+        goals = {"pair_goal": goal, "text_pooling": pooling is not None}
+        result = write_manifest(out, {**described, **goals, "targets": list(targets)})
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
 
     return processes.run_on_main(finish)
@@ -130,6 +135,16 @@ def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str, *,
     found = vectors[first]
     found[is_pair] = between(found[is_pair], vectors[second][is_pair])
     write_shard(shard, Encoded(found, tokens[first] + tokens[second] * is_pair), dtype)
+
+
+def _pooling(model: SentenceTransformer, corpus: Corpus, targets: tuple[str, ...]) -> TextPooling | None:
+    """Return how the tokens of a text count for its vector; None where the teacher says it itself."""
+    if not TextPooling.fits(model):
+        return None
+    languages = dict.fromkeys((*targets, "en"))
+    return TextPooling.of(
+        model, chain.from_iterable(islice(corpus.all_texts(lang, targets), _COUNTED) for lang in languages)
+    )
 
 
 class _Texts(NamedTuple):
