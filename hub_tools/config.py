@@ -56,9 +56,9 @@ class CorpusConfig(Section):
     )
     parallel: tuple[str, ...] = option(
         (),
-        "Aligned sentences, a file or DIR (columns en and the target's code, source and target, or translation with "
-        "both); the teacher reads the source.",
-        metavar=FILE,
+        "Aligned sentences, a file, a DIR or a Hub dataset owner/name[@revision][:config[:split]] (columns en and the "
+        "target's code, source and target, or translation with both); the teacher reads the source.",
+        metavar=SOURCE,
     )
     limit: str | int | None = option(
         None,

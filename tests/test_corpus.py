@@ -16,6 +16,7 @@ from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.languages import LANGUAGES, balanced_languages, check_language
 from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.clean import chunks, clean
+from hub_tools.corpus.pairs import HubPairs, Pair, find_hub_pairs
 from hub_tools.corpus.readers import read_table, read_texts
 from hub_tools.corpus.sources import find_sources
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -29,7 +30,7 @@ def build(
     tmp_path: Path,
     files: TokenizerSpec,
     *specs: str,
-    parallel: list[Path] | None = None,
+    parallel: list[Path | HubPairs] | None = None,
     limit: str | int | None = None,
     languages: tuple[str, ...] = ("tr", "en"),
     targets: tuple[str, ...] = ("tr",),
@@ -213,7 +214,7 @@ def test_the_usual_limit_of_a_dataset_leaves_room_for_the_next_source(
 def test_the_language_of_a_pair_is_said_only_where_the_columns_name_it(
     tmp_path: Path, minilm_files: TokenizerSpec
 ) -> None:
-    files = []
+    files: list[Path | HubPairs] = []
     for name, header in (("coded.tsv", "en\ttr"), ("plain.tsv", "source\ttarget")):
         rows = "".join(f"{name} {i}\t{text}\n" for i, text in enumerate(SENTENCES))
         (tmp_path / name).write_text(f"{header}\n{rows}", encoding="utf-8")
@@ -223,6 +224,43 @@ def test_the_language_of_a_pair_is_said_only_where_the_columns_name_it(
     assert both.result.parallel is not None and both.result.parallel.languages == ("en", "tr")
     plain = build(tmp_path / "plain", minilm_files, "sample", parallel=files[1:])
     assert plain.result.parallel is not None and plain.result.parallel.languages == ("tr",)
+
+
+def test_pairs_are_read_from_a_dataset_of_the_hub_with_the_columns_of_files(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch, hub: FakeHub, online: dict[str, str]
+) -> None:
+    monkeypatch.setattr("hub_tools.corpus.build.HUB_LIMIT_MAIN", 250)
+    (tmp_path / "set").mkdir()
+    card = (
+        "---\nconfigs:\n- config_name: en-tr\n  data_files: t.jsonl\n- config_name: wrong\n  data_files: w.jsonl\n---\n"
+    )
+    (tmp_path / "set/README.md").write_text(card, encoding="utf-8")
+    rows = [{"translation": {"en": f"This is sentence {i}.", "tr": text}} for i, text in enumerate(SENTENCES)]
+    (tmp_path / "set/t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "set/w.jsonl").write_text(json.dumps({"de": "Hallo.", "id": 3}), encoding="utf-8")
+    hub.add("dataset", "org/pairs", tmp_path / "set")
+    with environment(**online):
+        found = find_hub_pairs("org/pairs:en-tr:train")
+        assert found is not None
+        corpus = build(tmp_path, minilm_files, "sample", parallel=[found])
+        pairs = list(corpus.pairs())
+        assert {(pair.lang, pair.origin) for pair in pairs} == {("en", "org/pairs:en-tr")}
+        assert Pair("This is sentence 7.", SENTENCES[7], "en", "org/pairs:en-tr") in pairs
+        result = corpus.result.parallel
+        assert result is not None
+        assert (result.read, result.languages, result.files) == (250, ("en", "tr"), ["org/pairs:en-tr"])
+        # The report knows the commit, and a run is another one when it changes.
+        assert corpus.result.revisions == {"org/pairs": found.revision}
+        assert found.revision in found.identity
+        assert found.revision
+        wrong = find_hub_pairs("org/pairs:wrong")
+        assert wrong is not None
+        with pytest.raises(UserError, match="--parallel org/pairs:wrong has the columns de, id; expected en and tr"):
+            build(tmp_path / "wrong", minilm_files, "sample", parallel=[wrong])
+        with pytest.raises(UserError, match="org/none"):
+            find_hub_pairs("org/none")
+    # Files stay files, here or not.
+    assert not any(map(find_hub_pairs, (str(tmp_path / "set"), "org/none.tsv", "pairs", "org/*.tsv.gz")))
 
 
 def test_an_empty_corpus_needs_no_folder() -> None:

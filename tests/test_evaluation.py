@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,7 @@ from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks, heldout_task, names_of, read_tasks
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.scores import scores_table, verdict
 from hub_tools.reporting.text import score_rows
-from hub_tools.results import EvaluationRow, Figure, Interval
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.vectors.bitext import bitext_accuracy, heldout_pairs
 from tests.commands import hub_distill, refused, succeeded
@@ -269,39 +266,6 @@ def test_tables_in_many_languages_give_a_task_for_each_of_ours(tmp_path: Path) -
     assert (task.name, task.split) == ("clustering g", "as given")
     wide = read_tasks("bitext", [write(tmp_path, "ntrex.tsv", "en|tr|de", "a|b|c")], ("tr", "de"))
     assert [task.name for task in wide] == ["bitext ntrex (tr)", "bitext ntrex (de)"]
-
-
-def row(task: str, teacher: float, student: float, *, sure: bool, clone: float | None = None) -> EvaluationRow:
-    def difference(value: float) -> Interval:
-        return Interval(value=value, low=value - (0.001 if sure else 1), high=value + (0.001 if sure else 1))
-
-    differences = {"teacher": difference(student - teacher)}
-    if clone is not None:
-        differences["clone"] = difference(student - clone)
-    figures = {"teacher": Figure(value=teacher), "student": Figure(value=student, differences=differences)}
-    return EvaluationRow(task=task, split="test", metric="spearman", n=9, models=figures)
-
-
-def test_the_verdict_says_what_the_figures_say() -> None:
-    better, worse = row("A", 0.7, 0.72, sure=True), row("B", 0.7, 0.65, sure=True, clone=0.68)
-    level = row("C", 0.7, 0.71, sure=False)
-
-    def say(*rows: EvaluationRow) -> str:
-        return verdict(rows, student="student", teacher="teacher")
-
-    assert say(better, level) == "The student is better than its teacher: better at A (+2.0); level at 1 of 2 tasks."
-    assert say(level) == "The student is level with its teacher: level at 1 of 1 task."
-    assert say(worse).startswith("The student is worse than its teacher: worse at B (-5.0). ")
-    assert "--steps" in say(worse)
-    assert say(better, worse).startswith("The student is better at some tasks and worse at others than its teacher")
-    assert say().startswith("No task says whether the student is as good as its teacher")
-    other = Figure(value=1, differences={"a": Interval(value=0, low=-0.1, high=0.1)})
-    renamed = replace(better, models={"a": better.models["teacher"], "b": other})
-    assert verdict([renamed], student="b", teacher="a") == "b is level with a: level at 1 of 1 task."
-    assert scores_table([better, level])[1:] == [
-        ["A, spearman (test, n=9)", "70.0", "72.0 (+2.0)"],
-        ["C, spearman (test, n=9)", "70.0", "71.0 (=)"],
-    ]
 
 
 def test_any_models_side_by_side(tiny_teacher: Path, finished: tuple[RunConfig, object], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 from hub_tools.cli.stages import run_job
 from hub_tools.config import RunConfig
@@ -280,6 +282,28 @@ def test_every_figure_of_a_run_is_drawn_and_said_in_words(values: dict[str, Any]
     assert all(f"](figures/{name}.png)" in card for name in names)
     assert "![](" not in card
     assert record.stages  # it was a finished run
+
+
+def test_figures_speak_the_language_of_the_page(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]) -> None:
+    """No word that a figure has in English is left in the Turkish one, but for names of data and measures."""
+    report = FullReport.from_dict(values)
+    rates = {code: {"teacher": 3.0, "student": 2.4} for code in ("tr", "th", "de")}
+    history = [{"step": 0, "cosine": 0.9}, {"step": 2, "cosine": 0.99}]
+    drawings = [
+        (plots.draw_scores, report.evaluation),
+        (plots.draw_quality, report.evaluation, {"teacher": 9_000_000, "student": 5_000_000}),
+        (plots.draw_tokens, rates, ("tr",), {("th", "teacher"), ("th", "student")}),
+        (plots.draw_history, history, report.distill, 0.5),
+    ]
+    for draw, *given in drawings:
+        both = []
+        for lang in ("en", "tr"):
+            figure = drawn(monkeypatch, draw, *given, lang)
+            written = {text.get_text() for text in figure.findobj(Text)} | {figure.get_suptitle()}
+            both.append({word for text in written for word in re.findall(r"[^\W\d_]{4,}", text)})
+        shared = both[0] & both[1] - {"tokens", "tokenizer", "spearman", "ndcg", "found"}
+        assert shared == set(), draw
+        assert len(both[1]) >= 5
 
 
 def test_comparisons_mark_what_is_not_read() -> None:

@@ -120,7 +120,8 @@ def test_each_repo_has_its_files(run: Path) -> None:
     assert set(repos["tokenizer"].files) == {"README.md", "tokenizer.json", "tokenizer_config.json"} | license_files
     assert set(repos["dataset"].files) == {"README.md", "manifest.json", "train-00000.parquet"}
     plain = {"README.md", "app.py", "requirements.txt"}
-    assert set(repos["space"].files) == plain | {"space.json", "report.json"} | figures
+    turkish = {name.replace(".png", ".tr.png") for name in figures}
+    assert set(repos["space"].files) == plain | {"space.json", "report.json"} | figures | turkish
 
 
 def test_the_teachers_notice_comes_before_ours(run: Path) -> None:

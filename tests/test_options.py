@@ -97,6 +97,17 @@ def flags_in(text: str) -> set[str]:
 
 
 ALL_FLAGS = {option.flag for option in OPTIONS if option.flag}
+
+
+def test_every_command_can_say_less_or_more() -> None:
+    """All but the help of the whole job, which has them too."""
+    from hub_tools.cli import main
+
+    for name, command in {"": main, **main.commands}.items():
+        flags = {flag for param in command.params for flag in param.opts}
+        assert {"--quiet", "--verbose", "--no-progress", "-q", "-v"} <= flags, name
+
+
 OF_A_RUN = {"--config", "--resume", "--dry-run", "--json", "--quiet", "--verbose", "--no-progress", "--help"}
 
 

@@ -81,6 +81,7 @@ def test_markdown_and_figures_are_written(finished: tuple[RunConfig, dict[str, A
     for name in ("tokens_per_word", "heldout_cosine"):
         assert f"figures/{name}.png" in text
         assert (root / "figures" / f"{name}.png").stat().st_size > 5000
+        assert b"<svg" in (root / "figures" / f"{name}.svg").read_bytes()
     assert "distill" in (root / "log.txt").read_text(encoding="utf-8") or "student" in (root / "log.txt").read_text(
         encoding="utf-8"
     )

@@ -519,7 +519,8 @@ def test_the_report_that_visitors_read_names_no_folder(content: SpaceContent, fi
     text = json.dumps(content.report.to_dict())
     assert str(finished[0].output.parent) not in text
     assert str(ROOT) not in text
-    assert set(content.figures) == {"scores", "quality", "heldout_cosine", "tokens_per_word"}
+    names = {"scores", "quality", "heldout_cosine", "tokens_per_word"}
+    assert set(content.figures) == {name + ending for name in names for ending in (".png", ".tr.png")}
     assert content.links["link_paper"].startswith("https://arxiv.org")
 
 

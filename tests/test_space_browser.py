@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from hub_tools.config import RunConfig
 from hub_tools.space.search import SampleQuestions, sample_documents
 from hub_tools.space.vector_cache import VectorCache
-from tests.page_server import needs_browser, open_page
+from tests.page_server import needs_browser, open_page, patience
 
 pytestmark = needs_browser
 PHONE = {"width": 390, "height": 844}
@@ -32,7 +30,7 @@ def page(finished: tuple[RunConfig, Any], tmp_path_factory: pytest.TempPathFacto
 def opened(browser: Any, address: str, **options: Any) -> Any:
     context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1440, "height": 900}, **options})
     tab = context.new_page()
-    tab.set_default_timeout(120_000)
+    tab.set_default_timeout(patience())
     tab.goto(address)
     return tab
 
@@ -47,20 +45,18 @@ def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) ->
     assert "Right passage first: teacher" in tab.inner_text("#ht-search-out .ht-lead")
     # What is marked is right, and what is said of it is so.
     student = tab.locator(".ht-side.student")
-    if "#1" in student.locator(".ht-place").inner_text():
-        first = student.locator(".ht-hits li").first
-        assert sample_documents()["passages"].texts[question.passage] in first.inner_text()
-        assert "✓ answers the question" in first.inner_text()
+    assert student.locator(".ht-place").inner_text() == "right passage: #1"
+    first = student.locator(".ht-hits li").first
+    assert sample_documents()["passages"].texts[question.passage] in first.inner_text()
+    assert "✓ answers the question" in first.inner_text()
     assert tab.locator("#ht-search-out [lang=tr]").count() >= 10
-    # A question to try is asked when it is pressed; now everything is ready, within three seconds.
+    # A question to try is asked when it is pressed.
     chip = tab.locator(".ht-chips button").nth(2)
-    chosen, start = chip.get_attribute("data-query"), time.monotonic()
+    chosen = chip.get_attribute("data-query")
     chip.click()
     tab.wait_for_function("text => document.querySelector('#ht-query textarea').value === text", arg=chosen)
     english = next(question.english for question in questions if question.text == chosen)
     tab.wait_for_function("text => document.querySelector('#ht-search-out .ht-en').innerText === text", arg=english)
-    if os.getloadavg()[0] < (os.cpu_count() or 1):  # others at work say nothing about the page
-        assert time.monotonic() - start < 3
     assert tab.locator(".ht-all li").count() == 60
 
 

@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from hub_tools.reporting.sentences import language_name
 from hub_tools.results import EvaluationRow, Figure
 from hub_tools.space import html, map_html, results_html, search, search_html, tokens_html
 from hub_tools.space.content import SpaceContent
 from hub_tools.space.documents import Documents
 from hub_tools.space.hero import hero
-from hub_tools.space.i18n import AUTONYMS, TEXTS, language_name, page_language, translate
+from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.search import Question
 from hub_tools.space.service import Service
@@ -82,9 +83,9 @@ def test_hostile_text_stays_text(service: Service, content: SpaceContent, lang: 
             hero(evil, lang),
             html.heat_maps([EVIL, EVIL], {"student": [[1.0, 0.2], [0.2, 1.0]]}, titles, lang),
             map_html.maps(points, Documents((EVIL,), topics={lang: (EVIL,)}), titles, lang),
-            results_html.judgement(EVIL, [EVIL], lang),
+            results_html.judgement(EVIL, [EVIL], EVIL),
             results_html.scores([evil_row], ["teacher", EVIL], EVIL, lang),
-            results_html.pictures({EVIL: b""}, {EVIL: EVIL}, lang),
+            results_html.pictures({"scores.png": b""}, {"scores": EVIL}, lang),
             results_html.links({EVIL: EVIL}),
             html.problem(EVIL),
         ]
@@ -96,9 +97,9 @@ def test_hostile_text_stays_text(service: Service, content: SpaceContent, lang: 
 
 
 def test_warnings_and_prompts_stand_beside_the_scores() -> None:
-    shown = results_html.judgement("It is worse.", ["Beware."], "en")
+    shown = results_html.judgement("It is worse.", ["Beware."], None)
     assert shown.index("It is worse.") < shown.index("Beware.")
-    assert results_html.judgement("Level.", [], "tr").count("<p") == 1
+    assert results_html.judgement("Level.", [], None).count("<p") == 1
     row = EvaluationRow(task="STS", split="test", metric="spearman", n=9, models={"student": Figure(value=0.5)})
     table = results_html.scores([row], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
     assert "yalnızca kırpılmış" in table

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub_tools.config import RunConfig
-from hub_tools.space.i18n import TEXTS
+from hub_tools.core.languages import LANGUAGES
+from hub_tools.reporting.sentences import NAMES
+from hub_tools.space.content import SpaceContent
+from hub_tools.space.i18n import AUTONYMS, TEXTS
 from tests.page_server import needs_browser, open_page, visit
 
 pytestmark = needs_browser
@@ -90,15 +93,35 @@ def test_the_switch_changes_the_language_and_keeps_the_rest(browser: Any, page: 
     assert visit(browser, f"{page}?lang=en", locale="tr-TR").get_by_role("tab", name="Tokens").count() == 1
 
 
-def test_the_turkish_page_has_no_english_in_it(browser: Any, page: str) -> None:
-    same = set(TEXTS["tr"].values())
-    english = {
-        part.strip(" .,:;\n#") for text in TEXTS["en"].values() if text not in same for part in re.split(r"{\w+}", text)
-    }
+# What is shown, said or pointed at, but for data: texts that are read or found, ids, commands.
+SAID = """() => {
+  const data = "script, style, option, footer, .ht-piece, .ht-hits, .ht-sentences, .ht-heat th, .ht-maps ul, "
+    + ".ht-maps [data-place], "
+    + ".ht-near li, .ht-near p, .ht-switch, .ht-links a, #ht-text, #ht-command, [lang=tr]:not(html)";
+  const said = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    if (element.closest(data) || !element.checkVisibility()) continue;
+    for (const name of ["aria-label", "title", "alt", "placeholder"]) said.push(element.getAttribute(name) ?? "");
+    for (const node of element.childNodes) if (node.nodeType === Node.TEXT_NODE) said.push(node.data);
+  }
+  return said.filter((text) => text.trim());
+}"""
+
+
+def words(texts: Iterable[str]) -> set[str]:
+    """Words of small letters; none of what holds other signs, such as ids, addresses, options and {values}."""
+    return {word for text in texts for word in re.findall(r"(?<![\w@/.{-])[a-z]{2,}(?![\w@/}-])", text.lower())}
+
+
+def test_the_turkish_page_has_no_english_in_it(browser: Any, page: str, content: SpaceContent) -> None:
+    """No word of the English page, or of the names that code and tables have, unless the Turkish page has it too."""
+    own = words([*TEXTS["tr"].values(), *NAMES["tr"].values(), *AUTONYMS.values(), *content.titles.values()])
+    english = words([*TEXTS["en"].values(), *NAMES["tr"], *LANGUAGES.values()]) - own
+    assert {"the", "of", "turkish", "worse", "found", "sample", "heldout", "step", "millions"} <= english
     tab = visit(browser, f"{page}?lang=tr")
     for name in walk(tab, "tr"):
-        shown = tab.inner_text("body")
-        assert {part for part in english if len(part) > 11 and part in shown} == set(), name
+        found = {text: left for text in tab.evaluate(SAID) if (left := words([text]) & english)}
+        assert found == {}, name
 
 
 def test_letters_are_marked_in_both_panels_by_mouse_keys_and_touch(browser: Any, page: str) -> None:
@@ -134,6 +157,18 @@ def test_arrow_keys_move_between_tabs(browser: Any, page: str) -> None:
     assert tab.get_by_role("tab", name="Search").get_attribute("aria-selected") == "true"
     tab.keyboard.press("End")
     assert tab.get_by_role("tab", name="Results").get_attribute("aria-selected") == "true"
+
+
+def test_the_first_stop_of_the_tab_key_skips_what_is_above_the_tabs(browser: Any, page: str) -> None:
+    tab = visit(browser, page)
+    assert tab.locator(".ht-skip").bounding_box()["x"] < 0
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "ht-skip"
+    box = tab.locator(".ht-skip").bounding_box()
+    assert box["x"] >= 0 and box["width"] > 0
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.closest('#ht-tabs') !== null")
 
 
 def test_languages_are_sorted_by_a_column_below_the_own_one(browser: Any, page: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hub_tools.core.files import hash_file
+from hub_tools.corpus.readers import sample_file
 from hub_tools.results import Figures
-from hub_tools.space import tokens_html
+from hub_tools.space import tokenize, tokens_html
 from hub_tools.space.content import SpaceContent
 from hub_tools.space.hero import hero
 from hub_tools.space.limits import RefusedError
@@ -134,6 +138,28 @@ def test_a_text_that_cannot_be_read_saves_no_tokens(service: Service) -> None:
     assert page.count("cannot read 100% of it") == 2
     assert page.count("<b>?</b>") == 2
     assert "unknown: cannot be read" in page
+
+
+def test_counts_of_known_tokenizers_need_no_hub_and_are_of_the_samples_sentences(service: Service) -> None:
+    """They are made anew when the sentences change: scripts/known_tokenizers.py."""
+    made = json.loads((Path(tokenize.__file__).parent / "known.json").read_text())
+    assert made["sentences"] == hash_file(sample_file("languages.tsv"))
+    found = service.count_languages("intfloat/multilingual-e5-small")
+    assert set(found) == set(service.count_languages("student"))
+    assert max(own["unknown_text"] for own in found.values()) < 0.01  # it reads them all
+    assert 1 < found["tr"]["tokens"] / found["en"]["tokens"] < 1.3
+
+
+def test_more_tokenizers_stand_below_the_two(service: Service) -> None:
+    comparison = service.compare(TEXT, "teacher", "student")
+    other = service.compare(TEXT, "teacher", "student")["first"]
+    names = [*NAMES, ("Third", "c"), ("Fourth", "d")]
+    page = tokens_html.tokens(comparison, TEXT, names, others=[other, other], ids=False, window=256, lang="en")
+    assert re.findall("<h2>(.*?)</h2>", page) == ["Teacher", "Student", "Third", "Fourth"]
+    assert [plain(panel) for panel in panels(page)] == [TEXT] * 4
+    # What is said is of the two that are compared.
+    assert page.count("ht-verdict") == 1
+    assert " new" not in panels(page)[2]
 
 
 def test_families_are_compared_by_the_text_of_their_tokens(views: dict[str, TokenizerView]) -> None:

@@ -168,6 +168,18 @@ def test_a_terminal_has_a_bar_and_colours_and_both_can_be_left_out(
     assert "[1/1] corpus" in (tmp_path / "run/log.txt").read_text(encoding="utf-8")  # nothing is missing there
 
 
+def test_the_bars_of_a_stage_share_one_line(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.commands.io.StringIO", Terminal)
+    words = corpus_of(tiny_teacher)
+    said = hub_distill("tokenizer", *words[1:], "--vocab-size", "700", cwd=tmp_path, TERM="xterm").stderr
+    assert len(set(re.findall(r"\r  ([a-z ]+):", said))) >= 2
+    # A bar below another one would go down, and up again.
+    assert "\x1b[A" not in said
+    assert [line for line in said.split("\n") if line.startswith("\r") and not line.strip()] == []
+
+
 def test_json_is_all_that_goes_to_stdout(tiny_teacher: Path, tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text('sentence1\tsentence2\tscore\nBir "kedi".\tİki köpek.\t1\nBir.\tBir.\t5\n')
     words = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--sts", "x.tsv"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hub_tools.cli.base import HELP_ALL, RUN_OPTIONS, WholeJob, command_line_options
+from hub_tools.cli.base import HELP_ALL, OUTPUT_OPTIONS, RUN_OPTIONS, WholeJob, command_line_options
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
@@ -60,6 +60,8 @@ main = WholeJob(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 click.version_option(package_name="hub-tools")(main)
+for command in (report, space, export, fertility, jobs):
+    command.params += OUTPUT_OPTIONS  # as those of a run have
 for command in (*map(stage_command, STAGES), report, space, publish, export, fertility, jobs, demo):
     main.add_command(command)
 

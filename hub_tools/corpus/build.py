@@ -9,7 +9,7 @@ corpus/stats.json               what was read, kept and dropped, per language (`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -27,7 +27,7 @@ from hub_tools.core.plain import to_plain
 from hub_tools.corpus.clean import LONGEST_TEXT, hash_text, pieces
 from hub_tools.corpus.contamination import EvaluationTexts, Match, by_data
 from hub_tools.corpus.hashes import HashSet
-from hub_tools.corpus.pairs import UNDETERMINED, Pair, read_pairs
+from hub_tools.corpus.pairs import UNDETERMINED, HubPairs, Pair, read_pairs
 from hub_tools.corpus.readers import read_table
 from hub_tools.corpus.sources import NoSuchTextError, Source
 from hub_tools.results import CorpusResult, LanguageText, ParallelText, TextCounts
@@ -95,7 +95,7 @@ class Corpus:
 def build_corpus(
     out: Path,
     sources: list[Source],
-    parallel: list[Path],
+    parallel: Sequence[Path | HubPairs],
     *,
     targets: tuple[str, ...],
     languages: tuple[str, ...],
@@ -107,11 +107,12 @@ def build_corpus(
 ) -> CorpusResult:
     """Read, clean, split and store all text; `languages` are all codes, the targets first.
 
-    Files of finished languages in `out` are kept. `parallel` are tables of aligned text with columns `en` and the
-    first target's code, or `source` and `target`. At most as many texts of a language are kept as `limits` says,
-    its sources taking turns, and of each table as many pairs are read as the first target's limit is. Without limits
-    each language but the targets and English gets a tenth of what each target has, `LEAST_OTHER` at least. `tokenizer`
-    is the teacher's, without truncation: long texts are cut by it.
+    Files of finished languages in `out` are kept. `parallel` are tables of aligned text, or datasets of the Hub, with
+    columns `en` and the first target's code, or `source` and `target`. At most as many texts of a language are kept as
+    `limits` says, its sources taking turns, and of each table as many pairs are read as the first target's limit is;
+    without one all of a file, and `HUB_LIMIT_MAIN` of a dataset. Without limits each language but the targets and
+    English gets a tenth of what each target has, `LEAST_OTHER` at least. `tokenizer` is the teacher's, without
+    truncation: long texts are cut by it.
     Texts that are in `evaluation`, exactly or nearly, are dropped before any are held out, and so are pairs with one.
 
     Raises:
@@ -143,6 +144,7 @@ def build_corpus(
         raise UserError(f"Too little text: {count} texts leave none to hold out. Expected some hundreds.")
     used = {name for text in by_language.values() for name in text.sources}
     revisions = {source.dataset: source.revision for source in sources if source.dataset and source.name in used}
+    revisions |= {table.dataset: table.revision for table in parallel if isinstance(table, HubPairs)}
     result = CorpusResult(
         languages=kept,
         missing=missing,
@@ -311,13 +313,18 @@ class _Tally:
 
 
 def _build_parallel(
-    out: Path, files: list[Path], target: str, limit: int | None, splits: _Splits
+    out: Path, tables: Sequence[Path | HubPairs], target: str, limit: int | None, splits: _Splits
 ) -> ParallelText | None:
     """Store the aligned text, and note in `splits` what it decides for other text."""
-    if not files:
+    if not tables:
         return None
+
+    def read(table: Path | HubPairs) -> Iterator[Pair]:
+        is_endless = limit is None and isinstance(table, HubPairs)
+        return read_pairs(table, target, HUB_LIMIT_MAIN if is_endless else limit)
+
     # A first pass finds the held-out pairs, so that none of their texts is in a pair to train on, wherever it stands.
-    pairs = (pair for file in files for pair in read_pairs(file, target, limit))
+    pairs = (pair for table in tables for pair in read(table))
     chosen = (pair for pair in pairs if splits.by_hash(pair.source) == "heldout" and not pair.is_long)
     for pair, match in splits.evaluation.screen(chosen, lambda pair: pair.sides):
         for side in () if match else pair.sides:
@@ -326,25 +333,24 @@ def _build_parallel(
     languages: set[str] = set()
 
     def rows() -> Iterator[tuple[str, ...]]:
-        for file in files:
+        for table in tables:
             before = tally.counts["read"]
-            pairs = read_pairs(file, target, limit)
-            for pair, match in splits.evaluation.screen(pairs, lambda pair: () if pair.is_long else pair.sides):
+            for pair, match in splits.evaluation.screen(read(table), lambda pair: () if pair.is_long else pair.sides):
                 tally.counts["read"] += 1
                 split = splits.by_hash(pair.source)
                 is_reserved = split == "train" and any(hash_text(side) in splits.heldout for side in pair.sides)
-                if tally.keeps(str(file), pair.sides, match, is_reserved=is_reserved):
+                if tally.keeps(str(table), pair.sides, match, is_reserved=is_reserved):
                     tally.counts[split] += 1
                     languages.add(pair.lang)
                     for side in pair.sides if split == "train" else ():
                         splits.train.add(hash_text(side))
                     yield *pair, split
             if tally.counts["read"] == before:
-                raise UserError(f"--parallel {file} holds no aligned text. Expected rows with both sides filled.")
+                raise UserError(f"--parallel {table} holds no aligned text. Expected rows with both sides filled.")
 
     _write(out, (*Pair._fields, "split"), rows())
     known = (*sorted(languages - {UNDETERMINED}), target)
-    return ParallelText(files=[str(file) for file in files], languages=known, **tally.result())
+    return ParallelText(files=[str(table) for table in tables], languages=known, **tally.result())
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:

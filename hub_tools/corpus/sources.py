@@ -64,9 +64,14 @@ def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
     if spec == SAMPLE:
         return _sample_sources(languages)
     example = spec.replace("{lang}", languages[0])
-    if example.lower().removesuffix(".gz").endswith(FORMATS) or has_magic(spec) or _is_here(example):
+    if names_file(example):
         return _file_sources(spec, languages)
     return _hub_sources(spec, languages, seed)
+
+
+def names_file(spec: str) -> bool:
+    """Return whether a value stands for files of this machine, and not for a dataset of the Hub."""
+    return spec.lower().removesuffix(".gz").endswith(FORMATS) or has_magic(spec) or _is_here(spec)
 
 
 def _is_here(name: str) -> bool:
@@ -219,6 +224,20 @@ def own_files_alone(name: str, root: str) -> Iterator[None]:
 def _stream(
     name: str, config: str, split: str, column: str, *, lang: str, revision: str | None, seed: int
 ) -> Iterator[str]:
+    for number, row in enumerate(stream_rows(name, config, split, revision=revision, seed=seed), 1):
+        if column not in row:
+            raise UserError(f"Dataset {name} has no column {column!r}; it has: {list_names(row)}.")
+        yield text_of(row[column], f"Dataset {name}, text {number}: {column!r}", lang)
+
+
+def stream_rows(
+    name: str, config: str, split: str, *, revision: str | None, seed: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a dataset of the Hub, in its order or, with a seed, drawn from those that come next.
+
+    Raises:
+        UserError: it cannot be read, or has no such configuration or split.
+    """
     with _reading(name, config):
         try:
             # Undecoded: a cell of an image or a sound may name any file.
@@ -228,10 +247,7 @@ def _stream(
             if "Available" not in str(error):
                 raise
             raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
-        for number, row in enumerate(stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER), 1):
-            if column not in row:
-                raise UserError(f"Dataset {name} has no column {column!r}; it has: {list_names(row)}.")
-            yield text_of(row[column], f"Dataset {name}, text {number}: {column!r}", lang)
+        yield from stream if seed is None else stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
 
 
 def _reading(name: str, config: str = "") -> AbstractContextManager[None]:

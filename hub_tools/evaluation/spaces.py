@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from hub_tools.core.languages import name_of
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.costs import paragraphs_of
 from hub_tools.evaluation.subject import Role, Subject
@@ -26,7 +25,7 @@ def agreement_rows(subjects: Mapping[str, Subject], corpus: Corpus, targets: tup
     rows = []
     for lang in targets:
         texts = list(corpus.texts(lang, "heldout", _TEXTS)) if lang in corpus.languages else []
-        which = f" in {name_of(lang)}" if len(targets) > 1 else ""
+        which = f" ({lang})" if len(targets) > 1 else ""
         rows += _rows(f"sentences{which}", subjects, texts, "query")
         rows += _rows(f"paragraphs{which}", subjects, paragraphs_of(texts, lang, _PARAGRAPHS), "document")
     pairs = heldout_pairs(corpus)

@@ -13,6 +13,7 @@ from hub_tools.models.teacher import LEGAL_FILES, LICENSE
 from hub_tools.reporting.cards import dataset_card, model_card, notice, tokenizer_card
 from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.sentences import SENTENCES
 from hub_tools.tokenization.adapt import TRIM
 from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 from hub_tools.vectors.dataset import MANIFEST, TRAIN, VALIDATION
@@ -47,8 +48,8 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
             names = [name.removeprefix(inside) for name in stored]
             files |= {n: run / folder / inside / n for n in names if any(fnmatch(n, p) for p in patterns)}
             files["README.md"] = card(report, linked).encode("utf-8")
-        if kind in ("model", "space"):
-            files |= {f"{FOLDER}/{name}": picture for name, picture in draw_figures(run, report).items()}
+        for lang in {"model": ("en",), "space": tuple(SENTENCES)}.get(kind, ()):
+            files |= {f"{FOLDER}/{name}": picture for name, picture in draw_figures(run, report, lang).items()}
         # A ready tokenizer is not made from the teacher's.
         if kind == "model" or (kind == "tokenizer" and not report.config.tokenizer.use):
             files |= _legal_files(run / "clone", stages["clone"].files, notice(report, kind))

@@ -1,14 +1,15 @@
-"""The figures of a run: which there are, as PNG and in words."""
+"""The figures of a run: which there are, as files and in words."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hub_tools.core.files import read_as
 from hub_tools.core.run_files import cure_for
 from hub_tools.reporting import plots
+from hub_tools.reporting.plots import Form
 from hub_tools.reporting.report import Report
 
 FOLDER = "figures"
@@ -19,39 +20,47 @@ def write_figures(root: Path, report: Report) -> None:
     folder = root / FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # those of an earlier run
     folder.mkdir()
-    for name, content in draw_figures(root, report).items():
-        (folder / name).write_bytes(content)
+    for form in get_args(Form):
+        for name, content in draw_figures(root, report, form=form).items():
+            (folder / name).write_bytes(content)
 
 
-def draw_figures(root: Path, report: Report) -> dict[str, bytes]:
-    """Draw the figures of the stages of a run that ran; return name of the file -> PNG.
+def draw_figures(root: Path, report: Report, lang: str = "en", form: Form = "png") -> dict[str, bytes]:
+    """Draw the figures of the stages of a run that ran, in a language of the page; return name of the file -> content.
 
     What is published or shown is drawn from the record, not taken from the folder figures/, which anyone may change.
     """
-    figures = {}
+    figures, ending = {}, file_ending(lang, form)
     if plots.judged(report.evaluation):
-        figures["scores.png"] = plots.draw_scores(report.evaluation)
+        figures[f"scores{ending}"] = plots.draw_scores(report.evaluation, lang, form)
     if plots.quality_alt(report.evaluation, _sizes(report)) is not None:
-        figures["quality.png"] = plots.draw_quality(report.evaluation, _sizes(report))
+        figures[f"quality{ending}"] = plots.draw_quality(report.evaluation, _sizes(report), lang, form)
     if report.tokenizer is not None and report.tokenizer.fertility:
         tokenizer = report.tokenizer
-        figures["tokens_per_word.png"] = plots.draw_tokens(tokenizer.fertility, report.targets, tokenizer.unread)
+        rates = tokenizer.fertility
+        figures[f"tokens_per_word{ending}"] = plots.draw_tokens(rates, report.targets, tokenizer.unread, lang, form)
     if report.distill is not None and report.distill.cosine_after is not None:
         training = read_as(dict[str, Any], root / "student" / "training.json", cure_for(root / "student"))
-        figures["heldout_cosine.png"] = plots.draw_history(training["history"], report.distill, _blend(report))
+        drawn = plots.draw_history(training["history"], report.distill, _blend(report), lang, form)
+        figures[f"heldout_cosine{ending}"] = drawn
     return figures
 
 
-def figure_alts(report: Report) -> dict[str, str | None]:
+def file_ending(lang: str, form: Form = "png") -> str:
+    """Return what the names of figures in a language end with."""
+    return f".{form}" if lang == "en" else f".{lang}.{form}"
+
+
+def figure_alts(report: Report, lang: str = "en") -> dict[str, str | None]:
     """Return the name of each figure without its ending -> what it shows, in words; None where it is not drawn."""
     tokenizer, distill = report.tokenizer, report.distill
     return {
-        "scores": plots.scores_alt(report.evaluation),
-        "quality": plots.quality_alt(report.evaluation, _sizes(report)),
-        "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread)
+        "scores": plots.scores_alt(report.evaluation, lang),
+        "quality": plots.quality_alt(report.evaluation, _sizes(report), lang),
+        "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread, lang)
         if tokenizer
         else None,
-        "heldout_cosine": plots.history_alt(distill, _blend(report)) if distill else None,
+        "heldout_cosine": plots.history_alt(distill, _blend(report), lang) if distill else None,
     }
 
 

@@ -42,8 +42,10 @@ def _pinned(report: FullReport, option: Option) -> Any:
         return _with_commit(value, report.tokenizer.revision)
     if option.name == "embeddings" and report.embeddings.taken_from:
         return _with_commit(value, report.embeddings.taken_from["revision"])
+    commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
+    if option.name == "parallel":
+        return tuple(_pin(spec, commits) for spec in value)
     if option.name == "corpus":
-        commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
         return tuple(_pin(spec, commits) for spec in value or ([DEFAULT_SOURCE] if commits else []))
     return value
 

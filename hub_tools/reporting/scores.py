@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from hub_tools.reporting.sentences import listed, local, named, say
 from hub_tools.reporting.tables import score_text
 from hub_tools.results import EvaluationRow, Figure, Interval
 
@@ -12,32 +13,11 @@ HOW_TO_READ = (
     "In brackets is the difference to the first model, = where it is within the noise (95 %, from a paired bootstrap "
     "over the items)."
 )
-_ADVICE = (
-    "More training (--steps), fewer learned tokens (--learn), text like that of these tasks (--corpus) or --parallel "
-    "text may help; the clone is kept beside the student."
-)
-# Model, what it must not fall below, how that is said, and what to do. `trim` is the teacher with as many of its own
-# tokens as the student has, and nothing learned.
-_STEPS = (
-    (
-        "student",
-        "clone",
-        "Training made the student worse than the clone",
-        "Use the clone, which is kept beside it; or train longer (--steps) or on text like that of these tasks.",
-    ),
-    (
-        "clone",
-        "trim",
-        "The clone is worse than plain trimming, where no token is learned,",
-        "The learned tokens cost more than they gain: learn fewer (--learn), or start their rows otherwise (--init).",
-    ),
-    (
-        "student",
-        "trim",
-        "The student is worse than plain trimming, where no token is learned,",
-        "Use the trimmed teacher, or learn fewer tokens (--learn) and train longer (--steps).",
-    ),
-)
+# Scores of fewer items are shown, but praise nothing and rank no models.
+SMALL_SAMPLE = 200
+# Model, and what it must not fall below. `trim` is the teacher with as many of its own tokens as the student has, and
+# nothing learned.
+_STEPS = (("student", "clone"), ("clone", "trim"), ("student", "trim"))
 
 # Kinds of tasks, in the order of tables and pictures.
 KINDS = ("Similarity", "Retrieval", "Translations", "Pairs", "Classification", "Clustering", "Other")
@@ -63,12 +43,13 @@ def scores_table(rows: Sequence[EvaluationRow]) -> list[list[str]]:
     return [["task", *names], *([row_label(row), *row_cells(row, names)] for row in rows)]
 
 
-def row_label(row: EvaluationRow) -> str:
+def row_label(row: EvaluationRow, lang: str = "en") -> str:
     """Return what was measured, in a table."""
-    count = f", n={row.n:,}" if row.n else ""
-    supervised = ", supervised" if row.supervised else ""
-    reason = f"; {row.reason}" if row.reason else ""
-    return f"{row.task}, {row.metric} ({row.split}{count}{supervised}{reason})"
+    details = [named(row.split, lang)]
+    details += [f"n={local(f'{row.n:,}', lang)}"] if row.n else []
+    details += [say(lang, "supervised")] if row.supervised else []
+    reason = f"; {named(row.reason, lang)}" if row.reason else ""
+    return f"{named(row.task, lang)}, {named(row.metric, lang)} ({', '.join(details)}{reason})"
 
 
 def row_cells(row: EvaluationRow, names: Iterable[str]) -> list[str]:
@@ -83,60 +64,92 @@ def score_cell(metric: str, figure: Figure | None) -> str:
     return f"{text} ({_difference(difference)})" if difference else text
 
 
-def verdict(rows: Iterable[EvaluationRow], *, student: str, teacher: str) -> str:
+def verdict(
+    rows: Iterable[EvaluationRow], *, student: str, teacher: str, remedies: Sequence[str] = (), lang: str = "en"
+) -> str:
     """Say in words whether a model is better than, level with or worse than another, at what and by how much.
 
     It is judged by the first measure of each task; a difference within the noise counts as level, and one without
-    bounds is only named.
+    bounds is only named. `remedies` are what may help where it is worse: `steps`, `learn`, `corpus`, `parallel`.
     """
     is_run = (student, teacher) == ("student", "teacher")
-    names = ("The student", "its teacher") if is_run else (student, teacher)
+    models = {
+        "student": say(lang, "the_student") if is_run else student,
+        "teacher": say(lang, "its_teacher") if is_run else teacher,
+    }
     main = [row for row in rows if row.is_main]
     judged = [row for row in main if (found := _of(row, student, teacher)) is not None and found.has_bounds]
-    unsure = _without_bounds(main, student, teacher)
-    if not judged:
-        first = names[0].replace("The", "the")
-        nothing = f"No task says whether {first} is as good as {names[1]}: give --sts, --retrieval or --bitext."
-        return " ".join([nothing, *unsure])
-    better, worse = (_clear(judged, student, teacher, sign) for sign in (1, -1))
-    level = len(judged) - len(better) - len(worse)
-    word = "better at some tasks and worse at others than" if better and worse else "level with"
-    if bool(better) != bool(worse):
-        word = "better than" if better else "worse than"
-    parts = [f"{name} at {', '.join(found)}" for name, found in (("better", better), ("worse", worse)) if found]
-    if level:
-        parts.append(f"level at {level} of {len(judged)} task{'s' if len(judged) > 1 else ''}")
-    sentences = [f"{names[0]} is {word} {names[1]}: {'; '.join(parts)}."]
-    if worse and is_run:
-        sentences.append(_ADVICE)
-    return " ".join([*sentences, *unsure])
+    sentences = [say(lang, "verdict_none", **models)]
+    if judged:
+        better, worse = (_at(judged, student, teacher, sign, lang) for sign in (1, -1))
+        level = len(judged) - len(better) - len(worse)
+        parts = [
+            say(lang, f"at_{key}", tasks=", ".join(own)) for key, own in (("better", better), ("worse", worse)) if own
+        ]
+        if level:
+            parts.append(say(lang, "at_level" if len(judged) > 1 else "at_level_one", level=level, all=len(judged)))
+        word = "mixed" if better and worse else "better" if better else "worse" if worse else "level"
+        sentence = say(lang, f"verdict_{word}", found="; ".join(parts), **models)
+        sentences = [_sentence(sentence) if is_run else sentence]
+        if any("n=" in task for task in (*better, *worse)):
+            sentences.append(say(lang, "small_tasks", few=SMALL_SAMPLE))
+        if worse and remedies:
+            listing = listed([say(lang, f"remedy_{key}") for key in remedies], say(lang, "or"))
+            sentences.append(_sentence(say(lang, "advice", remedies=listing)))
+    if unsure := _without_bounds(main, student, teacher, lang):
+        sentences.append(say(lang, "not_judged", tasks=", ".join(unsure)))
+    return " ".join(sentences)
 
 
-def warnings_of(rows: Iterable[EvaluationRow]) -> list[str]:
+def gain_of_training(rows: Iterable[EvaluationRow], lang: str = "en") -> str | None:
+    """Say at which tasks training made the student better or worse than the clone, and where that is only noise."""
+    main = [row for row in rows if row.is_main]
+    found = {"better": 1, "worse": -1, "noise": 0}
+    parts = [
+        say(lang, f"at_{key}", tasks=", ".join(tasks))
+        for key, sign in found.items()
+        if (tasks := _at(main, "student", "clone", sign, lang))
+    ]
+    return say(lang, "trained", found="; ".join(parts)) if parts else None
+
+
+def warnings_of(rows: Iterable[EvaluationRow], lang: str = "en") -> list[str]:
     """Say where work on the models of a run made them worse, beyond the noise: each step has to be worth its while."""
     main = [row for row in rows if row.is_main]
     return [
-        f"{said} at {', '.join(lost)}. {advice}"
-        for model, other, said, advice in _STEPS
-        if (lost := _clear(main, model, other, -1))
+        say(lang, f"worse_{model}_{other}", tasks=", ".join(lost))
+        for model, other in _STEPS
+        if (lost := _at(main, model, other, -1, lang))
     ]
 
 
-def _clear(rows: Iterable[EvaluationRow], student: str, other: str, sign: int) -> list[str]:
-    """Return the tasks at which a difference is more than noise and has this sign, with the difference."""
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _at(rows: Iterable[EvaluationRow], student: str, other: str, sign: int, lang: str) -> list[str]:
+    """Return the tasks at which a difference has a sign beyond the noise (0: is within it), with the difference."""
     found = []
     for row in rows:
         difference = _of(row, student, other)
-        if difference is not None and difference.is_clear and difference.value * sign > 0:
-            found.append(f"{row.task} ({100 * difference.value:+.1f})")
+        if difference is not None and difference.has_bounds and _sign(difference) == sign:
+            few = f", n={row.n}" if row.n is not None and row.n < SMALL_SAMPLE else ""
+            found.append(f"{named(row.task, lang)} ({_points(difference, lang)}{few})")
     return found
 
 
-def _without_bounds(rows: Iterable[EvaluationRow], student: str, other: str) -> list[str]:
-    """Return a sentence that names the tasks where nothing says how sure a difference is; none where there are none."""
-    differences = [(row.task, found) for row in rows if (found := _of(row, student, other)) is not None]
-    parts = [f"{task} ({100 * found.value:+.1f})" for task, found in differences if not found.has_bounds]
-    return [f"Not judged, because nothing says how sure the difference is: {', '.join(parts)}."] if parts else []
+def _sign(difference: Interval) -> int:
+    return 0 if not difference.is_clear else 1 if difference.value > 0 else -1
+
+
+def _without_bounds(rows: Iterable[EvaluationRow], student: str, other: str, lang: str) -> list[str]:
+    """Return the tasks where nothing says how sure a difference is, with the difference."""
+    differences = [(named(row.task, lang), found) for row in rows if (found := _of(row, student, other)) is not None]
+    return [f"{task} ({_points(found, lang)})" for task, found in differences if not found.has_bounds]
+
+
+def _points(difference: Interval, lang: str) -> str:
+    return local(f"{100 * difference.value:+.1f}", lang)
 
 
 def _of(row: EvaluationRow, student: str, other: str) -> Interval | None:
@@ -150,7 +163,7 @@ def _difference(difference: Interval) -> str:
     return f"{100 * difference.value:+.1f}" if difference.is_clear else "="
 
 
-def prompts_note(rows: Iterable[EvaluationRow]) -> str:
+def prompts_note(rows: Iterable[EvaluationRow], lang: str = "en") -> str:
     """Say what stood before the texts of each side of the tasks."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -158,5 +171,15 @@ def prompts_note(rows: Iterable[EvaluationRow]) -> str:
             for side, prompt in prompts.items():
                 names = found.setdefault((model, prompt), [])
                 names += [side] if side not in names else []
-    parts = [f"{model} read {', '.join(sides)} behind {prompt!r}" for (model, prompt), sides in found.items() if prompt]
-    return f"Prompts: {'; '.join(parts)}." if parts else "No model has prompts."
+    read = [
+        say(
+            lang,
+            "reads_behind",
+            model=named(model, lang),
+            sides=", ".join(named(side, lang) for side in sides),
+            prompt=repr(prompt),
+        )
+        for (model, prompt), sides in found.items()
+        if prompt
+    ]
+    return say(lang, "prompts", read="; ".join(read)) if read else say(lang, "prompts_none")

@@ -16,7 +16,8 @@ from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, sma
 from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
-from hub_tools.reporting.scores import HOW_TO_READ, row_cells, row_label, verdict, warnings_of
+from hub_tools.reporting.scores import HOW_TO_READ, gain_of_training, row_cells, row_label, verdict, warnings_of
+from hub_tools.reporting.sentences import language_name, say
 from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, sizes_rows
 from hub_tools.results import CloneResult, CorpusResult, Figures, Search, TokenizerResult, is_read
 from hub_tools.tokenization.adapt import TRIM
@@ -59,16 +60,14 @@ def write_report(root: Path, report: Report) -> None:
         write_text(root / "report.md", _markdown(report, report.tokenizer, report.corpus))
 
 
-def left_out(report: Report) -> str | None:
+def left_out(report: Report, lang: str = "en") -> str | None:
     """Say why texts of a language were not embedded; None where all were."""
     embeddings = report.embeddings
     if embeddings is None or embeddings.teacher_bitext_accuracy is None or not embeddings.left_out:
         return None
-    share, languages = f"{100 * embeddings.teacher_bitext_accuracy:.0f} %", map(name_of, embeddings.left_out)
-    return (
-        f"The teacher finds only {share} of the held-out translations, so {', '.join(languages)} was learned from "
-        "translations only, not from the teacher's own vectors of it."
-    )
+    share = f"{100 * embeddings.teacher_bitext_accuracy:.0f}"
+    languages = ", ".join(language_name(code, lang) for code in embeddings.left_out)
+    return say(lang, "left_out", share=f"%{share}" if lang == "tr" else f"{share} %", languages=languages)
 
 
 def source_of_vectors(report: Report) -> str | None:
@@ -146,19 +145,24 @@ def score_rows(report: FullReport) -> list[list[str]]:
     return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation]
 
 
-def report_warnings(report: Report) -> list[str]:
+def report_warnings(report: Report, lang: str = "en") -> list[str]:
     """Say where work on the models made them worse, and whether the student is therefore another one."""
     if report.distill is not None and report.distill.kept_trim:
-        return [
-            "After training, the student was further from its goal than the trimmed teacher, so the trimmed teacher is "
-            "the student, without learned tokens. Train longer (--steps) or on more text (--corpus)."
-        ]
-    return warnings_of(report.evaluation)
+        return [say(lang, "kept_trim")]
+    return warnings_of(report.evaluation, lang)
 
 
-def verdict_of(report: FullReport) -> str:
-    """Say in words how good the student of a run is beside its teacher."""
-    return verdict(report.evaluation, student="student", teacher="teacher")
+def verdict_of(report: FullReport, lang: str = "en") -> str:
+    """Say in words how good the student of a run is beside its teacher, and what training gained.
+
+    Where it is worse, what this run can still do about it is said too.
+    """
+    learns = report.tokenizer.added > 0 and not report.distill.kept_trim
+    remedies = {"steps": True, "learn": learns, "corpus": True, "parallel": report.corpus.parallel is None}
+    possible = [key for key, can in remedies.items() if can]
+    said = verdict(report.evaluation, student="student", teacher="teacher", remedies=possible, lang=lang)
+    gain = None if report.distill.kept_trim else gain_of_training(report.evaluation, lang)
+    return " ".join(filter(None, (said, gain)))
 
 
 def _results(report: FullReport) -> list[list[str]]:

@@ -48,7 +48,7 @@ def build(service: Service) -> tuple[gr.Blocks, gr.I18n]:
 
     with gr.Blocks(title=f"{title_of(service.content)} · hub_tools", analytics_enabled=False) as page:
         gr.HTML(label("hero"), elem_id="ht-hero")
-        with gr.Tabs(overflow_behavior="wrap") as tabs:
+        with gr.Tabs(overflow_behavior="wrap", elem_id="ht-tabs") as tabs:
             with _tab("tokens", label):
                 restored = tokens_tab(service, label, page)
             with _tab("search", label):
@@ -128,6 +128,8 @@ def _checked(key: str, value: str, service: Service) -> Any:
     longest = {"text": limits.TEXT, "q": limits.QUERY, "sentences": limits.SENTENCES * limits.SENTENCE}
     if not value or len(value) > longest.get(key, 100):
         return None
+    if key == "more":
+        return value.split(",")
     if key in ("dim", "top"):
         return int(value) if value.isdecimal() and 0 < int(value) < _LONGEST_VECTOR else None
     corpora = tuple(service.corpora)

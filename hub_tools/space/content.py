@@ -14,6 +14,7 @@ from hub_tools.models.resolve import find_teacher
 from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport, read_report
+from hub_tools.reporting.sentences import SENTENCES
 from hub_tools.reporting.space_settings import SETTINGS_FILE, SpaceSettings
 from hub_tools.space.model import Model
 
@@ -27,7 +28,7 @@ class SpaceContent:
 
     models: Mapping[str, Model]  # teacher (if it can be had) and student
     report: FullReport  # without folders of a machine
-    figures: Mapping[str, bytes] = field(default_factory=dict)  # name -> PNG
+    figures: Mapping[str, bytes] = field(default_factory=dict)  # name of the file, in every language -> PNG
     links: Mapping[str, str] = field(default_factory=dict)  # key of `i18n.TEXTS` -> address
 
     @property
@@ -57,7 +58,7 @@ def from_run(run: Path) -> SpaceContent:
     public = redact_report(report)
     teacher = find_model("teacher", report.teacher.spec, report)
     student = Model("student", f"{teacher.title}-{report.target}", run / "student", policy=_policy(report))
-    figures = {name.removesuffix(".png"): picture for name, picture in draw_figures(run, report).items()}
+    figures = {name: picture for lang in SENTENCES for name, picture in draw_figures(run, report, lang).items()}
     return SpaceContent(
         models={"teacher": teacher, "student": student}, report=public, figures=figures, links=_links(public)
     )
@@ -74,7 +75,7 @@ def from_settings(folder: Path) -> SpaceContent:
     settings, report = SpaceSettings.read(folder), read_as(FullReport, folder / "report.json")
     specs = {"teacher": settings.teacher, "student": settings.student}
     models = {name: find_model(name, spec, report) for name, spec in specs.items() if spec}
-    pictures = {file.stem: file.read_bytes() for file in figures}
+    pictures = {file.name: file.read_bytes() for file in figures}
     return SpaceContent(models=models, report=report, figures=pictures, links=_links(report, settings))
 
 

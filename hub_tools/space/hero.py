@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.sentences import language_name
 from hub_tools.results import EvaluationRow, is_read
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.i18n import LANGUAGES, language_name, language_names, translate
+from hub_tools.space.i18n import LANGUAGES, language_names, translate
 from hub_tools.space.parts import change, number, percent
 
 # The first of these that was measured stands at the top: name of the measure, key of its text.
@@ -33,8 +34,10 @@ def hero(content: SpaceContent, lang: str) -> str:
         for code in LANGUAGES
     )
     about = translate(lang, "subtitle", model=content.titles["student"], language=language_names(report.targets, lang))
+    skip = escape(translate(lang, "skip"))
     return (
-        f'<div class="ht-bar-top"><p><b>hub_tools</b> · {escape(about)}</p><ul>{links}</ul>'
+        f'<a class="ht-skip" href="#ht-tabs">{skip}</a><div class="ht-bar-top">'
+        f"<p><b>hub_tools</b> · {escape(about)}</p><ul>{links}</ul>"
         f'<ul class="ht-switch" aria-label="{escape(translate(lang, "switch"))}">{languages}</ul></div>'
         f"<h1>{escape(_headline(report, _teacher(content), lang))}</h1>"
         f'<p class="ht-intro">{escape(translate(lang, "intro", language=language_names(report.targets, lang)))}</p>'

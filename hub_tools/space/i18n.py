@@ -1,4 +1,4 @@
-"""The texts of the page in every language: texts/en.toml and the files beside it."""
+"""The texts of the page in every language: texts/en.toml and the files beside it, and what reports say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 
-from hub_tools.core.languages import name_of, names_of
+from hub_tools.core.languages import names_of
+from hub_tools.reporting.sentences import SENTENCES, language_name
 
 LANGUAGES = ("en", "tr")
 
@@ -17,7 +18,7 @@ def _read_texts(lang: str) -> dict[str, str]:
 
 
 # Language -> key -> text.
-TEXTS: dict[str, dict[str, str]] = {lang: _read_texts(lang) for lang in LANGUAGES}
+TEXTS: dict[str, dict[str, str]] = {lang: SENTENCES[lang] | _read_texts(lang) for lang in LANGUAGES}
 
 # The languages of the sample and of most runs, each in itself.
 AUTONYMS: dict[str, str] = {
@@ -29,22 +30,6 @@ AUTONYMS: dict[str, str] = {
     "kk": "Қазақша", "uz": "Oʻzbekcha", "zh": "中文", "ja": "日本語", "ko": "한국어", "vi": "Tiếng Việt",
     "th": "ไทย", "id": "Bahasa Indonesia", "sw": "Kiswahili", "ca": "Català",
 }  # fmt: skip
-
-# Names of the same languages in Turkish.
-_TURKISH: dict[str, str] = {
-    "tr": "Türkçe", "en": "İngilizce", "de": "Almanca", "fr": "Fransızca", "es": "İspanyolca", "it": "İtalyanca",
-    "pt": "Portekizce", "nl": "Felemenkçe", "sv": "İsveççe", "da": "Danca", "nb": "Norveççe", "fi": "Fince",
-    "pl": "Lehçe", "cs": "Çekçe", "sk": "Slovakça", "hu": "Macarca", "ro": "Rumence", "bg": "Bulgarca",
-    "sr": "Sırpça", "uk": "Ukraynaca", "ru": "Rusça", "el": "Yunanca", "ar": "Arapça", "fa": "Farsça",
-    "he": "İbranice", "ur": "Urduca", "hi": "Hintçe", "bn": "Bengalce", "ta": "Tamilce", "az": "Azerbaycanca",
-    "kk": "Kazakça", "uz": "Özbekçe", "zh": "Çince", "ja": "Japonca", "ko": "Korece", "vi": "Vietnamca",
-    "th": "Tayca", "id": "Endonezce", "sw": "Svahili", "ca": "Katalanca",
-}  # fmt: skip
-
-
-def language_name(code: str, lang: str) -> str:
-    """Return the name of a language in a language of the page; in English where there is none."""
-    return _TURKISH.get(code, name_of(code)) if lang == "tr" else name_of(code)
 
 
 def language_names(codes: Sequence[str], lang: str) -> str:

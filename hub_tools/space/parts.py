@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from hub_tools.reporting.sentences import local
+
 
 def number(value: float, lang: str, shape: str = ",") -> str:
     """Write a number: 1,234.5 or 1.234,5."""
     return local(format(value, shape), lang)
-
-
-def local(digits: str, lang: str) -> str:
-    """Write a number that is written in English as the language of the page does."""
-    return digits.translate(str.maketrans(",.", ".,")) if lang == "tr" else digits
 
 
 def percent(share: float, lang: str, shape: str = ".1f") -> str:

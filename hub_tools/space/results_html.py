@@ -8,23 +8,24 @@ from html import escape
 
 from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.reporting.costs import COSTS, cost_cells
-from hub_tools.reporting.scores import row_label
+from hub_tools.reporting.figures import file_ending
+from hub_tools.reporting.scores import SMALL_SAMPLE, row_label
+from hub_tools.reporting.sentences import local, named
 from hub_tools.reporting.tables import score_text
 from hub_tools.results import Costs, EvaluationRow, Figure
 from hub_tools.space.i18n import AUTONYMS, TEXTS, translate
-from hub_tools.space.parts import change, local, number, table
+from hub_tools.space.parts import change, number, table
 
-_FEW = 200  # items; a figure of fewer is rough
 # Measures that say how near a model is to its teacher, which is no rival in them.
 _NEARNESS = ("cosine", "similarities ranked", "ten nearest found", "spread of similarities")
 _ALSO = "recall@1"  # shown with the main measures, since everyone knows what it means
 
 
-def judgement(verdict: str, warnings: Sequence[str], lang: str) -> str:
-    """Show in words how good the student is, and what it must not be; the sentences are the report's, in English."""
-    alerts = "".join(f'<p class="ht-warning" lang="en"><b>⚠</b> {escape(warning)}</p>' for warning in warnings)
-    lead = f'{escape(translate(lang, "report_says"))} <span lang="en">{escape(verdict)}</span>'
-    return f'<p class="ht-lead">{lead}</p>{alerts}'
+def judgement(verdict: str, warnings: Sequence[str], note: str | None) -> str:
+    """Show in words how good the student is, what it must not be, and what its training was not for."""
+    alerts = "".join(f'<p class="ht-warning"><b>⚠</b> {escape(warning)}</p>' for warning in warnings)
+    more = f'<p class="ht-legend">{escape(note)}</p>' if note else ""
+    return f'<p class="ht-lead">{escape(verdict)}</p>{alerts}{more}'
 
 
 def scores(rows: Sequence[EvaluationRow], models: Sequence[str], prompts: str, lang: str) -> str:
@@ -36,7 +37,7 @@ def scores(rows: Sequence[EvaluationRow], models: Sequence[str], prompts: str, l
         more = escape(translate(lang, "more_scores", number=len(rest)))
         shown += f'<details class="ht-all"><summary>{more}</summary>{_scores(rest, models, lang)}</details>'
     notes = "".join(f'<p class="ht-legend">{escape(translate(lang, key))}</p>' for key in ("scores_notes", "few_items"))
-    return f'{shown}{notes}<p class="ht-legend" lang="en">{escape(prompts)}</p>'
+    return f'{shown}{notes}<p class="ht-legend">{escape(prompts)}</p>'
 
 
 def _scores(rows: Sequence[EvaluationRow], models: Sequence[str], lang: str) -> str:
@@ -72,11 +73,13 @@ def _score_row(row: EvaluationRow, models: Sequence[str], lang: str) -> str:
             text = f"<b>{text}</b>"
         bounds = f"<small>{escape(_bounds(row, figure, lang))}</small>" if model == "student" else ""
         cells += f'<td class="ht-num {_column(model)}">{text}{bounds}</td>'
-    few = "few" if row.n is not None and row.n < _FEW else ""
+    few = "few" if row.n is not None and row.n < SMALL_SAMPLE else ""
     count = f" · n={number(row.n, lang)}" if row.n is not None else ""
-    name = f'{escape(_plain(row, lang))}<small lang="en">{escape(row.task)}{count}</small>'
+    name = f"{escape(_plain(row, lang))}<small>{escape(named(row.task, lang))}{count}</small>"
     difference = _difference(row.models.get("student"), lang)
-    return f'<tr class="{few}" title="{escape(row_label(row))}"><th scope="row">{name}</th>{cells}{difference}</tr>'
+    return (
+        f'<tr class="{few}" title="{escape(row_label(row, lang))}"><th scope="row">{name}</th>{cells}{difference}</tr>'
+    )
 
 
 def _plain(row: EvaluationRow, lang: str) -> str:
@@ -87,8 +90,9 @@ def _plain(row: EvaluationRow, lang: str) -> str:
     key = f"measure_{kind}_{metric}" if kind else f"measure_{metric}"
     key = key.replace("@", "_at_")
     if key not in TEXTS[lang]:
-        return row.metric
-    return translate(lang, key, sides=sides.replace("-", " → "))
+        return named(row.metric, lang)
+    pair, _, how = sides.partition(", ")
+    return translate(lang, key, sides=", ".join(filter(None, (pair.replace("-", " → "), named(how, lang)))))
 
 
 def _bounds(row: EvaluationRow, figure: Figure | None, lang: str) -> str:
@@ -136,19 +140,16 @@ def costs(found: Mapping[str, Costs], target: str, lang: str) -> str:
 
 
 def pictures(figures: Mapping[str, bytes], alts: Mapping[str, str | None], lang: str) -> str:
-    """Show the figures of a run, inside the page; `alts` says in English what is on them."""
+    """Show the figures of a run, inside the page; `alts` says what is on them."""
     shown = ""
-    for name, content in figures.items():
-        label = escape(_figure_name(name, lang))
-        alt = f'alt="{escape(text)}" lang="en"' if (text := alts.get(name)) else f'alt="{label}"'
-        source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        shown += f'<figure><img {alt} src="{source}"><figcaption>{label}</figcaption></figure>'
+    for name, alt in alts.items():
+        content = figures.get(name + file_ending(lang), figures.get(f"{name}.png"))
+        if content is not None:
+            label = escape(translate(lang, f"figure_{name}"))
+            source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+            image = f'<img alt="{escape(alt or label)}" src="{source}">'
+            shown += f"<figure>{image}<figcaption>{label}</figcaption></figure>"
     return f'<div class="ht-figures">{shown}</div>'
-
-
-def _figure_name(name: str, lang: str) -> str:
-    key = f"figure_{name}"
-    return translate(lang, key) if key in TEXTS[lang] else name.replace("_", " ")
 
 
 def links(addresses: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 from hub_tools.core.languages import LANGUAGES, MORE_LANGUAGES, name_of
 from hub_tools.reporting.figures import figure_alts
 from hub_tools.reporting.scores import prompts_note
-from hub_tools.reporting.text import models_of, report_warnings, verdict_of
+from hub_tools.reporting.text import left_out, models_of, report_warnings, verdict_of
 from hub_tools.space import html, results, results_html
 from hub_tools.space.api import explain
 from hub_tools.space.events import PRIVATE, Label, lang_of
@@ -45,9 +45,9 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
     def show_all(request: gr.Request) -> tuple[str, str, str]:
         lang, models = lang_of(request), models_of(report)
         addresses = {translate(lang, key): address for key, address in service.content.links.items()}
-        figures = results_html.pictures(service.content.figures, figure_alts(report), lang)
-        judged = results_html.judgement(verdict_of(report), report_warnings(report), lang)
-        scores = results_html.scores(report.evaluation, models, prompts_note(report.evaluation), lang)
+        figures = results_html.pictures(service.content.figures, figure_alts(report, lang), lang)
+        judged = results_html.judgement(verdict_of(report, lang), report_warnings(report, lang), left_out(report, lang))
+        scores = results_html.scores(report.evaluation, models, prompts_note(report.evaluation, lang), lang)
         costs = results_html.costs(report.costs, report.target, lang)
         return judged + scores + costs, figures, results_html.links(addresses)
 

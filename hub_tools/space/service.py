@@ -75,6 +75,8 @@ class Service:
         name = self._tokenizer_of(name)
         if name in self.content.models:
             return tokenize.count_languages(self.content.models[name].tokenizer)
+        if found := tokenize.known_counts().get(name):
+            return found
         counts: dict[str, Figures] = run_sandboxed("count", tokenizer=self._source_of(name))
         return counts
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import resources
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +177,20 @@ def compare(text: str, first: TokenizerView, second: TokenizerView) -> dict[str,
         "only_second": only_second,
         "both": len(second.vocabulary) - only_second,
         "ratio": round(cut_second["count"] / max(cut_first["count"], 1), 4),
+    }
+
+
+@cache
+def known_counts() -> dict[str, dict[str, Figures]]:
+    """Return what `count_languages` finds for tokenizers of the Hub that many know, by id, without the Hub.
+
+    scripts/known_tokenizers.py makes the file.
+    """
+    file = resources.files("hub_tools") / "space" / "known.json"
+    known = json.loads(file.read_text(encoding="utf-8"))["counts"]
+    return {
+        name: {lang: {"tokens": tokens, "unknown_text": unknown} for lang, (tokens, unknown) in found.items()}
+        for name, found in known.items()
     }
 
 

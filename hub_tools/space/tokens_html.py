@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from hub_tools.reporting.sentences import language_name
 from hub_tools.results import Figures, is_read
-from hub_tools.space.i18n import AUTONYMS, language_name, translate
+from hub_tools.space.i18n import AUTONYMS, translate
 from hub_tools.space.parts import change, number, percent, table
 from hub_tools.space.tokenize import visible
 
@@ -36,17 +37,20 @@ def tokens(
     window: int,
     lang: str,
     text_lang: str = "",
+    others: Sequence[dict[str, Any]] = (),
 ) -> str:
     """Show a text by two tokenizers, from `tokenize.compare`: its own letters, coloured by word.
 
-    `names` are title and subtitle of both; `window` tokens are read at once; `text_lang` is the language of the text,
-    if it is known.
+    `names` are title and subtitle of both, and of `others`, more tokenizers that are shown below; `window` tokens are
+    read at once; `text_lang` is the language of the text, if it is known.
     """
     sides = (comparison["first"], comparison["second"])
+    before = (None, comparison["first"], *(None for _ in others))
     panels = "".join(
         _panel(side, text, name, other, ids=ids, lang=lang, text_lang=text_lang)
-        for side, name, other in zip(sides, names, (None, comparison["first"]), strict=True)
+        for side, name, other in zip((*sides, *others), names, before, strict=True)
     )
+    names = names[:2]
     return (
         f'<p class="ht-verdict" role="status">{_verdict(comparison, text, names, window, lang)}</p>{panels}'
         f'<p class="ht-detail" aria-hidden="true">{escape(translate(lang, "point"))}</p>{_legend(sides, names, lang)}'

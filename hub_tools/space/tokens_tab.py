@@ -14,6 +14,7 @@ from hub_tools.space.api import SANDBOXED
 from hub_tools.space.events import PRIVATE, Label, html_errors, lang_of, remember
 from hub_tools.space.i18n import AUTONYMS, translate
 from hub_tools.space.service import Service
+from hub_tools.space.tokenize import known_counts
 
 # Public tokenizers that many know, each of another kind; they are read from the Hub when a visitor chooses one.
 _KNOWN = (
@@ -25,11 +26,12 @@ _KNOWN = (
     "Xenova/gpt-4o",
     "Qwen/Qwen3-Embedding-0.6B",
 )
+_MORE = 2  # tokenizers beside the two that are compared
 _LIVE: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **PRIVATE}
 
 
 def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
-    """Two tokenizers, one below the other."""
+    """Two tokenizers and up to two more, one below the other."""
     report, examples = service.content.report, _examples(service.content.target)
     models = service.content.models
     default = "teacher" if "teacher" in models else "student"
@@ -56,6 +58,15 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         with gr.Row():
             first = gr.Dropdown(tokenizers, value=default, label=label("first"), elem_id="ht-first", **options)
             second = gr.Dropdown(tokenizers, value="student", label=label("second"), elem_id="ht-second", **options)
+        more = gr.Dropdown(
+            tokenizers,
+            value=[],
+            multiselect=True,
+            max_choices=_MORE,
+            label=label("add_tokenizers"),
+            elem_id="ht-more",
+            **options,
+        )
         ids = gr.Checkbox(label=label("show_ids"), container=False, elem_id="ht-ids")
 
     def shown_name(name: str, lang: str) -> tuple[str, str]:
@@ -66,36 +77,43 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         return {(name or "").strip().lower() for name in names} <= {*models, ""}
 
     @html_errors
-    def compare(text: str, first: str, second: str, ids: bool, request: gr.Request) -> str:
+    def compare(text: str, first: str, second: str, more: list[str], ids: bool, request: gr.Request) -> str:
         lang = lang_of(request)
         if not text.strip():
             return html.note(translate(lang, "no_text"))
         comparison = service.compare(text, first, second)
-        names = [shown_name(name.strip(), lang) for name in (first, second)]
+        added = list(more)[:_MORE]
+        others = [service.compare(text, name, second)["first"] for name in added]
+        names = [shown_name(name.strip(), lang) for name in (first, second, *added)]
         window = report.student.max_seq_length or 512
         codes = {sentence: code for code, sentence in examples.items()}
         return tokens_html.tokens(
-            comparison, text, names, ids=ids, window=window, lang=lang, text_lang=codes.get(text, "")
+            comparison, text, names, others=others, ids=ids, window=window, lang=lang, text_lang=codes.get(text, "")
         )
 
-    def compare_typed(text: str, first: str, second: str, ids: bool, request: gr.Request) -> tuple[Any, str]:
+    def compare_typed(
+        text: str, first: str, second: str, more: list[str] | None, ids: bool, request: gr.Request
+    ) -> tuple[Any, str]:
         # A process for each letter typed would be too much.
-        if is_here(first, second):
-            return compare(text, first, second, ids, request), ""
+        if is_here(first, second, *(more or [])):
+            return compare(text, first, second, more, ids, request), ""
         return gr.skip(), html.note(translate(lang_of(request), "press_compare"))
 
-    def compare_chosen(text: str, first: str, second: str, ids: bool, request: gr.Request) -> tuple[Any, str, Any]:
-        return compare(text, first, second, ids, request), "", gr.update(visible=not is_here(first, second))
+    def compare_chosen(
+        text: str, first: str, second: str, more: list[str] | None, ids: bool, request: gr.Request
+    ) -> tuple[Any, str, Any]:
+        is_asked = not is_here(first, second, *(more or []))
+        return compare(text, first, second, more, ids, request), "", gr.update(visible=is_asked)
 
     def pick(code: str | None) -> str:
         return examples.get(code or "", next(iter(examples.values())))
 
-    inputs, js = [text, first, second, ids], remember("text", "first", "second", "_ids")
+    inputs, js = [text, first, second, more, ids], remember("text", "first", "second", "more", "_ids")
     gr.on([page.load, text.change], compare_typed, inputs, [out, stale], js=js, **_LIVE)
-    chosen = [go.click, ids.change, first.change, second.change]
+    chosen = [go.click, ids.change, first.change, second.change, more.change]
     gr.on(chosen, compare_chosen, inputs, [out, stale, go], js=js, **SANDBOXED, **PRIVATE)
     example.input(pick, example, text, **PRIVATE)
-    return {"text": text, "first": first, "second": second}
+    return {"text": text, "first": first, "second": second, "more": more}
 
 
 def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
@@ -110,7 +128,12 @@ def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, 
             elem_id="ht-own",
         )
         other = gr.Dropdown(
-            list(_KNOWN), value="", label=label("third"), allow_custom_value=True, min_width=240, elem_id="ht-third"
+            list(_KNOWN),
+            value=next(iter(known_counts())),
+            label=label("third"),
+            allow_custom_value=True,
+            min_width=240,
+            elem_id="ht-third",
         )
     out = gr.HTML(elem_id="ht-languages")
     count = cache(service.count_languages)  # of teacher and student: the answer never changes

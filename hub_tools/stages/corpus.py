@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hub_tools.core.limits import Limits
 from hub_tools.corpus.build import build_corpus
+from hub_tools.corpus.pairs import HubPairs
 from hub_tools.corpus.sources import Source
 from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.tasks import evaluation_texts
@@ -27,7 +28,7 @@ class CorpusStage(Stage):
     targets: tuple[str, ...]
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
-    parallel: tuple[HashedFile, ...]
+    parallel: tuple[HashedFile | HubPairs, ...]
     limits: Limits
     seed: int
     tasks: tuple[AnyTask, ...] = through_data()
@@ -36,7 +37,7 @@ class CorpusStage(Stage):
         return build_corpus(
             out,
             list(self.sources),
-            [file.path for file in self.parallel],
+            [table.path if isinstance(table, HashedFile) else table for table in self.parallel],
             targets=self.targets,
             languages=self.languages,
             limits=self.limits,

@@ -17,6 +17,7 @@ from hub_tools.core.languages import balanced_languages
 from hub_tools.core.limits import OTHERS, write_limits
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import RunRecord, read_record
+from hub_tools.corpus.pairs import HubPairs, find_hub_pairs
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
@@ -62,7 +63,7 @@ class Job:
     teacher: Teacher
     languages: tuple[str, ...]
     sources: tuple[Source, ...]
-    parallel: tuple[HashedFile, ...]
+    parallel: tuple[HashedFile | HubPairs, ...]
     tasks: tuple[AnyTask, ...]  # of the user's files, then those of mteb
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
@@ -127,7 +128,7 @@ def prepare(
         teacher=teacher,
         languages=languages,
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
-        parallel=_files("--parallel", config.corpus.parallel),
+        parallel=tuple(table for name in config.corpus.parallel for table in _find_pairs(name)),
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
@@ -167,5 +168,8 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
         raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
 
 
-def _files(option: str, names: tuple[str, ...]) -> tuple[HashedFile, ...]:
-    return tuple(HashedFile(path=path) for name in names for path in find_files(option, name, TABLES))
+def _find_pairs(spec: str) -> list[HashedFile | HubPairs]:
+    """Return the tables that a --parallel value stands for: files, or a dataset of the Hub."""
+    if pairs := find_hub_pairs(spec):
+        return [pairs]
+    return [HashedFile(path=path) for path in find_files("--parallel", spec, TABLES)]

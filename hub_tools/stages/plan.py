@@ -8,12 +8,13 @@ from hub_tools.config import STEP_TOKENS, RunConfig
 from hub_tools.core.limits import OTHERS, limit_of, limits_text
 from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, read_sources
 from hub_tools.corpus.clean import clean
+from hub_tools.corpus.pairs import HubPairs
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes, with_model_sizes
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.reporting.tables import sizes_rows, terminal_table
-from hub_tools.stages.job import Job, prepare
+from hub_tools.stages.job import HashedFile, Job, prepare
 from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.vocabulary_size import asked_size, half_size
@@ -40,7 +41,7 @@ def plan(config: RunConfig) -> str:
         f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang in config.targets)),
         f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
-        *(f"parallel     {file.path} ({file.path.stat().st_size / 1e6:,.1f} MB)" for file in job.parallel),
+        *(f"parallel     {_table(table)}" for table in job.parallel),
         *how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
@@ -51,6 +52,10 @@ def plan(config: RunConfig) -> str:
         *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _table(table: HashedFile | HubPairs) -> str:
+    return f"{table.path} ({table.path.stat().st_size / 1e6:,.1f} MB)" if isinstance(table, HashedFile) else table.name
 
 
 def _steps(config: RunConfig) -> str:

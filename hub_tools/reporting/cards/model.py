@@ -11,14 +11,16 @@ from typing import Any
 
 from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import WITHOUT_SPACES, name_of, names_of
+from hub_tools.core.terminal import duration
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.overview import SMALL_SAMPLE, overview, widget
+from hub_tools.reporting.cards.overview import overview, widget
 from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import SMALLER_NOTE, smaller_table
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.scores import SMALL_SAMPLE
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import fertility_table, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
@@ -149,7 +151,7 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         "effect": effect,
         "loss": loss,
         "best_step": best,
-        "duration": _duration(distill.minutes),
+        "duration": duration(60 * distill.minutes),
         "step_tokens": config.batch_tokens or STEP_TOKENS[distill.device],
         "learning_rate": f"{distill.learning_rate:.2g}",
         "backbone_learning_rate": f"{distill.learning_rate * config.backbone_lr_scale:.2g}",
@@ -158,13 +160,6 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
     }
-
-
-_FEW_MINUTES = 2  # below, a time is said in seconds
-
-
-def _duration(minutes: float) -> str:
-    return f"{minutes:.0f} min" if minutes >= _FEW_MINUTES else f"{60 * minutes:.0f} s"
 
 
 def _growth(tokenizer: TokenizerResult) -> str | None:

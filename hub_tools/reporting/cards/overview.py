@@ -8,9 +8,8 @@ from hub_tools.core.languages import name_of, names_of
 from hub_tools.reporting.cards.shared import teacher_link
 from hub_tools.reporting.markdown import escape, literal
 from hub_tools.reporting.report import FullReport
+from hub_tools.reporting.scores import SMALL_SAMPLE
 
-# Scores of fewer items are shown, but praise nothing and rank no models.
-SMALL_SAMPLE = 200
 # What a ratio has to differ from 1 by to be worth a word.
 _WORTH_SAYING = 0.05
 
