@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 # Texts of the distillation, and passages of the data, that anchors are drawn from.
 _MOST_ANCHORS, _MOST_PASSAGES = 20_000, 4_000
 STUDENT, BEFORE = "student", "before"
+# What was done, beside the model; it is not published.
+FINETUNING = "training.json"
 
 
 def finetune(
@@ -71,7 +73,7 @@ def finetune(
     """
     started = time.monotonic()
     model = load_model(student, device=hardware.device, policy=policy)
-    check_matryoshka(config.matryoshka, model.get_embedding_dimension() or 0)
+    check_matryoshka(config.matryoshka, model.get_embedding_dimension() or 0, "--finetune-matryoshka")
     parts = [split(one, evaluation) for one in labelled]
     teacher.model.prompts = dict(model.prompts)
     knows = embeddings.manifest.get("pair_goal") == "between" or not corpus.has_pairs
@@ -96,7 +98,7 @@ def finetune(
             if done.taken:
                 current, measures = weights_of(model), done.measures
     save_model(model, out, tokenizer=student, max_seq_length=longest_input(model))
-    return FinetuneResult(
+    result = FinetuneResult(
         device=hardware.device,
         precision=hardware.precision,
         data=[part.result for part in parts],
@@ -106,6 +108,8 @@ def finetune(
         anchors=len(anchors.texts) if anchors.is_used else 0,
         minutes=round((time.monotonic() - started) / 60, 2),
     )
+    write_json(out / FINETUNING, to_plain(result))
+    return result
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class _Vectors:
 
         return torch.as_tensor(queries) @ torch.as_tensor(passages).T
 
+    def similarity_pairwise(self, queries: Any, passages: Any) -> Any:
+        import torch
+
+        return (torch.as_tensor(queries) * torch.as_tensor(passages)).sum(dim=1)
+
 
 def mine(parts: Parts, finder: Subject, count: int) -> Mined:
     """Return the examples with so many hard negatives each, those of the data's own where it has some.

@@ -33,7 +33,7 @@ class InParts:
         self.seen = 0  # tokens, without padding
         self._most_rows = 0
         self._forward = model.forward
-        model.forward = self  # type: ignore[method-assign]
+        model.forward = self  # type: ignore[method-assign,assignment]
 
     def remove(self) -> None:
         """Give the model its own forward pass back."""
@@ -69,7 +69,7 @@ class InParts:
             for name, value in features.items()
         }
         if self.recomputes and torch.is_grad_enabled():
-            found: Tensor = checkpoint(self._vectors, part, kwargs, use_reentrant=False)  # type: ignore[no-untyped-call]
+            found: Tensor = checkpoint(self._vectors, part, kwargs, use_reentrant=False)
             return found
         return self._vectors(part, kwargs)
 

@@ -56,7 +56,7 @@ def from_run(run: Path) -> SpaceContent:
     report = read_report(run, {"student"})
     public = redact_report(report)
     teacher = find_model("teacher", report.teacher.spec, report)
-    student = Model("student", f"{teacher.title}-{report.target}", run / "student", policy=_policy(report))
+    student = Model("student", f"{teacher.title}-{report.target}", Path(report.student.id), policy=_policy(report))
     figures = {name.removesuffix(".png"): picture for name, picture in draw_figures(run, report).items()}
     return SpaceContent(
         models={"teacher": teacher, "student": student}, report=public, figures=figures, links=_links(public)

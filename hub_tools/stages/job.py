@@ -20,6 +20,7 @@ from hub_tools.core.run_record import RunRecord, read_record
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
+from hub_tools.finetuning.data import Labelled, read_labelled
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -66,6 +67,7 @@ class Job:
     tasks: tuple[AnyTask, ...]  # of the user's files, then those of mteb
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
+    labelled: tuple[Labelled, ...]  # data to train on after the distillation
     hardware: Hardware
     processes: Processes
 
@@ -81,7 +83,7 @@ class Job:
             "init": self.config.clone.init,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
-            "lengths": self.config.distill.matryoshka,
+            "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
             "chooses_split": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
@@ -131,6 +133,7 @@ def prepare(
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
+        labelled=read_labelled(config.finetune, config.lang),
         hardware=hardware,
         processes=processes,
     )
@@ -161,6 +164,7 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
     """Refuse what the training cannot do before anything is computed for it."""
     if teacher.dim is not None:
         check_matryoshka(config.distill.matryoshka, teacher.dim)
+        check_matryoshka(config.finetune.matryoshka, teacher.dim, "--finetune-matryoshka")
     if config.distill.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
     if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
