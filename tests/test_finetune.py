@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_tools.config import DistillConfig, FinetuneConfig, RunConfig
+from hub_tools.config import FinetuneConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
@@ -23,12 +22,11 @@ from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import losses
 from hub_tools.finetuning.data import Labelled, read_labelled, split
 from hub_tools.finetuning.dev import Dev
-from hub_tools.finetuning.finetune import Models, finetune, outcome_of, weights_of
+from hub_tools.finetuning.finetune import Models, finetune, outcome_of
 from hub_tools.finetuning.negatives import mine
 from hub_tools.finetuning.parts import InParts
 from hub_tools.models.loading import load_model
-from hub_tools.results import FinetuneStep
-from tests.commands import finish, hub_distill, refused, succeeded
+from tests.commands import hub_distill, succeeded
 from tests.test_distill import embeddings
 from tests.training_job import CPU
 
@@ -361,7 +359,9 @@ def test_out_of_memory_a_step_is_done_again_in_smaller_parts(
         train(tiny_teacher, tmp_path, [sample_sts()], "nothing")
 
 
-def test_a_loss_that_is_not_finite_is_named(tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_finite_is_named(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(losses.Anchors, "loss", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(UserError, match=r"The loss is not finite in step 1 .*--finetune-learning-rate"):
         train(tiny_teacher, tmp_path, [sample_sts()])

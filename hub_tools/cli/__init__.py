@@ -13,6 +13,7 @@ from hub_tools.cli.base import HELP_ALL, RUN_OPTIONS, WholeJob, command_line_opt
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
+from hub_tools.cli.merge import merge
 from hub_tools.cli.publish import publish
 from hub_tools.cli.report import report
 from hub_tools.cli.space import space
@@ -60,7 +61,7 @@ main = WholeJob(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 click.version_option(package_name="hub-tools")(main)
-for command in (*map(stage_command, STAGES), report, space, publish, export, fertility, jobs, demo):
+for command in (*map(stage_command, STAGES), report, space, publish, export, merge, fertility, jobs, demo):
     main.add_command(command)
 
 

@@ -26,6 +26,12 @@ _STEPS = (
         "Use the clone, which is kept beside it; or train longer (--steps) or on text like that of these tasks.",
     ),
     (
+        "student",
+        "distilled",
+        "Training with labels made the student worse than the distilled one",
+        "Use that, which is kept beside it; or leave out the data of --finetune-... that does not suit these tasks.",
+    ),
+    (
         "clone",
         "trim",
         "The clone is worse than plain trimming, where no token is learned,",
