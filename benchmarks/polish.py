@@ -3,10 +3,10 @@
     python -m benchmarks.polish --run RUN --data DATA [--lang tr] [--work DIR] [--limit N] [--only NAME ...]
 
 RUN is a finished run of hub-distill, DATA the folder with sts/, retrieval/ and pairs/. Trained on are STSb train (of
-the language and English) and, for Turkish, TQuAD and headings with their passages; choices are made on a tenth of each that
-is held out. Tests are STSb test, XQuAD, NTREX and SIB-200, whose texts are dropped from the training. Each variant is
-kept in WORK when it is done, and one that is cut off is continued. `--only` names variants; the table has all that are
-done.
+the language and English) and, for Turkish, TQuAD and headings with their passages; choices are made on a tenth of each
+that is held out. Tests are STSb test, XQuAD, NTREX and SIB-200, whose texts are dropped from the training. Each variant
+is kept in WORK when it is done, and one that is cut off is continued. `--only` names variants; the table has all that
+are done.
 """
 
 from __future__ import annotations
