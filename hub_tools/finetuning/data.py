@@ -71,21 +71,23 @@ class Parts:
     result: FinetuneData
 
 
-def read_labelled(config: FinetuneConfig, languages: tuple[str, ...]) -> tuple[Labelled, ...]:
-    """Read all data of the options, each file once for each language that it holds.
+def read_labelled(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool = True) -> tuple[Labelled, ...]:
+    """Read all data of the options, each file once for each language that it holds; without `fetch` no Hub datasets.
 
     Raises:
         UserError: a file is missing, damaged, or has other columns than expected.
     """
-    return tuple(_read_all(config, languages))
+    return tuple(_read_all(config, languages, fetch=fetch))
 
 
-def _read_all(config: FinetuneConfig, languages: tuple[str, ...]) -> Iterator[Labelled]:
+def _read_all(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool) -> Iterator[Labelled]:
     kinds: dict[str, Skill] = {"nli": "nli", "retrieval": "retrieval", "paragraphs": "retrieval", "sts": "sts"}
     for kind, skill in kinds.items():
         specs = list(getattr(config, kind))
         for spec, (name, _) in zip(specs, names_of(specs), strict=True):
             option = f"--finetune-{kind}"
+            if is_hub_table(spec) and not fetch:
+                continue
             table = load_table(option, spec) if is_hub_table(spec) else HubTable(spec=spec, name=name)
             seen: list[tuple[Example, ...]] = []
             for lang in languages:

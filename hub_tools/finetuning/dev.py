@@ -39,9 +39,10 @@ class _Space(NamedTuple):
 class Dev:
     """Measures of a model on data that nothing is trained on, x100, by name.
 
-    They are the first measure of each task: those of the held-out examples, the search for translations, and that for
-    paragraphs by words out of their middle. Then the share of texts whose vector lies nearer to the teacher's of the same
-    text than to those of others. How a student orders similarities is not compared with the teacher: labels change that.
+    They are the first measure of each task: those of the held-out examples, the search for translations, and that
+    for paragraphs by words out of their middle. Then the share of texts whose vector lies nearer to the teacher's of
+    the same text than to those of others. How a student orders similarities is not compared with the teacher: labels
+    change that.
     """
 
     def __init__(

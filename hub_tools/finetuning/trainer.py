@@ -91,6 +91,9 @@ def train(
     prepare_for_speed(model, hardware)
     checkpoint = _last_checkpoint(out)
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    if checkpoint and done >= steps:  # cut off when it had just ended
+        _load(model, checkpoint)
+        return Trained(steps, 0.0)
     parts = InParts(model, hardware, micro_batch_tokens)
     start = time.monotonic()
     try:
@@ -104,6 +107,13 @@ def train(
         parts.remove()
     model.zero_grad()
     return Trained(steps, round(parts.seen / (time.monotonic() - start), 1))
+
+
+def _load(model: SentenceTransformer, checkpoint: Path) -> None:
+    """Put the weights of a checkpoint into a model."""
+    from safetensors.torch import load_model
+
+    load_model(model, str(checkpoint / _WEIGHTS))
 
 
 def _last_checkpoint(out: Path) -> Path | None:
@@ -128,7 +138,7 @@ def _in_evaluation_mode(model: SentenceTransformer) -> Iterator[None]:
 
 def _trainer_class() -> Any:
     """Return the class of the trainer; the libraries are loaded when it is needed."""
-    from safetensors.torch import load_model, save_model
+    from safetensors.torch import save_model
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import TrainerCallback
 
@@ -180,6 +190,6 @@ def _trainer_class() -> Any:
             save_model(self.model, str(folder / _WEIGHTS))
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            load_model(self.model, str(Path(resume_from_checkpoint) / _WEIGHTS))
+            _load(self.model, Path(resume_from_checkpoint))
 
     return Trainer

@@ -117,6 +117,11 @@ def prepare(
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
+    if config.finetune.is_asked and processes.world_size > 1:
+        raise UserError(
+            "Training with labels runs in one process. Run `hub-distill distill` in several and then the whole command "
+            "in one: finished stages are used again."
+        )
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     # What `auto` chooses is timed, and all processes must choose alike.
     hardware = (
@@ -133,7 +138,7 @@ def prepare(
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
-        labelled=read_labelled(config.finetune, config.lang),
+        labelled=read_labelled(config.finetune, config.lang, fetch=not plan_only),
         hardware=hardware,
         processes=processes,
     )
