@@ -1,17 +1,19 @@
 """What training with labels after the distillation brings and costs, part by part, for docs/results.md.
 
     python -m benchmarks.polish --run RUN --data DATA [--lang tr] [--work DIR] [--limit N] [--only NAME ...]
+        [--option NAME=JSON ...]
 
 RUN is a finished run of hub-distill, DATA the folder with sts/, retrieval/ and pairs/. Trained on are STSb train (of
 the language and English) and, for Turkish, TQuAD and headings with their passages; choices are made on a tenth of each
 that is held out. Tests are STSb test, XQuAD, NTREX and SIB-200, whose texts are dropped from the training. Each variant
 is kept in WORK when it is done, and one that is cut off is continued. `--only` names variants; the table has all that
-are done.
+are done. `--option` changes an option of all variants ([finetune] of a configuration); give another WORK then.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -71,7 +73,7 @@ class Study:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.run, self.data, self.work, self.lang = args.run, args.data, args.work, args.lang
-        self.limit = args.limit
+        self.limit, self.changes = args.limit, dict(map(_option, args.option))
         self.report = read_report(self.run)
         self.hardware = choose_hardware(args.device, "auto")
         teacher = find_teacher(args.teacher or self.report.teacher.spec)
@@ -106,7 +108,7 @@ class Study:
             "paragraphs": (self._file("paragraphs/paragraphs-tr"),) if of_turkish else (),
         }
         chosen = {skill: files[skill] for skill in variant.skills}
-        return FinetuneConfig.from_dict({**chosen, "limit": self.limit, **variant.changes})
+        return FinetuneConfig.from_dict({**chosen, "limit": self.limit, **self.changes, **variant.changes})
 
     def train(self, name: str) -> None:
         """Train a variant and measure it, unless that was done before."""
@@ -183,6 +185,11 @@ class Study:
                 yield [task, form.removesuffix(" numbers"), *(f"{scores[key]:.1f}" for scores in found.values())]
 
 
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
+
+
 def main() -> None:
     """Train and measure the variants, and write the section."""
     parser = argparse.ArgumentParser()
@@ -192,6 +199,7 @@ def main() -> None:
     parser.add_argument("--lang", default="tr")
     parser.add_argument("--work", type=Path, default=Path("polish-benchmark"))
     parser.add_argument("--limit", type=int, help="most examples of each file")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=JSON", help="of all variants: epochs=2")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     args = parser.parse_args()
@@ -205,7 +213,7 @@ def main() -> None:
 
 def document(study: Study, args: argparse.Namespace) -> None:
     """Write the section of the language."""
-    limit = f" --limit {args.limit}" if args.limit else ""
+    limit = "".join([f" --limit {args.limit}" if args.limit else "", *(f" --option {one}" for one in args.option)])
     lines = [
         f"Written by `python -m benchmarks.polish --run RUN --data DATA --lang {args.lang}{limit}` on "
         f"{time.strftime('%Y-%m-%d')}; {study.hardware}. Rows of kinds that were trained for are supervised.",

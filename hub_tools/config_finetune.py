@@ -61,8 +61,8 @@ class FinetuneConfig(Section):
         16, "Texts of each step that keep the vectors they were distilled to.", flag="--finetune-anchors", minimum=0
     )
     anchor_weight: float = option(
-        20.0,
-        "Weight of these texts at the start of a skill; it falls to an eighth.",
+        1.0,
+        "Weight of these texts beside the loss of a skill at its start; it falls to an eighth.",
         flag="--finetune-anchor-weight",
         minimum=0,
     )

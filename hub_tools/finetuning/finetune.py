@@ -296,11 +296,13 @@ def _anchors(embeddings: EmbeddingDataset, mined: Any, teacher: Subject, config:
             found = found[:: max(1, len(found) // _MOST_PASSAGES)]
             texts += [prompt + text for text, _ in found]
             vectors += [np.stack([vector for _, vector in found])] if found else []
+    goals = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
     return Anchors(
         texts=texts,
-        vectors=np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32),
+        vectors=goals,
         count=config.anchors,
-        weight=config.anchor_weight,
+        # On the scale of the other losses, which divide cosines by it.
+        weight=config.anchor_weight / losses.temperature_of(goals),
         lengths=config.matryoshka,
         seed=seed,
     )
