@@ -6,8 +6,9 @@
 RUN is a finished run of hub-distill, DATA the folder with sts/, retrieval/ and pairs/. Trained on are STSb train (of
 the language and English) and, for Turkish, TQuAD and headings with their passages; choices are made on a tenth of each
 that is held out. Tests are STSb test, XQuAD, NTREX and SIB-200, whose texts are dropped from the training. Each variant
-is kept in WORK when it is done, and one that is cut off is continued. `--only` names variants; the table has all that
-are done. `--option` changes an option of all variants ([finetune] of a configuration); give another WORK then.
+is kept in WORK/NAME, NAME being that of RUN, and one that is cut off is continued. `--only` names variants; the section
+has a table for each run in WORK, with all that are done. `--option` changes an option of all variants, by its name in
+[finetune] of a configuration; give another WORK then.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.core.logging import setup_logging
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.readers import column_names
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.evaluation.mteb_tasks import chosen_tasks
 from hub_tools.evaluation.smaller import smaller_vectors
@@ -72,21 +74,32 @@ class Study:
     """A run, its data, and what is measured."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.run, self.data, self.work, self.lang = args.run, args.data, args.work, args.lang
+        self.run, self.data, self.work, self.lang = args.run, args.data, args.work / args.run.name, args.lang
         self.limit, self.changes = args.limit, dict(map(_option, args.option))
         self.report = read_report(self.run)
         self.hardware = choose_hardware(args.device, "auto")
         teacher = find_teacher(args.teacher or self.report.teacher.spec)
         self.teacher = self._subject(teacher.path, teacher.identity)
         self.targets = tuple(dict.fromkeys((self.lang, *self.report.targets)))
+        xquad = self._pair("retrieval/xquad-questions", "retrieval/xquad-contexts")
         config = EvaluateConfig(
             sts=tuple(self._file(f"sts/stsb-{lang}-test") for lang in (self.lang, "en")),
-            retrieval=self._pair("retrieval/xquad-questions", "retrieval/xquad-contexts"),
+            retrieval=xquad if self.lang in column_names(Path(self._file("retrieval/xquad-questions"))) else (),
             bitext=(self._file("bitext/ntrex128"),),
             classification=(self._file("classification/sib200"),),
         )
         self.tasks = chosen_tasks(config, (self.lang,))
         self.work.mkdir(parents=True, exist_ok=True)
+        options = "".join(
+            [f" --limit {args.limit}" if args.limit else "", *(f" --option {one}" for one in args.option)]
+        )
+        how = (
+            f"Written by `python -m benchmarks.polish --run RUN --data DATA --lang {self.lang}{options}` on "
+            f"{time.strftime('%Y-%m-%d')}; {self.hardware}. Rows of kinds that were trained for are supervised."
+        )
+        write_json(self.work / "study.json", {"how": how})
+        self.untrained("student", self._subject(self.run / "student", "student"))
+        self.untrained("teacher", self.teacher)
 
     def _file(self, name: str) -> str:
         return str(self.data / f"{name}.tsv.gz")
@@ -154,35 +167,45 @@ class Study:
             if figure is not None
         }
 
-    def untrained(self, name: str, subject: Subject) -> dict[str, float]:
-        """Return what a model reaches as it is, measured once."""
+    def untrained(self, name: str, subject: Subject) -> None:
+        """Measure a model as it is, once."""
         file = self.work / f"test-{name}.json"
         if not file.exists():
             write_json(file, self.measure(subject))
-        return dict(read_json(file))
 
-    def rows(self) -> Iterator[list[str]]:
-        """Yield the table: teacher, distilled student, and each variant that is done."""
-        first = self.untrained("student", self._subject(self.run / "student", "student"))
-        teacher = self.untrained("teacher", self.teacher)
-        yield ["test, x100", *first, "taken"]
-        yield ["teacher", *(f"{teacher[key]:.1f}" for key in first), ""]
-        yield ["distilled student", *(f"{value:.1f}" for value in first.values()), ""]
-        for name, variant in VARIANTS.items():
-            file = self.work / f"{name}.json"
-            if file.exists():
-                found = read_json(file)
-                taken = ", ".join(f"{s['skill']} {s['share']:g}" for s in found["result"]["skills"] if s["taken"])
-                yield [variant.title, *(f"{found['scores'][key]:.1f}" for key in first), taken or "nothing"]
 
-    def shortened_rows(self) -> Iterator[list[str]]:
-        """Yield the table of leading parts of the vectors, without and with training for them."""
-        found = {name: read_json(self.work / f"{name}.json")["scores"] for name in _SHORTENED}
-        yield ["test, x100", "numbers", *(VARIANTS[name].title for name in _SHORTENED)]
-        for key in found["matryoshka"]:
-            task, _, form = key.rpartition(", ")
-            if form == "float32" or form.endswith("numbers"):
-                yield [task, form.removesuffix(" numbers"), *(f"{scores[key]:.1f}" for scores in found.values())]
+def rows(folder: Path) -> Iterator[list[str]]:
+    """Yield the table of a study: teacher, distilled student, and each variant that is done."""
+    first, teacher = (read_json(folder / f"test-{name}.json") for name in ("student", "teacher"))
+    yield ["test, x100", *first, "share taken"]
+    for title, found in (("teacher", teacher), ("distilled student", first)):
+        yield [title, *(f"{found[key]:.1f}" for key in first), ""]
+    for name, variant in VARIANTS.items():
+        if (file := folder / f"{name}.json").exists():
+            found = read_json(file)
+            taken = ", ".join(f"{s['skill']} {s['share']:g}" for s in found["result"]["skills"] if s["taken"])
+            yield [variant.title, *(f"{found['scores'][key]:.1f}" for key in first), taken or "none"]
+
+
+def shortened_rows(folder: Path) -> Iterator[list[str]]:
+    """Yield the table of leading parts of the vectors, without and with training for them."""
+    found = {name: read_json(folder / f"{name}.json")["scores"] for name in _SHORTENED}
+    yield ["test, x100", "numbers", *(VARIANTS[name].title for name in _SHORTENED)]
+    for key in found["matryoshka"]:
+        task, _, form = key.rpartition(", ")
+        if form == "float32" or form.endswith("numbers"):
+            yield [task, form.removesuffix(" numbers"), *(f"{scores[key]:.1f}" for scores in found.values())]
+
+
+def document(work: Path) -> None:
+    """Write the section from all studies that there are."""
+    lines = []
+    for file in sorted(work.glob("*/study.json")):
+        folder = file.parent
+        lines += [f"### {folder.name}", "", read_json(file)["how"], "", *table(list(rows(folder))), ""]
+        if all((folder / f"{name}.json").exists() for name in _SHORTENED):
+            lines += ["Leading parts of the vectors:", "", *table(list(shortened_rows(folder))), ""]
+    write_section("results.md", "polish", lines)
 
 
 def _option(text: str) -> tuple[str, Any]:
@@ -208,21 +231,7 @@ def main() -> None:
     study = Study(args)
     for name in args.only:
         study.train(name)
-        document(study, args)  # after each: one that is cut off leaves what was measured
-
-
-def document(study: Study, args: argparse.Namespace) -> None:
-    """Write the section of the language."""
-    limit = "".join([f" --limit {args.limit}" if args.limit else "", *(f" --option {one}" for one in args.option)])
-    lines = [
-        f"Written by `python -m benchmarks.polish --run RUN --data DATA --lang {args.lang}{limit}` on "
-        f"{time.strftime('%Y-%m-%d')}; {study.hardware}. Rows of kinds that were trained for are supervised.",
-        "",
-        *table(list(study.rows())),
-    ]
-    if all((study.work / f"{name}.json").exists() for name in _SHORTENED):
-        lines += ["", "Leading parts of the vectors:", "", *table(list(study.shortened_rows()))]
-    write_section("results.md", f"polish-{args.lang}", lines)
+        document(args.work)  # after each: one that is cut off leaves what was measured
 
 
 if __name__ == "__main__":
