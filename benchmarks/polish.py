@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ from hub_tools.evaluation.mteb_tasks import chosen_tasks
 from hub_tools.evaluation.smaller import smaller_vectors
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import evaluation_texts
-from hub_tools.finetuning.data import read_labelled
+from hub_tools.finetuning.data import Labelled, read_labelled
 from hub_tools.finetuning.finetune import finetune
 from hub_tools.models.loading import load_model
 from hub_tools.models.resolve import find_teacher
@@ -137,7 +138,7 @@ class Study:
             self.teacher,
             Corpus(self.run / "corpus"),
             EmbeddingDataset(self.run / "embeddings"),
-            read_labelled(config, (self.lang,)),
+            self.labelled(config),
             out=out,
             config=config,
             targets=self.targets,
@@ -150,6 +151,11 @@ class Study:
         if name in _SHORTENED:
             scores |= self.shortened(subject)
         write_json(file, {"scores": scores, "result": to_plain(result)})
+
+    def labelled(self, config: FinetuneConfig) -> list[Labelled]:
+        """Read the data; a limit is for passages, which take nearly all of the time."""
+        scores = read_labelled(replace(config, limit=None, retrieval=(), paragraphs=()), (self.lang,))
+        return [*read_labelled(replace(config, sts=()), (self.lang,)), *scores]
 
     def measure(self, subject: Subject) -> dict[str, float]:
         """Return the first measure of each test, x100, and the share of questions answered by the first passage."""
@@ -221,7 +227,7 @@ def main() -> None:
     parser.add_argument("--teacher", help="where it is now, if not where the run had it")
     parser.add_argument("--lang", default="tr")
     parser.add_argument("--work", type=Path, default=Path("polish-benchmark"))
-    parser.add_argument("--limit", type=int, help="most examples of each file")
+    parser.add_argument("--limit", type=int, help="most examples of each file with passages")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=JSON", help="of all variants: epochs=2")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))

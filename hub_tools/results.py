@@ -5,6 +5,7 @@ A field is None where nothing was measured.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,6 +220,11 @@ class FinetuneData:
     revision: str | None = None
     dropped_contaminated: int = 0
     contamination: dict[str, Contamination] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str | None:
+        """Its id, where it is a dataset of the Hub."""
+        return re.split("[: ]", self.name)[0] if self.revision else None
 
 
 @dataclass(frozen=True, kw_only=True)

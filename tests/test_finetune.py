@@ -298,7 +298,7 @@ def test_all_skills_are_trained_in_their_order_under_matryoshka_too(tiny_teacher
     assert {data.name: data.has_labels for data in result.data} == {
         "nli": True,
         "retrieval-questions": True,
-        "retrieval-passages": False,
+        "retrieval-passages (pseudo-queries)": False,
         "sts": True,
     }
     saved = json.loads((tmp_path / "out" / "training.json").read_text())

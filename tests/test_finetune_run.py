@@ -109,7 +109,7 @@ def test_a_trained_model_that_is_damaged_or_of_another_student_is_not_used(run: 
     record = with_labels(record_of(values))
     other = replace(record.stages[FINETUNED], inputs={"student": digest("another")})
     mark(run, replace(record, stages={**record.stages, FINETUNED: other}))
-    with pytest.raises(UserError, match="finetuned in .* was made with another student"):
+    with pytest.raises(UserError, match=r"finetuned in .* was made with another student"):
         reports.read_report(run)
     mark(run, record)
     write_text(run / FINETUNED / "model.safetensors", "FINETUNED/model.safetensors\n")

@@ -84,11 +84,13 @@ def _read_all(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool
     kinds: dict[str, Skill] = {"nli": "nli", "retrieval": "retrieval", "paragraphs": "retrieval", "sts": "sts"}
     for kind, skill in kinds.items():
         specs = list(getattr(config, kind))
-        for spec, (name, _) in zip(specs, names_of(specs), strict=True):
+        for spec, (own_name, _) in zip(specs, names_of(specs), strict=True):
             option = f"--finetune-{kind}"
             if is_hub_table(spec) and not fetch:
                 continue
-            table = load_table(option, spec) if is_hub_table(spec) else HubTable(spec=spec, name=name)
+            table = load_table(option, spec) if is_hub_table(spec) else HubTable(spec=spec, name=own_name)
+            # The same file may be given for its labels too.
+            name = table.name + (" (pseudo-queries)" if kind == "paragraphs" else "")
             seen: list[tuple[Example, ...]] = []
             for lang in languages:
                 examples = tuple(_READERS[kind](option, table.spec, lang))
@@ -99,7 +101,7 @@ def _read_all(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool
                 seen.append(examples)
                 yield Labelled(
                     skill=skill,
-                    name=f"{table.name} ({lang})" if len(seen) > 1 else table.name,
+                    name=f"{name} ({lang})" if len(seen) > 1 else name,
                     examples=_thin(examples, config.limit),
                     has_labels=kind != "paragraphs",
                     license=table.license,

@@ -8,12 +8,13 @@ from typing import Any
 
 from hub_tools.core.files import digest, replacing, user_path
 from hub_tools.core.hub_errors import hub_errors
+from hub_tools.corpus.readers import FORMATS
 from hub_tools.corpus.sources import dataset_revision, is_dataset_id, open_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubTable:
-    """A table to train on: `spec` is what the readers of local files take."""
+    """A table to train on: `spec` is what the readers of local files take, the name begins with that of a dataset."""
 
     spec: str
     name: str
@@ -26,7 +27,7 @@ def is_hub_table(spec: str) -> bool:
     if "," in spec or user_path(spec).exists():
         return False
     name = spec.partition(":")[0].partition("@")[0]
-    return is_dataset_id(name) and not Path(name).suffix
+    return is_dataset_id(name) and not name.lower().removesuffix(".gz").endswith(FORMATS)
 
 
 def load_table(option: str, spec: str) -> HubTable:
@@ -49,7 +50,8 @@ def load_table(option: str, spec: str) -> HubTable:
             table: Any = builder.as_dataset(split=split or "train")
         with replacing(file) as partial:
             table.to_parquet(str(partial))
-    return HubTable(spec=str(file), name=name, license=_license(name, commit), revision=commit)
+    parts = ":".join(filter(None, (name, config, split)))
+    return HubTable(spec=str(file), name=parts, license=_license(name, commit), revision=commit)
 
 
 def _license(name: str, commit: str | None) -> str | None:

@@ -43,7 +43,7 @@ def _pinned(report: FullReport, option: Option) -> Any:
     if option.name == "embeddings" and report.embeddings.taken_from:
         return _with_commit(value, report.embeddings.taken_from["revision"])
     if option.section == "finetune" and option.is_repeatable and report.finetune:
-        commits = {data.name.partition(" (")[0]: data.revision for data in report.finetune.data if data.revision}
+        commits = {data.dataset: data.revision for data in report.finetune.data if data.dataset and data.revision}
         return tuple(_pin(spec, commits) for spec in value)
     if option.name == "corpus":
         commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
