@@ -103,8 +103,8 @@ def _names(models: Sequence[str]) -> Mapping[str, str]:
         run = Path(models[0])
         report = read_report(run)
         distilled = {DISTILLED: str(run / STUDENT)} if report.finetune else {}
-        models = {"teacher": report.teacher.spec, "clone": str(run / "clone"), **distilled}
-        return {**models, "student": report.student.id}
+        parents = {"teacher": report.teacher.spec, "clone": str(run / "clone"), **distilled}
+        return {**parents, "student": report.student.id}
     names = {model: model for model in models}
     if len(names) < len(models):
         raise UsageError("A model is given twice.")

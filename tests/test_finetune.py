@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_tools.config import FinetuneConfig, RunConfig
+from hub_tools.config import RunConfig
+from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
@@ -376,19 +377,19 @@ def test_a_run_measures_the_distilled_student_beside_the_trained_one(
     shutil.copytree(finished[0].output, run)
     config = run / "config.toml"
     config.write_text(re.sub(r'output = ".*"', f'output = "{run}"', config.read_text()))
-    rows = [f"bir cümle {n}|öteki cümle {n}|{n % 6}" for n in range(60)]
-    data = table(tmp_path / "mine-train.tsv", "sentence1|sentence2|score", *rows)
+    lines = [f"bir cümle {n}|öteki cümle {n}|{n % 6}" for n in range(60)]
+    data = table(tmp_path / "mine-train.tsv", "sentence1|sentence2|score", *lines)
     words = ["--config", str(config), "--finetune-sts", data, "--finetune-batch-size", "8", "--finetune-shares", "0.5"]
     done = hub_distill(*words, cwd=tmp_path)
     succeeded(done)
     report = json.loads((run / "report.json").read_text())
     assert report["student"]["id"] == str(run / "finetuned")
     assert [data["name"] for data in report["finetune"]["data"]] == ["mine"]
-    rows = {row["task"]: row for row in report["evaluation"] if row["is_main"]}
-    models = list(rows["STS sample (tr)"]["models"])
+    measured = {row["task"]: row for row in report["evaluation"] if row["is_main"]}
+    models = list(measured["STS sample (tr)"]["models"])
     assert models[-2:] == ["distilled", "student"]
-    assert rows["STS sample (tr)"]["supervised"] is bool(report["finetune"]["skills"][0]["taken"])
-    assert rows["retrieval sample (tr)"]["supervised"] is False
+    assert measured["STS sample (tr)"]["supervised"] is bool(report["finetune"]["skills"][0]["taken"])
+    assert measured["retrieval sample (tr)"]["supervised"] is False
     assert "sts: " in (run / "report.md").read_text()
     again = hub_distill(*words, cwd=tmp_path)
     assert again.stderr.count("already done") == 7

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub_tools.config import FinetuneConfig
+from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
@@ -84,8 +84,8 @@ def test_what_the_student_knew_is_measured_without_labels(tiny_teacher: Path, tm
     assert dev._middle("一" * 30, "zh") == "一" * 15
 
 
-def test_the_plan_says_what_is_trained_on_and_that_it_takes_more_memory(tiny_teacher: Path, tmp_path: Path) -> None:
-    words = ["--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--dry-run"]
+def test_the_plan_says_what_is_trained_on_and_that_it_takes_more_memory(minilm: Path, tmp_path: Path) -> None:
+    words = ["--teacher", str(minilm), "--lang", "tr", "--corpus", "sample", "--vocab-size", "8192", "--dry-run"]
     without = hub_distill(*words, cwd=tmp_path)
     done = hub_distill(*words, "--finetune-sts", str(sample_file("sts.tsv")), "--finetune-nli", "a/b", cwd=tmp_path)
     succeeded(done)

@@ -142,7 +142,7 @@ def _trainer_class() -> Any:
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import TrainerCallback
 
-    class Marks(TrainerCallback):  # type: ignore[misc]
+    class Marks(TrainerCallback):
         """Mark checkpoints that are whole, and show progress."""
 
         def __init__(self, progress: Any) -> None:
@@ -154,7 +154,7 @@ def _trainer_class() -> Any:
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _WHOLE).touch()
 
-    class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
+    class Trainer(SentenceTransformerTrainer):
         def set_up(self, anchors: Anchors, parts: InParts, progress: Any) -> None:
             self.anchors, self.parts = anchors, parts
             self.add_callback(Marks(progress))
@@ -174,7 +174,7 @@ def _trainer_class() -> Any:
                 self.parts.shrink(self.state.global_step)
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            loss = super().compute_loss(model, inputs, *args, **kwargs)
+            loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
             if self.anchors.is_used:
                 loss = loss + self.anchors.loss(self.model, self.state.global_step, self.state.max_steps)
             if not loss.isfinite():
@@ -185,7 +185,7 @@ def _trainer_class() -> Any:
             return loss
 
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(output_dir or str(self.args.output_dir))
             folder.mkdir(parents=True, exist_ok=True)
             save_model(self.model, str(folder / _WEIGHTS))
 

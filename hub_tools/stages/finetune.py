@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from hub_tools.config import FinetuneConfig
+from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.run_record import FINETUNED
 from hub_tools.corpus.build import Corpus
