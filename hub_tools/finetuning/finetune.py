@@ -160,7 +160,7 @@ class _Training:
         load_weights(self.model, models.before)
         log.info("  %s, %s examples", skill, f"{sum(len(part.train) for part in parts):,}")
         trained = self._trained(folder, skill, parts, mined)
-        floor = {key: max(before[key], first[key]) - TOLERANCE for key in before}
+        floor = {key: round(max(before[key], first[key]) - TOLERANCE, 2) for key in before}
         best = _choose(self.model, models.averages(weights_of(self.model), self.config.shares), self.dev, floor)
         is_taken = not best.lowered and _mean(best.measures) > _mean(before)
         load_weights(self.model, best.weights if is_taken else models.before)
