@@ -25,6 +25,7 @@ from hub_tools.core.fields import Section
 from hub_tools.core.files import digest, hash_file, read_json, write_json
 from hub_tools.core.hardware import Hardware, choose_hardware
 from hub_tools.core.plain import changed, to_plain
+from hub_tools.core.run_record import student_of
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.build import build_corpus as write_corpus
 from hub_tools.corpus.sources import Source
@@ -70,7 +71,7 @@ class Student:
         """The student, loaded when it is first used."""
         config = self.report.config
         policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
-        return load_model(self.folder / "student", device="cpu", policy=policy)
+        return load_model(student_of(self.folder), device="cpu", policy=policy)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> list[str]:
         """Publish the model as `namespace/name`, and tokenizer and vectors named after it; return the addresses.

@@ -11,9 +11,9 @@ from hub_tools.core.files import write_json, write_text
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
-from hub_tools.core.run_record import RECORD
+from hub_tools.core.run_record import RECORD, STUDENT
 from hub_tools.evaluation.costs import measure_costs, texts_of_tasks
-from hub_tools.evaluation.evaluate import evaluate
+from hub_tools.evaluation.evaluate import DISTILLED, evaluate
 from hub_tools.evaluation.mteb_files import write_results
 from hub_tools.evaluation.mteb_tasks import AnyTask
 from hub_tools.evaluation.smaller import smaller_vectors
@@ -80,7 +80,7 @@ def compare(
 
 def _lengths(models: Sequence[str]) -> tuple[int, ...]:
     """Return the lengths of vectors that a run folder's student was trained for."""
-    return read_report(Path(models[0])).config.distill.matryoshka if _is_run(models) else ()
+    return read_report(Path(models[0])).lengths if _is_run(models) else ()
 
 
 def _is_run(models: Sequence[str]) -> bool:
@@ -101,7 +101,10 @@ def _names(models: Sequence[str]) -> Mapping[str, str]:
     """Return the name of each model in the table -> what finds it."""
     if _is_run(models):
         run = Path(models[0])
-        return {"teacher": read_report(run).teacher.spec, "clone": str(run / "clone"), "student": str(run / "student")}
+        report = read_report(run)
+        distilled = {DISTILLED: str(run / STUDENT)} if report.finetune else {}
+        parents = {"teacher": report.teacher.spec, "clone": str(run / "clone"), **distilled}
+        return {**parents, "student": report.student.id}
     names = {model: model for model in models}
     if len(names) < len(models):
         raise UsageError("A model is given twice.")

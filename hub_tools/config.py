@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import tomli_w
 
+from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.errors import UsageError
-from hub_tools.core.fields import Facts, Section, option
+from hub_tools.core.fields import FILE, MODEL, SOURCE, Facts, Section, option
 from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
 from hub_tools.core.limits import read_limits, write_limits
@@ -35,8 +36,6 @@ REPOS: tuple[RepoName, ...] = get_args(RepoName)
 STEP_TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 8192}
 # Texts of the targets and of English that are embedded on a CPU where the options say nothing; of others a tenth.
 CPU_TEXTS = 4000
-# What stands for a value in help texts. These three name things that may lie on this machine.
-MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
 LIMITS = "LIMIT"
 _SHARE: Facts = {"minimum": 0, "maximum": 1}
 
@@ -358,6 +357,7 @@ class RunConfig(Section):
     clone: CloneConfig = field(default_factory=CloneConfig)
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from hub_tools.config import FILE, MODEL, SOURCE, RunConfig
-from hub_tools.core.fields import Section, flag_of
+from hub_tools.config import RunConfig
+from hub_tools.core.fields import FILE, MODEL, SOURCE, Section, flag_of
 
 # What everyone needs, in the few words of --help.
 COMMON = {

@@ -19,7 +19,8 @@ from hub_tools.stages.clone import CloneStage
 from hub_tools.stages.corpus import CorpusStage
 from hub_tools.stages.distill import DistillStage
 from hub_tools.stages.embed import EmbedStage, ImportStage
-from hub_tools.stages.evaluate import EvaluateStage
+from hub_tools.stages.evaluate import EvaluateFinetunedStage, EvaluateStage
+from hub_tools.stages.finetune import FinetuneStage
 from hub_tools.stages.job import prepare, remember
 from hub_tools.stages.tokenizer import TokenizerStage
 
@@ -27,7 +28,8 @@ from hub_tools.stages.tokenizer import TokenizerStage
 def stages_until(last: str, config: RunConfig) -> list[type[Stage]]:
     """Return the stages that a command does, in their order: the last one and those that it reads."""
     embed = ImportStage if config.embed.use else EmbedStage
-    stages: list[type[Stage]] = [CorpusStage, TokenizerStage, CloneStage, embed, DistillStage, EvaluateStage]
+    stages: list[type[Stage]] = [CorpusStage, TokenizerStage, CloneStage, embed, DistillStage]
+    stages += [FinetuneStage, EvaluateFinetunedStage] if config.finetune.is_asked else [EvaluateStage]
     needed = {stage.folder for stage in stages if last in (stage.name, "publish")}
     for stage in reversed(stages):
         if stage.folder in needed:

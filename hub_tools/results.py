@@ -5,6 +5,7 @@ A field is None where nothing was measured.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,6 +207,66 @@ class DistillResult:
     agreement: Agreement | None = None  # of the trained student with the vectors that it learned
     trim_agreement: Agreement | None = None  # of the plain trim, where there is one
     kept_trim: bool = False  # whether that was nearer, and is the student
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneData:
+    """Data that the student was trained on with labels, or with pseudo-labels; counts are of examples."""
+
+    skill: str  # nli, retrieval or sts
+    name: str
+    train: int
+    heldout: int
+    has_labels: bool = True  # false where the queries were made from the passages
+    license: str | None = None  # of a dataset of the Hub
+    revision: str | None = None
+    dropped_contaminated: int = 0
+    contamination: dict[str, Contamination] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str | None:
+        """Its id, where it is a dataset of the Hub."""
+        return re.split("[: ]", self.name)[0] if self.revision else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneStep:
+    """The training for one skill, and what became of it; measures are those of held-out data, x100, by name."""
+
+    skill: str
+    steps: int
+    tokens_per_second: float
+    taken: bool
+    share: float  # of the trained weights in the average that was best
+    average_with: str  # student, or `before`: the model before this skill
+    measures: dict[str, float]  # of that average
+    lowered: dict[str, float]  # those that it lowers by more than is allowed, and by how much
+    without_negatives: int = 0  # queries for which too few hard negatives were found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult:
+    """What the student was trained for after the distillation."""
+
+    device: str
+    precision: str
+    data: list[FinetuneData]
+    skills: list[FinetuneStep]
+    before: dict[str, float]  # measures of the distilled student
+    after: dict[str, float]
+    anchors: int  # texts whose vectors were kept
+    minutes: float
+
+    @property
+    def taken(self) -> list[str]:
+        """The skills whose training is in the model."""
+        return [step.skill for step in self.skills if step.taken]
+
+    @property
+    def supervised(self) -> list[str]:
+        """Those of them that labels were used for."""
+        labelled = {data.skill for data in self.data if data.has_labels}
+        return [skill for skill in self.taken if skill in labelled]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hub_tools"
 LAYERS = (
     {"core"},
+    {"config_finetune"},
     {"config"},
     {"options", "results"},
     {"corpus", "tokenization"},
     {"models", "demo"},
     {"cloning", "vectors"},
     {"training", "evaluation"},
+    {"finetuning"},
     {"reporting"},
     {"hub"},
     {"stages"},

@@ -85,6 +85,7 @@ def job_of(teacher: Path, **options: Any) -> Job:
         tasks=(),
         ready=None,
         imported=None,
+        labelled=(),
         hardware=Hardware(device="cpu", precision="fp32"),
         processes=ALONE,
     )

@@ -13,6 +13,7 @@ from hub_tools.cli.base import HELP_ALL, OUTPUT_OPTIONS, RUN_OPTIONS, WholeJob, 
 from hub_tools.cli.export import export
 from hub_tools.cli.fertility import fertility
 from hub_tools.cli.jobs import jobs
+from hub_tools.cli.merge import merge
 from hub_tools.cli.publish import publish
 from hub_tools.cli.report import report
 from hub_tools.cli.space import space
@@ -62,7 +63,7 @@ main = WholeJob(
 click.version_option(package_name="hub-tools")(main)
 for command in (report, space, export, fertility, jobs):
     command.params += OUTPUT_OPTIONS  # as those of a run have
-for command in (*map(stage_command, STAGES), report, space, publish, export, fertility, jobs, demo):
+for command in (*map(stage_command, STAGES), report, space, publish, export, merge, fertility, jobs, demo):
     main.add_command(command)
 
 

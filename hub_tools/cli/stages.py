@@ -28,6 +28,7 @@ STAGES = {
     "clone": "Give the teacher the student's tokenizer.",
     "embed": "Compute the teacher's vectors of the text.",
     "distill": "Train the student on those vectors.",
+    "finetune": "Train it with labels too, without forgetting.",
     "evaluate": "Measure teacher, clone and student, or any models.",
 }
 

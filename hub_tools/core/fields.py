@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
 from operator import ge, gt, le, lt
 from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_type_hints
@@ -12,6 +13,8 @@ from hub_tools.core.errors import UsageError
 from hub_tools.core.plain import check_keys, describe, from_plain
 
 T = TypeVar("T")
+# What stands for a value in help texts. These three name things that may lie on this machine.
+MODEL, FILE, SOURCE = "ID_OR_DIR", "FILE", "SPEC"
 # Whole numbers that fit into 64 bits: libraries hold no others.
 _LARGEST, _DIGITS = 2**63 - 1, 18
 _BOUNDS = {"minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)}
@@ -93,8 +96,7 @@ def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     """Return a value as its field's type; another type, or a value out of bounds, is a UsageError."""
     if facts.get("commas") and isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
-        is_number = hint == tuple[int, ...]
-        value = [int(part) if is_number and part.isdecimal() and len(part) <= _DIGITS else part for part in parts]
+        value = [_number(part, hint) for part in parts]
     if isinstance(hint, type) and issubclass(hint, Section) and isinstance(value, Mapping):
         return hint.from_dict(value)
     try:
@@ -109,6 +111,15 @@ def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
         if isinstance(item, str) and not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
             raise UsageError(f"{name} = {item!r} is not valid Unicode: neither TOML nor JSON can hold it.")
     return typed
+
+
+def _number(part: str, hint: Any) -> int | float | str:
+    """Return an item of a list with commas as the number that it stands for; as it is where it stands for none."""
+    if hint == tuple[int, ...] and part.isdecimal() and len(part) <= _DIGITS:
+        return int(part)
+    with suppress(ValueError):
+        return float(part) if hint == tuple[float, ...] else part
+    return part
 
 
 def _check_bounds(number: float, hint: Any, facts: Mapping[str, Any], name: str) -> None:

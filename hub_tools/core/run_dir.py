@@ -24,10 +24,20 @@ from hub_tools.core.files import digest, read_sealed, write_sealed, write_text
 from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_files import StoredFile, check_files, check_root, cure_for, store_files
-from hub_tools.core.run_record import CONFIG, PRIVATE, RECORD, RunRecord, StageRecord, read_record, write_record
+from hub_tools.core.run_record import (
+    CONFIG,
+    FINETUNED,
+    PRIVATE,
+    RECORD,
+    RunRecord,
+    StageRecord,
+    read_record,
+    write_record,
+)
 from hub_tools.core.terminal import duration
 from hub_tools.core.versions import versions
 
+# Those of every run; with data to train on with labels there is FINETUNED too.
 FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
 _HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _LOCK = ".done.json", ".key.json", ".lock"
@@ -98,7 +108,7 @@ class RunDir:
         self._lock.enter_context(locked(root))
         record = read_record(root)
         if fresh:
-            for name in FOLDERS:
+            for name in (*FOLDERS, FINETUNED):
                 _remove(root / name)
                 _remove(root / f"{name}.partial")
             record = RunRecord(publish=record.publish)  # what was private stays private
@@ -236,9 +246,10 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
     if not (root / RECORD).is_file():
         raise UserError(f"{root} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
     check_root(root)
-    command, run = f"Run: hub-distill --config {root / CONFIG}", read_record(root)
+    command, run = f"Run: hub-distill --config {root / CONFIG}", read_record(root).current()
     stages = run.stages
-    for folder in FOLDERS:
+    folders = (*FOLDERS, *([FINETUNED] if FINETUNED in stages or run.student == FINETUNED else []))
+    for folder in folders:
         marker = _read_marker(root / folder)
         if marker is None or folder not in stages:
             raise UserError(f"{root} is not finished: {folder} is missing. {command}")
@@ -252,8 +263,10 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
                 raise UserError(
                     f"{folder} in {root} was made with another {name} than the one that the run has now. {command}"
                 )
-    for folder in FOLDERS:
-        check_files(root / folder, stages[folder].files, checksums=folder in read)
+    for folder in folders:
+        # Who reads the student reads the model that it became.
+        is_read = folder in read or (folder == FINETUNED and "student" in read)
+        check_files(root / folder, stages[folder].files, checksums=is_read)
     return run
 
 

@@ -17,6 +17,8 @@ from hub_tools.core.run_files import StoredFile
 
 RECORD, CONFIG = "run.json", "config.toml"
 PRIVATE = ".private"  # a file that says that a run is private, also where an older record was put back
+# Folders of the model that a run is about: the distilled student, unless it was trained with labels after that.
+STUDENT, FINETUNED = "student", "finetuned"
 _CURE = "Restore it, or choose another --output: it says what was done and what is private."
 
 
@@ -52,6 +54,17 @@ class RunRecord:
         """Return the record of these stages alone."""
         return replace(self, stages={name: stage for name, stage in self.stages.items() if name in folders})
 
+    @property
+    def student(self) -> str:
+        """The folder of the student: what was measured as such, or else what was made last."""
+        evaluated = self.stages.get("evaluation")
+        is_finetuned = FINETUNED in (evaluated.inputs if evaluated else self.stages)
+        return FINETUNED if is_finetuned else STUDENT
+
+    def current(self) -> RunRecord:
+        """Return the record without a training with labels that the student no longer has."""
+        return self.only([name for name in self.stages if name != FINETUNED or self.student == FINETUNED])
+
     def with_publish(self, options: dict[str, Any]) -> RunRecord:
         """Return the record with other [publish] options; once private, always private."""
         private = {"private": True} if self.publish.get("private") else {}
@@ -75,3 +88,8 @@ def write_record(root: Path, record: RunRecord) -> None:
     if record.publish.get("private"):
         (root / PRIVATE).touch()
     write_sealed(root / RECORD, to_plain(record))
+
+
+def student_of(root: Path) -> Path:
+    """Return the folder of the student of a run."""
+    return root / read_record(root).student

@@ -90,7 +90,7 @@ def has_parts(spec: str) -> bool:
     return file.is_file() and "split" in column_names(file)
 
 
-class _Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row of a table: where it stands, for messages, its part of the data, and the columns that were asked for."""
 
     where: str
@@ -99,24 +99,28 @@ class _Row(NamedTuple):
     cells: tuple[Any, ...]
 
 
-def read_similarity(spec: str, lang: str) -> Similarity:
-    """Read a table with columns sentence1, sentence2 and score; errors as of `read_data`."""
-    rows = _test_part(_read("--sts", _one_file("--sts", spec), lang, ("sentence1",), ("sentence2",), ("score",)))
+def read_similarity(spec: str, lang: str, *, option: str = "--sts", split: str = "test") -> Similarity:
+    """Read a table with columns sentence1, sentence2 and score; errors, as of all readers here, name the option.
+
+    `split` is the part of the data that counts, where a column says of which part a row is.
+    """
+    columns = (("sentence1",), ("sentence2",), ("score",))
+    rows = part_of(read_rows(option, one_file(option, spec), lang, *columns), split)
     scores = [_number(row.cells[2], row.where) for row in rows]
     if len(rows) <= 1:  # a correlation needs two points
-        raise UserError(f"--sts {spec} holds {len(rows)} pairs. Expected at least two.")
-    return Similarity(first=_texts(rows, 0), second=_texts(rows, 1), scores=scores)
+        raise UserError(f"{option} {spec} holds {len(rows)} pairs. Expected at least two.")
+    return Similarity(first=texts_in(rows, 0), second=texts_in(rows, 1), scores=scores)
 
 
 def read_pairs(spec: str, lang: str) -> Pairs:
     """Read a table with two columns of texts and a label, 1 or `entailment` for pairs that say the same."""
     option = "--pairs"
     columns = (("sentence1", "premise", "text1"), ("sentence2", "hypothesis", "text2"), ("label", "labels"))
-    rows = _test_part(_read(option, _one_file(option, spec), lang, *columns))
-    same = [label in _SAME for label in _labels(rows, 2)]
+    rows = part_of(read_rows(option, one_file(option, spec), lang, *columns))
+    same = [label in _SAME for label in labels_in(rows, 2)]
     if len(set(same)) == 1:
         raise UserError(f"{option} {spec}: all labels say the same. Expected 1 and 0, or entailment and others.")
-    return Pairs(first=_texts(rows, 0), second=_texts(rows, 1), same=same)
+    return Pairs(first=texts_in(rows, 0), second=texts_in(rows, 1), same=same)
 
 
 def read_bitext(spec: str, lang: str) -> Bitext:
@@ -125,18 +129,18 @@ def read_bitext(spec: str, lang: str) -> Bitext:
     `source` and `target`, or a column `translation` of objects with both languages, will do too.
     """
     option = "--bitext"
-    file = _one_file(option, spec)
+    file = one_file(option, spec)
     names = column_names(file)
     if TRANSLATION in names:
-        rows = _read(option, file, lang, (TRANSLATION,))
+        rows = read_rows(option, file, lang, (TRANSLATION,))
         sides = [[text_of(row.cells[0], row.where, side) for row in rows] for side in ("en", lang)]
         return Bitext(source=sides[0], target=sides[1], languages=("en", lang))
     is_named = lang in names or "text" in names
     columns, languages = (
         ((("en",), (lang, "text")), ("en", lang)) if is_named else ((("source",), ("target",)), ("source", lang))
     )
-    rows = _test_part(_read(option, file, lang, *columns))
-    return Bitext(source=_texts(rows, 0), target=_texts(rows, 1), languages=languages)
+    rows = part_of(read_rows(option, file, lang, *columns))
+    return Bitext(source=texts_in(rows, 0), target=texts_in(rows, 1), languages=languages)
 
 
 def read_classification(spec: str, lang: str) -> Classification:
@@ -145,58 +149,60 @@ def read_classification(spec: str, lang: str) -> Classification:
     columns = (("text", "sentence", lang), ("label", "labels"))
     first, comma, second = spec.partition(",")
     if comma and not user_path(spec).exists():
-        train, test = (_read(option, _one_file(option, part), lang, *columns) for part in (first, second))
+        train, test = (read_rows(option, one_file(option, part), lang, *columns) for part in (first, second))
     else:
-        rows = _read(option, _one_file(option, spec), lang, *columns)
+        rows = read_rows(option, one_file(option, spec), lang, *columns)
         train, test = ([row for row in rows if row.split == split] for split in ("train", "test"))
-    if not test or len(set(_labels(train, 1))) <= 1:
+    if not test or len(set(labels_in(train, 1))) <= 1:
         raise UserError(
             f"{option} {spec}: expected texts with two labels at least to learn from and texts to try them on, by a "
             "column split (train, test) or as two files TRAIN,TEST."
         )
     return Classification(
-        train=_texts(train, 0), train_labels=_labels(train, 1), test=_texts(test, 0), test_labels=_labels(test, 1)
+        train=texts_in(train, 0),
+        train_labels=labels_in(train, 1),
+        test=texts_in(test, 0),
+        test_labels=labels_in(test, 1),
     )
 
 
 def read_clustering(spec: str, lang: str) -> Clustering:
     """Read a table with columns text and label."""
     option = "--clustering"
-    rows = _test_part(_read(option, _one_file(option, spec), lang, ("text", "sentence", lang), ("label", "labels")))
-    if len(set(_labels(rows, 1))) <= 1:
+    rows = part_of(read_rows(option, one_file(option, spec), lang, ("text", "sentence", lang), ("label", "labels")))
+    if len(set(labels_in(rows, 1))) <= 1:
         raise UserError(f"{option} {spec}: expected two groups at least, by the column label.")
-    return Clustering(texts=_texts(rows, 0), labels=_labels(rows, 1))
+    return Clustering(texts=texts_in(rows, 0), labels=labels_in(rows, 1))
 
 
-def read_retrieval(spec: str, lang: str) -> Retrieval:
+def read_retrieval(spec: str, lang: str, *, option: str = "--retrieval", split: str = "test") -> Retrieval:
     """Read queries and passages, in two tables QUERIES,PASSAGES or, with QRELS, in three; or a folder with them.
 
     Without QRELS each query names its passage in a column context_id, passage_id or document_id. QRELS has columns
     query-id, corpus-id and score. A title stands before its passage, as in BEIR. Passages with the same text are one.
     """
-    option = "--retrieval"
     queries_file, passages_file, qrels_file = _retrieval_files(option, spec)
     titles = [("title",)] if "title" in column_names(passages_file) else []
-    passages = _read(option, passages_file, lang, _PASSAGE_IDS, ("text", "passage", "document", lang), *titles)
+    passages = read_rows(option, passages_file, lang, _PASSAGE_IDS, ("text", "passage", "document", lang), *titles)
     number: dict[str, int] = {}
     texts: dict[str, int] = {}
     for row in passages:
-        text = " ".join(filter(None, (_text(row, 2) if titles else "", _text(row, 1))))
+        text = " ".join(filter(None, (cell_text(row, 2) if titles else "", cell_text(row, 1))))
         number[str(row.cells[0])] = texts.setdefault(text, len(texts))
     wanted = ("text", "question", "query", lang)
     if qrels_file is None:
-        rows = _test_part(_read(option, queries_file, lang, wanted, _REFERENCES))
+        rows = part_of(read_rows(option, queries_file, lang, wanted, _REFERENCES), split)
         relevant = [{_passage(number, row.cells[1], row.where): 1.0} for row in rows]
-        return Retrieval(queries=_texts(rows, 0), passages=list(texts), relevant=relevant)
+        return Retrieval(queries=texts_in(rows, 0), passages=list(texts), relevant=relevant)
     answers: dict[str, dict[int, float]] = {}
-    for row in _read(option, qrels_file, lang, ("query-id", "query_id"), ("corpus-id", "corpus_id"), ("score",)):
+    for row in read_rows(option, qrels_file, lang, ("query-id", "query_id"), ("corpus-id", "corpus_id"), ("score",)):
         if (gain := _number(row.cells[2], row.where)) > 0:
             answers.setdefault(str(row.cells[0]), {})[_passage(number, row.cells[1], row.where)] = gain
-    rows = [row for row in _read(option, queries_file, lang, wanted, _QUERY_IDS) if str(row.cells[1]) in answers]
+    rows = [row for row in read_rows(option, queries_file, lang, wanted, _QUERY_IDS) if str(row.cells[1]) in answers]
     if not rows:
         raise UserError(f"{option} {spec}: no query has an answer in {qrels_file}. Expected its id in query-id.")
     return Retrieval(
-        queries=_texts(rows, 0), passages=list(texts), relevant=[answers[str(row.cells[1])] for row in rows]
+        queries=texts_in(rows, 0), passages=list(texts), relevant=[answers[str(row.cells[1])] for row in rows]
     )
 
 
@@ -206,7 +212,7 @@ def _retrieval_files(option: str, spec: str) -> tuple[Path, Path, Path | None]:
         files = find_files(option, spec, TABLES)
         chosen = [_named(files, spec, pattern) for pattern in (_QUERIES, _PASSAGES, _QRELS)]
     else:
-        chosen = [_one_file(option, part) for part in spec.split(",")]
+        chosen = [one_file(option, part) for part in spec.split(",")]
     queries, passages, qrels = (*chosen, None, None, None)[:3]
     if queries is None or passages is None or chosen[3:]:
         raise UserError(f"{option} {spec}: {len(list(filter(None, chosen)))} files of these. {expected}")
@@ -221,14 +227,15 @@ def _named(files: Sequence[Path], folder: str, pattern: str) -> Path | None:
     return next(iter(tests or [file for file, _ in found]), None)
 
 
-def _one_file(option: str, spec: str) -> Path:
+def one_file(option: str, spec: str) -> Path:
+    """Return the one file that a value names; a UserError says that there is none, or that there are several."""
     files = find_files(option, spec, TABLES)
     if len(files) > 1:
         raise UserError(f"{option} {spec}: {len(files)} files. Give the option once for each, with its own name.")
     return files[0]
 
 
-def _read(option: str, file: Path, lang: str, *columns: Iterable[str]) -> list[_Row]:
+def read_rows(option: str, file: Path, lang: str, *columns: Iterable[str]) -> list[TableRow]:
     """Return the rows in a language, with the first that there is of each sort of column.
 
     Raises:
@@ -248,7 +255,7 @@ def _read(option: str, file: Path, lang: str, *columns: Iterable[str]) -> list[_
         more = dict(zip(extra, cells[len(found) :], strict=True))
         if more.get("lang", lang) != lang:
             continue
-        rows.append(_Row(f"{option} {where}", str(more.get("split") or ""), columns_found, cells[: len(found)]))
+        rows.append(TableRow(f"{option} {where}", str(more.get("split") or ""), columns_found, cells[: len(found)]))
         characters += sum(len(cell) for cell in cells if isinstance(cell, str))
         if len(rows) > _MOST_ROWS or characters > _MOST_CHARACTERS:
             raise UserError(
@@ -260,26 +267,35 @@ def _read(option: str, file: Path, lang: str, *columns: Iterable[str]) -> list[_
     return rows
 
 
-def _test_part(rows: list[_Row]) -> list[_Row]:
-    return [row for row in rows if row.split == "test"] or rows
+def part_of(rows: list[TableRow], split: str = "test") -> list[TableRow]:
+    """Return the rows of a part of the data; all of them where none says that it is of this part."""
+    return [row for row in rows if row.split == split] or rows
 
 
-def _texts(rows: Iterable[_Row], place: int) -> list[str]:
+def texts_in(rows: Iterable[TableRow], place: int) -> list[str]:
+    """Return the texts in a column, by its place among those that were asked for; a UserError names an empty one."""
     texts = []
     for row in rows:
-        texts.append(_text(row, place))
+        texts.append(cell_text(row, place))
         if not texts[-1]:
             raise UserError(f"{row.where}: no {row.columns[place]}. Expected a text in each row.")
     return texts
 
 
-def _text(row: _Row, place: int) -> str:
+def texts_in_or_empty(rows: Iterable[TableRow], place: int) -> list[str]:
+    """Return the texts in a column of which some cells may be empty."""
+    return [cell_text(row, place) for row in rows]
+
+
+def cell_text(row: TableRow, place: int) -> str:
+    """Return the text of a cell, "" where there is none; a UserError names one that is no text."""
     text = text_of(row.cells[place], f"{row.where}: {row.columns[place]!r}")
     # JSON can hold halves of characters; no tokenizer takes them.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _labels(rows: Iterable[_Row], place: int) -> list[str]:
+def labels_in(rows: Iterable[TableRow], place: int) -> list[str]:
+    """Return the labels in a column, without case and spaces around them."""
     return [str(row.cells[place]).strip().lower() for row in rows]
 
 

@@ -25,6 +25,8 @@ from hub_tools.models.loading import describe
 from hub_tools.results import EvaluationResult, EvaluationRow, Search
 
 MODELS = ("teacher", "clone", "student")
+# The student before it was trained with labels, where it was.
+DISTILLED = "distilled"
 _SEARCHES = 3  # bundled questions that a person is shown
 # Measures of the vectors that were learned -> how tables name them.
 _LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
@@ -40,18 +42,22 @@ def evaluate_run(
     weights: Mapping[str, int],
     lengths: Sequence[int] = (),
     own_vectors: bool = True,
+    supervised: Sequence[str] = (),
 ) -> EvaluationResult:
     """Measure teacher, clone and student, on these tasks and on held-out and bundled ones.
 
     `training` has what was measured on held-out text over the training and at its end, as student/training.json.
     `weights` are the bytes of the models' weights on disk, `lengths` those of shortened vectors that the student was
-    trained for. `own_vectors` says that the vectors the student learned are this teacher's.
+    trained for. `own_vectors` says that the vectors the student learned are this teacher's, `supervised` what
+    it was trained for with labels afterwards.
     """
     # The student's are the teacher's, and those that the user gave.
     subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     goal = "similarity to the teacher's vectors" if own_vectors else "similarity to the vectors of --embeddings"
     # As far as there is held-out text. What was learned may be better than the teacher's own vectors.
     reached = {name: found for name, found in training["agreement"].items() if found}
+    if DISTILLED in subjects and "student" in reached:
+        reached[DISTILLED] = reached.pop("student")
     if reached and own_vectors and training["is_own"]:
         reached["teacher"] = dict.fromkeys(_LEARNED, 1.0)
     rows = []
@@ -61,7 +67,7 @@ def evaluate_run(
     rows += agreement_rows(subjects, corpus, targets)
     heldout = heldout_task(corpus, targets[0])
     measured = [*tasks, *bundled_tasks(targets), *([heldout] if heldout else [])]
-    rows += evaluate(subjects, measured)
+    rows += evaluate(subjects, measured, supervised=supervised)
     return EvaluationResult(
         evaluation=rows,
         searches=_searches(subjects, targets),
@@ -72,8 +78,13 @@ def evaluate_run(
     )
 
 
-def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[EvaluationRow]:
-    """Return a row for each measure of each task: the models' figures, and how far each is from those before it."""
+def evaluate(
+    subjects: Mapping[str, Subject], tasks: Iterable[AnyTask], *, supervised: Sequence[str] = ()
+) -> list[EvaluationRow]:
+    """Return a row for each measure of each task: the models' figures, and how far each is from those before it.
+
+    Rows of tasks that are of the kind of `supervised` ones are marked.
+    """
     tasks = list(tasks)
     rows: list[EvaluationRow] = []
     for task, measured in zip(tasks, _measure_all(subjects, tasks), strict=True):
@@ -88,6 +99,7 @@ def evaluate(subjects: Mapping[str, Subject], tasks: Iterable[AnyTask]) -> list[
                     n=measure.n,
                     models=found,
                     is_main=number == 0,
+                    supervised=task.skill in supervised,
                     prompts=prompts,
                     reason=task.undefined if None in found.values() else None,
                 )

@@ -36,6 +36,8 @@ _KINDS = (
     "Classification",
     "Clustering",
 )
+# What a model is trained for with labels of such tasks.
+_SKILLS = {"STS": "sts", "Retrieval": "retrieval", "Reranking": "retrieval", "PairClassification": "nli"}
 _ENGLISH = "eng"
 _NAMED = 8  # most languages that an error names
 
@@ -51,6 +53,11 @@ class MtebTask:
     def name(self) -> str:
         """Its name in the report."""
         return f"mteb {self.task.metadata.name}"
+
+    @property
+    def skill(self) -> str:
+        """As of `hub_tools.evaluation.tasks.Task`."""
+        return _SKILLS.get(self.task.metadata.type, "")
 
     @property
     def split(self) -> str:

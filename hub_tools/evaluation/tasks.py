@@ -33,6 +33,7 @@ class _Sort(NamedTuple):
     sides: dict[str, Role]
     judge: Callable[..., list[Measure]]
     undefined: str  # why a measure may not be defined
+    skill: str = ""  # what a model is trained for with labels of such tasks
 
 
 # All texts but the passages of retrieval are read as queries.
@@ -41,10 +42,11 @@ _SORTS: dict[type, _Sort] = {
         {"first": "query", "second": "query"},
         metrics.similarity,
         "all scores, or all cosines of a model, are equal, so no correlation is defined",
+        "sts",
     ),
-    sets.Retrieval: _Sort({"queries": "query", "passages": "document"}, metrics.retrieval, ""),
+    sets.Retrieval: _Sort({"queries": "query", "passages": "document"}, metrics.retrieval, "", "retrieval"),
     sets.Bitext: _Sort({"source": "query", "target": "query"}, metrics.bitext, ""),
-    sets.Pairs: _Sort({"first": "query", "second": "query"}, metrics.pairs, "no pair says the same"),
+    sets.Pairs: _Sort({"first": "query", "second": "query"}, metrics.pairs, "no pair says the same", "nli"),
     sets.Classification: _Sort({"train": "query", "test": "query"}, metrics.classification, ""),
     sets.Clustering: _Sort({"texts": "query"}, metrics.clustering, ""),
 }
@@ -76,6 +78,11 @@ class Task:
     def undefined(self) -> str:
         """Why a measure may not be defined."""
         return _SORTS[type(self.data)].undefined
+
+    @property
+    def skill(self) -> str:
+        """What a model is trained for with labels of such tasks (`hub_tools.config_finetune`), or ""."""
+        return _SORTS[type(self.data)].skill
 
     def texts(self) -> Iterator[str]:
         """Yield the texts that models are measured on, which nothing may be trained on.

@@ -41,6 +41,7 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
             files |= run_files(report, {**linked, "model": ids["model"]})
         else:
             folder, patterns, card = _PARTS[kind]
+            folder = read_record(run).student if kind == "model" else folder
             # There are several tokenizers, in folders below the stage's; the student has one of them.
             chosen = TRIM if report.distill.kept_trim else report.clone.tokenizer
             inside = f"{chosen}/" if kind == "tokenizer" and chosen else ""

@@ -7,8 +7,9 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from hub_tools.config import FILE, MODEL, RunConfig
+from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError
+from hub_tools.core.fields import FILE, MODEL
 from hub_tools.core.files import user_path
 from hub_tools.hub.repos import repo_ids
 from hub_tools.options import OPTIONS, Option

@@ -25,6 +25,7 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import log
 from hub_tools.core.run_dir import check_stage
 from hub_tools.core.run_files import check_links
+from hub_tools.core.run_record import RECORD, STUDENT, student_of
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.encoder import encode, least_cosine
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
@@ -102,7 +103,8 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
 
 def find_model(source: Path) -> Path:
     """Return the folder of a model, or of the student of a run; a UserError says that there is neither."""
-    for folder in (source / "student", source):
+    inside = [student_of(source)] if (source / RECORD).is_file() else [source / STUDENT]
+    for folder in (*inside, source):
         if (folder / "modules.json").exists():
             return folder
     raise UserError(f"{source} is no finished run and no sentence-transformers model. Expected a folder of either.")

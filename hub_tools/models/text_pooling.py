@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,9 @@ class TextPooling:
     @staticmethod
     def fits(model: SentenceTransformer) -> bool:
         """Return whether a model pools the mean of all its tokens: others say themselves what counts."""
-        modes = [(module.pooling_mode, module.include_prompt) for module in model if hasattr(module, "pooling_mode")]
+        modes: list[Any] = [
+            (module.pooling_mode, module.include_prompt) for module in model if hasattr(module, "pooling_mode")
+        ]
         return modes == [("mean", True)] and hasattr(model[1], "pooling_mode")
 
     @classmethod

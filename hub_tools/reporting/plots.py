@@ -25,7 +25,7 @@ Unread = set[tuple[str, str]]  # languages, each with a tokenizer that does not 
 
 _PAPER, _INK, _SOFT, _LINE = "#f6f8fa", "#1b2733", "#52606d", "#d0d7de"
 _STYLES = (("#6b7785", "o"), ("#d55e00", "^"), ("#0072b2", "D"), ("#009e73", "s"), ("#a8508a", "v"), ("#8a6d00", "P"))
-_ROLES = {"teacher": 0, "clone": 1, "student": 2, "trim": 3}  # look alike in every picture
+_ROLES = {"teacher": 0, "clone": 1, "student": 2, "trim": 3, "distilled": 4}  # look alike in every picture
 _WIDTH = 5.4  # inches
 _LONGEST = 54  # characters that fit into a line
 _SETTINGS: dict[Any, Any] = {

@@ -14,7 +14,7 @@ from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.names import hub_id
 from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.core.run_dir import FOLDERS, check_finished
-from hub_tools.core.run_record import RECORD, RunRecord, StageRecord
+from hub_tools.core.run_record import FINETUNED, RECORD, RunRecord, StageRecord
 from hub_tools.core.versions import versions
 from hub_tools.tokenization.adapt import TRIM
 
@@ -25,6 +25,7 @@ _STAGES: dict[str, tuple[str, str, type]] = {
     "clone": ("clone", "clone", results.CloneResult),
     "embeddings": ("embed", "embeddings", results.EmbeddingsResult),
     "student": ("distill", "distill", results.DistillResult),
+    FINETUNED: ("finetune", "finetune", results.FinetuneResult),
     "evaluation": ("evaluate", "evaluation", results.EvaluationResult),
 }
 
@@ -67,6 +68,7 @@ class Report:
     clone: results.CloneResult | None = None
     embeddings: results.EmbeddingsResult | None = None
     distill: results.DistillResult | None = None
+    finetune: results.FinetuneResult | None = None
     evaluation: list[results.EvaluationRow] = field(default_factory=list)
     searches: list[results.Search] = field(default_factory=list)
     costs: dict[str, results.Costs] = field(default_factory=dict)
@@ -85,6 +87,11 @@ class Report:
     def targets(self) -> tuple[str, ...]:
         """Codes of all of them."""
         return self.config.targets
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of shortened vectors that the student was trained for."""
+        return (self.finetune and self.config.finetune.matryoshka) or self.config.distill.matryoshka
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -107,6 +114,7 @@ class Report:
         Raises:
             UserError: the record is damaged.
         """
+        record = record.current()
         stages = {folder: record.stages[folder] for folder in _STAGES if folder in record.stages}
         with _damage_named(run):
             sections: dict[str, Any] = {}
@@ -119,8 +127,8 @@ class Report:
                 cosine = sections["distill"].cosine_before
                 sections["clone"] = replace(sections["clone"], cosine_to_teacher=cosine)
             if "evaluation" in sections:
-                sections |= _models_and_scores(sections["evaluation"], stages, run)
-            return (FullReport if len(stages) == len(_STAGES) else Report)(
+                sections |= _models_and_scores(sections["evaluation"], stages, run / record.student)
+            return (FullReport if stages.keys() >= set(FOLDERS) else Report)(
                 **sections,
                 config=run_config(record, run),
                 versions=stages["student"].versions if "student" in stages else versions(),
@@ -179,16 +187,16 @@ def _chosen(
 
 
 def _models_and_scores(
-    result: results.EvaluationResult, stages: Mapping[str, StageRecord], run: Path
+    result: results.EvaluationResult, stages: Mapping[str, StageRecord], student: Path
 ) -> dict[str, Any]:
     """Return the sections of the report that come from the evaluation."""
     models = {name: to_plain(model) for name, model in result.models.items()}
-    code = sorted(name for name in stages["student"].files if name.endswith(".py"))
+    code = sorted(name for name in stages[student.name].files if name.endswith(".py"))
     teacher = stages["clone"].options["teacher_info"]
     identity = {"id": teacher["name"], "revision": teacher["revision"], "license": teacher["license"]}
     return {
         "teacher": TeacherInfo(**models["teacher"], **identity),
-        "student": StudentInfo(**models["student"], id=str(run / "student"), code=code),
+        "student": StudentInfo(**models["student"], id=str(student), code=code),
         "evaluation": result.evaluation,
         "searches": result.searches,
         "costs": result.costs,

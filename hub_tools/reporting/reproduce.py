@@ -43,7 +43,10 @@ def _pinned(report: FullReport, option: Option) -> Any:
     if option.name == "embeddings" and report.embeddings.taken_from:
         return _with_commit(value, report.embeddings.taken_from["revision"])
     commits = {name: commit for name, commit in report.corpus.revisions.items() if commit}
-    if option.name == "parallel":
+    is_labelled = option.section == "finetune" and option.is_repeatable
+    if is_labelled and report.finetune:
+        commits = {data.dataset: data.revision for data in report.finetune.data if data.dataset and data.revision}
+    if is_labelled or option.name == "parallel":
         return tuple(_pin(spec, commits) for spec in value)
     if option.name == "corpus":
         return tuple(_pin(spec, commits) for spec in value or ([DEFAULT_SOURCE] if commits else []))

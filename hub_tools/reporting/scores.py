@@ -17,7 +17,7 @@ HOW_TO_READ = (
 SMALL_SAMPLE = 200
 # Model, and what it must not fall below. `trim` is the teacher with as many of its own tokens as the student has, and
 # nothing learned.
-_STEPS = (("student", "clone"), ("clone", "trim"), ("student", "trim"))
+_STEPS = (("student", "clone"), ("student", "distilled"), ("clone", "trim"), ("student", "trim"))
 
 # Kinds of tasks, in the order of tables and pictures.
 KINDS = ("Similarity", "Retrieval", "Translations", "Pairs", "Classification", "Clustering", "Other")

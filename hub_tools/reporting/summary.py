@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hub_tools.core.languages import WITHOUT_SPACES, name_of
 from hub_tools.core.names import public_name
 from hub_tools.core.plain import to_plain
+from hub_tools.core.run_record import student_of
 from hub_tools.core.terminal import Style
 from hub_tools.evaluation.tasks import SAMPLE_RETRIEVAL
 from hub_tools.reporting.costs import rate_text
@@ -166,7 +167,7 @@ def _next_steps(run: Path, paint: Paint) -> list[str]:
     folder = shlex.quote(str(run))
     steps = {
         f"hub-distill space {folder}": "try teacher and student in your browser",
-        f'SentenceTransformer("{run / "student"}")': "use the student in Python",
+        f'SentenceTransformer("{student_of(run)}")': "use the student in Python",
         f"hub-distill publish {folder} --push-to-hub NAME --dry-run": "see what would be published",
         str(run / "report.md"): "read all results",
     }

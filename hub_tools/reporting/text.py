@@ -14,6 +14,7 @@ from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
 from hub_tools.reporting.figures import figure_alts, write_figures
+from hub_tools.reporting.finetuning import finetuning
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
 from hub_tools.reporting.scores import HOW_TO_READ, gain_of_training, row_cells, row_label, verdict, warnings_of
@@ -94,6 +95,7 @@ def template_values(report: Report) -> dict[str, str | float | None]:
         "costs": markdown_table(costs_table(report.costs, report.target)) if report.costs else None,
         "costs_note": COSTS_NOTE if report.costs else None,
         "left_out": left_out(report),
+        "finetuning": finetuning(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",
         "taken_from": f", taken from {source}" if source else "",
         **{f"{name}_alt": alt and escape(alt) for name, alt in figure_alts(report).items()},
@@ -120,6 +122,8 @@ def _what_decided(report: FullReport) -> str:
         figures.append(f"the similarity to the teacher's vectors (it chose {choices})")
     if report.embeddings.teacher_bitext_accuracy is not None:
         figures.append("the translations that the teacher finds (they chose the text to train on)")
+    if report.finetune is not None:
+        figures.append("the held-out part of the data with labels (it chose how much of each training is kept)")
     if not figures:
         return "No figure influenced the run: all are evaluation only."
     return f"Only {' and '.join(figures)} influenced the run; all other figures are evaluation only."

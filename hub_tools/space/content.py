@@ -57,7 +57,7 @@ def from_run(run: Path) -> SpaceContent:
     report = read_report(run, {"student"})
     public = redact_report(report)
     teacher = find_model("teacher", report.teacher.spec, report)
-    student = Model("student", f"{teacher.title}-{report.target}", run / "student", policy=_policy(report))
+    student = Model("student", f"{teacher.title}-{report.target}", Path(report.student.id), policy=_policy(report))
     figures = {name: picture for lang in SENTENCES for name, picture in draw_figures(run, report, lang).items()}
     return SpaceContent(
         models={"teacher": teacher, "student": student}, report=public, figures=figures, links=_links(public)

@@ -21,6 +21,7 @@ from hub_tools.corpus.pairs import HubPairs, find_hub_pairs
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
+from hub_tools.finetuning.data import Labelled, read_labelled
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -67,6 +68,7 @@ class Job:
     tasks: tuple[AnyTask, ...]  # of the user's files, then those of mteb
     ready: ReadyTokenizer | None
     imported: ImportedEmbeddings | None
+    labelled: tuple[Labelled, ...]  # data to train on after the distillation
     hardware: Hardware
     processes: Processes
 
@@ -82,7 +84,7 @@ class Job:
             "init": self.config.clone.init,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
-            "lengths": self.config.distill.matryoshka,
+            "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
             "chooses_split": self.config.tokenizer.learn is None and self.config.tokenizer.keep is None,
@@ -116,6 +118,11 @@ def prepare(
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
+    if config.finetune.is_asked and processes.world_size > 1:
+        raise UserError(
+            "Training with labels runs in one process. Run `hub-distill distill` in several and then the whole command "
+            "in one: finished stages are used again."
+        )
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     # What `auto` chooses is timed, and all processes must choose alike.
     hardware = (
@@ -132,6 +139,7 @@ def prepare(
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
+        labelled=read_labelled(config.finetune, config.lang, fetch=not plan_only),
         hardware=hardware,
         processes=processes,
     )
@@ -162,6 +170,7 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
     """Refuse what the training cannot do before anything is computed for it."""
     if teacher.dim is not None:
         check_matryoshka(config.distill.matryoshka, teacher.dim)
+        check_matryoshka(config.finetune.matryoshka, teacher.dim, "--finetune-matryoshka")
     if config.distill.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
     if config.distill.gradient_checkpointing and teacher.input_type == STATIC:

@@ -9,6 +9,7 @@ from hub_tools.core.limits import OTHERS, limit_of, limits_text
 from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, read_sources
 from hub_tools.corpus.clean import clean
 from hub_tools.corpus.pairs import HubPairs
+from hub_tools.finetuning.hub_table import is_hub_table
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
 from hub_tools.models.sizes import plan_sizes, with_model_sizes
@@ -34,6 +35,8 @@ def plan(config: RunConfig) -> str:
     sizes = plan_sizes(teacher)
     teacher_bytes, student_bytes = sizes.teacher_bytes, sizes.weight_bytes(size)
     step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
+    # Weights, gradients and two moments; to average them, also the weights of three models.
+    copies = 7 if config.finetune.is_asked else 4
     languages = list(dict.fromkeys(source.lang for source in job.sources))
     lines = [
         f"teacher      {teacher.name}, {teacher_bytes / 1e6:,.0f} MB, {teacher_vocab:,} tokens, "
@@ -46,7 +49,8 @@ def plan(config: RunConfig) -> str:
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
         f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
-        f"memory       about {(4 * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
+        *_labels(job),
+        f"memory       about {(copies * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
         f"disk         about {7 * student_bytes / 1e6:,.0f} MB for models, besides text, vectors and word alignment",
         f"output       {config.output}",
         *_push_plan(config),
@@ -56,6 +60,18 @@ def plan(config: RunConfig) -> str:
 
 def _table(table: HashedFile | HubPairs) -> str:
     return f"{table.path} ({table.path.stat().st_size / 1e6:,.1f} MB)" if isinstance(table, HashedFile) else table.name
+
+
+def _labels(job: Job) -> list[str]:
+    """Return lines that say what is trained on with labels, as far as it is on this machine."""
+    config = job.config.finetune
+    if not config.is_asked:
+        return []
+    counts = [f"{len(data.examples):,} of {data.name} ({data.skill})" for data in job.labelled]
+    specs = (*config.nli, *config.retrieval, *config.paragraphs, *config.sts)
+    counts += [f"those of {spec}" for spec in specs if is_hub_table(spec)]
+    passes = f"{config.epochs:g} passes in steps of {config.batch_size} examples and {config.anchors} anchors"
+    return [f"labels       {', '.join(counts)}; {passes}, a tenth held out"]
 
 
 def _steps(config: RunConfig) -> str:

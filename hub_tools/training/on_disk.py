@@ -33,7 +33,7 @@ class OnDisk(Generic[T]):
     def append(self, rows: NDArray[T]) -> None:
         """Add rows at the end."""
         self._file.seek(len(self) * self._row_bytes)
-        left = memoryview(np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8))
+        left = np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data
         while left:
             left = left[self._file.write(left) :]
         self.shape = (len(self) + len(rows), *self.shape[1:])
@@ -52,7 +52,7 @@ class OnDisk(Generic[T]):
 
     def _read(self, start: int, into: NDArray[T]) -> None:
         self._file.seek(start * self._row_bytes)
-        left = memoryview(into.reshape(-1).view(np.uint8))
+        left = into.reshape(-1).view(np.uint8).data
         while left:
             count = self._file.readinto(left)
             if not count:

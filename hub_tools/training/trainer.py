@@ -263,10 +263,10 @@ class Trainer:
         log.info("  continuing at step %d of %d", self.step, self.steps)
 
 
-def check_matryoshka(parts: tuple[int, ...], dim: int) -> None:
+def check_matryoshka(parts: tuple[int, ...], dim: int, option: str = "--matryoshka") -> None:
     """Raise a UserError if a leading part of the vectors is longer than they are."""
     if parts and max(parts) > dim:
-        raise UserError(f"--matryoshka {max(parts)}: the teacher's vectors have only {dim} numbers.")
+        raise UserError(f"{option} {max(parts)}: the teacher's vectors have only {dim} numbers.")
 
 
 def described(found: Agreement | None) -> str:

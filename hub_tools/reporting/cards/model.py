@@ -114,6 +114,7 @@ def _task_of(metric: str) -> tuple[str, str] | None:
 def _hub_sources(report: FullReport) -> set[str]:
     sources = [name for text in report.corpus.text.values() for name in text.sources]
     names = {redact_paths(name).partition(":")[0] for name in sources}
+    names |= {data.dataset for data in report.finetune.data if data.dataset} if report.finetune else set()
     return {name for name in names if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not is_path(name)}
 
 

@@ -26,7 +26,7 @@ def overview(report: FullReport) -> dict[str, str | float | None]:
         "use_for": f"search, similarity and clustering of {names_of(report.targets)} text{across}",
         "not_for": _not_for(report),
         **_example(report),
-        "truncated": min(report.config.distill.matryoshka, default=None),
+        "truncated": min(report.lengths, default=None),
     }
 
 

@@ -1,0 +1,145 @@
+"""What training with labels reads from the Hub, what decides how much of it is kept, and what the plan says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_tools.config_finetune import FinetuneConfig
+from hub_tools.core.distributed import Processes
+from hub_tools.core.errors import UserError
+from hub_tools.core.files import write_json
+from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.readers import sample_file
+from hub_tools.evaluation.subject import Subject
+from hub_tools.finetuning import dev
+from hub_tools.finetuning.data import read_labelled
+from hub_tools.finetuning.hub_table import is_hub_table
+from hub_tools.models.loading import load_model
+from hub_tools.reporting.finetuning import finetuning
+from hub_tools.results import FinetuneData, FinetuneResult, FinetuneStep
+from hub_tools.stages import job
+from tests.commands import environment, hub_distill, succeeded
+from tests.fake_hub import FakeHub
+from tests.training_job import CPU
+
+
+def test_a_dataset_of_the_hub_is_read_at_its_commit_and_with_its_license(
+    hub: FakeHub, online: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sts"
+    folder.mkdir()
+    (folder / "train.csv").write_text("sentence1,sentence2,score\nbir,iki,1.5\nüç,dört,2.5\n", encoding="utf-8")
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n", encoding="utf-8")
+    repo = hub.add("dataset", "org/sts", folder)
+    config = FinetuneConfig(sts=("org/sts",))
+    with environment(**online):
+        (found,) = read_labelled(config, ("tr",))
+        assert read_labelled(config, ("tr",), fetch=False) == ()
+        with pytest.raises(UserError, match="knows no dataset 'org/no'"):
+            read_labelled(FinetuneConfig(sts=("org/no",)), ("tr",))
+    assert [example.texts for example in found.examples] == [("bir", "iki"), ("üç", "dört")]
+    assert (found.name, found.license, found.revision) == ("org/sts", "cc-by-4.0", repo.head.oid)
+
+
+def test_what_is_a_file_or_a_pair_of_files_is_no_dataset_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "pairs").touch()
+    names = ["org/sts", "org/sts@main:tr:train", "own/pairs", "a/b.tsv", "a/q,a/p", "file.tsv"]
+    assert [is_hub_table(name) for name in names] == [True, True, False, False, False, False]
+
+
+class Texts(Corpus):
+    """Held-out sentences of one language."""
+
+    def __init__(self, folder: Path, texts: list[str]) -> None:
+        write_json(folder / "stats.json", {"languages": ["tr"], "missing": [], "text": {}})
+        super().__init__(folder)
+        self.own = texts
+
+    def texts(self, lang: str, split: str = "train", limit: int | None = None) -> Any:
+        return iter(self.own[:limit])
+
+
+def test_what_the_student_knew_is_measured_without_labels(tiny_teacher: Path, tmp_path: Path) -> None:
+    sentences = [f"{line} {number}" for number, line in enumerate(sample_file("tr-en.tsv").read_text().split("\n"))]
+    corpus = Texts(tmp_path, sentences[:400])
+    model = load_model(tiny_teacher, device="cpu")
+    found = dev.Dev([], corpus, ("tr",), Subject(lambda: model, CPU), CPU).measure(model)
+    assert list(found) == [
+        "paragraphs by a piece of them (tr), ndcg@10",
+        "nearest to the teacher's vector, sentences (tr)",
+        "nearest to the teacher's vector, paragraphs (tr)",
+    ]
+    # The teacher itself is nearest to its own vectors.
+    assert found["nearest to the teacher's vector, sentences (tr)"] == 100.0
+    alone = dev.Dev([], corpus, ("tr",), None, CPU).measure(model)
+    assert list(alone) == ["paragraphs by a piece of them (tr), ndcg@10"]
+    assert dev._middle("a b c d e f g h i j k l m n o p q r s t", "tr") == "k l m n o p q r s t"
+    assert dev._middle("一" * 30, "zh") == "一" * 15
+
+
+def test_the_plan_says_what_is_trained_on_and_that_it_takes_more_memory(minilm: Path, tmp_path: Path) -> None:
+    words = ["--teacher", str(minilm), "--lang", "tr", "--corpus", "sample", "--vocab-size", "8192", "--dry-run"]
+    without = hub_distill(*words, cwd=tmp_path)
+    done = hub_distill(*words, "--finetune-sts", str(sample_file("sts.tsv")), "--finetune-nli", "a/b", cwd=tmp_path)
+    succeeded(done)
+    assert "labels       100 of sts (sts), those of a/b; 1 passes in steps of 32 examples and 16 anchors" in done.stdout
+    memory = [line for text in (without.stdout, done.stdout) for line in text.splitlines() if line.startswith("memory")]
+    assert memory[0] != memory[1]
+
+
+def test_several_processes_are_refused(tiny_teacher: Path, tmp_path: Path) -> None:
+    from hub_tools.config import RunConfig
+
+    values = {"teacher": str(tiny_teacher), "lang": "tr", "output": str(tmp_path / "run")}
+    config = RunConfig.from_dict({**values, "finetune": {"sts": [str(sample_file("sts.tsv"))]}})
+    with pytest.raises(UserError, match="Training with labels runs in one process"):
+        job.prepare(config, processes=Processes(rank=0, world_size=2))
+
+
+def test_the_report_says_in_words_what_was_taken_and_what_was_not() -> None:
+    class Report:
+        finetune = FinetuneResult(
+            device="cpu",
+            precision="fp32",
+            data=[
+                FinetuneData(skill="sts", name="stsb-tr", train=900, heldout=100, dropped_contaminated=3),
+                FinetuneData(skill="retrieval", name="a/b", train=9, heldout=1, license="mit", has_labels=False),
+            ],
+            skills=[
+                _step("retrieval", taken=False, lowered={"sts stsb-tr, spearman": -1.25}),
+                _step("sts", taken=True, share=0.5),
+            ],
+            before={"sts stsb-tr, spearman": 79.5},
+            after={"sts stsb-tr, spearman": 84.0},
+            anchors=1000,
+            minutes=1.0,
+        )
+
+    text = finetuning(Report())  # type: ignore[arg-type]
+    assert text is not None
+    assert "- Retrieval: not taken, because every share lowers a measure by more than half a point" in text
+    assert "the best, sts stsb-tr, spearman by 1.2." in text
+    assert "- Similarity: 50% of the trained weights were taken, averaged with the distilled student." in text
+    assert "| retrieval, queries made from the text | a/b | 9 | 1 | mit |" in text
+    assert "were dropped: 3 of stsb-tr." in text
+    assert "marked `supervised`" in text
+
+
+def _step(skill: str, *, taken: bool, share: float = 1.0, lowered: dict[str, float] | None = None) -> FinetuneStep:
+    return FinetuneStep(
+        skill=skill,
+        steps=10,
+        tokens_per_second=100.0,
+        taken=taken,
+        share=share,
+        average_with="student",
+        measures={"sts stsb-tr, spearman": 84.0},
+        lowered=lowered or {},
+    )
