@@ -29,7 +29,7 @@ def release_notes(tag: str) -> str:
     if f'"hub-tools[eval]=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
         sys.exit(f"hub_tools/job_script.py does not ask for hub-tools[eval]=={version}.")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(version)}\b(.*?)\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
+    section = re.search(rf"^## \[{re.escape(version)}\](.*?)\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
     if section is None or not section[2].strip():
         sys.exit(f"CHANGELOG.md says nothing of {version}.")
     if "unreleased" in section[1]:

@@ -28,13 +28,13 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path / name)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    first = f"## {version}, "
-    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}2026-12-01", changes, flags=re.MULTILINE))
+    first = f"## [{version}] - "
+    (tmp_path / "CHANGELOG.md").write_text(changes.replace(f"{first}unreleased", f"{first}2026-12-01"))
     done = notes(f"v{version}")
     succeeded(done)
-    assert done.stdout.startswith("- ")
-    assert "## " not in done.stdout
-    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}unreleased", changes, flags=re.MULTILINE))
+    assert done.stdout.startswith("### Added\n\n- ")
+    assert "\n## " not in done.stdout
+    (tmp_path / "CHANGELOG.md").write_text(changes)
     assert f"CHANGELOG.md calls {version} unreleased" in notes(f"v{version}").stderr
     wrong = notes("v99.0.0")
     assert wrong.returncode == 1
