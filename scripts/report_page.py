@@ -32,9 +32,9 @@ def report_page() -> str:
         "    hub-distill report RUN --json          # the same on stdout",
         "",
         "Every finished run has a report.json with all that was made and measured. A key is null, or its list or",
-        "table empty, where a stage did not run or nothing was measured. Scores and cosines are from 0 or -1 to 1; times are",
-        "seconds. [The schema](report.schema.json) is the same for machines. `config` holds the options that the stages",
-        "had: [options.md](options.md).",
+        "table empty, where a stage did not run or nothing was measured. Scores and cosines are from 0 or -1 to 1;",
+        "times are seconds. [The schema](report.schema.json) is the same for machines. `config` holds the options",
+        "that the stages had: [options.md](options.md).",
         "",
         "Written by `python scripts/report_page.py > docs/report.md`, from the dataclasses in `hub_tools/results.py`.",
     ]
