@@ -201,11 +201,13 @@ def section(tutorial: Tutorial, work: Path) -> list[str]:
     """Return what is written of a tutorial that was followed."""
     followed = read_json(work / "followed.json")
     return [
-        *(f"    {command.removesuffix(' || true')}" for command in tutorial.commands),
+        "```bash",
+        *(command.removesuffix(" || true") for command in tutorial.commands),
+        "```",
         "",
         *tutorial.figures(work),
         "",
-        f"Followed on {followed['day']}, {followed['minutes']:.0f} minutes on two shared CPU cores; written by "
+        f"Followed on {followed['day']}, {followed['minutes']:.0f} minutes on two CPU cores that had other work too; written by "
         "`python -m benchmarks.tutorials`.",
     ]
 

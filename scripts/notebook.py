@@ -1,6 +1,6 @@
-"""Print notebooks/hub_tools.ipynb, made from notebooks/hub_tools.py, where `# %%` begins a cell.
+"""Print notebooks/student.ipynb, made from notebooks/student.py, where `# %%` begins a cell.
 
-usage: python scripts/notebook.py > notebooks/hub_tools.ipynb
+usage: python scripts/notebook.py > notebooks/student.ipynb
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).parents[1] / "notebooks/hub_tools.py"
+SCRIPT = Path(__file__).parents[1] / "notebooks/student.py"
 _INSTALL = "# Install first, in a notebook: `%pip install "
 
 

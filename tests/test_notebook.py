@@ -12,7 +12,7 @@ from tests.commands import finish, succeeded
 
 def test_the_notebook_is_the_script() -> None:
     made = json.loads(SCRIPT.with_suffix(".ipynb").read_text(encoding="utf-8"))
-    assert made == notebook(), "run: python scripts/notebook.py > notebooks/hub_tools.ipynb"
+    assert made == notebook(), "run: python scripts/notebook.py > notebooks/student.ipynb"
     code = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
     assert code[0] == '%pip install "hub-tools[demo]"'
     for cell in code[1:]:

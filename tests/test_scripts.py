@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hub_tools.corpus.readers import read_table, sample_file
+from scripts.quality_bars import bars, below
 from tests.commands import CANARY, Result, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import ID_TOKEN, FakeHub, User
 
@@ -39,6 +40,18 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
     wrong = notes("v99.0.0")
     assert wrong.returncode == 1
     assert f"The tag is v99.0.0, but pyproject.toml has version {version}." in wrong.stderr
+
+
+def test_a_demo_below_its_bars_is_named() -> None:
+    reached = bars()
+    sts, _, translations = reached
+    assert [name.partition(" ")[0] for name in reached] == ["STS", "retrieval", "translations"]
+    rows = [(*name.rsplit(", ", 1), value / 100) for name, value in reached.items()]
+    report = {"evaluation": [{"task": t, "metric": m, "models": {"student": {"value": v}}} for t, m, v in rows]}
+    assert below(report) == []
+    report["evaluation"][0]["models"]["student"]["value"] -= 0.1
+    del report["evaluation"][2]
+    assert [said.partition(":")[0] for said in below(report)] == [sts, translations]
 
 
 def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:
@@ -166,7 +179,7 @@ def test_the_distill_workflow_gives_each_step_its_own_token(
 
 def test_actions_are_pinned_and_workflows_ask_for_nothing_by_default() -> None:
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
-    assert [w.stem for w in workflows] == ["ci", "distill", "publish", "space"]
+    assert [w.stem for w in workflows] == ["ci", "distill", "nightly", "publish", "space"]
     for file in workflows:
         text = file.read_text(encoding="utf-8")
         workflow = yaml.safe_load(text)
