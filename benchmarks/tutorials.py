@@ -207,8 +207,8 @@ def section(tutorial: Tutorial, work: Path) -> list[str]:
         "",
         *tutorial.figures(work),
         "",
-        f"Followed on {followed['day']}, {followed['minutes']:.0f} minutes on two CPU cores that had other work too; written by "
-        "`python -m benchmarks.tutorials`.",
+        f"Followed on {followed['day']}, {followed['minutes']:.0f} minutes on two CPU cores that had other work too; "
+        "written by `python -m benchmarks.tutorials`.",
     ]
 
 
