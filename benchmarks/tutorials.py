@@ -67,14 +67,36 @@ def law_figures(work: Path) -> list[str]:
 
 
 def czech(data: Path, work: Path) -> None:
-    """A folder of texts as an old Windows program leaves them; and pairs."""
+    """A folder of texts as an old Windows program leaves them."""
     folder = work / "old"
     folder.mkdir()
     lines = [line for line in texts(data / "text/cs.txt.gz") if _fits(line)]
     for number in range(4):
         content = "".join(f"{line}\r\n" for line in lines[number::4])
         (folder / f"chapter-{number + 1}.txt").write_bytes(content.encode("cp1250"))
-    shutil.copy(data / "bitext/en-cs.tsv.gz", work / "en-cs.tsv.gz")
+
+
+def czech_figures(work: Path) -> list[str]:
+    """Return what the first command said, and what the tokenizer costs after the last."""
+    said = (work / "log.txt").read_text(encoding="utf-8").splitlines()
+    report = read_json(work / "student/report.json")
+    tokens, read = report["tokenizer"]["fertility"]["cs"], report["corpus"]["text"]["cs"]
+    return [
+        "The first command says:",
+        "",
+        f"    {next(line for line in said if line.startswith('Error: '))}",
+        "",
+        "The last one:",
+        "",
+        *table(
+            [
+                ["Czech", "teacher", "student"],
+                ["tokens per word", *(f"{tokens[m]:.2f}" for m in ("teacher", "student"))],
+            ]
+        ),
+        "",
+        f"{read['kept']:,} of {read['read']:,} texts were kept.",
+    ]
 
 
 def _fits(line: str) -> bool:
@@ -121,6 +143,9 @@ def run_figures(work: Path) -> list[str]:
 def tutorials() -> dict[str, Tutorial]:
     """Return all of them by name."""
     both = "--tokenizer MINILM --tokenizer general/tokenizer --tokenizer law/tokenizer"
+    czech_tokenizer = (
+        "hub-distill tokenizer --teacher MINILM --lang cs --vocab-size 16384 --learn 8192 --output student"
+    )
     make = "hub-distill tokenizer --teacher MINILM --lang tr --vocab-size 16384 --learn 8192"
     return {
         "law": Tutorial(
@@ -138,13 +163,12 @@ def tutorials() -> dict[str, Tutorial]:
             "corpus.md",
             czech,
             [
-                "hub-distill corpus --teacher MINILM --lang cs --corpus old --output student || true",
+                f"{czech_tokenizer} --corpus old || true",
                 "mkdir new",
                 'for file in old/*; do iconv -f WINDOWS-1250 -t UTF-8 "$file" > "new/${file#old/}"; done',
-                "hub-distill --teacher MINILM --lang cs --corpus new --parallel en-cs.tsv.gz --vocab-size 16384 "
-                f"--learn 8192 {SHORT} --output student",
+                f"{czech_tokenizer} --corpus new",
             ],
-            run_figures,
+            czech_figures,
         ),
         "bilingual": Tutorial(
             "bilingual.md",

@@ -1,6 +1,6 @@
 """Publish a finished run to a Hub on this machine, load it back as a stranger would, and lay out what was pushed.
 
-    python -m benchmarks.publishing RUN --out DIR
+    python -m tests.publishing RUN --out DIR
 
 DIR gets a folder for each repo (`model/ada/...`, `dataset/ada/...`, `space/ada/...`) with the files that a visitor of
 the Hub would see, and docs/hub.md the table of them. The Hub is that of the tests: real HTTP on loopback.
@@ -21,7 +21,7 @@ from benchmarks.document import table, write_section
 from tests.commands import PROGRAM
 from tests.fake_hub import FakeHub, HubServer, User
 
-TOKEN = "hf_tutorial"  # noqa: S105 - of the Hub of this process alone
+TOKEN = "hf_tutorial"
 # What a reader of the page types, with a token that may write for ada.
 COMMANDS = [
     "hub-distill publish RUN --push-to-hub ada --name minilm-tr --space --dry-run",
@@ -110,7 +110,7 @@ def main() -> None:
             f"Loaded back from there by their ids: the model's vectors have a cosine of at least {cosine:.6f} to those",
             f"of `RUN/student`, the tokenizer has {tokens:,} tokens, the dataset {rows:,} rows for training.",
             f"Done on {time.strftime('%Y-%m-%d')} with the run of `hub-distill demo`; written by",
-            "`python -m benchmarks.publishing demo-run --out DIR`, which also lays out every file that was pushed.",
+            "`python -m tests.publishing demo-run --out DIR`, which also lays out every file that was pushed.",
         ],
     )
 
