@@ -24,7 +24,7 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
     def notes(tag: str) -> Result:
         return finish([sys.executable, str(ROOT / "scripts/release_notes.py"), tag], cwd=tmp_path)
 
-    for name in ("pyproject.toml", "CHANGELOG.md", "hub_tools/job_script.py"):
+    for name in ("pyproject.toml", "CHANGELOG.md", "CITATION.cff", "hub_tools/job_script.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -37,6 +37,8 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
     assert "\n## " not in done.stdout
     (tmp_path / "CHANGELOG.md").write_text(changes)
     assert f"CHANGELOG.md calls {version} unreleased" in notes(f"v{version}").stderr
+    (tmp_path / "CITATION.cff").write_text("version: 99.0.0\n")
+    assert f"CITATION.cff does not name version {version}." in notes(f"v{version}").stderr
     wrong = notes("v99.0.0")
     assert wrong.returncode == 1
     assert f"The tag is v99.0.0, but pyproject.toml has version {version}." in wrong.stderr
