@@ -11,6 +11,6 @@ python="$work/venv/bin/python"
 "$python" -m pip install --quiet "uv>=0.13"
 "$work/venv/bin/uv" pip install --quiet --python "$python" --resolution lowest-direct "$@" \
     --editable '.[demo]' 'pytest>=8.4' 'hypothesis>=6.100'
-"$work/venv/bin/uv" pip list --quiet --python "$python"
+"$python" scripts/lower_bounds.py
 HF_HUB_OFFLINE=1 "$python" -m pytest tests/test_run.py tests/test_families.py tests/test_figures.py tests/test_metrics.py \
     tests/test_publish.py tests/test_text_files.py
