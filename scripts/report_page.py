@@ -128,7 +128,8 @@ def _words(kind: Any) -> str:
 def _comments(kind: Any) -> dict[str, str]:
     """Return what stands in comments beside the fields of a dataclass and its bases, or in lines above them."""
     found: dict[str, str] = {}
-    for base in reversed([base for base in kind.__mro__ if dataclasses.is_dataclass(base)]):
+    bases: list[Any] = [base for base in kind.__mro__ if dataclasses.is_dataclass(base)]
+    for base in reversed(bases):
         above, name = "", ""
         for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(base)).readline):
             field = re.match(r"    (\w+): ", token.line)
