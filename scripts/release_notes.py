@@ -28,8 +28,10 @@ def release_notes(tag: str) -> str:
         sys.exit(f"The tag is {tag}, but pyproject.toml has version {version}.")
     if f'"hub-tools[eval]=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
         sys.exit(f"hub_tools/job_script.py does not ask for hub-tools[eval]=={version}.")
+    if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
+        sys.exit(f"CITATION.cff does not name version {version}.")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(version)}\b(.*?)\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
+    section = re.search(rf"^## \[{re.escape(version)}\](.*?)\n(.*?)(?=^## |\Z)", changes, re.DOTALL | re.MULTILINE)
     if section is None or not section[2].strip():
         sys.exit(f"CHANGELOG.md says nothing of {version}.")
     if "unreleased" in section[1]:

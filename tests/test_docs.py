@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import shlex
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 
+import hub_tools
 from benchmarks import summary
 from benchmarks.document import DOCS, read_section
 from hub_tools.cli import main
+from scripts.errors_page import errors_page
+from scripts.report_page import report_page, report_schema
+from tests.fake_run import read_report
 
-PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+ROOT = DOCS.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+# Options of other programs that the pages speak of.
+FOREIGN = {
+    "--multi_gpu",
+    "--num_processes",
+    "--torch-backend",
+    "--from",
+    "--help",
+    "--count",
+    "--seed",
+    "--only",
+    "--data",
+}
 
 NEW = """
 ### all-MiniLM-L6-v2, Turkish, parallel text alone
@@ -76,10 +100,118 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def known_options() -> set[str]:
+    commands: list[click.Command] = [main, *main.commands.values()]
+    return {name for command in commands for param in command.params for name in (*param.opts, *param.secondary_opts)}
+
+
+def commands_of(page: Path) -> list[str]:
+    """The commands of a page: lines of examples that begin with hub-distill, less what stands beside them."""
+    text = re.sub(r" *\\\n *", " ", page.read_text(encoding="utf-8"))
+    return [re.split(" {2,}", line)[0] for line in re.findall(r"^ *(?:\$ )?(hub-distill .*)$", text, re.MULTILINE)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_options_that_there_are(page: Path) -> None:
-    commands: list[click.Command] = [main, *main.commands.values()]
-    known = {name for command in commands for param in command.params for name in (*param.opts, *param.secondary_opts)}
-    for line in re.findall(r"^(?: {4}|\s*)hub-distill .*$", page.read_text(encoding="utf-8"), re.MULTILINE):
-        for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", line.partition("  #")[0]):
-            assert option in known | {"--help"}, line
+    for line in commands_of(page):
+        for option in OPTION.findall(line):
+            assert option in known_options() | {"--help"}, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_in_sentences_are_those_of_the_program(page: Path) -> None:
+    for code in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")):
+        if re.match(r"(hub-distill|hf distill|--)", code):
+            for option in OPTION.findall(code):
+                assert option in known_options() | FOREIGN, code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_can_be_read(page: Path) -> None:
+    for line in commands_of(page):
+        words = shlex.split(line)[1:]
+        if "..." in words:
+            continue
+        command = main.commands.get(words[0]) if words else None
+        try:
+            if command is None:
+                main.make_context("hub-distill", words)
+            else:
+                command.make_context(words[0], words[1:])
+        except click.exceptions.Exit:  # --help
+            pass
+        except click.UsageError as error:
+            pytest.fail(f"{page.name}: {line}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_are_python(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
+    for example in [*fenced, *map(textwrap.dedent, indented)]:
+        if re.match(r"\s*(from|import) \w", example):
+            tree = ast.parse(example)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module == "hub_tools":
+                    assert [name.name for name in node.names if name.name not in hub_tools.__all__] == []
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    assert (DOCS / "errors.md").read_text(encoding="utf-8") == errors_page(), "python scripts/errors_page.py"
+    assert (DOCS / "report.md").read_text(encoding="utf-8") == report_page(), "python scripts/report_page.py"
+    schema = json.loads((DOCS / "report.schema.json").read_text(encoding="utf-8"))
+    assert schema == report_schema(), "python scripts/report_page.py --schema"
+
+
+def problems(value: Any, schema: dict[str, Any], defs: dict[str, Any], where: str = "report") -> list[str]:
+    """Where a value is not what the part of JSON Schema that report_schema uses says."""
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        found = [problems(value, member, defs, where) for member in schema["anyOf"]]
+        return min(found, key=len)
+    names = {
+        dict: "object",
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        type(None): "null",
+    }
+    kind, wanted = names.get(type(value), "null"), schema.get("type")
+    if wanted not in (None, kind) and (wanted, kind) != ("number", "integer"):
+        return [f"{where}: {kind} for {wanted}"]
+    if "enum" in schema and value not in schema["enum"]:
+        return [f"{where}: {value!r}"]
+    if isinstance(value, list):
+        return [p for item in value for p in problems(item, schema.get("items", {}), defs, f"{where}[]")]
+    if isinstance(value, dict) and wanted:
+        known, other = schema.get("properties", {}), schema["additionalProperties"]
+        lost = [f"{where}: no {name}" for name in schema.get("required", []) if name not in value]
+        lost += [f"{where}: {name} is unknown" for name in value if name not in known and other is False]
+        for name, item in value.items():
+            lost += problems(item, known.get(name, other or {}), defs, f"{where}.{name}")
+        return lost
+    return []
+
+
+def test_a_report_is_what_its_schema_says() -> None:
+    report, schema = read_report(), report_schema()
+    assert problems(report, schema, schema["$defs"]) == []
+    report["teacher"]["params"] = "many"
+    del report["clone"]["exact"]
+    report["student"]["colour"] = "red"
+    assert len(problems(report, schema, schema["$defs"])) == 3
+
+
+def test_the_site_has_every_page() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    nav = yaml.safe_load(re.sub(r"!!python\S+", "", text))["nav"]
+
+    def pages(part: Any) -> list[str]:
+        children = part.values() if isinstance(part, dict) else part
+        return [part] if isinstance(part, str) else [page for child in children for page in pages(child)]
+
+    assert sorted(pages(nav)) == sorted(page.name for page in DOCS.glob("*.md"))

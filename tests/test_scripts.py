@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hub_tools.corpus.readers import read_table, sample_file
+from scripts.quality_bars import bars, below
 from tests.commands import CANARY, Result, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import ID_TOKEN, FakeHub, User
 
@@ -23,22 +24,36 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
     def notes(tag: str) -> Result:
         return finish([sys.executable, str(ROOT / "scripts/release_notes.py"), tag], cwd=tmp_path)
 
-    for name in ("pyproject.toml", "CHANGELOG.md", "hub_tools/job_script.py"):
+    for name in ("pyproject.toml", "CHANGELOG.md", "CITATION.cff", "hub_tools/job_script.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    first = f"## {version}, "
-    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}2026-12-01", changes, flags=re.MULTILINE))
+    first = f"## [{version}] - "
+    (tmp_path / "CHANGELOG.md").write_text(changes.replace(f"{first}unreleased", f"{first}2026-12-01"))
     done = notes(f"v{version}")
     succeeded(done)
-    assert done.stdout.startswith("- ")
-    assert "## " not in done.stdout
-    (tmp_path / "CHANGELOG.md").write_text(re.sub(rf"^{first}.*", f"{first}unreleased", changes, flags=re.MULTILINE))
+    assert done.stdout.startswith("### Added\n\n- ")
+    assert "\n## " not in done.stdout
+    (tmp_path / "CHANGELOG.md").write_text(changes)
     assert f"CHANGELOG.md calls {version} unreleased" in notes(f"v{version}").stderr
+    (tmp_path / "CITATION.cff").write_text("version: 99.0.0\n")
+    assert f"CITATION.cff does not name version {version}." in notes(f"v{version}").stderr
     wrong = notes("v99.0.0")
     assert wrong.returncode == 1
     assert f"The tag is v99.0.0, but pyproject.toml has version {version}." in wrong.stderr
+
+
+def test_a_demo_below_its_bars_is_named() -> None:
+    reached = bars()
+    sts, _, translations = reached
+    assert [name.partition(" ")[0] for name in reached] == ["STS", "retrieval", "translations"]
+    rows = [(*name.rsplit(", ", 1), value / 100) for name, value in reached.items()]
+    report = {"evaluation": [{"task": t, "metric": m, "models": {"student": {"value": v}}} for t, m, v in rows]}
+    assert below(report) == []
+    report["evaluation"][0]["models"]["student"]["value"] -= 0.1
+    del report["evaluation"][2]
+    assert [said.partition(":")[0] for said in below(report)] == [sts, translations]
 
 
 def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:
@@ -166,7 +181,7 @@ def test_the_distill_workflow_gives_each_step_its_own_token(
 
 def test_actions_are_pinned_and_workflows_ask_for_nothing_by_default() -> None:
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
-    assert [w.stem for w in workflows] == ["ci", "distill", "publish", "space"]
+    assert [w.stem for w in workflows] == ["ci", "distill", "nightly", "publish", "space"]
     for file in workflows:
         text = file.read_text(encoding="utf-8")
         workflow = yaml.safe_load(text)

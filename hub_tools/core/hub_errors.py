@@ -24,8 +24,8 @@ def explain_hub(error: BaseException, subject: str) -> str | None:
         for name in (kind.__name__ for kind in type(cause).__mro__):
             if name == "HfHubHTTPError":
                 return _explain_status(cause, subject)
-            if name in _SENTENCES:
-                return _SENTENCES[name].format(subject=subject, detail=_first_line(cause))
+            if name in SENTENCES:
+                return SENTENCES[name].format(subject=subject, detail=_first_line(cause))
     if _was_raised_in("xet_get", error):
         return (
             f"The download of large files of {subject} broke off. Run the same command again: files that are whole are "
@@ -99,7 +99,7 @@ _NOT_UNDERSTOOD = (KeyError, JSONDecodeError, TypeError, AttributeError)
 _NO_CONNECTION = ("TransportError", "ConnectionError")
 # Class of the exception -> what happened and what to do; {detail} is the exception's first line. The names are those of
 # huggingface_hub, and of its HTTP library, which changed between versions.
-_SENTENCES = {
+SENTENCES = {
     "GatedRepoError": "No access to the gated {subject}: open its page on the Hub, accept the terms, then log in with "
     "`hf auth login` and run the same command again.",
     "RepositoryNotFoundError": "The Hub knows no {subject}. Expected a Hub id such as google/embeddinggemma-300m or a "
@@ -113,7 +113,7 @@ _SENTENCES = {
     "OIDCError": "The Hub gave no short-lived token for {subject}: {detail}",
 }
 # Status -> what happened and what to do; {detail} is what the Hub said.
-_STATUS = {
+STATUS = {
     401: "The Hub does not accept your token for {subject}. Log in again with `hf auth login`; HF_TOKEN, where it is "
     "set, comes first.",
     402: "The Hub wants a paid plan for {subject}: {detail}",
@@ -124,8 +124,8 @@ _STATUS = {
     413: "{subject} is too large for the Hub: {detail} Publish less at a time (--only), or lower --distill-limit.",
     429: "The Hub's rate limit is reached for {subject}.{wait} Run the same command again then; nothing is lost.",
 }
-_TROUBLE = "The Hub is in trouble (status {status}) with {subject}. Run the same command again later; nothing is lost."
-_OTHER_STATUS = "The Hub refused {subject} (status {status}): {detail} Nothing is lost."
+TROUBLE = "The Hub is in trouble (status {status}) with {subject}. Run the same command again later; nothing is lost."
+OTHER_STATUS = "The Hub refused {subject} (status {status}): {detail} Nothing is lost."
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -142,8 +142,8 @@ def _explain_status(error: BaseException, subject: str) -> str:
     detail = without_secrets(getattr(error, "server_message", None) or _first_line(error)).rstrip(".") + "."
     seconds = response.headers.get("Retry-After") or ""
     wait = f" It asks to wait {seconds} seconds." if seconds.isdigit() else ""
-    other = _TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER_STATUS
-    sentence = _STATUS.get(status, other).format(subject=subject, status=status, detail=detail, wait=wait)
+    other = TROUBLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else OTHER_STATUS
+    sentence = STATUS.get(status, other).format(subject=subject, status=status, detail=detail, wait=wait)
     return sentence[0].upper() + sentence[1:]
 
 
