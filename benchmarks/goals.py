@@ -31,7 +31,6 @@ from hub_tools.models.encoder import Encoder, unit
 from hub_tools.models.loading import load_model
 from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.trainer import Trainer
-from hub_tools.vectors.bitext import between
 
 CPU = Hardware(device="cpu", precision="fp32")
 LONGEST, HELDOUT, STEPS, STEP_TOKENS, RATE = 256, 100, 150, 2048, 3e-5
@@ -48,6 +47,11 @@ MEASURES = {
     "r@1": "headings R@1",
     "ndcg": "nDCG@10",
 }
+
+
+def between(first: Vectors, second: Vectors) -> Vectors:
+    """Return the vectors half-way between those of two sides, rows of length one, shape (n, dim)."""
+    return unit(unit(first) + unit(second))
 
 
 class Goal(NamedTuple):

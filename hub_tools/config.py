@@ -243,11 +243,12 @@ class DistillConfig(Section):
         0.5, "Share of the pairs whose source side is trained too, drawn again in each epoch.", **_SHARE
     )
     # Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". It keeps what the teacher knew: docs/results.md.
-    weight_interpolation: float = option(
-        0.5,
-        "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out unless the "
-        "clone was near its goal before.",
-        **_SHARE,
+    weight_interpolation: float | None = option(
+        None,
+        "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out.",
+        unset="0.5; 0 if the clone was near its goal before",
+        minimum=0,
+        maximum=1,
     )
     warmup_ratio: float = option(0.05, "Share of the steps with a rising learning rate.", minimum=0, below=1)
     schedule: Schedule = option("cosine", "How the learning rate falls to 0 after that.")

@@ -178,7 +178,7 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
-    # Vector of a pair: its `source`'s, or `between` those of both sides; None where others computed the vectors.
+    # Vector of both sides of a pair: its `source`'s, or each one's `own`; None where others computed the vectors.
     pair_goal: str | None = None
     # Whether vectors are the mean of the text's own tokens, rare ones counting more, and not the teacher's own.
     text_pooling: bool = False
@@ -207,6 +207,7 @@ class DistillResult:
     agreement: Agreement | None = None  # of the trained student with the vectors that it learned
     trim_agreement: Agreement | None = None  # of the plain trim, where there is one
     kept_trim: bool = False  # whether that was nearer, and is the student
+    weight_interpolation: float = 0.0  # share of the clone's weights in the student's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,10 +215,11 @@ def test_vectors_of_others_are_not_called_the_teachers(report: dict[str, Any]) -
     assert f"|  | {row['models']['clone']['value']:.3f} |" in card
 
 
-def test_what_the_vector_of_a_pair_is_is_said(report: dict[str, Any]) -> None:
+def test_how_the_vectors_were_pooled_is_said(report: dict[str, Any]) -> None:
     assert "the teacher's vector of `text` |" in card_of("dataset", report)
-    report["embeddings"]["pair_goal"] = "between"
-    assert "the teacher's vector of `text`; with a translation, half-way to that of it |" in card_of("dataset", report)
+    report["embeddings"]["text_pooling"] = True
+    pooled = "the teacher's vector of `text`, pooled from its own tokens, rare ones counting more |"
+    assert pooled in card_of("dataset", report)
 
 
 def test_what_decided_is_said(report: dict[str, Any]) -> None:

@@ -313,7 +313,7 @@ def test_texts_of_all_kinds_are_queries_and_documents(
         assert training_set.texts[number].tolist() == tokenizer(prompt + text)["input_ids"][:64]
 
 
-def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teacher_that_knows_both(
+def test_sides_of_pairs_are_texts_of_their_own_where_the_teacher_knows_both(
     with_prompts: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.vectors.embed.KNOWS_LANGUAGE", 0.0)
@@ -321,16 +321,19 @@ def test_what_lies_between_a_sentence_and_its_translation_is_the_goal_of_a_teach
     config = EmbedConfig(distill_limit=10, dtype="float32", pooling="teacher")
     teacher = find_teacher(str(with_prompts))
     found = embed(teacher, corpus, tmp_path / "out", targets=("tr",), config=config, hardware=CPU)
-    assert found.pair_goal == "between" and corpus.result.parallel is not None
-    model = SentenceTransformer(str(with_prompts), device="cpu")
+    assert found.pair_goal == "own" and corpus.result.parallel is not None
+    pairs = {pair.source: pair.target for pair in corpus.pairs()}
     batch = next(EmbeddingDataset(tmp_path / "out").batches("train"))
-    pairs = [number for number, translation in enumerate(batch.translations) if translation]
-    assert 5 <= len(pairs) <= 10 < corpus.result.parallel.train  # as many as texts, from the whole file
-    assert all(len(batch.texts[number]) >= 40 for number in pairs)
-    for number in pairs:
-        both = [batch.prompts[number] + str(side) for side in (batch.texts[number], batch.translations[number])]
-        wanted = model.encode(both, normalize_embeddings=True).sum(axis=0)
-        assert least_cosine(batch.vectors[[number]], wanted[None]) > 0.9999
+    assert set(batch.translations) == {None}
+    sides = [number for number, text in enumerate(batch.texts) if text in pairs and text not in batch.texts[:number]]
+    assert 5 <= len(sides) <= 10 < corpus.result.parallel.train  # as many as texts, from the whole file
+    model = SentenceTransformer(str(with_prompts), device="cpu")
+    for number in sides:
+        assert len(batch.texts[number]) >= 40
+        assert (batch.texts[number + 1], batch.langs[number + 1]) == (pairs[batch.texts[number]], "tr")
+        for side in (number, number + 1):
+            wanted = model.encode(batch.prompts[side] + batch.texts[side])
+            assert least_cosine(batch.vectors[[side]], wanted[None]) > 0.9999
 
 
 def test_tokens_of_the_text_alone_count_and_rare_ones_more(with_prompts: Path) -> None:

@@ -76,7 +76,7 @@ def finetune(
     check_matryoshka(config.matryoshka, model.get_embedding_dimension() or 0, "--finetune-matryoshka")
     parts = [split(one, evaluation) for one in labelled]
     teacher.model.prompts = dict(model.prompts)
-    knows = embeddings.manifest.get("pair_goal") == "between" or not corpus.has_pairs
+    knows = embeddings.manifest.get("pair_goal") == "own" or not corpus.has_pairs
     finder = teacher if knows else Subject(lambda: load_model(student, device=hardware.device, policy=policy), hardware)
     mined = {
         part.labelled.name: mine(part, finder, config.negatives) for part in parts if part.labelled.skill == "retrieval"

@@ -41,7 +41,8 @@ def draw_figures(root: Path, report: Report, lang: str = "en", form: Form = "png
         figures[f"tokens_per_word{ending}"] = plots.draw_tokens(rates, report.targets, tokenizer.unread, lang, form)
     if report.distill is not None and report.distill.cosine_after is not None:
         training = read_as(dict[str, Any], root / "student" / "training.json", cure_for(root / "student"))
-        drawn = plots.draw_history(training["history"], report.distill, _blend(report), lang, form)
+        share = report.distill.weight_interpolation
+        drawn = plots.draw_history(training["history"], report.distill, share, lang, form)
         figures[f"heldout_cosine{ending}"] = drawn
     return figures
 
@@ -60,12 +61,8 @@ def figure_alts(report: Report, lang: str = "en") -> dict[str, str | None]:
         "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread, lang)
         if tokenizer
         else None,
-        "heldout_cosine": plots.history_alt(distill, _blend(report), lang) if distill else None,
+        "heldout_cosine": plots.history_alt(distill, distill.weight_interpolation, lang) if distill else None,
     }
-
-
-def _blend(report: Report) -> float:
-    return report.config.distill.weight_interpolation
 
 
 def _sizes(report: Report) -> dict[str, int]:

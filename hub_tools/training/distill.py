@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # Longest input, in tokens, of a student that names none.
 _MAX_TOKENS = 512
 _HELDOUT_ROWS = 1000
+# How much of the clone is in a student that had far to go; what a near one learns does no harm (docs/results.md).
+_SHARE_OF_CLONE = 0.5
 
 
 def distill(
@@ -58,6 +60,7 @@ def distill(
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
     """
+    out.mkdir(parents=True, exist_ok=True)
     model = load_model(clone, device=hardware.device, policy=policy)
     max_tokens = longest_input(model) or (None if is_static(model) else _MAX_TOKENS)
     log.debug("  on %s", hardware)
@@ -83,7 +86,7 @@ def distill(
     trainer.train()
     reference = Reference(trim, others[0], may_keep_trim) if trim else None
     manifest = embeddings.manifest
-    is_own = manifest.get("pair_goal") == "source" and not manifest.get("text_pooling")
+    is_own = manifest.get("pair_goal") is not None and not manifest.get("text_pooling")
     return save_student(trainer, clone, max_tokens, trim=reference, is_own=is_own, policy=policy)
 
 
@@ -107,11 +110,13 @@ def save_student(
     """Save the student, its best weights interpolated with the clone's or else the trim, and training.json.
 
     `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student;
-    `is_own` says that what the student learned are the teacher's own vectors of the same or of translated text.
+    `is_own` says that what the student learned are the teacher's own vectors, of the same text or of its translation.
     """
     model, tokenizer, processes = trainer.student.model, clone, trainer.processes
     checkpoint.load_best(trainer.out, model)
-    _interpolate(trainer, load_model(clone, device=str(trainer.student.device), policy=policy))
+    share = trainer.config.weight_interpolation
+    share = (0.0 if trainer.is_near else _SHARE_OF_CLONE) if share is None else share
+    _interpolate(trainer, load_model(clone, device=str(trainer.student.device), policy=policy), share)
     after, of_trim, keeps_trim = trainer.measure_heldout(), None, False
     log.debug("  the student: %s", described(after))
     if trim is not None:
@@ -151,6 +156,7 @@ def save_student(
         agreement=after,
         trim_agreement=of_trim,
         kept_trim=keeps_trim,
+        weight_interpolation=share,
     )
 
 
@@ -167,18 +173,17 @@ def _refuses(student: Agreement | None, trim: Agreement | None, *, may_replace: 
     return may_replace
 
 
-def _interpolate(trainer: Trainer, start: SentenceTransformer) -> None:
-    """Move the weights of a student towards those that it started with.
+def _interpolate(trainer: Trainer, start: SentenceTransformer, share: float) -> None:
+    """Move the weights of a student, but the token embeddings, by a share towards those that it started with.
 
-    It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903. The token embeddings of a clone
-    that is near its goal are nearly all the teacher's, and move too.
+    It keeps what the teacher knew: WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903.
     """
     import torch
 
     with torch.no_grad():
         for parameter, before in zip(trainer.student.model.parameters(), start.parameters(), strict=True):
-            if trainer.is_near or parameter is not trainer.student.token_embeddings:
-                parameter.lerp_(before, trainer.config.weight_interpolation)
+            if parameter is not trainer.student.token_embeddings:
+                parameter.lerp_(before, share)
 
 
 def check_inputs(model: SentenceTransformer, embeddings: EmbeddingDataset, hardware: Hardware) -> None:

@@ -19,8 +19,8 @@ _PAIRS = 1000
 # A teacher that finds the translation of fewer held-out sentences than this does not know the language, and its vectors
 # of that language teach nothing. English-only teachers find a tenth, multilingual ones nearly all.
 KNOWS_LANGUAGE = 0.5
-# One that finds so many knows both languages, and what is between a sentence and its translation means more than either
-# does alone (docs/results.md). multilingual-e5-small finds 82 % of Tatoeba's Turkish ones, all-MiniLM-L6-v2 a tenth.
+# One that finds so many knows both languages, and its vector of a translation is a better goal than that of the source.
+# multilingual-e5-small finds 82 % of Tatoeba's Turkish ones, all-MiniLM-L6-v2 a tenth.
 KNOWS_WELL = 0.75
 Vectors = NDArray[np.float32]
 
@@ -37,13 +37,6 @@ def heldout_pairs(corpus: Corpus) -> dict[str, str]:
             pairs[pair.source] = pair.target
             targets.add(pair.target)
     return pairs
-
-
-def between(first: Vectors, second: Vectors) -> Vectors:
-    """Return the vectors half-way between those of two sides, each as long as these are in the mean; shape (n, dim)."""
-    length = (np.linalg.norm(first, axis=1) + np.linalg.norm(second, axis=1)) / 2
-    found: Vectors = unit(unit(first) + unit(second)) * length[:, None]
-    return found
 
 
 def bitext_accuracy(model: SentenceTransformer, pairs: dict[str, str], hardware: Hardware) -> float:

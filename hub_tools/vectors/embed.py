@@ -31,7 +31,7 @@ from hub_tools.models.prompts import Prompts, choose_prompts
 from hub_tools.models.teacher import Teacher
 from hub_tools.models.text_pooling import TextPooling
 from hub_tools.results import EmbeddingsResult
-from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, between, bitext_accuracy, heldout_pairs
+from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, bitext_accuracy, heldout_pairs
 from hub_tools.vectors.dataset import SHARD_ROWS, TRAIN, VALIDATION, Row, Shard, write_manifest, write_shard
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ _SPLITS = {"heldout": VALIDATION, "train": TRAIN}
 _FEWEST_HELDOUT = 200
 # Texts of each target and of English in which tokens are counted.
 _COUNTED = 5000
-# Characters of a source that says enough for what lies between it and its translation to be a better goal: what lies
-# between short sentences, which mean this or that, cost similarity (docs/results.md).
+# Characters of a source from which on a pair teaches something to a student that knows both languages.
 _LONG = 40
 
 
@@ -85,7 +84,8 @@ def embed(
     train = [lang for lang in corpus.languages if lang not in left_out]
     heldout = [lang for lang in train if lang in (*targets, "en")]
     by_length = knows_well and _takes_long_pairs(corpus, config.limits, targets[0])
-    texts = _Texts(corpus, {"heldout": heldout, "train": train}, config.limits, targets[0] if by_length else None)
+    languages = {"heldout": heldout, "train": train}
+    texts = _Texts(corpus, languages, config.limits, targets[0], are_texts=knows_well, by_length=by_length)
     prompts = choose_prompts(model, config)
     pooling = _pooling(model, corpus, targets) if config.pooling == "text" else None
     encoder = Encoder(model, hardware, pooling)
@@ -97,7 +97,7 @@ def embed(
             files.append(shard.file)
             # In turns, so that every process has its part of every stretch of the text.
             if number % processes.world_size == processes.rank and not shard.file.exists():
-                embed_shard(shard, encoder, prompts, config.dtype, between_sides=knows_well)
+                embed_shard(shard, encoder, prompts, config.dtype)
                 computed += len(shard.rows)
             progress.update(len(shard.rows))
     # The processes take shards in turns, so each computes as many rows as this one.
@@ -106,7 +106,7 @@ def embed(
     def finish() -> EmbeddingsResult:
         _check_shards(files)
         described = _describe(teacher, model, prompts, hardware)
-        goal = "between" if knows_well else "source"
+        goal = "own" if knows_well else "source"
         goals = {"pair_goal": goal, "text_pooling": pooling is not None}
         result = write_manifest(out, {**described, **goals, "targets": list(targets)})
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
@@ -114,27 +114,17 @@ def embed(
     return processes.run_on_main(finish)
 
 
-def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str, *, between_sides: bool = False) -> None:
-    """Compute and write the vectors of a shard, a text that occurs twice once; errors as of `write_shard`.
-
-    That of a pair is its source's, or lies `between_sides`: half-way to that of the translation.
-    """
+def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
+    """Compute and write the vectors of a shard, a text that occurs twice once; errors as of `write_shard`."""
     prompted = [(prompts.text_of(row.prompt_name), row.text) for row in shard.rows]
-    others = [
-        (prompts.text_of(row.prompt_name), row.translation if between_sides and row.translation else row.text)
-        for row in shard.rows
-    ]
-    position = {key: number for number, key in enumerate(sorted({*prompted, *others}))}
+    position = {key: number for number, key in enumerate(sorted(set(prompted)))}
     by_prompt: dict[str, list[str]] = {}
     for prompt, text in position:
         by_prompt.setdefault(prompt, []).append(text)
     encoded = [encoder(texts, prompt) for prompt, texts in by_prompt.items()]
     vectors, tokens = (np.concatenate(columns) for columns in zip(*encoded, strict=True))
-    first, second = ([position[key] for key in keys] for keys in (prompted, others))
-    is_pair = np.not_equal(first, second)
-    found = vectors[first]
-    found[is_pair] = between(found[is_pair], vectors[second][is_pair])
-    write_shard(shard, Encoded(found, tokens[first] + tokens[second] * is_pair), dtype)
+    rows = [position[key] for key in prompted]
+    write_shard(shard, Encoded(vectors[rows], tokens[rows]), dtype)
 
 
 def _pooling(model: SentenceTransformer, corpus: Corpus, targets: tuple[str, ...]) -> TextPooling | None:
@@ -148,7 +138,7 @@ def _pooling(model: SentenceTransformer, corpus: Corpus, targets: tuple[str, ...
 
 
 class _Texts(NamedTuple):
-    """What is embedded: pairs, then the monolingual texts of each language, up to their limits.
+    """What is embedded: pairs or their sides, then the monolingual texts of each language, up to their limits.
 
     Held-out text is a tenth of that, in the same mixture, because the student that is nearest to its goals is the best;
     it is in the languages of the student and English alone.
@@ -157,10 +147,12 @@ class _Texts(NamedTuple):
     corpus: Corpus
     languages: dict[str, list[str]]  # of each split
     limits: Limits
-    long_for: str | None  # there are at most as many pairs, long ones, as texts of this language; None for all pairs
+    target: str  # language of the pairs' other side
+    are_texts: bool  # whether each side of a pair is a text of its own; otherwise both have the vector of the source
+    by_length: bool  # whether pairs are long ones, as many as texts of the target; otherwise all
 
     def total(self) -> int:
-        total = sum(1 for split in _SPLITS for _ in self._pairs(split))
+        total = sum(2 if self.are_texts else 1 for split in _SPLITS for _ in self._pairs(split))
         for split, languages in self.languages.items():
             for lang in languages:
                 counts, most = self.corpus.result.text[lang], self._limit(lang, split)
@@ -173,9 +165,9 @@ class _Texts(NamedTuple):
         return most if most is None or split == "train" else min(most, max(_FEWEST_HELDOUT, most // 10))
 
     def _pairs(self, split: str) -> Iterator[Pair]:
-        if self.long_for is None:
+        if not self.by_length:
             return self.corpus.pairs(split)
-        most = self._limit(self.long_for, split)
+        most = self._limit(self.target, split)
         every = 1 if most is None else math.ceil(max(1, _count_long(self.corpus, split)) / most)
         return islice(filter(_is_long, self.corpus.pairs(split)), 0, None, every)
 
@@ -189,7 +181,11 @@ class _Texts(NamedTuple):
 
     def _rows(self, split: str, prompts: Prompts) -> Iterator[Row]:
         for pair in self._pairs(split):
-            yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
+            if self.are_texts:
+                for text, lang in ((pair.source, pair.lang), (pair.target, self.target)):
+                    yield Row(text, lang, None, lang, prompts.name_for(text))
+            else:
+                yield Row(pair.source, pair.lang, pair.target, pair.origin, prompts.name_for(pair.target))
         for lang in self.languages[split]:
             for text in self.corpus.texts(lang, split, self._limit(lang, split)):
                 yield Row(text, lang, None, lang, prompts.name_for(text))

@@ -51,7 +51,7 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         megabytes=f"{embeddings.bytes / 1e6:,.1f}",
         train_rows=embeddings.splits.get("train"),
         validation_rows=embeddings.splits.get("validation"),
-        of_pairs="; with a translation, half-way to that of it" if embeddings.pair_goal == "between" else "",
+        pooled=", pooled from its own tokens, rare ones counting more" if embeddings.text_pooling else "",
         limits=" ".join(filter(None, [limited, left_out(report)])),
         text_licenses=", ".join(map(inline_code, licenses)) or None,
         unlicensed=None if licenses else teacher_link(report),

@@ -156,7 +156,7 @@ def _training(report: FullReport) -> dict[str, str | float | None]:
         "step_tokens": config.batch_tokens or STEP_TOKENS[distill.device],
         "learning_rate": f"{distill.learning_rate:.2g}",
         "backbone_learning_rate": f"{distill.learning_rate * config.backbone_lr_scale:.2g}",
-        "weight_interpolation": config.weight_interpolation,
+        "weight_interpolation": distill.weight_interpolation,
         "warmup_ratio": config.warmup_ratio,
         "max_grad_norm": config.max_grad_norm,
         "seed": str(report.config.seed),
