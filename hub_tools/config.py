@@ -28,7 +28,6 @@ Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
 Init = Literal["align", "mean", "position", "length", "frequency", "focus", "token_distillation"]
 VectorType = Literal["float16", "float32"]
-Pooling = Literal["text", "teacher"]
 # What a run is published as; a Space comes on top.
 RepoName = Literal["model", "tokenizer", "dataset"]
 REPOS: tuple[RepoName, ...] = get_args(RepoName)
@@ -151,10 +150,8 @@ class EmbedConfig(Section):
     # The other texts are embedded as `encode` does it.
     query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
     document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
-    pooling: Pooling = option(
-        "text",
-        "What the student learns of a teacher that pools the mean of all tokens: the mean of those of the text alone, "
-        "where rare ones count more (text), or the teacher's own vector, for those who index with the teacher.",
+    pooling: Literal["text", "teacher"] = option(
+        "text", "Learn the mean of a text's own tokens, rare ones more, or the vector as the teacher pools it."
     )
     dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(
@@ -335,7 +332,7 @@ class RunConfig(Section):
 
     teacher: str = field(
         metadata={
-            "help": "Sentence-embedding model: Hub id, id@revision, folder, or bundled for that of the demo.",
+            "help": "Sentence-embedding model: Hub id, id@revision, folder, or the bundled one.",
             "metavar": MODEL,
         }
     )
@@ -348,8 +345,7 @@ class RunConfig(Section):
     )
     output: Path = option(cast("Path", None), "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
     device: Device = option("auto", "Where the models run.")
-    # Weights are always kept in fp32.
-    precision: Precision = option("auto", "Arithmetic of teacher and training.")
+    precision: Precision = option("auto", "Arithmetic of teacher and training; weights are kept in fp32.")
     seed: int = option(42, "Seed of every shuffle and split.", minimum=0)
     trust_remote_code: bool = option(False, "Run Python code that comes with the teacher.")
     allow_pickle: bool = option(False, "Load teacher weights that are not safetensors.")

@@ -178,10 +178,10 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
-    # Vector of both sides of a pair: its `source`'s, or each one's `own`; None where others computed the vectors.
-    pair_goal: str | None = None
-    # Whether vectors are the mean of the text's own tokens, rare ones counting more, and not the teacher's own.
-    text_pooling: bool = False
+    pair_goal: str | None = (
+        None  # vector of a pair's sides: its `source`'s, or each its `own`; None if not computed here
+    )
+    text_pooling: bool = False  # whether vectors are the mean of the text's own tokens, rare ones more
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
     targets: list[str] = field(default_factory=list)  # languages that a student of the vectors is for
     # Languages whose monolingual text was left out, because the teacher does not know them.

@@ -42,7 +42,7 @@ def other_value(option: Option) -> Any:
     """A value that is allowed and not the default."""
     if option.kind is bool:
         return True
-    limits = {"limit": 7, "distill_limit": "tr=7,*=5"}
+    limits = {"limit": 7, "distill_limit": "tr=7,*=5", "finetune_limit": 20}
     by_name = {"lang": "en", "output": Path("folder"), **limits}
     by_type = {int: 7, float: 0.25, str: "some text"}
     other = next((choice for choice in option.choices if choice != option.default), by_type.get(option.item))

@@ -22,7 +22,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _merge(models: tuple[str, ...], weights: str | None, **_: Any) -> None:
-    """Average the weights of models that were trained from the same student.
+    """Average models that began as the same student.
 
     hub-distill merge A B --weights 0.7,0.3 --output DIR writes their mean into DIR, with the settings of the first.
     With files to measure on (--sts, --retrieval, ...) it is measured beside its parts.
