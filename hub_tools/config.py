@@ -80,7 +80,6 @@ class TokenizerConfig(Section):
     """How the student's vocabulary is made."""
 
     section: ClassVar[str] = "tokenizer"
-    # How `auto` finds it: hub_tools.tokenization.vocabulary_size.
     vocab_size: int | Literal["auto"] | None = option(
         None,
         "Tokens of the student; auto: the fewest that cost the target and English 1 % more tokens than the teacher's "
@@ -119,7 +118,6 @@ class CloneConfig(Section):
     """How the new embedding rows start."""
 
     section: ClassVar[str] = "clone"
-    # What each value does: hub_tools.cloning.init.
     init: Init = option(
         "align",
         "How new embedding rows start. align mixes means of the teacher's rows with rows found by word alignment; "
@@ -147,7 +145,6 @@ class EmbedConfig(Section):
     document_prompt: str | None = option(
         None, "Text before documents; for e5 'passage: '.", unset="what the teacher's files say"
     )
-    # The other texts are embedded as `encode` does it.
     query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
     document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
     pooling: Literal["text", "teacher"] = option(

@@ -184,8 +184,7 @@ class EmbeddingsResult:
     text_pooling: bool = False  # whether vectors are the mean of the text's own tokens, rare ones more
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
     targets: list[str] = field(default_factory=list)  # languages that a student of the vectors is for
-    # Languages whose monolingual text was left out, because the teacher does not know them.
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # languages that the teacher does not know: without text alone
     taken_from: dict[str, str | None] | None = None  # name and revision of an imported dataset
     contamination: dict[str, Contamination] = field(default_factory=dict)  # of an imported dataset
 
@@ -376,8 +375,7 @@ class Search:
     query: str
     teacher: str
     student: str
-    # Places of the right passage among all that each model finds, from 1.
-    teacher_place: int | None = None
+    teacher_place: int | None = None  # of the right passage among all that it finds, from 1
     student_place: int | None = None
 
 

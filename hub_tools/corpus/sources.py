@@ -71,11 +71,9 @@ def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
 
 def names_file(spec: str) -> bool:
     """Return whether a value stands for files of this machine, and not for a dataset of the Hub."""
-    return spec.lower().removesuffix(".gz").endswith(FORMATS) or has_magic(spec) or _is_here(spec)
-
-
-def _is_here(name: str) -> bool:
-    return user_path(name).exists()
+    is_format = spec.lower().removesuffix(".gz").endswith(FORMATS)
+    # Nothing can lie in a file, and no name of an owner is one of a file that is here.
+    return is_format or has_magic(spec) or user_path(spec).exists() or user_path(spec.partition("/")[0]).is_file()
 
 
 def _sample_sources(languages: tuple[str, ...]) -> list[Source]:
