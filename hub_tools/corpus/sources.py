@@ -137,7 +137,7 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
     for lang in languages if "{lang}" in spec else languages[:1]:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
         parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
-        if _is_here(parts[0]):
+        if user_path(parts[0]).exists():
             raise UserError(
                 f"--corpus {spec}: {parts[0]} is a file or folder here, and a dataset of the Hub would be read "
                 "otherwise. Name the text in it, or work in another folder."
