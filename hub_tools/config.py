@@ -148,7 +148,7 @@ class EmbedConfig(Section):
     query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
     document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
     pooling: Literal["text", "teacher"] = option(
-        "text", "Learn the mean of a text's own tokens, rare ones more, or the vector as the teacher pools it."
+        "text", "Learn the mean of a text's own tokens, rare ones more, of a teacher that knows it; or its own vector."
     )
     dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(

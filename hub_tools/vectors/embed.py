@@ -87,7 +87,9 @@ def embed(
     languages = {"heldout": heldout, "train": train}
     texts = _Texts(corpus, languages, config.limits, targets[0], are_texts=knows_well, by_length=by_length)
     prompts = choose_prompts(model, config)
-    pooling = _pooling(model, corpus, targets) if config.pooling == "text" else None
+    # Of English alone, what a teacher that does not know the target is asked for, the model's own is as good.
+    takes_text = config.pooling == "text" and not left_out
+    pooling = _pooling(model, corpus, targets) if takes_text else None
     encoder = Encoder(model, hardware, pooling)
     started = time.monotonic()
     computed = 0
