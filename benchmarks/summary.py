@@ -28,10 +28,21 @@ _ROWS = {
 }
 
 
+# The run of a teacher that knows the language, and its tests that are named.
+_KNOWN = "multilingual-e5-small"
+_TESTS = {
+    "STSb-tr": "STS stsb-tr",
+    "STSb-en": "STS stsb-en",
+    "XQuAD-tr R@1": "retrieval xquad.*recall@1",
+    "NTREX tr-en": "bitext ntrex",
+}
+
+
 def lines() -> list[str]:
-    """Return the summary of the first run, as Markdown."""
-    run = read_section("results.md", "results").split("### ")[1]
-    head, *body = [line.strip("| ").split(" | ") for line in run.splitlines() if re.match(r"\| \w", line)]
+    """Return the summary of the first run, as Markdown, and what a teacher that knows the language became."""
+    runs = read_section("results.md", "results").split("### ")
+    run = runs[1]
+    head, *body = _cells(run)
     found = {label: row for label, pattern in _ROWS.items() for row in body if re.match(pattern, row[0], re.IGNORECASE)}
     turkish, english, tokens, speed, *_ = (_teacher_and_student(head, row) for row in found.values())
     minutes, date = re.findall(r"(\d+) minutes", run)[0], re.findall(r"Measured on ([\d-]+)", run)[0]
@@ -41,10 +52,28 @@ def lines() -> list[str]:
         f"{100 * (1 - tokens[1] / tokens[0]):.0f} % fewer tokens, {speed[1] / speed[0]:.1f} times the speed, "
         f"STSb-tr {turkish[0]} → {turkish[1]}, and {100 * english[1] / english[0]:.1f} % of its English kept.**",
         "",
+        *(line for run in runs if run.startswith(_KNOWN) for line in (_smaller(run), "")),
         *table([["", *(names[name] for name in head[1:])], *([label, *row[1:]] for label, row in found.items())]),
         "",
         f"Measured on {date} with the code of that day; written by `python -m benchmarks.summary`.",
     ]
+
+
+def _smaller(run: str) -> str:
+    """Say what became of a teacher that knows the language: its size, and each test."""
+    head, *body = _cells(run)
+    found = {row[0]: _teacher_and_student(head, row) for row in body}
+    named = {
+        name: next(values for row, values in found.items() if re.match(pattern, row))
+        for name, pattern in _TESTS.items()
+    }
+    before, after = found["million parameters"]
+    tests = ", ".join(f"{name} {first} → {second}" for name, (first, second) in named.items())
+    return f"**{_KNOWN} made a Turkish model of {100 * after / before:.0f} % of its size: {tests}.**"
+
+
+def _cells(run: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in run.splitlines() if re.match(r"\| \w", line)]
 
 
 def _teacher_and_student(head: list[str], row: list[str]) -> tuple[float, float]:
