@@ -375,8 +375,8 @@ def test_a_run_measures_the_distilled_student_beside_the_trained_one(
 
     run = tmp_path / "run"
     shutil.copytree(finished[0].output, run)
-    config = run / "config.toml"
-    config.write_text(re.sub(r'output = ".*"', f'output = "{run}"', config.read_text()))
+    config = tmp_path / "run.toml"  # that in the run is what the last command asked for
+    config.write_text(re.sub(r'output = ".*"', f'output = "{run}"', (run / "config.toml").read_text()))
     lines = [f"bir cümle {n}|öteki cümle {n}|{n % 6}" for n in range(60)]
     data = table(tmp_path / "mine-train.tsv", "sentence1|sentence2|score", *lines)
     words = ["--config", str(config), "--finetune-sts", data, "--finetune-batch-size", "8", "--finetune-shares", "0.5"]
