@@ -134,7 +134,8 @@ def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path) -> Non
             angles = np.array([int(text[1:]) for text in texts]) * 0.15
             return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
-    mined = mine(parts, Finder(), 2)  # type: ignore[arg-type]
+    finder: Any = Finder()
+    mined = mine(parts, finder, 2)
     assert mined.scores is not None
     for example, scores in zip(mined.examples, mined.scores, strict=True):
         number = int(example.texts[0][1:])
@@ -143,7 +144,7 @@ def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path) -> Non
         # cos(0.15) and cos(0.3) are above 0.95 of the answer's 1.0, so 3 is the nearest that may be wrong.
         assert min(distances[1:]) >= 3
         np.testing.assert_allclose(scores, np.cos(0.15 * np.array(distances)), atol=1e-5)
-    plain = mine(parts, Finder(), 0)  # type: ignore[arg-type]
+    plain = mine(parts, finder, 0)
     assert plain.scores is None
     assert {len(example.texts) for example in plain.examples} == {2}
 

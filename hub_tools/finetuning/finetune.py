@@ -264,7 +264,7 @@ def _dataset(parts: Parts, mined: Mined | None, subject: Subject, seed: int) -> 
 
 def _with_contradictions(examples: Sequence[Example], seed: int) -> list[Example]:
     """Give examples without a contradiction that of another premise; where there is none at all, take pairs."""
-    known = [example.texts[2] for example in examples if len(example.texts) > 2]  # noqa: PLR2004
+    known = [example.texts[2] for example in examples if example.texts[2:]]
     if not known:
         return list(examples)
     drawn = np.random.default_rng(seed).integers(len(known), size=len(examples)).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import hash_file, write_json
@@ -22,7 +23,7 @@ def check_weights(models: Sequence[str], weights: Sequence[float]) -> list[float
     Raises:
         UsageError: there is one model alone, or another number of weights, or their sum is not above 0.
     """
-    if len(models) < 2:  # noqa: PLR2004
+    if len(models) <= 1:
         raise UsageError(f"Only {models[0] if models else 'nothing'} is named. Expected two models at least to merge.")
     weights = list(weights) or [1.0] * len(models)
     if len(weights) != len(models):
@@ -69,12 +70,12 @@ def _check_tokenizer(first: str, one: Teacher, second: str, other: Teacher) -> N
         )
 
 
-def _check_architecture(first: str, one: object, second: str, other: object) -> None:
+def _check_architecture(first: str, one: Any, second: str, other: Any) -> None:
     """Compare the kinds of all modules and the shapes of all weights."""
 
-    def outline(model: object) -> list[tuple[str, str]]:
-        modules = [(name, type(module).__name__) for name, module in model.named_modules()]  # type: ignore[attr-defined]
-        shapes = [(name, str(tuple(p.shape))) for name, p in model.named_parameters()]  # type: ignore[attr-defined]
+    def outline(model: Any) -> list[tuple[str, str]]:
+        modules = [(name, type(module).__name__) for name, module in model.named_modules()]
+        shapes = [(name, str(tuple(p.shape))) for name, p in model.named_parameters()]
         return [*modules, *shapes]
 
     differing = set(outline(one)) ^ set(outline(other))

@@ -101,10 +101,11 @@ def _found(
         return ()
     texts = [example.texts for example in examples]
     pairs = Dataset.from_dict({"query": [text[0] for text in texts], "passage": [text[1] for text in texts]})
+    stand_in: Any = _Vectors(queries, vectors)
     with redirect_stderr(io.StringIO()):  # its bars
         mined: Dataset = mine_hard_negatives(
             pairs,
-            _Vectors(queries, vectors),  # type: ignore[arg-type]
+            stand_in,
             corpus=passages,
             num_negatives=count,
             relative_margin=_MARGIN,

@@ -33,7 +33,7 @@ class InParts:
         self.seen = 0  # tokens, without padding
         self._most_rows = 0
         self._forward = model.forward
-        model.forward = self  # type: ignore[method-assign,assignment]
+        model.forward = self  # type: ignore[method-assign,assignment] # as torch allows
 
     def remove(self) -> None:
         """Give the model its own forward pass back."""

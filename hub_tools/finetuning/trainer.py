@@ -129,7 +129,7 @@ def _last_checkpoint(out: Path) -> Path | None:
 def _in_evaluation_mode(model: SentenceTransformer) -> Iterator[None]:
     """Keep the trainer from switching dropout on."""
     model.eval()
-    model.train = lambda mode=True: model  # type: ignore[method-assign]
+    model.train = lambda mode=True: model  # type: ignore[method-assign] # undone below
     try:
         yield
     finally:

@@ -134,14 +134,14 @@ class Encoder:
         import torch
 
         first, *others = self.model
-        output = first(features)
+        output: dict[str, torch.Tensor] = first(features)
         mask = np.zeros(output["token_embeddings"].shape[:2], np.float32)
         for row, own in zip(mask, weights, strict=True):
             row[: len(own)] = own
         output["attention_mask"] = torch.from_numpy(mask).to(self.hardware.device)
         for module in others:
             output = module(output)
-        return output  # type: ignore[no-any-return]
+        return output
 
     def _features(self, ids: _Ids) -> dict[str, torch.Tensor]:
         import torch
