@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_tools.core.files import digest, replacing, user_path
+from hub_tools.core.files import digest, replacing
 from hub_tools.core.hub_errors import hub_errors
-from hub_tools.corpus.readers import FORMATS
-from hub_tools.corpus.sources import dataset_revision, is_dataset_id, open_dataset
+from hub_tools.corpus.sources import dataset_revision, is_dataset_id, names_file, open_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +23,7 @@ class HubTable:
 
 def is_hub_table(spec: str) -> bool:
     """Return whether a value is owner/name[@revision][:config[:split]] of the Hub, and no file or folder here."""
-    if "," in spec or user_path(spec).exists():
-        return False
-    name = spec.partition(":")[0].partition("@")[0]
-    return is_dataset_id(name) and not name.lower().removesuffix(".gz").endswith(FORMATS)
+    return "," not in spec and not names_file(spec) and is_dataset_id(spec.partition(":")[0].partition("@")[0])
 
 
 def load_table(option: str, spec: str) -> HubTable:
