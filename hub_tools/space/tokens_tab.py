@@ -27,7 +27,9 @@ _KNOWN = (
     "Qwen/Qwen3-Embedding-0.6B",
 )
 _MORE = 2  # tokenizers beside the two that are compared
-_LIVE: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", **PRIVATE}
+# What is chosen while an answer is awaited is answered after it; by default it would be dropped.
+_LAST: dict[str, Any] = {"trigger_mode": "always_last"}
+_LIVE: dict[str, Any] = {**_LAST, "show_progress": "hidden", **PRIVATE}
 
 
 def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any]:
@@ -109,9 +111,10 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         return examples.get(code or "", next(iter(examples.values())))
 
     inputs, js = [text, first, second, more, ids], remember("text", "first", "second", "more", "_ids")
-    gr.on([page.load, text.change], compare_typed, inputs, [out, stale], js=js, **_LIVE)
-    chosen = [go.click, ids.change, first.change, second.change, more.change]
-    gr.on(chosen, compare_chosen, inputs, [out, stale, go], js=js, **SANDBOXED, **PRIVATE)
+    # Both write the tokens: what is asked for beside the text is asked for in turn with it, or an older answer stays.
+    gr.on([page.load, text.change, ids.change], compare_typed, inputs, [out, stale], js=js, **_LIVE)
+    chosen = [go.click, first.change, second.change, more.change]
+    gr.on(chosen, compare_chosen, inputs, [out, stale, go], js=js, **_LAST, **SANDBOXED, **PRIVATE)
     example.input(pick, example, text, **PRIVATE)
     return {"text": text, "first": first, "second": second, "more": more}
 
@@ -149,7 +152,7 @@ def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, 
 
     page.load(draw, [own, other], out, **_LIVE)
     js = remember("own", "third")
-    gr.on([own.change, other.change], draw, [own, other], out, js=js, **SANDBOXED, **PRIVATE)
+    gr.on([own.change, other.change], draw, [own, other], out, js=js, **_LAST, **SANDBOXED, **PRIVATE)
     return {"own": own, "third": other}
 
 
