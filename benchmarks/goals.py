@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import gzip
 from collections.abc import Iterator
-from functools import cached_property, partial
-from itertools import chain
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,14 +29,13 @@ from hub_tools.core.hardware import Hardware
 from hub_tools.evaluation.subject import Subject
 from hub_tools.models.encoder import Encoder, unit
 from hub_tools.models.loading import load_model
-from hub_tools.models.text_pooling import TextPooling
 from hub_tools.training.data import TokenizedTexts, TrainingSet
 from hub_tools.training.trainer import Trainer
 
 CPU = Hardware(device="cpu", precision="fp32")
 LONGEST, HELDOUT, STEPS, STEP_TOKENS, RATE = 256, 100, 150, 2048, 3e-5
-# Characters of the English side; places of nDCG; texts of a language in which tokens are counted.
-SHORTEST_PAIR, CUTOFF, COUNTED = 40, 10, 5000
+# Characters of the English side; places of nDCG.
+SHORTEST_PAIR, CUTOFF = 40, 10
 TEXTS = {"tr": 4000, "en": 3000, "paragraphs": 1000, "pairs": 4000}
 SIDES = ("sentence1", "sentence2")
 QUERY, DOCUMENT = "query: ", "passage: "
@@ -58,18 +56,15 @@ def between(first: Vectors, second: Vectors) -> Vectors:
 
 
 class Goal(NamedTuple):
-    """Towards what pairs are trained, and behind which prompts."""
+    """Towards what pairs are trained, behind the query prompt."""
 
     title: str
     is_between: bool
-    pair_prompts: tuple[str, ...]
-    is_pooled: bool = False  # from the text's own tokens, rare ones more
 
 
 GOALS = {
-    "own3e-5": Goal("each text its own vector", is_between=False, pair_prompts=(QUERY,)),
-    "mean3e-5": Goal("pairs half-way, behind the query prompt", is_between=True, pair_prompts=(QUERY,)),
-    "text3e-5": Goal("each text from its own tokens", is_between=False, pair_prompts=(QUERY,), is_pooled=True),
+    "own3e-5": Goal("each text its own vector", is_between=False),
+    "mean3e-5": Goal("pairs half-way, behind the query prompt", is_between=True),
 }
 
 
@@ -156,15 +151,13 @@ class Study:
         self.teacher, self.trim, self.data, self.work = teacher, trim, data, work
         work.mkdir(parents=True, exist_ok=True)
 
-    def vectors(self, name: str, texts: list[str], prompt: str, *, is_pooled: bool) -> Vectors:
+    def vectors(self, name: str, texts: list[str], prompt: str) -> Vectors:
         """Return the teacher's vectors of texts, computed once."""
-        file = self.work / f"{name}{'-pooled' * is_pooled}.npy"
+        file = self.work / f"{name}.npy"
         if not file.exists():
             model = load_model(self.teacher, device="cpu")
             model.max_seq_length = LONGEST
-            counted = chain.from_iterable(self.data.lines(lang, COUNTED) for lang in ("tr", "en"))
-            pooling = TextPooling.of(model, counted) if is_pooled else None
-            np.save(file, unit(Encoder(model, CPU, pooling)(texts, prompt).vectors))
+            np.save(file, unit(Encoder(model, CPU)(texts, prompt).vectors))
         found: Vectors = np.load(file)
         return found
 
@@ -172,15 +165,11 @@ class Study:
         """Return texts, each part with its prompt and its goals."""
         texts = self.data.training
         plain = (("v-tr", texts["tr"], QUERY), ("v-en", texts["en"], QUERY), ("v-paras", texts["paragraphs"], DOCUMENT))
-        vectors = partial(self.vectors, is_pooled=goal.is_pooled)
-        parts = [(own, prompt, vectors(name, own, prompt)) for name, own, prompt in plain]
-        for prompt in goal.pair_prompts:
-            start = "v-p" if prompt == DOCUMENT else "v-"
-            sides = [list(side) for side in zip(*texts["pairs"], strict=True)]
-            found = [vectors(f"{start}{name}", own, prompt) for name, own in zip(("src", "tgt"), sides, strict=True)]
-            goals = [between(*found)] * 2 if goal.is_between else found
-            parts += [(own, prompt, wanted) for own, wanted in zip(sides, goals, strict=True)]
-        return parts
+        parts = [(own, prompt, self.vectors(name, own, prompt)) for name, own, prompt in plain]
+        sides = [list(side) for side in zip(*texts["pairs"], strict=True)]
+        found = [self.vectors(name, own, QUERY) for name, own in zip(("v-src", "v-tgt"), sides, strict=True)]
+        goals = [between(*found)] * 2 if goal.is_between else found
+        return parts + [(own, QUERY, wanted) for own, wanted in zip(sides, goals, strict=True)]
 
     def train(self, name: str, goal: Goal) -> dict[str, Any]:
         """Train the trim towards a goal and measure it, or return what was measured before."""
