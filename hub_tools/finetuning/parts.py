@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-# Padded tokens that are computed at once: on a CPU what stays in its caches.
-_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
+# Padded tokens that are computed at once. On a CPU so few that of 32 sentences short ones are not padded to long ones.
+_TOKENS = {"cpu": 512, "cuda": 65536, "mps": 16384}
 
 
 class InParts:
