@@ -36,7 +36,7 @@ from hub_tools.cloning.mean import subword_mean
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.models.resolve import bundled_teacher
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.language_weights import language_weights
 from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.pretokenization import count_words
@@ -92,7 +92,7 @@ def operate(teacher: TokenizerSpec, size: int, data: Path) -> dict[str, Any]:
         count_words(counting, open_texts())
     reading = time.monotonic() - started
     started = time.monotonic()
-    made = adapt_tokenizer(teacher, texts, targets=(TARGET,), config=TokenizerConfig(vocab_size=size))
+    made = Adaptation(teacher, texts, targets=(TARGET,), config=TokenizerConfig(vocab_size=size)).make()
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     test = ntrex(data)
@@ -187,7 +187,7 @@ def unigram_teacher(data: Path, work: Path) -> TokenizerSpec:
 def map_rows(data: Path, work: Path) -> dict[str, Any]:
     """The map and the new rows for 131,072 x 768 from 262,144 x 768."""
     teacher = gemma_teacher(data, work)
-    adapted = adapt_tokenizer(teacher, texts_of(data), targets=(TARGET,), config=TokenizerConfig(vocab_size=131_072))
+    adapted = Adaptation(teacher, texts_of(data), targets=(TARGET,), config=TokenizerConfig(vocab_size=131_072)).make()
     rows = np.random.default_rng(0).standard_normal((262_144, 768), dtype=np.float32)
     started = time.monotonic()
     token_map = map_tokens(teacher, adapted.student)
@@ -213,7 +213,7 @@ def identity(data: Path, work: Path) -> dict[str, int]:
         size = len(teacher.load().get_vocab(with_added_tokens=True))
         config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
         own = {TARGET: partial(lines, data / "text/tr.txt.gz")}
-        same = adapt_tokenizer(teacher, own, targets=(TARGET,), config=config).student
+        same = Adaptation(teacher, own, targets=(TARGET,), config=config).make().student
         found[name] = different(teacher.load(), same.load(), texts_of(data).values())
     return found
 
@@ -235,13 +235,15 @@ def languages(data: Path, work: Path, teacher: Path) -> dict[str, Any]:
         sizes = [len(text.encode()) for own in texts.values() for text in own]
         started, before = time.monotonic(), os.times()
         make_tokenizer(
-            files,
-            {lang: own.__iter__ for lang, own in texts.items()},
+            Adaptation(
+                files,
+                {lang: own.__iter__ for lang, own in texts.items()},
+                targets=(TARGET,),
+                config=TokenizerConfig(vocab_size=min(32_768, half_size(len(files.vocab))), learn=0),
+                max_seq_length=512,
+                text_count=len(sizes),
+            ),
             work / "languages",
-            targets=(TARGET,),
-            config=TokenizerConfig(vocab_size=min(32_768, half_size(len(files.vocab))), learn=0),
-            max_seq_length=512,
-            text_count=len(sizes),
             samples={lang: own[:1000] for lang, own in texts.items()},
         )
         after, seconds = os.times(), time.monotonic() - started

@@ -45,7 +45,7 @@ from hub_tools.reporting.tables import markdown_table
 from hub_tools.results import DistillResult, EvaluationRow
 from hub_tools.stages.base import parts_of
 from hub_tools.stages.distill import DistillStage
-from hub_tools.tokenization.adapt import adapt_tokenizer as adapt
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.training.distill import distill as train_on_vectors
 from hub_tools.vectors.dataset import EmbeddingDataset
@@ -189,7 +189,8 @@ def adapt_tokenizer(
     config = TokenizerConfig(vocab_size=vocab_size, keep_normalizer=keep_normalizer, keep_characters=keep_characters)
     readers = {lang: partial(iter, lines) for lang, lines in texts.items()}
     with _tokenizer_folder(tokenizer) as tokenizer_folder:
-        return adapt(read_tokenizer(tokenizer_folder), readers, targets=(target,), config=config, prompts=prompts)
+        teacher = read_tokenizer(tokenizer_folder)
+        return Adaptation(teacher, readers, targets=(target,), config=config, prompts=prompts).make()
 
 
 def clone(

@@ -22,7 +22,7 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.models.resolve import bundled_teacher
 from hub_tools.results import CloneResult
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.commands import CANARY
 from tests.fake_hub import FakeHub, HubServer, User
@@ -99,14 +99,16 @@ def small_students(
 
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     return {
-        name: adapt_tokenizer(
+        name: Adaptation(
             files,
             readers,
             targets=("tr",),
             config=TokenizerConfig(vocab_size=2300),
             prompts=PROMPTS.values(),
             max_seq_length=LONGEST,
-        ).student
+        )
+        .make()
+        .student
         for name, files in small_tokenizers.items()
     }
 

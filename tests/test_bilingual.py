@@ -28,7 +28,7 @@ from hub_tools.pipeline import run
 from hub_tools.reporting.cards import dataset_card, model_card, tokenizer_card
 from hub_tools.reporting.report import read_report
 from hub_tools.reporting.summary import summary_text
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.normalizer import adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, join_words, running_text
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -49,7 +49,7 @@ def texts(pair_texts: dict[str, list[str]]) -> dict[str, list[str]]:
 def adapted(teacher: TokenizerSpec, texts: dict[str, list[str]], targets: tuple[str, ...], size: int) -> TokenizerSpec:
     readers = {lang: partial(iter, own) for lang, own in texts.items()}
     config = TokenizerConfig(vocab_size=size, learn=300)
-    return adapt_tokenizer(teacher, readers, targets=targets, config=config).student
+    return Adaptation(teacher, readers, targets=targets, config=config).make().student
 
 
 def used(tokenizer: TokenizerSpec, texts: list[str]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.bpe import Bpe, byte_alphabet
 from hub_tools.tokenization.bpe_merges import learn_merges
 from hub_tools.tokenization.pretokenization import reachable_tokens
@@ -36,7 +36,7 @@ def test_white_space_stays_though_the_corpus_has_none(
 ) -> None:
     gemma = teachers.gemma_shaped(pair_texts["en"], 2500) if family == "gemma" else None
     teacher = gemma or byte_level
-    made = adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1400)).student
+    made = Adaptation(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1400)).make().student
     code = "if a:\n\tb\n\n    c"
     assert made.load().encode("a\nb").tokens == teacher.load().encode("a\nb").tokens
     white = [t for t in teacher.load().encode(code).tokens if not t.strip("▁ĠĊĉ\n\t")]
@@ -52,7 +52,7 @@ def test_tokens_are_proven_by_merges_where_words_are_taken_whole(
 ) -> None:
     spec = {**byte_level.spec, "model": {**byte_level.spec["model"], "ignore_merges": True}}
     teacher = TokenizerSpec(spec=spec, settings=byte_level.settings)
-    made = adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=2000))
+    made = Adaptation(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=2000)).make()
     assert made.summary()["added_reachable"] == made.summary()["added"] > 100
     # Without its merge a token still comes out of the word that it is, but of no other.
     added = [token for token in made.student.model_vocab if token not in teacher.model_vocab]

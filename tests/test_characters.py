@@ -19,7 +19,7 @@ from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.space.tokenize import TokenizerView
 from hub_tools.tokenization import adapt
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.bpe import BYTE_TOKENS, Bpe
 from hub_tools.tokenization.characters import needed_characters
 from hub_tools.tokenization.make import make_tokenizer
@@ -72,12 +72,14 @@ def test_characters_that_no_text_has_make_room(
     teacher, size = teacher_of[name], {"unigram": 900, "wordpiece": 3000}[name]
     theirs = {c for c in characters(teacher) if is_chinese(c)}
     made = {
-        keep: adapt_tokenizer(
+        keep: Adaptation(
             teacher,
             readers(pair_texts),
             targets=("tr",),
             config=TokenizerConfig(vocab_size=size, keep_characters=keep),
-        ).student
+        )
+        .make()
+        .student
         for keep in (False, True)
     }
     assert len(theirs) > 100
@@ -105,12 +107,12 @@ def test_no_text_of_the_languages_becomes_unknown_and_in_small_vocabularies_none
     if has_room:
         monkeypatch.setattr(adapt, "_ROOM_FOR_CHARACTERS", 1500)
     texts = {**pair_texts, "zh": chinese}
-    made = adapt_tokenizer(
+    made = Adaptation(
         teacher_of[name],
         readers(texts),
         targets=("tr",),
         config=TokenizerConfig(vocab_size=4000 if name == "wordpiece" else 1500),
-    )
+    ).make()
     for lang, own in texts.items():
         theirs, ours = (t.load().encode_batch(own) for t in (made.teacher, made.student))
         lost = [
@@ -130,9 +132,11 @@ def small(
 ) -> dict[str, tuple[TokenizerSpec, Tokenizer, Tokenizer]]:
     sizes = {"unigram": 900, "wordpiece": 3000}
     made = {
-        name: adapt_tokenizer(
+        name: Adaptation(
             teacher_of[name], readers(pair_texts), targets=("tr",), config=TokenizerConfig(vocab_size=sizes[name])
-        ).student
+        )
+        .make()
+        .student
         for name in WITHOUT_BYTES
     }
     return {name: (student, teacher_of[name].load(), student.load()) for name, student in made.items()}
@@ -196,7 +200,7 @@ def test_characters_that_bytes_can_spell_stay_where_they_pay(
     kept = {}
     for keep in (False, True):
         config = TokenizerConfig(vocab_size=1500, keep_characters=keep)
-        made = adapt_tokenizer(teacher_of["gemma"], readers(pair_texts), targets=("tr",), config=config).student
+        made = Adaptation(teacher_of["gemma"], readers(pair_texts), targets=("tr",), config=config).make().student
         kept[keep] = characters(made)
         assert set("abcçğış") <= kept[keep] and set(BYTE_TOKENS) <= made.vocab.keys()
     assert not any(map(is_chinese, kept[False]))
@@ -237,7 +241,7 @@ def test_the_message_says_what_has_to_stay(
 
         def make(size: int, keep: bool, name: str = name, texts: Texts = texts) -> int:
             config = TokenizerConfig(vocab_size=size, keep_characters=keep, learn=0)
-            return len(adapt_tokenizer(teacher_of[name], texts, targets=("tr",), config=config).student.vocab)
+            return len(Adaptation(teacher_of[name], texts, targets=("tr",), config=config).make().student.vocab)
 
         with pytest.raises(UserError, match=r"Give at least \d+\.") as few:
             make(60, keep=False)
@@ -259,13 +263,15 @@ def test_longer_words_are_warned_of(
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="hub_tools"):
             make_tokenizer(
-                teacher_of["unigram"],
-                readers(pair_texts),
+                Adaptation(
+                    teacher_of["unigram"],
+                    readers(pair_texts),
+                    targets=("tr",),
+                    config=TokenizerConfig(vocab_size=size, learn=0),
+                    max_seq_length=64,
+                    text_count=1,
+                ),
                 tmp_path,
-                targets=("tr",),
-                config=TokenizerConfig(vocab_size=size, learn=0),
-                max_seq_length=64,
-                text_count=1,
                 samples=pair_texts,
             )
         return [record.getMessage() for record in caplog.records]
@@ -285,13 +291,15 @@ def test_texts_that_become_unknown_are_counted_and_warned_of(
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="hub_tools"):
         result = make_tokenizer(
-            teacher_of["unigram"],
-            readers(pair_texts),
+            Adaptation(
+                teacher_of["unigram"],
+                readers(pair_texts),
+                targets=("tr",),
+                config=TokenizerConfig(vocab_size=900, learn=0),
+                max_seq_length=64,
+                text_count=1,
+            ),
             tmp_path,
-            targets=("tr",),
-            config=TokenizerConfig(vocab_size=900, learn=0),
-            max_seq_length=64,
-            text_count=1,
             samples={"zh": chinese},
         )
     assert result.new_unknowns > 10

@@ -18,7 +18,7 @@ from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.results import is_read
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.tokenization.bpe import Bpe
 from hub_tools.tokenization.metrics import measure
@@ -79,7 +79,7 @@ def teacher_of(texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> dict
 def cases(teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]) -> dict[str, Case]:
     config = TokenizerConfig(vocab_size=6000)
     return {
-        name: Case(teacher, adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=config))
+        name: Case(teacher, Adaptation(teacher, readers(texts), targets=("tr",), config=config).make())
         for name, teacher in teacher_of.items()
     }
 
@@ -137,7 +137,7 @@ def test_learning_more_or_less_than_the_text_asks_for_is_worse(
     best = cases[name].adapted.summary()
     for factor in (0.6, 1.4):
         config = TokenizerConfig(vocab_size=6000, learn=round(factor * best["added"]))
-        other = adapt_tokenizer(cases[name].teacher, readers(texts), targets=("tr",), config=config).summary()
+        other = Adaptation(cases[name].teacher, readers(texts), targets=("tr",), config=config).make().summary()
         if other["added"] == config.learn:
             assert other["objective"]["student"] > best["objective"]["student"]
         else:  # the text has no more tokens, so this is hardly more
@@ -149,7 +149,7 @@ def test_where_little_else_counts_most_of_the_vocabulary_is_learned(
     name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]]
 ) -> None:
     config = TokenizerConfig(vocab_size=3000)
-    made = adapt_tokenizer(teacher_of[name], readers({"tr": texts["tr"]}), targets=("tr",), config=config)
+    made = Adaptation(teacher_of[name], readers({"tr": texts["tr"]}), targets=("tr",), config=config).make()
     assert made.summary()["added"] > 1500
 
 
@@ -192,7 +192,7 @@ def loaded(cases: dict[str, Case], texts: dict[str, list[str]]) -> dict[str, tup
     """Teachers and students; where no bytes spell them, characters that the texts do not have are kept too."""
     config = TokenizerConfig(vocab_size=6000, keep_characters=True)
     keeping = {
-        name: adapt_tokenizer(cases[name].teacher, readers(texts), targets=("tr",), config=config).student
+        name: Adaptation(cases[name].teacher, readers(texts), targets=("tr",), config=config).make().student
         for name in ("unigram", "wordpiece")
     }
     return {name: (case.teacher.load(), keeping.get(name, case.student).load()) for name, case in cases.items()}
@@ -238,7 +238,7 @@ def test_the_teachers_own_vocabulary_gives_the_same_ids(
     teacher = teacher_of[name]
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=config).student
+    same = Adaptation(teacher, readers(texts), targets=("tr",), config=config).make().student
     lines = [line for own in texts.values() for line in own] + list(HARD_TEXTS)
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
@@ -249,7 +249,7 @@ def test_the_same_texts_give_the_same_file(
     name: str, teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], cases: dict[str, Case]
 ) -> None:
     config = TokenizerConfig(vocab_size=6000)
-    again = adapt_tokenizer(teacher_of[name], readers(texts), targets=("tr",), config=config)
+    again = Adaptation(teacher_of[name], readers(texts), targets=("tr",), config=config).make()
     assert again.student == cases[name].student
 
 
@@ -259,7 +259,7 @@ def test_keep_and_learn_are_taken_at_their_word(
 ) -> None:
     theirs = teacher_of[name].load().get_vocab(with_added_tokens=True)
     for config in (TokenizerConfig(keep=4500, learn=500), TokenizerConfig(vocab_size=5000, keep=4500)):
-        made = adapt_tokenizer(teacher_of[name], readers(texts), targets=("tr",), config=config)
+        made = Adaptation(teacher_of[name], readers(texts), targets=("tr",), config=config).make()
         ours = made.student.load().get_vocab(with_added_tokens=True)
         assert len(ours) == 5000
         # What is learned may be a token that the teacher had and that was given up.
@@ -272,9 +272,9 @@ def test_impossible_sizes_are_refused(
 ) -> None:
     own = readers(texts)
     with pytest.raises(UserError, match=r"Give at least \d+\."):
-        adapt_tokenizer(teacher_of[name], own, targets=("tr",), config=TokenizerConfig(vocab_size=60))
+        Adaptation(teacher_of[name], own, targets=("tr",), config=TokenizerConfig(vocab_size=60)).make()
     with pytest.raises(UserError, match="larger than what the text supports"):
-        adapt_tokenizer(teacher_of[name], own, targets=("tr",), config=TokenizerConfig(vocab_size=400_000))
+        Adaptation(teacher_of[name], own, targets=("tr",), config=TokenizerConfig(vocab_size=400_000)).make()
 
 
 def test_other_models_are_refused_with_the_reason(texts: dict[str, list[str]], minilm_files: TokenizerSpec) -> None:
@@ -284,9 +284,9 @@ def test_other_models_are_refused_with_the_reason(texts: dict[str, list[str]], m
 
     config = TokenizerConfig(vocab_size=100)
     with pytest.raises(UserError, match="end_of_word_suffix='</w>'"):
-        adapt_tokenizer(altered(end_of_word_suffix="</w>"), readers(texts), targets=("tr",), config=config)
+        Adaptation(altered(end_of_word_suffix="</w>"), readers(texts), targets=("tr",), config=config).make()
     with pytest.raises(UserError, match="is a WordLevel model"):
-        adapt_tokenizer(altered(type="WordLevel"), readers(texts), targets=("tr",), config=config)
+        Adaptation(altered(type="WordLevel"), readers(texts), targets=("tr",), config=config).make()
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -367,7 +367,7 @@ def test_reserved_rows_that_the_teacher_uses_stay(
     }
     settings = {**teacher.settings, "pad_token": "<unused0>", "extra_special_tokens": {"image_token": "<unused7>"}}
     given = TokenizerSpec(spec={**teacher.spec, "post_processor": template}, settings=settings)
-    made = adapt_tokenizer(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)).student
+    made = Adaptation(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)).make().student
     assert {t for t in made.vocab if t.startswith("<unused")} == {"<unused0>", "<unused3>", "<unused7>"}
     assert made.load().encode("ev").tokens[0] == "<unused3>"
     made.write(tmp_path)
@@ -389,16 +389,16 @@ def test_other_marks_of_continued_tokens_are_refused(texts: dict[str, list[str]]
     model = {**minilm_files.spec["model"], "continuing_subword_prefix": "@@"}
     given = TokenizerSpec(spec={**minilm_files.spec, "model": model}, settings={})
     with pytest.raises(UserError, match="marks continued tokens with '@@'"):
-        adapt_tokenizer(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000))
+        Adaptation(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)).make()
 
 
 def test_pieces_that_do_not_settle_are_refused_and_learned_around(
     teacher_of: dict[str, TokenizerSpec], texts: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub_tools.tokenization.unigram._ROUNDS", 0)
-    made = adapt_tokenizer(
+    made = Adaptation(
         teacher_of["unigram"], readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)
-    )
+    ).make()
     summary = made.summary()
     assert summary["vocab_size"] == 6000
     assert summary["added_reachable"] == summary["added"] > 500
@@ -416,7 +416,7 @@ def test_settings_name_only_tokens_that_are_there(
     named = {"bos_token": "<bos>", "eos_token": "</nowhere>", "chat_template": "{{ messages }}", "padding_side": "left"}
     more = {"additional_special_tokens": ["<unused5>", "<start_of_image>"]}
     given = TokenizerSpec(spec=teacher.spec, settings={**teacher.settings, **named, **more}, chat_template="{{ x }}")
-    adapt_tokenizer(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)).student.write(
+    Adaptation(given, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=6000)).make().student.write(
         tmp_path
     )
     tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)

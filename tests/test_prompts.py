@@ -20,7 +20,7 @@ from hub_tools.corpus.sources import find_sources
 from hub_tools.models.resolve import find_teacher
 from hub_tools.stages.base import Finished, parts_of
 from hub_tools.stages.tokenizer import TokenizerStage
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.adapted import AdaptedTokenizer
 from hub_tools.tokenization.make import use_tokenizer
 from hub_tools.tokenization.prompts import PromptPieces, changed_prompts
@@ -76,7 +76,7 @@ def cases(teacher_of: dict[str, TokenizerSpec], pair_texts: dict[str, list[str]]
     found = {}
     for name in FAMILIES:
         config, prompts = TokenizerConfig(vocab_size=V, learn=400), (*CLOSED, OPEN)
-        made = adapt_tokenizer(teacher_of[name], readers, targets=("tr",), config=config, prompts=prompts)
+        made = Adaptation(teacher_of[name], readers, targets=("tr",), config=config, prompts=prompts).make()
         found[name] = Case(made, teacher_of[name].load(), made.student.load(), words)
     return found
 
@@ -178,7 +178,7 @@ def test_what_the_template_and_the_settings_name_stays_though_it_is_not_marked_s
     files = teacher_of["wordpiece"]
     plain = replace(files, spec={**files.spec, "added_tokens": []})
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
-    made = adapt_tokenizer(plain, readers, targets=("tr",), config=TokenizerConfig(vocab_size=1000)).student
+    made = Adaptation(plain, readers, targets=("tr",), config=TokenizerConfig(vocab_size=1000)).make().student
     assert {"[CLS]", "[SEP]", "[PAD]", "[UNK]"} <= made.vocab.keys()
     tokens = made.load().encode("ev").tokens
     assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
@@ -189,7 +189,7 @@ def test_a_token_set_aside_stays_where_a_prompt_names_it(
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     config, prompts = TokenizerConfig(vocab_size=2000), ["<unused7> "]
-    made = adapt_tokenizer(teacher_of["gemma"], readers, targets=("tr",), config=config, prompts=prompts).student
+    made = Adaptation(teacher_of["gemma"], readers, targets=("tr",), config=config, prompts=prompts).make().student
     assert {token for token in made.vocab if token.startswith("<unused")} == {"<unused7>"}
     assert pieces(made.load(), "<unused7> ev")[0] == "<unused7>"
 
@@ -267,7 +267,7 @@ def test_a_prompt_with_letters_that_the_teacher_destroys_is_read_as_the_student_
 ) -> None:
     readers = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     prompts, config = ["görüş: ", "query: "], TokenizerConfig(vocab_size=1500)
-    made = adapt_tokenizer(minilm_files, readers, targets=("tr",), config=config, prompts=prompts).student
+    made = Adaptation(minilm_files, readers, targets=("tr",), config=config, prompts=prompts).make().student
     (found,) = changed_prompts(minilm_files, made, prompts, [])
     assert found.prompt == "görüş: "
     assert "".join(found.teacher).replace("##", "") == "gorus:"

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.token_map import Match, map_tokens
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
@@ -32,14 +32,14 @@ def readers(texts: dict[str, list[str]]) -> dict[str, object]:
 def test_the_own_vocabulary_gives_the_same_ids(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
     size = len(teacher.load().get_vocab(with_added_tokens=True))
     config = TokenizerConfig(vocab_size=size, learn=0, keep_normalizer=True)
-    same = adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=config).student
+    same = Adaptation(teacher, readers(texts), targets=("tr",), config=config).make().student
     lines = [line for own in texts.values() for line in own]
     before, after = (files.load().encode_batch(lines) for files in (teacher, same))
     assert [e.ids for e in before] == [e.ids for e in after]
 
 
 def test_surgery_on_the_real_thing(teacher: TokenizerSpec, texts: dict[str, list[str]]) -> None:
-    made = adapt_tokenizer(teacher, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=24_000))
+    made = Adaptation(teacher, readers(texts), targets=("tr",), config=TokenizerConfig(vocab_size=24_000)).make()
     summary = made.summary()
     assert summary["vocab_size"] == 24_000
     assert summary["added_reachable"] == summary["added"] > 0

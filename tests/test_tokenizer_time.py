@@ -11,7 +11,7 @@ import pytest
 from benchmarks import teachers
 from hub_tools.config import TokenizerConfig
 from hub_tools.tokenization import vocabulary_selection
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.make import make_tokenizer
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.tokenization.unigram import Unigram
@@ -30,10 +30,10 @@ def test_nothing_is_learned_where_nothing_is_asked_for(
 
     texts = {lang: partial(iter, own) for lang, own in pair_texts.items()}
     monkeypatch.setattr(vocabulary_selection, "learn_merges", fail)
-    made = adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=0))
+    made = Adaptation(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=0)).make()
     assert made.summary()["added"] == 0
     with pytest.raises(AssertionError, match="learned"):
-        adapt_tokenizer(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=1))
+        Adaptation(teacher, texts, targets=("tr",), config=TokenizerConfig(vocab_size=1500, learn=1)).make()
 
 
 def test_cuts_are_searched_for_only_where_they_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,13 +73,15 @@ def test_every_long_part_shows_how_far_it_is(
     caplog.set_level(logging.INFO, logger="hub_tools")
     monkeypatch.setattr("hub_tools.core.logging.SECONDS_BETWEEN_LINES", 0)  # as if everything took long
     make_tokenizer(
-        minilm_files if family == "wordpiece" else teacher,
-        {lang: partial(iter, own) for lang, own in pair_texts.items()},
+        Adaptation(
+            minilm_files if family == "wordpiece" else teacher,
+            {lang: partial(iter, own) for lang, own in pair_texts.items()},
+            targets=("tr",),
+            config=TokenizerConfig(vocab_size=2500),
+            max_seq_length=64,
+            text_count=sum(map(len, pair_texts.values())),
+        ),
         tmp_path,
-        targets=("tr",),
-        config=TokenizerConfig(vocab_size=2500),
-        max_seq_length=64,
-        text_count=sum(map(len, pair_texts.values())),
         samples=pair_texts,
     )
     for part in ("counting words", "counting tokens", "learning tokens", "measuring tokenizers", *parts):

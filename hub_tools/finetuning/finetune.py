@@ -25,7 +25,8 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import losses
-from hub_tools.finetuning.data import Example, Labelled, Parts, split
+from hub_tools.finetuning.columns import as_dataset
+from hub_tools.finetuning.data import Labelled, Parts, split
 from hub_tools.finetuning.dev import TOLERANCE, Dev
 from hub_tools.finetuning.losses import Anchors
 from hub_tools.finetuning.negatives import Mined, mine
@@ -187,7 +188,7 @@ class _Training:
         datasets, of_dataset = {}, {}
         for part in parts:
             name = part.labelled.name
-            datasets[name] = _dataset(part, mined.get(name), Subject(lambda: self.model, self.hardware), self.seed)
+            datasets[name] = as_dataset(part, mined.get(name), Subject(lambda: self.model, self.hardware), self.seed)
             loss = losses.scored if skill == "sts" else losses.contrasted
             if skill == "retrieval" and mined[name].scores is not None:
                 loss = losses.ranked
@@ -241,37 +242,6 @@ def _choose(
 
 def _mean(measures: Mapping[str, float]) -> float:
     return float(np.mean(list(measures.values()))) if measures else 0.0
-
-
-def _dataset(parts: Parts, mined: Mined | None, subject: Subject, seed: int) -> Any:
-    """Return a data set as the trainer reads it: a column for each text, behind the prompt of its role."""
-    from datasets import Dataset
-
-    examples = [example for example in (mined.examples if mined else parts.train) if example.same]
-    if parts.labelled.skill == "nli":
-        examples = _with_contradictions(examples, seed)
-    others = subject.prompt("document" if parts.labelled.skill == "retrieval" else "query")
-    prompts = [subject.prompt("query"), *[others] * (len(examples[0].texts) - 1)]
-    columns: dict[str, Any] = {
-        f"text{side}": [prompt + example.texts[side] for example in examples] for side, prompt in enumerate(prompts)
-    }
-    if parts.labelled.skill == "sts":
-        columns["score"] = [example.score for example in examples]
-    elif mined is not None and mined.scores is not None:
-        columns["scores"] = mined.scores.tolist()
-    return Dataset.from_dict(columns)
-
-
-def _with_contradictions(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Give examples without a contradiction that of another premise; where there is none at all, take pairs."""
-    known = [example.texts[2] for example in examples if example.texts[2:]]
-    if not known:
-        return list(examples)
-    drawn = np.random.default_rng(seed).integers(len(known), size=len(examples)).tolist()
-    return [
-        example._replace(texts=(*example.texts, known[number])[:3])
-        for example, number in zip(examples, drawn, strict=True)
-    ]
 
 
 def _anchors(embeddings: EmbeddingDataset, mined: Any, teacher: Subject, config: FinetuneConfig, seed: int) -> Anchors:

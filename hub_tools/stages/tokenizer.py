@@ -22,6 +22,7 @@ from hub_tools.reporting.tables import sizes_rows, terminal_table
 from hub_tools.results import TokenizerResult
 from hub_tools.stages.base import Finished, Stage
 from hub_tools.stages.job import Job, ReadyTokenizer
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.make import make_tokenizer, use_tokenizer
 
 # What was measured of the tokenizers, in the folder of the stage.
@@ -55,29 +56,30 @@ class TokenizerStage(Stage):
     def work(self, out: Path) -> TokenizerResult:
         corpus = Corpus(self.corpus.path)
         teacher = read_teacher_tokenizer(self.teacher, corpus)
-        shared: dict[str, Any] = {
-            "max_seq_length": self.teacher.max_seq_length,
+        prompts = [*self.teacher.prompts.values(), *self.prompts.values()]
+        longest = self.teacher.max_seq_length
+        measured: dict[str, Any] = {
             "samples": {lang: corpus.sample(lang) for lang in corpus.languages},
-            "prompts": [*self.teacher.prompts.values(), *self.prompts.values()],
             "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
         }
         if self.ready is not None:
-            result = use_tokenizer(teacher, read_ready_tokenizer(self.ready.path, self.teacher), out, **shared)
+            ready = read_ready_tokenizer(self.ready.path, self.teacher)
+            result = use_tokenizer(teacher, ready, out, max_seq_length=longest, prompts=prompts, **measured)
             return replace(result, revision=self.ready.revision)
         # A target may have its side of the parallel text alone.
         languages = dict.fromkeys((*corpus.languages, *self.targets))
-        texts = {lang: partial(corpus.all_texts, lang, self.targets) for lang in languages}
         pairs = corpus.result.parallel
         counts = [*corpus.result.text.values(), *(pairs for lang in self.targets if pairs and lang in pairs.languages)]
-        result = make_tokenizer(
+        adaptation = Adaptation(
             teacher,
-            texts,
-            out,
+            {lang: partial(corpus.all_texts, lang, self.targets) for lang in languages},
             targets=self.targets,
             config=self.config,
+            prompts=prompts,
+            max_seq_length=longest,
             text_count=sum(count.train for count in counts),
-            **shared,
         )
+        result = make_tokenizer(adaptation, out, **measured)
         if result.sizes:
             result = replace(result, sizes=with_model_sizes(result.sizes, self.teacher))
             table = terminal_table(sizes_rows(result.sizes, result.vocab_size))

@@ -84,20 +84,20 @@ class Adaptation:
         text_count: int | None = None,
     ) -> None:
         _check_supported(teacher)
-        self.teacher, self.targets, self.config = teacher, targets, config
+        self.teacher, self.targets, self.config, self.prompts = teacher, targets, config, tuple(prompts)
         self._with_own_normalizer = partial(
             Adaptation,
             teacher,
             texts,
             targets=targets,
             config=replace(config, keep_normalizer=True),
-            prompts=prompts,
+            prompts=self.prompts,
             max_seq_length=max_seq_length,
             text_count=text_count,
         )
         self._texts, self._max_seq_length = texts, max_seq_length
-        self._prompts = PromptPieces.of(teacher, prompts)
-        self._pinned = teacher.named_tokens | self._prompts.tokens
+        self._prompt_pieces = PromptPieces.of(teacher, self.prompts)
+        self._pinned = teacher.named_tokens | self._prompt_pieces.tokens
         self._pretokenizer = teacher.load()
         self.change = NormalizerChange(normalizer=self._pretokenizer.normalizer)
         if not config.keep_normalizer:
@@ -230,7 +230,7 @@ class Adaptation:
             weights=self._weights(size),
             needed=self._needed(size),
             placeholders=self.teacher.placeholders,
-            prompts=self._prompts,
+            prompts=self._prompt_pieces,
         )
 
     def _state(self, size: int) -> SelectionState:
@@ -247,7 +247,7 @@ class Adaptation:
                 words=self._words,
                 fixed=fixed,
                 needed=needed,
-                prompts=self._prompts,
+                prompts=self._prompt_pieces,
                 vocab_size=size,
             )
         return self._states[key].sized(size)
@@ -278,28 +278,6 @@ class Adaptation:
 
     def _special_tokens(self, size: int) -> list[str]:
         return [*self._added_tokens(size), *self._pinned]
-
-
-def adapt_tokenizer(
-    teacher: TokenizerSpec,
-    texts: Texts,
-    *,
-    targets: tuple[str, ...],
-    config: TokenizerConfig,
-    prompts: Iterable[str] = (),
-    max_seq_length: int | None = None,
-    text_count: int | None = None,
-) -> AdaptedTokenizer:
-    """Prune a tokenizer and teach it a language; arguments and errors as of `Adaptation` and its `make`."""
-    return Adaptation(
-        teacher,
-        texts,
-        targets=targets,
-        config=config,
-        prompts=prompts,
-        max_seq_length=max_seq_length,
-        text_count=text_count,
-    ).make()
 
 
 def _check_supported(teacher: TokenizerSpec) -> None:

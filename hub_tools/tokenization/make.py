@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hub_tools.config import TokenizerConfig
 from hub_tools.core.logging import log
 from hub_tools.results import Figures, TokenizerResult, is_read
-from hub_tools.tokenization.adapt import Adaptation, Texts
+from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.adapted import AdaptedTokenizer, count_tokens
 from hub_tools.tokenization.metrics import compare_tokenizers
 from hub_tools.tokenization.prompts import changed_prompts
@@ -20,32 +19,17 @@ _NAMED = 8
 
 
 def make_tokenizer(
-    teacher: TokenizerSpec,
-    texts: Texts,
+    adaptation: Adaptation,
     out: Path,
     *,
-    targets: tuple[str, ...],
-    config: TokenizerConfig,
-    max_seq_length: int,
-    text_count: int,
     samples: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
-    prompts: Sequence[str] = (),
 ) -> TokenizerResult:
-    """Make the student's tokenizer as `adapt_tokenizer` does, write it to the folder `out` and measure it.
+    """Make the student's tokenizer, write it to the folder `out` and measure it.
 
     The plain trim and, where it is open how many tokens are learned, tokenizers between are written to folders in it.
     All are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
     """
-    adaptation = Adaptation(
-        teacher,
-        texts,
-        targets=targets,
-        config=config,
-        prompts=prompts,
-        max_seq_length=max_seq_length,
-        text_count=text_count,
-    )
     adapted = adaptation.make()
     others = {
         name: _write_and_measure(other, out / name, samples, pairs)
@@ -53,7 +37,7 @@ def make_tokenizer(
     }
     result = _write_and_measure(adapted, out, samples, pairs)
     _warn_of_longer_texts(result.measures)
-    _warn_of_changed_prompts(teacher, adapted.student, prompts, samples)
+    _warn_of_changed_prompts(adaptation.teacher, adapted.student, adaptation.prompts, samples)
     if result.new_unknowns:
         log.warning(
             "  %s texts have characters that only the teacher can read; --keep-characters keeps them",
@@ -107,7 +91,10 @@ def use_tokenizer(
     pairs: Sequence[tuple[str, str]] = (),
     prompts: Sequence[str] = (),
 ) -> TokenizerResult:
-    """Write a ready tokenizer as the student's and measure it; arguments as of `make_tokenizer`."""
+    """Write a ready tokenizer as the student's and measure it, as `make_tokenizer` does.
+
+    `max_seq_length` is the longest input in tokens, and `prompts` those of the model.
+    """
     student = ready.with_model(ready.spec["model"], ready.spec["normalizer"], ready.added_tokens, max_seq_length)
     student.write(out)
     measured = compare_tokenizers(teacher, student, samples, pairs)
