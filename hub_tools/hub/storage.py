@@ -9,6 +9,7 @@ from typing import Any
 
 from hub_tools.config_scale import STORAGE, ScaleConfig
 from hub_tools.core.files import replacing
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
 from hub_tools.vectors.executors import run_tasks
 from hub_tools.vectors.tasks import RANGES, TASKS, give_out, hand_over_key
@@ -30,6 +31,16 @@ class Storage:
         files, path = url_to_fs(self.url)
         files.invalidate_cache()  # others write there
         return files, str(path)
+
+    def create(self) -> None:
+        """Make the private repo or bucket of a storage on the Hub, if it does not exist; others have to exist."""
+        from huggingface_hub import create_bucket, create_repo
+
+        kind, *name = self.url.removeprefix("hf://").split("/")[:3]
+        if self.url.startswith("hf://buckets/"):
+            create_bucket("/".join(name), private=True, exist_ok=True)
+        elif self.url.startswith("hf://datasets/"):
+            create_repo("/".join(name), repo_type=kind.removesuffix("s"), private=True, exist_ok=True)
 
     def names(self) -> set[str]:
         """Return the paths of all files that are there."""
@@ -74,19 +85,21 @@ def run_jobs(out: Path, missing: list[str], *, scale: ScaleConfig) -> None:
     another machine too, finds the shards of an earlier one.
 
     Raises:
-        UserError: a Job failed, and failed again when it was started once more.
+        UserError: the storage or Jobs cannot be used.
     """
     tasks = out / TASKS
-    storage = Storage(f"{str(scale.arguments[STORAGE]).rstrip('/')}/{hand_over_key(tasks)}")
-    there = storage.names()
-    if left := [name for name in missing if name not in there]:
-        count = give_out(tasks, left, scale.workers or _JOBS)
-        _upload(tasks, storage, there)
-        run_tasks(scale, storage, count, f"{storage.url}/{TASKS}/logs")
+    url = str(scale.arguments[STORAGE]).rstrip("/")
+    storage = Storage(f"{url}/{hand_over_key(tasks)}")
+    with hub_errors(f"storage {url!r}", f"Could not use the storage {url!r}"):
+        storage.create()
         there = storage.names()
-    with bar("shards of the Jobs", len(missing), " shards") as progress:
-        for name in missing:
-            if name in there:
+        if left := [name for name in missing if name not in there]:
+            count = give_out(tasks, left, scale.workers or _JOBS)
+            _upload(tasks, storage, there)
+            run_tasks(scale, storage, count, f"{storage.url}/{TASKS}/logs")
+            there = storage.names()
+        with bar("shards of the Jobs", len(missing), " shards") as progress:
+            for name in filter(there.__contains__, missing):
                 storage.copy(name, out / name)
                 progress.update()
 
