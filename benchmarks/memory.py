@@ -60,19 +60,17 @@ def make_model(out: Path) -> None:
 
 def make_vectors(rows: int, out: Path) -> None:
     """A dataset of made-up rows, shard by shard."""
-    random = np.random.default_rng(rows)
     vocabulary = np.array([word for word in (bundled_teacher() / "vocab.txt").read_text().split() if word.isalpha()])
     for start in range(0, rows, SHARD_ROWS):
-        count = min(SHARD_ROWS, rows - start)
+        file, count = out / f"train-{start // SHARD_ROWS:05d}.parquet", min(SHARD_ROWS, rows - start)
+        if file.exists():
+            continue
+        random = np.random.default_rng([rows, start])
         texts = [" ".join(words) for words in vocabulary[random.integers(len(vocabulary), size=(count, WORDS))]]
         vectors = random.standard_normal((count, DIM), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        shard = Shard(
-            out / f"train-{start // SHARD_ROWS:05d}.parquet",
-            "train",
-            [Row(text, "tr", None, "tr", None) for text in texts],
-        )
-        write_shard(shard, Encoded(vectors, np.full(count, -1, np.int32)), "float16")
+        made = [Row(text, "tr", None, "tr", None) for text in texts]
+        write_shard(Shard(file, "train", made), Encoded(vectors, np.full(count, -1, np.int32)), "float16")
     names = {file.name: "" for file in shards(out)}
     write_json(out / "manifest.json", {"prompts": {}, "rows_by_prompt": {}, "targets": ["tr"], "sha256": names})
 
@@ -171,8 +169,7 @@ def main() -> None:
         return
     make_model(args.work)
     for rows in (1000, *args.rows):
-        if not (args.work / f"vectors-{rows}" / "manifest.json").exists():
-            make_vectors(rows, args.work / f"vectors-{rows}")
+        make_vectors(rows, args.work / f"vectors-{rows}")
     found = []
     for rows in args.rows:
         command = [sys.executable, "-m", "benchmarks.memory", "--here", "--rows", str(rows), "--steps", str(args.steps)]

@@ -36,8 +36,8 @@ from hub_tools.vectors.embed import embed_shard
 
 TASKS = "tasks"
 RECIPE, POOLING, RANGES, ROWS = "recipe.json", "pooling.npz", "ranges.json", "rows"
-# Shards of a task at most: half an hour of work on a GPU.
-_MOST = 64
+# Shards of a task at most.
+MOST_SHARDS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def hand_over_key(folder: Path) -> str:
 
 def give_out(folder: Path, names: list[str], workers: int | None) -> int:
     """Divide shards among tasks, neighbours together, and return how many tasks there are: at least one a worker."""
-    size = min(_MOST, math.ceil(len(names) / (workers or 1)))
+    size = min(MOST_SHARDS, math.ceil(len(names) / (workers or 1)))
     ranges = [names[start : start + size] for start in range(0, len(names), size)]
     write_json(folder / RANGES, ranges)
     return len(ranges)
