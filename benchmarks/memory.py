@@ -37,7 +37,7 @@ from hub_tools.vectors.dataset import SHARD_ROWS, EmbeddingDataset, Row, Shard, 
 
 DIM, WORDS = 768, 12
 # Steps that are taken from disk and from memory in turns, and how often.
-TURN, TURNS = 40, 5
+TURN, TURNS = 20, 5
 MOST_GIB, LEAST_SPEED = 1.0, 0.95
 
 
@@ -113,6 +113,7 @@ def measure(work: Path, rows: int, steps: int) -> dict[str, Any]:
     trainer = trainer_of(work, data)
     seconds_of(trainer, trainer.epoch(0)[:steps])
     above = peak_mib() - before
+    print(f"{rows:,} rows: {above:,.0f} MiB above the model, read in {loading:,.0f} s", file=sys.stderr, flush=True)
     held = replace(data, texts=replace(data.texts, ids=data.texts.ids[:]), targets=data.targets[:])
     ratios, left = [], trainer.epoch(1)
     for turn in range(min(TURNS, len(left) // TURN)):

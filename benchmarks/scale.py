@@ -51,8 +51,8 @@ GPUS = (
     Gpu("A100", 312e12, 2.50),
     Gpu("H200", 989e12, 5.00),
 )
-# Seconds in which a process on two CPU cores reads, tokenizes and stores a token's worth of text: docs/performance.md has
-# 7,028 rows a second of 39 tokens with static embeddings, which need no GPU. It is not done while the GPU computes.
+# Seconds in which a process on two CPU cores reads, tokenizes and stores a token's worth of text: docs/performance.md
+# has 7,028 rows a second of 39 tokens with static embeddings. It is not done while the GPU computes.
 AROUND = 1 / 7028 / 39
 # Of the peak that encoding and training are assumed to reach; the rest is padding, reading and waiting.
 USE = 0.3
@@ -167,10 +167,11 @@ def main() -> None:
     args = parser.parse_args()
     shards = math.ceil(args.texts / SHARD_ROWS)
     lines = [
-        f"Written by `python -m benchmarks.scale`: **computed, not measured**. Assumed are {USE:.0%} of the peak in bf16 "
-        f"and, around it, a processor that reads, tokenizes and stores {1 / AROUND / 40:,.0f} sentences a second (measured on "
-        f"two CPU cores); a machine is lost every {LIFE:.0f} hours, and a task takes {START:.0f} s to begin. Dollars are "
-        "those of Hugging Face Jobs in November 2026. The epoch is arithmetic alone.",
+        "Written by `python -m benchmarks.scale`: **computed, not measured**. Assumed are "
+        f"{USE:.0%} of the peak in bf16 and, around it, a processor that reads, tokenizes and stores "
+        f"{1 / AROUND / 40:,.0f} sentences a second (measured on two CPU cores); a machine is lost every {LIFE:.0f} "
+        f"hours, and a task takes {START:.0f} s to begin. Dollars are those of Hugging Face Jobs in November 2026. The "
+        "epoch is arithmetic alone.",
         "",
         *speeds(),
         "",
@@ -178,7 +179,7 @@ def main() -> None:
         "",
         *costs(args.texts, args.gpus),
         "",
-        f"Two machines, {NETWORK / 1.25e8:.0f} Gbit/s between them, send each other all gradients in fp32 in each step:",
+        f"Two machines with {NETWORK / 1.25e8:.0f} Gbit/s between them send each other all gradients in each step:",
         "",
         *traffic(),
     ]

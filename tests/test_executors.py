@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -83,7 +86,7 @@ def alone(make: Make, tmp_path: Path) -> dict[str, str]:
 
 
 def files_of_stage(folder: Path) -> dict[str, str]:
-    return {file.name: hash_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    return {file.name: hash_file(file) for file in sorted(folder.glob("[!.]*")) if file.is_file()}
 
 
 def local(**more: Any) -> ScaleConfig:
@@ -119,6 +122,47 @@ def test_a_killed_process_is_noticed_and_only_what_is_missing_is_computed(
     make(out, local())
     assert files_of_stage(out) == alone
     assert {name: (out / name).stat().st_mtime_ns for name in done} == done
+
+
+PROGRAM = """
+import sys
+from hub_tools.vectors import embed
+from hub_tools.cli import run
+if __name__ == "__main__":
+    embed.SHARD_ROWS = 16
+    run()
+"""
+
+
+def test_a_run_that_is_killed_takes_its_processes_along_and_is_continued(
+    tiny_teacher: Path, pair_texts: dict[str, list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("\n".join(pair_texts["tr"]), encoding="utf-8")
+    (tmp_path / "small.py").write_text(PROGRAM, encoding="utf-8")
+    job = ["embed", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "text.txt", "--precision", "fp32"]
+    words = [sys.executable, "small.py", *job, "--device", "cpu", "--output", "run"]
+    env, tasks = {**os.environ, "OMP_NUM_THREADS": "1"}, ["--executor", "local", "--workers", "2"]
+    partial = tmp_path / "run" / "embeddings.partial"
+    process = subprocess.Popen([*words, *tasks], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while len(done := list(partial.glob("*.parquet"))) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    own = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(own) > 2
+    assert psutil.wait_procs(own, timeout=30)[1] == []
+    times = {file.name: file.stat().st_mtime_ns for file in done}
+    subprocess.run([*words, *tasks], cwd=tmp_path, env=env, check=True)
+    files = files_of_stage(tmp_path / "run" / "embeddings")
+    assert {name: (tmp_path / "run" / "embeddings" / name).stat().st_mtime_ns for name in times} == times
+    assert not (tmp_path / "run" / "embeddings" / TASKS).exists()
+    # The key of the stage does not know who computed it.
+    again = subprocess.run(words, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    assert "embed: already done" in again.stderr
+    subprocess.run([*words[:-1], "alone"], cwd=tmp_path, env=env, check=True)
+    assert files_of_stage(tmp_path / "alone" / "embeddings") == files
 
 
 class Forgetful(SharedFolder):

@@ -28,6 +28,7 @@ class EmbedStage(Stage):
     """Compute the teacher's vectors of the text."""
 
     name, folder, all_ranks = "embed", "embeddings", True
+    leftovers = (TASKS,)  # what tasks of other processes were handed over
 
     teacher: Teacher
     corpus: Finished
@@ -38,9 +39,6 @@ class EmbedStage(Stage):
     asked_device: str = neutral()
     scale: ScaleConfig = neutral()
     processes: Processes = neutral()
-
-    # What tasks of other processes were handed over.
-    leftovers = (TASKS,)
 
     def work(self, out: Path) -> EmbeddingsResult:
         return embed(
