@@ -253,6 +253,14 @@ def test_ray_runs_two_workers(make: Make, alone: dict[str, str], tmp_path: Path)
     assert files_of_stage(tmp_path / "out") == alone
 
 
+def test_shards_that_a_failed_task_left_out_are_missed(make: Make, tmp_path: Path) -> None:
+    # As Ray and Jobs do it, which only note down that a task failed.
+    with pytest.raises(
+        UserError, match=r"10 of 10 shards are missing, .*a task failed, and its log in .*logs says why"
+    ):
+        make(tmp_path / "out", local(), run=lambda folder, left: None)
+
+
 def test_what_an_executor_lacks_is_said(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     for executor, options, message in (

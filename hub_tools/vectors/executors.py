@@ -34,7 +34,7 @@ from hub_tools.vectors.tasks import TASKS, EmbedTask, Place, Recipe, SharedFolde
 # Processes of `local`, and Jobs at once, where nobody says how many.
 _WORKERS = 2
 # Seconds between two looks at which shards are there.
-_LOOK = 1.0
+_LOOK = 2.0
 _AGAIN = "Run the same command again: only what is missing is computed."
 
 
@@ -66,7 +66,7 @@ def compute_shards(
     precision: str,
     run: Callable[[Path, list[str]], None] | None = None,
 ) -> list[Path]:
-    """Compute shards in tasks of an executor, and return the files of all of them, which need not all be there.
+    """Compute shards in tasks of an executor, and return the files of all of them.
 
     `run` runs the tasks of those that are missing, given the folder of the stage; by default on machines that see it.
 
@@ -88,6 +88,12 @@ def compute_shards(
     missing = [name for name in names if not (out / name).exists()]
     if missing:
         (run or (lambda folder, left: _run_here(folder, left, scale)))(out, missing)
+    if left := [name for name in missing if not (out / name).exists()]:
+        logs = scale.arguments.get(STORAGE, out / TASKS / "logs")
+        raise UserError(
+            f"{len(left)} of {len(names)} shards are missing, {left[0]} among them: a task failed, and its log in "
+            f"{logs} says why. {_AGAIN}"
+        )
     return [out / name for name in names]
 
 
@@ -101,13 +107,13 @@ def _run_here(out: Path, missing: list[str], scale: ScaleConfig) -> None:
 @contextmanager
 def _watching(out: Path, names: list[str]) -> Iterator[None]:
     """Show how many shards are there while others compute them."""
-    stop = threading.Event()
+    stop, wanted = threading.Event(), set(names)
 
     def watch() -> None:
         with bar("vectors", len(names), " shards") as progress:
             while not stop.wait(_LOOK):
-                there = sum((out / name).exists() for name in names)
-                progress.update(there - int(progress.n))
+                there = wanted.intersection(os.listdir(out))  # noqa: PTH208 - one call, however many shards there are
+                progress.update(len(there) - int(progress.n))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
