@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from hub_tools.core.errors import UserError
+from hub_tools.hub.storage import Storage
 from hub_tools.vectors.dataset import shards
-from tests.commands import CANARY, finish, refused, succeeded
+from tests.commands import CANARY, environment, finish, refused, succeeded
 from tests.fake_hub import FakeHub
 
 pytest.importorskip("datatrove")
@@ -84,6 +86,21 @@ def test_what_died_is_computed_again_and_nothing_else(
     # The token is in no file of the storage.
     repo = hub.repos["dataset", "ada/store"]
     assert not [path for path in repo.head.files if CANARY.encode() in hub.read("dataset", "ada/store", path)]
+
+
+def test_texts_do_not_go_where_all_can_read_them(hub: FakeHub, online: dict[str, str]) -> None:
+    hub.add("dataset", "ada/open")
+    hub.add("dataset", "ada/closed", private=True)
+    with environment(**online):
+        with pytest.raises(UserError, match="hf://datasets/ada/open is public, and so would be the texts"):
+            Storage("hf://datasets/ada/open/folder").create()
+        for name in ("closed", "new"):
+            Storage(f"hf://datasets/ada/{name}/folder").create()
+    assert {name: repo.private for (_, name), repo in hub.repos.items()} == {
+        "ada/open": False,
+        "ada/closed": True,
+        "ada/new": True,
+    }
 
 
 def test_a_teacher_of_this_machine_cannot_be_seen(tiny_teacher: Path, tmp_path: Path, online: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hub_tools.config_scale import STORAGE, ScaleConfig
+from hub_tools.core.errors import UserError
 from hub_tools.core.files import replacing
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
@@ -33,14 +34,26 @@ class Storage:
         return files, str(path)
 
     def create(self) -> None:
-        """Make the private repo or bucket of a storage on the Hub, if it does not exist; others have to exist."""
-        from huggingface_hub import create_bucket, create_repo
+        """Make the private repo or bucket of a storage on the Hub, if it does not exist; others have to exist.
 
-        kind, *name = self.url.removeprefix("hf://").split("/")[:3]
+        Raises:
+            UserError: it is public, and what the run reads would be, too.
+        """
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        place, *name = self.url.removeprefix("hf://").split("/")[:3]
+        is_private = True
         if self.url.startswith("hf://buckets/"):
-            create_bucket("/".join(name), private=True, exist_ok=True)
+            api.create_bucket("/".join(name), private=True, exist_ok=True)
+            is_private = api.bucket_info("/".join(name)).private
         elif self.url.startswith("hf://datasets/"):
-            create_repo("/".join(name), repo_type=kind.removesuffix("s"), private=True, exist_ok=True)
+            api.create_repo("/".join(name), repo_type="dataset", private=True, exist_ok=True)
+            is_private = bool(api.dataset_info("/".join(name)).private)
+        if not is_private:
+            raise UserError(
+                f"hf://{place}/{'/'.join(name)} is public, and so would be the texts. Give a private storage."
+            )
 
     def names(self) -> set[str]:
         """Return the paths of all files that are there."""
@@ -85,7 +98,7 @@ def run_jobs(out: Path, missing: list[str], *, scale: ScaleConfig) -> None:
     another machine too, finds the shards of an earlier one.
 
     Raises:
-        UserError: the storage or Jobs cannot be used.
+        UserError: the storage is public, or it or Jobs cannot be used.
     """
     tasks = out / TASKS
     url = str(scale.arguments[STORAGE]).rstrip("/")
