@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 import tomli_w
 
 from hub_tools.config_finetune import FinetuneConfig
+from hub_tools.config_scale import ScaleConfig
 from hub_tools.core.errors import UsageError
 from hub_tools.core.fields import FILE, MODEL, SOURCE, Facts, Section, option
 from hub_tools.core.files import read_toml
@@ -354,6 +355,7 @@ class RunConfig(Section):
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
 
     @property
     def target(self) -> str:
@@ -368,10 +370,7 @@ class RunConfig(Section):
     def __post_init__(self) -> None:
         """Check the values; the defaults of some follow from others."""
         if str(self.precision) == "fp16":
-            raise UsageError(
-                "--precision fp16: Gemma3 overflows in fp16 by construction, and training in pure fp16 ends in NaN. "
-                "Use bf16 or fp32, or auto, which takes what is fast here."
-            )
+            raise UsageError("--precision fp16: Gemma3 overflows in fp16 by construction. Use bf16 or fp32, or auto.")
         super().__post_init__()
 
     def _check(self) -> None:

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["hub-tools[eval]==0.1.0"]
+# dependencies = ["hub-tools[eval,scale]==0.1.0"]
 #
 # [tool.hf-jobs]
 # flavor = "a10g-small"

@@ -422,9 +422,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"success": True, "processed": 1, "url": f"{self.hub.endpoint}/buckets/{repo_id}"})
 
     def _run_job(self, namespace: str) -> None:
-        self.hub.jobs.append({"namespace": namespace, **json.loads(self.body)})
-        job = {"id": "job1", "createdAt": "2026-01-01T00:00:00.000Z", "labels": {"name": "job"}}
-        status, owner = {"stage": "RUNNING", "message": None}, {"id": "1", "name": namespace, "type": "user"}
+        asked = {"namespace": namespace, **json.loads(self.body)}
+        self.hub.jobs.append(asked)
+        job_id = f"job{len(self.hub.jobs)}"
+        if self.hub.start_job is not None:
+            self.hub.processes[job_id] = self.hub.start_job(asked)
+        self._job(namespace, job_id)
+
+    def _job(self, namespace: str, job_id: str) -> None:
+        ended = self.hub.processes[job_id].poll() if job_id in self.hub.processes else None
+        stage = {None: "RUNNING", 0: "COMPLETED"}.get(ended, "ERROR")
+        job = {"id": job_id, "createdAt": "2026-01-01T00:00:00.000Z", "labels": {"name": "job"}}
+        status, owner = {"stage": stage, "message": None}, {"id": "1", "name": namespace, "type": "user"}
         self._json(200, {**job, "status": status, "owner": owner})
 
 
@@ -453,6 +462,7 @@ _ROUTES: list[tuple[str, str]] = [
     (r"POST /api/collections/(?P<slug>[^/]+/[^/]+)/items", "_add_item"),
     (r"(GET|POST) /api/buckets/(?P<repo_id>[^/]+/[^/]+)(/(?P<what>[a-z-]+))?", "_bucket"),
     (r"POST /api/jobs/(?P<namespace>[^/]+)", "_run_job"),
+    (r"GET /api/jobs/(?P<namespace>[^/]+)/(?P<job_id>[^/]+)", "_job"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/batch", "_lfs_batch"),
     (rf"POST /{_GIT}\.git/info/lfs/objects/verify", "_lfs_verify"),
     (r"(GET|PUT|HEAD) /storage/(?P<sha>[0-9a-f]{64})", "_stored"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,9 @@ class FakeHub:
     publishers: dict[str, str] = field(default_factory=dict)
     collections: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    # Starts the process of a job, given what was submitted; without it jobs run for ever.
+    start_job: Callable[[dict[str, Any]], subprocess.Popen[bytes]] | None = None
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     # Called once, just before the first request that matches is answered.

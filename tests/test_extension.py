@@ -87,6 +87,18 @@ def test_a_job_is_submitted(hub: FakeHub, online: dict[str, str], tmp_path: Path
     assert " ".join(expected) in " ".join(job["command"])
 
 
+def test_a_job_splits_the_vectors_over_others(tmp_path: Path) -> None:
+    split = ["--executor", "jobs", "--workers", "8", "--executor-option", "storage=hf://buckets/ada/vectors"]
+    printed = hub_distill("jobs", *JOB, *split, cwd=tmp_path)
+    succeeded(printed)
+    assert shlex.split(printed.stdout)[-len([*JOB, *split]) :] == [*JOB, *split]
+    refused(hub_distill("jobs", *JOB, *split[:4], cwd=tmp_path), "expected --executor-option storage=URL", code=2)
+    refused(hub_distill("jobs", *JOB, "--executor", "slurm", cwd=tmp_path), "a Job belongs to no cluster", code=2)
+    checked = hub_distill_process("jobs", *JOB, *split, "--dry-run", cwd=tmp_path, HF_TOKEN=CANARY)
+    succeeded(checked)
+    assert "Job not submitted" in checked.stdout + checked.stderr
+
+
 def test_a_job_cannot_see_this_machine(tiny_teacher: Path, tmp_path: Path) -> None:
     refused(hub_distill("jobs", *JOB[:-2], cwd=tmp_path), "give --push-to-hub NAMESPACE", code=2)
     refused(hub_distill("jobs", *JOB, "--corpus", "{lang}.txt", cwd=tmp_path), "{lang}.txt is on this machine")
@@ -102,6 +114,6 @@ def test_the_job_script_stands_alone() -> None:
     assert header
     settings = tomllib.loads("\n".join(line[2:] for line in header[1].splitlines()))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert settings["dependencies"] == [f"hub-tools[eval]=={version}"]
+    assert settings["dependencies"] == [f"hub-tools[eval,scale]=={version}"]
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom | ast.Import)]
     assert [ast.unparse(node) for node in imports] == ["from hub_tools.cli import run"]

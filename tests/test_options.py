@@ -43,7 +43,7 @@ def other_value(option: Option) -> Any:
     if option.kind is bool:
         return True
     limits = {"limit": 7, "distill_limit": "tr=7,*=5", "finetune_limit": 20}
-    by_name = {"lang": "en", "output": Path("folder"), **limits}
+    by_name = {"lang": "en", "output": Path("folder"), "executor_option": "time=1:00:00", **limits}
     by_type = {int: 7, float: 0.25, str: "some text"}
     other = next((choice for choice in option.choices if choice != option.default), by_type.get(option.item))
     value = by_name.get(option.name, other)
@@ -63,8 +63,9 @@ def test_no_two_options_have_one_name() -> None:
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.flag], ids=lambda option: option.name)
 def test_the_words_of_a_command_give_the_value_back(option: Option) -> None:
     value = other_value(option)
-    columns = ["--embeddings", "org/vectors"] if option.name.endswith("_column") else []
-    values = parsed(*columns, *option.words(value))
+    needed = ["--embeddings", "org/vectors"] if option.name.endswith("_column") else []
+    needed += ["--executor", "local"] if option.name in ("workers", "executor_option") else []
+    values = parsed(*needed, *option.words(value))
     assert option.of(RunConfig.from_dict({"teacher": "org/model", "lang": "tr", **values})) == value
 
 
@@ -143,7 +144,8 @@ def test_all_help_has_all_options_in_groups() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_help_of_a_stage_has_its_own_options_alone(stage: str) -> None:
-    own = {option.flag for option in OPTIONS if option.flag and option.section in ("", stage)}
+    sections = {"", stage} | ({"scale"} if stage == "embed" else set())
+    own = {option.flag for option in OPTIONS if option.flag and option.section in sections}
     assert flags_in(hub_distill(stage, "--help").output) == own | {"--corpus", "--parallel"} | OF_A_RUN
 
 

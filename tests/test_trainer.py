@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -259,13 +261,22 @@ def test_killed_at_any_moment_it_continues_to_the_same_bits(tiny_teacher: Path, 
 
 @pytest.fixture(scope="module")
 def two_processes(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes that accelerate started wrote."""
+    """What two processes wrote, each started by a command of its own, as on two machines that see one disk."""
     out = tmp_path_factory.mktemp("two")
-    run(
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
-        *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
-        *("tests/training_job.py", "train", str(tiny_teacher), str(out), "{}", json.dumps(RELATIONAL)),
-    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = ["--main_process_ip", "127.0.0.1", "--main_process_port", str(free.getsockname()[1])]
+
+    def machine(rank: int) -> str:
+        return run(
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+            *("--num_machines", "2", "--machine_rank", str(rank), *address),
+            *("--mixed_precision", "no", "--dynamo_backend", "no"),
+            *("tests/training_job.py", "train", str(tiny_teacher), str(out), "{}", json.dumps(RELATIONAL)),
+        )
+
+    with ThreadPoolExecutor() as both:
+        list(both.map(machine, (0, 1)))
     return out
 
 

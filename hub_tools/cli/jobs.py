@@ -20,7 +20,7 @@ def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, s
     """Do the whole job on a machine of Hugging Face Jobs.
 
     It takes the OPTIONS of hub-distill. hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub
-    NAMESPACE prints the command; --submit runs it.
+    NAMESPACE prints the command; --submit runs it. With --executor jobs that Job lets others compute the vectors.
     """
     from hub_tools.hub import jobs as remote
 

@@ -31,8 +31,8 @@ STAGES = {
     "finetune": "Train it with labels too, without forgetting.",
     "evaluate": "Measure teacher, clone and student, or any models.",
 }
-
-
+# Sections of the configuration that the help of a stage shows besides its own.
+_MORE_SECTIONS = {"embed": ("scale",)}
 _EPILOG = "Stages before it that are not done yet run first (their options: hub-distill --help-all)."
 # Options that say how to run, and what they are where they are not given.
 _HOW = {"resume": True, "dry_run": False, "as_json": False}
@@ -85,7 +85,8 @@ def run_job(
 
 def stage_command(name: str) -> click.Command:
     """Return the command of a stage: its help shows its own options, but it takes those of the whole job."""
-    own = {option.name for option in OPTIONS if option.section in ("", name)} | {"corpus", "parallel"}
+    sections = ("", name, *_MORE_SECTIONS.get(name, ()))
+    own = {option.name for option in OPTIONS if option.section in sections} | {"corpus", "parallel"}
 
     def callback(models: tuple[str, ...] = (), **options: Any) -> None:
         # Options may stand before or after the stage's name.

@@ -30,11 +30,13 @@ def check_remote(config: RunConfig) -> None:
     """Make sure that another machine can do the job.
 
     Raises:
-        UsageError: nothing is pushed, so the result would be lost.
+        UsageError: nothing is pushed, so the result would be lost; or the executor needs a cluster.
         UserError: an option names something on this machine that `hf` does not send along.
     """
     if config.publish.namespace is None:
         raise UsageError("A job's machine is gone when it ends: give --push-to-hub NAMESPACE, where its results go.")
+    if config.scale.executor in ("slurm", "ray"):
+        raise UsageError(f"--executor {config.scale.executor}: a Job belongs to no cluster. Expected jobs or local.")
     repo_ids(config)
     for option in (option for option in OPTIONS if option.may_be_local):
         value = option.of(config)

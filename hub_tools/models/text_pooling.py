@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hub_tools.core.files import replacing
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -52,6 +55,17 @@ class TextPooling:
         for token, texts_with in found.items():
             rarity[token] = np.log((1 + count) / texts_with)
         return cls(rarity, frozenset(tokenizer.encode("").ids))
+
+    def save(self, file: Path) -> None:
+        """Write it to an .npz file."""
+        with replacing(file) as partial, partial.open("wb") as opened:
+            np.savez(opened, rarity=self._rarity, template=np.array(sorted(self._template), np.int64))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote."""
+        with np.load(file) as arrays:
+            return cls(arrays["rarity"], frozenset(arrays["template"].tolist()))
 
     def weights(self, ids: list[NDArray[np.int32]], prompt: NDArray[np.int32]) -> list[NDArray[np.float32]]:
         """Return how much each token of the texts counts, shapes (tokens,); `prompt` are the ids of the prompt alone.

@@ -27,6 +27,7 @@ from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
 from hub_tools.tokenization.tokenizer_json import TOKENIZER_FILES
 from hub_tools.training.trainer import check_matryoshka
+from hub_tools.vectors.executors import check_installed
 from hub_tools.vectors.imported import ImportedEmbeddings, find_embeddings
 
 
@@ -93,6 +94,8 @@ class Job:
             "legal_files": tuple(HashedFile(path=file) for file in self.teacher.legal_files),
             "teacher_license": self.teacher.license,
             "device": self.hardware.device,
+            "asked_device": self.config.device,
+            "scale": self.config.scale,
             "precision": self.hardware.precision,
         }
 
@@ -118,6 +121,7 @@ def prepare(
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
+    _check_executor(config, teacher, processes)
     if config.finetune.is_asked and processes.world_size > 1:
         raise UserError(
             "Training with labels runs in one process. Run `hub-distill distill` in several and then the whole command "
@@ -147,7 +151,8 @@ def prepare(
 
 def _for_device(config: RunConfig, device: str) -> RunConfig:
     """Return the configuration with as many texts to embed as a CPU reads in minutes, if it does not say how many."""
-    if device != "cpu" or config.embed.distill_limit is not None or config.embed.use is not None:
+    is_here = config.scale.executor in (None, "local")
+    if device != "cpu" or not is_here or config.embed.distill_limit is not None or config.embed.use is not None:
         return config
     most = dict.fromkeys((*config.lang, "en"), CPU_TEXTS) | {OTHERS: CPU_TEXTS // 40}
     return replace(config, embed=replace(config.embed, distill_limit=write_limits(most)))
@@ -175,6 +180,16 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
     if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
         raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
+
+
+def _check_executor(config: RunConfig, teacher: Teacher, processes: Processes) -> None:
+    """Refuse what tasks of other processes cannot do."""
+    check_installed(config.scale)
+    executor = config.scale.executor
+    if executor and processes.world_size > 1:
+        raise UserError("--executor starts processes of its own. Leave out accelerate launch or torchrun.")
+    if executor == "jobs" and teacher.revision is None:
+        raise UserError(f"--executor jobs: {teacher.name} is on this machine, where Jobs cannot see it.")
 
 
 def _find_pairs(spec: str) -> list[HashedFile | HubPairs]:

@@ -48,6 +48,7 @@ def plan(config: RunConfig) -> str:
         *how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
+        *_tasks(config),
         f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
         *_labels(job),
         f"memory       about {(copies * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
@@ -56,6 +57,15 @@ def plan(config: RunConfig) -> str:
         *_push_plan(config),
     ]
     return "\n".join(lines)
+
+
+def _tasks(config: RunConfig) -> list[str]:
+    """Return a line that says which processes compute the vectors, where an executor starts them."""
+    scale = config.scale
+    if scale.executor is None:
+        return []
+    asked = ", ".join((*([f"{scale.workers} at once"] if scale.workers else []), *scale.executor_option))
+    return [f"             in tasks of --executor {scale.executor}{asked and f' ({asked})'}"]
 
 
 def _table(table: HashedFile | HubPairs) -> str:

@@ -87,7 +87,7 @@ class EmbeddingDataset:
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split: train or validation."""
-        return sum(_rows(file) for file in shards(self.path, split))
+        return sum(rows_in(file) for file in shards(self.path, split))
 
     def batches(self, split: str) -> Iterator[Batch]:
         """Yield the rows of a split, a shard at a time."""
@@ -124,7 +124,8 @@ def _reading(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _rows(file: Path) -> int:
+def rows_in(file: Path) -> int:
+    """Return the number of rows of a shard; a UserError says that it is damaged."""
     with _reading(file):
         return int(pq.read_metadata(file).num_rows)
 
@@ -178,7 +179,7 @@ def write_manifest(out: Path, origin: dict[str, Any]) -> EmbeddingsResult:
             tokens += sum(filter(None, table["tokens"].to_pylist()))
     with _reading(shards(out, TRAIN)[0]):
         first = vectors_of(pq.read_table(shards(out, TRAIN)[0], columns=["embedding"]), "embedding")
-    splits = {name: sum(map(_rows, shards(out, name))) for name in (TRAIN, VALIDATION)}
+    splits = {name: sum(map(rows_in, shards(out, name))) for name in (TRAIN, VALIDATION)}
     result = EmbeddingsResult(
         **origin,
         rows=sum(splits.values()),

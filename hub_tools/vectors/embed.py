@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,7 +33,17 @@ from hub_tools.models.teacher import Teacher
 from hub_tools.models.text_pooling import TextPooling
 from hub_tools.results import EmbeddingsResult
 from hub_tools.vectors.bitext import KNOWS_LANGUAGE, KNOWS_WELL, bitext_accuracy, heldout_pairs
-from hub_tools.vectors.dataset import SHARD_ROWS, TRAIN, VALIDATION, Row, Shard, write_manifest, write_shard
+from hub_tools.vectors.dataset import (
+    SHARD_ROWS,
+    TRAIN,
+    VALIDATION,
+    Row,
+    Shard,
+    rows_in,
+    shards,
+    write_manifest,
+    write_shard,
+)
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -45,6 +56,8 @@ _FEWEST_HELDOUT = 200
 _COUNTED = 5000
 # Characters of a source from which on a pair teaches something to a student that knows both languages.
 _LONG = 40
+# Computes those of the shards that are not in a folder by other processes, and returns the files of all of them.
+Elsewhere: TypeAlias = Callable[[Iterator[Shard], Path, Prompts, TextPooling | None], list[Path]]
 
 
 def embed(
@@ -56,10 +69,11 @@ def embed(
     config: EmbedConfig,
     hardware: Hardware,
     processes: Processes = ALONE,
+    elsewhere: Elsewhere | None = None,
 ) -> EmbeddingsResult:
     """Embed the corpus with the teacher, shard by shard; all processes call this, each computes shards of its own.
 
-    Shards that are in the folder of the stage already are kept.
+    Shards that are in the folder of the stage already are kept. With `elsewhere` that computes what is missing.
 
     Raises:
         UserError: a vector is not finite (the message names the text), or there is nothing to embed.
@@ -90,18 +104,14 @@ def embed(
     # Of English alone, what a teacher that does not know the target is asked for, the model's own is as good.
     takes_text = config.pooling == "text" and not left_out
     pooling = _pooling(model, corpus, targets) if takes_text else None
-    encoder = Encoder(model, hardware, pooling)
-    started = time.monotonic()
-    computed = 0
-    files = []
-    with bar("vectors", texts.total(), " texts") as progress:
-        for number, shard in enumerate(texts.shards(out, prompts)):
-            files.append(shard.file)
-            # In turns, so that every process has its part of every stretch of the text.
-            if number % processes.world_size == processes.rank and not shard.file.exists():
-                embed_shard(shard, encoder, prompts, config.dtype)
-                computed += len(shard.rows)
-            progress.update(len(shard.rows))
+    started, kept = time.monotonic(), set(shards(out))
+    found = texts.shards(out, prompts)
+    if elsewhere is not None:
+        files = elsewhere(found, out, prompts, pooling)
+        computed = sum(rows_in(file) for file in files if file.exists() and file not in kept)
+    else:
+        compute = partial(embed_shard, encoder=Encoder(model, hardware, pooling), prompts=prompts, dtype=config.dtype)
+        files, computed = _compute(found, texts.total(), compute, processes)
     # The processes take shards in turns, so each computes as many rows as this one.
     rate = round(processes.world_size * computed / (time.monotonic() - started), 1) if computed else None
 
@@ -114,6 +124,23 @@ def embed(
         return replace(result, rows_per_second=rate, teacher_bitext_accuracy=accuracy, left_out=left_out)
 
     return processes.run_on_main(finish)
+
+
+def _compute(
+    found: Iterator[Shard], total: int, compute: Callable[[Shard], None], processes: Processes
+) -> tuple[list[Path], int]:
+    """Compute the shards of this process that are not there; return the files of all, and how many rows it computed."""
+    computed = 0
+    files = []
+    with bar("vectors", total, " texts") as progress:
+        for number, shard in enumerate(found):
+            files.append(shard.file)
+            # In turns, so that every process has its part of every stretch of the text.
+            if number % processes.world_size == processes.rank and not shard.file.exists():
+                compute(shard)
+                computed += len(shard.rows)
+            progress.update(len(shard.rows))
+    return files, computed
 
 
 def embed_shard(shard: Shard, encoder: Encoder, prompts: Prompts, dtype: str) -> None:
