@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hub_tools"
 LAYERS = (
     {"core"},
-    {"config_finetune"},
+    {"config_clone", "config_finetune"},
     {"config"},
     {"options", "results"},
     {"corpus", "tokenization"},

@@ -82,6 +82,7 @@ class Job:
             "limits": self.config.corpus.limits,
             "seed": self.config.seed,
             "init": self.config.clone.init,
+            "layers": self.config.clone.layers,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
             "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
@@ -114,7 +115,7 @@ def prepare(
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     if not (tokenizer_only or plan_only):
-        check_clonable(teacher)
+        check_clonable(teacher, config.clone.layers)
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)

@@ -22,7 +22,7 @@ from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.scores import SMALL_SAMPLE
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import fertility_table, score_rows, size_rows, source_of_vectors
+from hub_tools.reporting.text import fertility_table, layers_text, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
 
 _SIMILARITY = ("semantic-similarity", "Semantic Similarity")
@@ -47,6 +47,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     has_small_samples = any(row.n and row.n < SMALL_SAMPLE for row in report.evaluation)
     student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
     scores = [[escape(task), *values] for task, *values in score_rows(report)]
+    layers = layers_text(report.clone)
     return render_card(
         "model",
         report,
@@ -66,6 +67,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         contamination=contamination(report),
         smaller=markdown_table(smaller_table(student)) if student else None,
         smaller_note=SMALLER_NOTE if student else None,
+        weights=f"All other weights of {layers} were kept" if layers else "All other weights were kept",
         **_training(report),
         growth=_growth(report.tokenizer),
         code=", ".join(map(inline_code, report.student.code)) or None,
