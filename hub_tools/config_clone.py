@@ -31,6 +31,13 @@ class CloneConfig(Section):
         commas=True,
     )
 
+    static: bool = option(
+        False,
+        "Make a static student: a text's vector is the mean of its tokens' rows. Much faster, less exact.",
+    )
+
     def _check(self) -> None:
+        if self.static and self.layers:
+            raise UsageError("--static makes a student without layers: leave out --layers, or --static.")
         if self.layers == (0,):
             raise UsageError("--layers 0: expected at least one layer, or a list of them counted from 0.")

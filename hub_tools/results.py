@@ -152,6 +152,7 @@ class CloneResult:
     splits: list[Split] = field(default_factory=list)  # that it was chosen from; none where there was no choice
     trim: CloneResult | None = None  # the plain trim, where this one is another
     layers: list[int] = field(default_factory=list)  # of the teacher's that it has, counted from 0; all if empty
+    is_static: bool = False  # whether it has rows alone, which began as the teacher's vectors of tokens
     influence: list[float] = field(default_factory=list)  # of each of the teacher's, where they were chosen by it
 
 

@@ -17,7 +17,7 @@ LAYERS = (
     {"corpus", "tokenization"},
     {"models", "demo"},
     {"cloning", "vectors"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "exporting"},
     {"finetuning"},
     {"reporting"},
     {"hub"},

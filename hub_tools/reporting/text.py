@@ -318,6 +318,8 @@ def _splits(clone: CloneResult | None) -> str | None:
 
 def layers_text(clone: CloneResult) -> str | None:
     """Say which of the teacher's layers a clone has; None where it has all."""
+    if clone.is_static:
+        return "no layers: a text's vector is the mean of its tokens' rows"
     if not clone.layers:
         return None
     return f"{len(clone.layers)} of the teacher's layers ({', '.join(map(str, clone.layers))}, counted from 0)"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hub_tools.cloning.clone import clone
 from hub_tools.cloning.layers import choose_layers, find_stack, measure_influence
+from hub_tools.cloning.static import write_static
 from hub_tools.config_clone import Init
 from hub_tools.core.files import read_as
 from hub_tools.core.hardware import Hardware
@@ -28,6 +29,8 @@ from hub_tools.tokenization.adapt import TRIM
 _CANDIDATE = ".candidate"
 # Held-out texts of each target and of English that show what the layers do.
 _TEXTS = 200
+# Texts of each in which a static student's tokens are counted.
+_COUNTED = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class CloneStage(Stage):
     corpus: Finished
     init: Init
     layers: tuple[int, ...]  # how many, or which
+    static: bool
     prompts: dict[str, str]
     targets: tuple[str, ...]
     chooses_split: bool
@@ -57,9 +61,9 @@ class CloneStage(Stage):
         trim, taken, influence = self.tokenizer.path / TRIM, *self._layers()
         splits = self._splits(out) if self.chooses_split and trim.is_dir() else {}
         chosen = choose(splits, TRIM) if splits else ""
-        result = self._clone(chosen, out, taken)
+        result = self._student(chosen, out, taken)
         if trim.is_dir() and chosen != TRIM:
-            result = replace(result, trim=self._clone(TRIM, out / TRIM, taken))
+            result = replace(result, trim=self._student(TRIM, out / TRIM, taken))
         for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
             shutil.copyfile(file.path, out / LICENSE / file.path.name)
@@ -70,8 +74,7 @@ class CloneStage(Stage):
         if len(self.layers) != 1:
             return self.layers, []
         stack, corpus = find_stack(self.teacher), Corpus(self.corpus.path)
-        languages = [lang for lang in dict.fromkeys((*self.targets, "en")) if lang in corpus.languages]
-        texts = [text for lang in languages for text in corpus.texts(lang, "heldout", _TEXTS)]
+        texts = [text for lang in self._languages(corpus) for text in corpus.texts(lang, "heldout", _TEXTS)]
         influence = measure_influence(self._subject(self.teacher.path).model, stack, texts, self.hardware)
         taken = choose_layers(influence, stack.kinds, *self.layers)
         log.info("  layers %s of %d", ", ".join(map(str, taken)), len(stack))
@@ -102,6 +105,21 @@ class CloneStage(Stage):
         load = partial(load_model, folder, device=self.hardware.device, policy=self.teacher.policy)
         return Subject(load, self.hardware)
 
+    def _languages(self, corpus: Corpus) -> list[str]:
+        return [lang for lang in dict.fromkeys((*self.targets, "en")) if lang in corpus.languages]
+
+    def _student(self, tokenizer: str, out: Path, layers: tuple[int, ...]) -> CloneResult:
+        """Make what is trained: a clone, or a static model of one."""
+        if not self.static:
+            return self._clone(tokenizer, out, layers)
+        corpus, whole = Corpus(self.corpus.path), out / _CANDIDATE
+        shutil.rmtree(whole, ignore_errors=True)
+        result = self._clone(tokenizer, whole)
+        texts = (text for lang in self._languages(corpus) for text in corpus.texts(lang, "train", _COUNTED))
+        write_static(whole, texts, out, self.hardware.exact, self.teacher.policy)
+        shutil.rmtree(whole)
+        return replace(result, is_static=True)
+
     def _clone(self, tokenizer: str, out: Path, layers: tuple[int, ...] = ()) -> CloneResult:
         """Make a clone; all rows of the trim are the teacher's, and without `layers` it has all of them."""
         return clone(
@@ -117,6 +135,6 @@ class CloneStage(Stage):
         )
 
     def outcome(self, result: CloneResult) -> str:
-        layers = f"{len(result.layers)} layers, " if result.layers else ""
+        layers = f"{len(result.layers)} layers, " if result.layers else "static, " if result.is_static else ""
         made = result.composed + result.byte
         return f"{layers}{result.exact:,} embedding rows of the teacher's, {made:,} made for new tokens"

@@ -83,6 +83,7 @@ class Job:
             "seed": self.config.seed,
             "init": self.config.clone.init,
             "layers": self.config.clone.layers,
+            "static": self.config.clone.static,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
             "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
@@ -174,8 +175,10 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
         check_matryoshka(config.finetune.matryoshka, teacher.dim, "--finetune-matryoshka")
     if config.distill.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
-    if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
-        raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
+    if config.clone.static and teacher.input_type == STATIC:
+        raise UserError(f"--static: {teacher.name} is static itself, and so is its student. Leave it out.")
+    if config.distill.gradient_checkpointing and (config.clone.static or teacher.input_type == STATIC):
+        raise UserError("--gradient-checkpointing: a static student has no layers to compute again. Leave it out.")
 
 
 def _find_pairs(spec: str) -> list[HashedFile | HubPairs]:

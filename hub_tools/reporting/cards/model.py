@@ -47,7 +47,6 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     has_small_samples = any(row.n and row.n < SMALL_SAMPLE for row in report.evaluation)
     student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
     scores = [[escape(task), *values] for task, *values in score_rows(report)]
-    layers = layers_text(report.clone)
     return render_card(
         "model",
         report,
@@ -67,7 +66,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         contamination=contamination(report),
         smaller=markdown_table(smaller_table(student)) if student else None,
         smaller_note=SMALLER_NOTE if student else None,
-        weights=f"All other weights of {layers} were kept" if layers else "All other weights were kept",
+        weights=_kept(report),
         **_training(report),
         growth=_growth(report.tokenizer),
         code=", ".join(map(inline_code, report.student.code)) or None,
@@ -130,6 +129,14 @@ def _prompts(report: FullReport) -> str:
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
     used = f"`encode_query` and `encode_document` use them; with `encode`, {unnamed}"
     return f"Prompts saved in the model ({origin}): {used}.\n\n{shown}"
+
+
+def _kept(report: FullReport) -> str:
+    """Say what is left of the teacher."""
+    layers = layers_text(report.clone)
+    if report.clone.is_static:
+        return f"The student has {layers}, which began as the teacher's vectors of single tokens, rare ones longer"
+    return f"All other weights of {layers} were kept" if layers else "All other weights were kept"
 
 
 def _training(report: FullReport) -> dict[str, str | float | None]:
