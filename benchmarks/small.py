@@ -4,8 +4,8 @@
         [--epochs X] [--limit N]
 
 RUN is a finished run of hub-distill, which is only read; DATA the folder with sts/, retrieval/ and bitext/. Students
-are made with RUN's tokenizer and trained on its vectors, or with `--texts` on those of as many texts of the language and
-of English, which are embedded once. They take the layers of most influence; names like `0,1,2,3,4,11` take these.
+are made with RUN's tokenizer and trained on its vectors, or with `--texts` on those of as many texts of the language
+and of English, which are embedded once. They take the layers of most influence; names like `0,1,2,3,4,11` take these.
 `exports` writes RUN's student in all formats. What is done in WORK is used again; `--limit` makes all of it small, to
 try it.
 """
@@ -207,7 +207,8 @@ def sections(study: Study) -> Iterator[str]:
     trained = f"{args.texts:,} texts of each language" if args.texts else "the vectors of the run"
     options = f" --texts {args.texts}" if args.texts else ""
     command = f"python -m benchmarks.small --run RUN --data DATA{options} --epochs {args.epochs:g}"
-    yield f"`{command}`, {time.strftime('%Y-%m-%d')}, {study.hardware}; students trained on {trained}. Models take turns; speeds are medians."
+    yield f"`{command}`, {time.strftime('%Y-%m-%d')}, {study.hardware}; students trained on {trained}."
+    yield "Models take turns; speeds are medians."
     yield ""
     if names := [name for name in args.only if name != EXPORTS]:
         yield from (*table(study.compare(names)), "")
