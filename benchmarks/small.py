@@ -58,7 +58,9 @@ class Study:
     """A run, and what is made of it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.run, self.work = args, args.run, args.work
+        self.args = args
+        self.run: Path = args.run
+        self.work: Path = args.work
         self.report = read_report(self.run)
         self.lang, self.targets = self.report.target, self.report.targets
         self.hardware, self.corpus = choose_hardware(args.device, "auto"), Corpus(self.run / "corpus")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -259,6 +259,7 @@ class Exported:
 
     def __init__(self, model: SentenceTransformer, kind: Format, file: Path, threads: int | None = None) -> None:
         self.model, threads = model, threads or os.cpu_count() or 1
+        self._run: Callable[[dict[str, Any]], Vectors]
         self.prompt = model.prompts.get(model.default_prompt_name or "") or ""
         if kind.startswith("openvino"):
             options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
