@@ -69,6 +69,8 @@ def token_vectors(model: SentenceTransformer) -> NDArray[np.float32]:
 
 def _template(model: SentenceTransformer) -> tuple[list[int], list[int]]:
     """Return the special tokens that stand before and after a text."""
-    encoding = model.tokenizer.backend_tokenizer.encode("a")
+    tokenizer = model.tokenizer.backend_tokenizer
+    tokenizer.no_padding()
+    encoding = tokenizer.encode("a")
     text = [place for place, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
     return encoding.ids[: text[0]], encoding.ids[text[-1] + 1 :]
