@@ -25,7 +25,8 @@ from benchmarks.document import table as markdown
 from benchmarks.document import write_section
 from benchmarks.tables import rows_of
 from hub_tools.cloning.clone import clone
-from hub_tools.config import DistillConfig, Init, RunConfig
+from hub_tools.config import DistillConfig, RunConfig
+from hub_tools.config_clone import Init
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.plain import to_plain

@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from hub_tools.cloning.clone import clone as write_clone
-from hub_tools.config import DistillConfig, EmbedConfig, Init, RunConfig, TokenizerConfig
+from hub_tools.config import DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
+from hub_tools.config_clone import Init
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.fields import Section
 from hub_tools.core.files import digest, hash_file, read_json, write_json

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import tomli_w
 
+from hub_tools.config_clone import CloneConfig
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.config_scale import ScaleConfig
 from hub_tools.core.errors import UsageError
@@ -27,7 +28,6 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 Loss = Literal["cosine", "relational", "mse"]
 Schedule = Literal["cosine", "linear"]
-Init = Literal["align", "mean", "position", "length", "frequency", "focus", "token_distillation"]
 VectorType = Literal["float16", "float32"]
 # What a run is published as; a Space comes on top.
 RepoName = Literal["model", "tokenizer", "dataset"]
@@ -112,18 +112,6 @@ class TokenizerConfig(Section):
                 f"--keep {keep} and --learn {learn} make {keep + learn} tokens, but --vocab-size is {size}. "
                 "Leave one of the three out."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CloneConfig(Section):
-    """How the new embedding rows start."""
-
-    section: ClassVar[str] = "clone"
-    init: Init = option(
-        "align",
-        "How new embedding rows start. align mixes means of the teacher's rows with rows found by word alignment; "
-        "without parallel text it is frequency.",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +229,7 @@ class DistillConfig(Section):
     weight_interpolation: float | None = option(
         None,
         "Share of the clone's weights in the student's after training (WiSE-FT), token embeddings left out.",
-        unset="0.5; 0 if the clone was near its goal before",
+        unset="0.5; 0 if the clone was near its goal before or has fewer layers",
         minimum=0,
         maximum=1,
     )

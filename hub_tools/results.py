@@ -1,7 +1,4 @@
-"""What each stage measured, typed: the sections of report.json.
-
-A field is None where nothing was measured.
-"""
+"""What each stage measured, typed: the sections of report.json; a field is None where nothing was measured."""
 
 from __future__ import annotations
 
@@ -154,6 +151,9 @@ class CloneResult:
     tokenizer: str = ""  # folder of the tokenizer that was chosen, in that of the stage; none of `others` if empty
     splits: list[Split] = field(default_factory=list)  # that it was chosen from; none where there was no choice
     trim: CloneResult | None = None  # the plain trim, where this one is another
+    layers: list[int] = field(default_factory=list)  # of the teacher's that it has, counted from 0; all if empty
+    is_static: bool = False  # whether it has rows alone, which began as the teacher's vectors of tokens
+    influence: list[float] = field(default_factory=list)  # of each of the teacher's, where they were chosen by it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, write_text
 from hub_tools.core.plain import to_plain
 from hub_tools.core.run_record import FINETUNED, RunRecord, StageRecord, read_record, student_of
+from hub_tools.exporting.export import find_model
 from hub_tools.hub.contents import collect
-from hub_tools.models.export import find_model
 from hub_tools.pipeline import stages_until
 from hub_tools.reporting import report as reports
 from hub_tools.results import FinetuneData, FinetuneResult, FinetuneStep

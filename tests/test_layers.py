@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hub_tools"
 LAYERS = (
     {"core"},
-    {"config_finetune", "config_scale"},
+    {"config_clone", "config_finetune", "config_scale"},
     {"config"},
     {"options", "results"},
     {"corpus", "tokenization"},
     {"models", "demo"},
     {"cloning", "vectors"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "exporting"},
     {"finetuning"},
     {"reporting"},
     {"hub"},

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertModel
 
 from hub_tools.api import build_corpus
 from hub_tools.cloning.clone import check_clonable, clone
-from hub_tools.config import Init
+from hub_tools.config_clone import Init
 from hub_tools.core.errors import UserError, explain
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware

@@ -20,8 +20,8 @@ from hub_tools.cli.space import open_space
 from hub_tools.cli.stages import STAGES
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UsageError, UserError, explain
+from hub_tools.exporting.export import export
 from hub_tools.hub.jobs import check_remote
-from hub_tools.models.export import export
 from hub_tools.options import COMMON, OPTIONS, Option, click_options, nest
 from scripts.options_page import options_page
 

@@ -27,7 +27,8 @@ from hub_tools.cloning.token_distillation import (
     pad_encodings,
     scale_rows,
 )
-from hub_tools.config import Init, RunConfig
+from hub_tools.config import RunConfig
+from hub_tools.config_clone import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware

@@ -47,7 +47,7 @@ def locate_vocab_tensors(teacher: Teacher, checkpoint: SafetensorsFiles) -> Voca
 
     shapes = checkpoint.shapes
     check_sizes(teacher, shapes)
-    model = _build_on_meta(teacher, teacher.input_folder)
+    model = build_on_meta(teacher, teacher.input_folder)
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, torch.nn.Embedding):
         raise UserError(f"{teacher.name} is a {type(model).__name__} without an embedding of tokens: nothing to clone.")
@@ -156,10 +156,10 @@ def rows_built(teacher: Teacher, folder: Path) -> int:
     """Return how many rows the input embeddings of the clone in a folder need: some code rounds a size up."""
     if teacher.input_type == STATIC:
         return 0
-    return int(_build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
+    return int(build_on_meta(teacher, folder).get_input_embeddings().num_embeddings)
 
 
-def _build_on_meta(teacher: Teacher, folder: Path) -> Any:
+def build_on_meta(teacher: Teacher, folder: Path) -> Any:
     """Build the model that a folder describes, without memory for its weights; its code runs only where trusted."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModel

@@ -7,7 +7,7 @@ tokenizer, and the ids and sizes that the configurations name are replaced.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hub_tools.cloning.architecture import VocabTensors, check_sizes, locate_vocab_tensors, rows_built
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
+from hub_tools.cloning.layers import check_layers, find_stack
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.cloning.safetensors_io import (
     INDEX,
@@ -29,7 +30,7 @@ from hub_tools.cloning.safetensors_io import (
     read_pickled,
     unpickle,
 )
-from hub_tools.config import Init
+from hub_tools.config_clone import Init
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
@@ -61,14 +62,15 @@ def clone(
     init: Init,
     targets: tuple[str, ...] = ("",),
     prompts: Mapping[str, str] = MappingProxyType({}),
+    layers: Sequence[int] = (),
     hardware: Hardware = _CPU,
 ) -> CloneResult:
     """Give the teacher the student's tokenizer and save the result in `out` as a sentence-transformers model.
 
     `hub_tools.cloning.init` says how new rows are made; some ways need text of the corpus in the languages `targets`,
-    and rows that are fitted are so on `hardware`. `prompts` are added to the teacher's. Temporary files are in `out`:
-    the weights as safetensors where they are pickled, and those of the word alignment, see
-    `hub_tools.cloning.ibm_model1.align`.
+    and rows that are fitted are so on `hardware`. `prompts` are added to the teacher's. With `layers` the clone has
+    these of the teacher's alone, see `hub_tools.cloning.layers`. Temporary files are in `out`: the weights as
+    safetensors where they are pickled, and those of the word alignment, see `hub_tools.cloning.ibm_model1.align`.
 
     Raises:
         UserError: the teacher cannot be cloned with this tokenizer; the message says why.
@@ -99,11 +101,16 @@ def clone(
         _fit_tokenizer_settings(out, teacher_spec, has_token_types=tensors.has_token_types)
         _update_configs(out, teacher_spec, student_spec)
         _add_prompts(out / MODEL_SETTINGS, prompts)
+        renamed: dict[str, str | None] = dict.fromkeys(tensors.factors)
+        if layers:
+            stack = find_stack(teacher)
+            stack.write_settings(out / "config.json", len(layers))
+            renamed |= stack.renamed(checkpoint.shapes, layers)
         size = max(len(rows), rows_built(teacher, out))
         replaced = dict.fromkeys((tensors.embedding, *tensors.copies), _pad_rows(rows, size))
         for name in tensors.others:
             replaced[name] = _pad_rows(subword_mean(token_map, LazyEmbedding(checkpoint.read(name))), size)
-        checkpoint.write(out, replaced, dropped=tensors.factors)
+        checkpoint.write(out, replaced, renamed)
     write_compat_configs(out, max_seq_length=None if teacher.input_type == STATIC else teacher.max_seq_length)
     fallback = token_map.count(Match.UNKNOWN)
     if fallback:
@@ -116,11 +123,15 @@ def clone(
         aligned=made.get("aligned", 0),
         focus=made.get("focus"),
         distilled=made.get("distilled"),
+        layers=list(layers),
     )
 
 
-def check_clonable(teacher: Teacher) -> None:
-    """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together."""
+def check_clonable(teacher: Teacher, layers: Sequence[int] = ()) -> None:
+    """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together.
+
+    So are `layers` that were asked for and that a clone of it cannot have.
+    """
     spec = read_teacher_tokenizer(teacher)
     if teacher.input_type != STATIC and spec.pad_token_id is None:
         raise UserError(
@@ -135,6 +146,8 @@ def check_clonable(teacher: Teacher) -> None:
         tensors = locate_vocab_tensors(teacher, checkpoint)
         _check_rows(teacher, spec, len(_teacher_rows(checkpoint, tensors)))
     check_modules(teacher)
+    if layers:
+        check_layers(find_stack(teacher), layers, teacher.name)
 
 
 @contextmanager

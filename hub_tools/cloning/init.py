@@ -7,7 +7,7 @@ from hub_tools.cloning.aligned_init import mix_aligned
 from hub_tools.cloning.context import InitContext, Rows
 from hub_tools.cloning.focus import mix_focus
 from hub_tools.cloning.token_distillation import distill_tokens
-from hub_tools.config import Init
+from hub_tools.config_clone import Init
 from hub_tools.core.logging import log
 
 

@@ -9,8 +9,9 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLED, _PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _BLOCK_ROWS = 8192
+_AS_THEY_ARE: Mapping[str, str | None] = MappingProxyType({})
 
 
 class LazyEmbedding:
@@ -74,17 +76,23 @@ class SafetensorsFiles:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
-    def write(self, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str] = ()) -> None:
-        """Copy all files, byte for byte but for tensors that are dropped or replaced (by values in the old dtype)."""
-        changed = {self._file_of[name] for name in (*replaced, *dropped)}
+    def write(
+        self, out: Path, replaced: Mapping[str, NDArray[np.float32]], renamed: Mapping[str, str | None] = _AS_THEY_ARE
+    ) -> None:
+        """Copy all files, byte for byte but for tensors that are replaced (by values in the old dtype) or renamed.
+
+        One whose new name is None is dropped.
+        """
+        changed = {self._file_of[name] for name in (*replaced, *renamed)}
         for file in self.files:
             if file in changed:
-                _rewrite(file, out / file.name, replaced, dropped)
+                _rewrite(file, out / file.name, replaced, renamed)
             else:
                 shutil.copyfile(file, out / file.name)
         if (self.folder / INDEX).exists():
             index = read_json(self.folder / INDEX)
-            index["weight_map"] = {k: v for k, v in index["weight_map"].items() if k not in dropped}
+            names = {old: renamed.get(old, old) for old in index["weight_map"]}
+            index["weight_map"] = {new: index["weight_map"][old] for old, new in names.items() if new is not None}
             size = sum(_bytes_of_tensors(out / file.name) for file in self.files)
             index["metadata"] = {**index.get("metadata", {}), "total_size": size}
             write_json(out / INDEX, index)
@@ -124,17 +132,19 @@ def _bytes_of_tensors(file: Path) -> int:
         return sum(opened.get_tensor(name).nbytes for name in opened.offset_keys())
 
 
-def _rewrite(file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]], dropped: Collection[str]) -> None:
+def _rewrite(
+    file: Path, out: Path, replaced: Mapping[str, NDArray[np.float32]], renamed: Mapping[str, str | None]
+) -> None:
     with _open(file) as opened:
         metadata = opened.metadata()
         header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
-        kept = [name for name in opened.offset_keys() if name not in dropped]
+        kept = {name: new for name in opened.offset_keys() if (new := renamed.get(name, name)) is not None}
         position = 0
-        for name in kept:
+        for name, new in kept.items():
             tensor, dtype = opened.get_tensor(name), opened.get_slice(name).get_dtype()
             shape = replaced[name].shape if name in replaced else tuple(tensor.shape)
             size = math.prod(shape) * tensor.element_size()
-            header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
+            header[new] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
             position += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes

@@ -30,7 +30,7 @@ class Facts(TypedDict, total=False):
     maximum: float
     above: float  # values have to be larger
     below: float
-    commas: bool  # a list that may be written as one text with commas between the items
+    commas: bool  # a list that may be written as one text with commas between the items, or as one number
     neutral: bool  # it changes no result, only how fast or in how much memory it is computed, or what is shown
 
 
@@ -94,6 +94,8 @@ def _is_required(item: Field[Any]) -> bool:
 
 def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     """Return a value as its field's type; another type, or a value out of bounds, is a UsageError."""
+    if facts.get("commas") and isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
     if facts.get("commas") and isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
         value = [_number(part, hint) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,8 @@ from hub_tools.results import VocabularySize
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Tensors with the rows of a StaticEmbedding, as sentence-transformers and as model2vec store it.
 _STATIC_ROWS = ("embedding.weight", "embeddings")
+# The number of a layer in the name of one of its tensors.
+_LAYER = re.compile(r"\.(\d+)\.")
 
 
 def weight_bytes(folder: Path, policy: LoadPolicy) -> int:
@@ -35,15 +38,18 @@ class SizePlan:
     token_bytes: int  # of one token in the student
     other_params: int
     token_params: int
+    layers: int = 0  # 0 where they are not known
+    layer_bytes: int = 0  # of one of them
 
-    def weight_bytes(self, vocab_size: int) -> int:
-        """Return the bytes of a student's weights.
+    def weight_bytes(self, vocab_size: int, layers: int | None = None) -> int:
+        """Return the bytes of a student's weights, with so many of the teacher's layers or all.
 
         Each tensor of the first module with a row for each token gets other rows of the same dtype; everything else
         stays. Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the
         student has 90 - 10,000 x 384 x 4 bytes = 75 MB.
         """
-        return self.other_bytes + vocab_size * self.token_bytes
+        missing = 0 if layers is None else max(self.layers - layers, 0)
+        return self.other_bytes + vocab_size * self.token_bytes - missing * self.layer_bytes
 
     def params(self, vocab_size: int) -> int:
         """Return the parameters of a student."""
@@ -83,6 +89,8 @@ def plan_sizes(teacher: Teacher) -> SizePlan:
     rows, per_token = _token_tensors(teacher, tensors)
     # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
     folded = [tensors[name] for name in ("mapping", "weights") if name in tensors and teacher.input_type == STATIC]
+    layers = {int(match[1]) for name in tensors if (match := _LAYER.search(name))}
+    in_layers = sum(_bytes(tensor) for name, tensor in tensors.items() if _LAYER.search(name))
     everything = [tensor for header in headers.values() for tensor in header.values()]
     return SizePlan(
         teacher_bytes=teacher_bytes,
@@ -90,6 +98,8 @@ def plan_sizes(teacher: Teacher) -> SizePlan:
         token_bytes=sum(_bytes(tensor) // max(rows, 1) for tensor in per_token),
         other_params=sum(map(_params, everything)) - sum(map(_params, (*per_token, *folded))),
         token_params=sum(_params(tensor) // max(rows, 1) for tensor in per_token),
+        layers=len(layers),
+        layer_bytes=in_layers // max(len(layers), 1),
     )
 
 

@@ -32,6 +32,11 @@ class TextPooling:
     def __init__(self, rarity: NDArray[np.float32], template: frozenset[int]) -> None:
         self._rarity, self._template = rarity, template
 
+    @property
+    def rarity(self) -> NDArray[np.float32]:
+        """How much each token counts, special ones too; shape (V,)."""
+        return self._rarity
+
     @staticmethod
     def fits(model: SentenceTransformer) -> bool:
         """Return whether a model pools the mean of all its tokens: others say themselves what counts."""

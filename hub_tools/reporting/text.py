@@ -239,6 +239,7 @@ def _markdown(report: Report, tokenizer: TokenizerResult, corpus: CorpusResult) 
         parity=_parity(tokenizer, report.target),
         sizes=_sizes(tokenizer),
         splits=_splits(report.clone),
+        layers=layers_text(report.clone) if report.clone else None,
         corpus=_corpus(corpus),
         contamination=contamination(report),
         searches=searches,
@@ -313,6 +314,15 @@ def _splits(clone: CloneResult | None) -> str | None:
         "How well clones with more and fewer learned tokens rank the similarities of held-out texts before training, "
         f"compared with the training goal:\n\n{markdown_table(rows)}"
     )
+
+
+def layers_text(clone: CloneResult) -> str | None:
+    """Say which of the teacher's layers a clone has; None where it has all."""
+    if clone.is_static:
+        return "no layers: a text's vector is the mean of its tokens' rows"
+    if not clone.layers:
+        return None
+    return f"{len(clone.layers)} of the teacher's layers ({', '.join(map(str, clone.layers))}, counted from 0)"
 
 
 def _parity(tokenizer: TokenizerResult, target: str) -> str | None:

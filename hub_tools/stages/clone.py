@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from hub_tools.cloning.clone import clone
-from hub_tools.config import Init
+from hub_tools.cloning.layers import choose_layers, find_stack, measure_influence
+from hub_tools.cloning.static import write_static
+from hub_tools.config_clone import Init
 from hub_tools.core.files import read_as
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.frontier import Goals, choose, heldout_goals
 from hub_tools.evaluation.subject import Subject
@@ -24,6 +27,10 @@ from hub_tools.tokenization.adapt import TRIM
 
 # Where clones are that a choice is made from.
 _CANDIDATE = ".candidate"
+# Held-out texts of each target and of English that show what the layers do.
+_TEXTS = 200
+# Texts of each in which a static student's tokens are counted.
+_COUNTED = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +50,35 @@ class CloneStage(Stage):
     tokenizer: Finished
     corpus: Finished
     init: Init
+    layers: tuple[int, ...]  # how many, or which
+    static: bool
     prompts: dict[str, str]
     targets: tuple[str, ...]
     chooses_split: bool
     hardware: Hardware = neutral()
 
     def work(self, out: Path) -> CloneResult:
-        trim = self.tokenizer.path / TRIM
+        trim, taken, influence = self.tokenizer.path / TRIM, *self._layers()
         splits = self._splits(out) if self.chooses_split and trim.is_dir() else {}
         chosen = choose(splits, TRIM) if splits else ""
-        result = self._clone(chosen, out)
+        result = self._student(chosen, out, taken)
         if trim.is_dir() and chosen != TRIM:
-            result = replace(result, trim=self._clone(TRIM, out / TRIM))
+            result = replace(result, trim=self._student(TRIM, out / TRIM, taken))
         for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
             shutil.copyfile(file.path, out / LICENSE / file.path.name)
-        return replace(result, tokenizer=chosen, splits=list(splits.values()))
+        return replace(result, tokenizer=chosen, splits=list(splits.values()), influence=influence)
+
+    def _layers(self) -> tuple[tuple[int, ...], list[float]]:
+        """Return which of the teacher's layers to take, none for all, and what each does where it was measured."""
+        if len(self.layers) != 1:
+            return self.layers, []
+        stack, corpus = find_stack(self.teacher), Corpus(self.corpus.path)
+        texts = [text for lang in self._languages(corpus) for text in corpus.texts(lang, "heldout", _TEXTS)]
+        influence = measure_influence(self._subject(self.teacher.path).model, stack, texts, self.hardware)
+        taken = choose_layers(influence, stack.kinds, *self.layers)
+        log.info("  layers %s of %d", ", ".join(map(str, taken)), len(stack))
+        return taken, [round(float(value), 4) for value in influence]
 
     def _splits(self, out: Path) -> dict[str, Split]:
         """Return what is known of clones with each tokenizer; nothing where no text was held out."""
@@ -85,8 +105,23 @@ class CloneStage(Stage):
         load = partial(load_model, folder, device=self.hardware.device, policy=self.teacher.policy)
         return Subject(load, self.hardware)
 
-    def _clone(self, tokenizer: str, out: Path) -> CloneResult:
-        """Make a clone; all rows of the trim are the teacher's."""
+    def _languages(self, corpus: Corpus) -> list[str]:
+        return [lang for lang in dict.fromkeys((*self.targets, "en")) if lang in corpus.languages]
+
+    def _student(self, tokenizer: str, out: Path, layers: tuple[int, ...]) -> CloneResult:
+        """Make what is trained: a clone, or a static model of one."""
+        if not self.static:
+            return self._clone(tokenizer, out, layers)
+        corpus, whole = Corpus(self.corpus.path), out / _CANDIDATE
+        shutil.rmtree(whole, ignore_errors=True)
+        result = self._clone(tokenizer, whole)
+        texts = (text for lang in self._languages(corpus) for text in corpus.texts(lang, "train", _COUNTED))
+        write_static(whole, texts, out, self.hardware.exact, self.teacher.policy)
+        shutil.rmtree(whole)
+        return replace(result, is_static=True)
+
+    def _clone(self, tokenizer: str, out: Path, layers: tuple[int, ...] = ()) -> CloneResult:
+        """Make a clone; all rows of the trim are the teacher's, and without `layers` it has all of them."""
         return clone(
             self.teacher,
             self.tokenizer.path / tokenizer,
@@ -95,10 +130,11 @@ class CloneStage(Stage):
             init="mean" if tokenizer == TRIM else self.init,
             targets=self.targets,
             prompts=self.prompts,
+            layers=layers,
             hardware=self.hardware,
         )
 
     def outcome(self, result: CloneResult) -> str:
-        return (
-            f"{result.exact:,} embedding rows of the teacher's, {result.composed + result.byte:,} made for new tokens"
-        )
+        layers = f"{len(result.layers)} layers, " if result.layers else "static, " if result.is_static else ""
+        made = result.composed + result.byte
+        return f"{layers}{result.exact:,} embedding rows of the teacher's, {made:,} made for new tokens"

@@ -30,6 +30,7 @@ class DistillStage(Stage):
     hardware: Hardware
     seed: int
     chooses_split: bool
+    layers: tuple[int, ...] = neutral()  # the clone's key has them
     policy: LoadPolicy = neutral()
     processes: Processes = neutral()
 
@@ -41,6 +42,7 @@ class DistillStage(Stage):
             self.config,
             trim=trim if (trim := self.clone.path / TRIM).is_dir() else None,
             may_keep_trim=self.chooses_split,
+            is_shallow=bool(self.layers),
             hardware=self.hardware,
             seed=self.seed,
             policy=self.policy,

@@ -83,6 +83,8 @@ class Job:
             "limits": self.config.corpus.limits,
             "seed": self.config.seed,
             "init": self.config.clone.init,
+            "layers": self.config.clone.layers,
+            "static": self.config.clone.static,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
             "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
@@ -117,7 +119,7 @@ def prepare(
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
     if not (tokenizer_only or plan_only):
-        check_clonable(teacher)
+        check_clonable(teacher, config.clone.layers)
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
     _check_training(config, teacher)
@@ -178,8 +180,10 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
         check_matryoshka(config.finetune.matryoshka, teacher.dim, "--finetune-matryoshka")
     if config.distill.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs a package that is not installed. Run: pip install tensorboard")
-    if config.distill.gradient_checkpointing and teacher.input_type == STATIC:
-        raise UserError(f"--gradient-checkpointing: {teacher.name} has no layers to compute again. Leave it out.")
+    if config.clone.static and teacher.input_type == STATIC:
+        raise UserError(f"--static: {teacher.name} is static itself, and so is its student. Leave it out.")
+    if config.distill.gradient_checkpointing and (config.clone.static or teacher.input_type == STATIC):
+        raise UserError("--gradient-checkpointing: a static student has no layers to compute again. Leave it out.")
 
 
 def _check_executor(config: RunConfig, teacher: Teacher, processes: Processes) -> None:

@@ -33,7 +33,11 @@ def plan(config: RunConfig) -> str:
     teacher_vocab = len(tokenizer.vocab)
     size, how = _plan_vocabulary(job, tokenizer)
     sizes = plan_sizes(teacher)
-    teacher_bytes, student_bytes = sizes.teacher_bytes, sizes.weight_bytes(size)
+    taken = config.clone.layers
+    layers = taken[0] if len(taken) == 1 else len(taken) or None
+    teacher_bytes, student_bytes = sizes.teacher_bytes, sizes.weight_bytes(size, layers)
+    if config.clone.static:
+        student_bytes = 4 * size * (teacher.dim or teacher.hidden_size)
     step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
     # Weights, gradients and two moments; to average them, also the weights of three models.
     copies = 7 if config.finetune.is_asked else 4

@@ -48,14 +48,15 @@ def distill(
     seed: int,
     trim: Path | None = None,
     may_keep_trim: bool = True,
+    is_shallow: bool = False,
     policy: LoadPolicy = SAFE,
     processes: Processes = ALONE,
 ) -> DistillResult:
     """Train the clone on the teacher's vectors and save the student in `out`, where a checkpoint is continued.
 
     `trim` is the teacher plainly trimmed: where that is nearer to the vectors on held-out text after all, it becomes
-    the student if `may_keep_trim`. The other arguments are those of `Trainer`; `policy` says what the clone's files may
-    do.
+    the student if `may_keep_trim`. `is_shallow` says that the clone lacks layers of its teacher. The other arguments
+    are those of `Trainer`; `policy` says what the clone's files may do.
 
     Raises:
         UserError: the loss is not finite, there is no text, or an option does not fit.
@@ -87,7 +88,9 @@ def distill(
     reference = Reference(trim, others[0], may_keep_trim) if trim else None
     manifest = embeddings.manifest
     is_own = manifest.get("pair_goal") is not None and not manifest.get("text_pooling")
-    return save_student(trainer, clone, max_tokens, trim=reference, is_own=is_own, policy=policy)
+    # A clone without some of its layers knows little that is worth going back to.
+    share = 0.0 if trainer.is_near or is_shallow else _SHARE_OF_CLONE
+    return save_student(trainer, clone, max_tokens, share=share, trim=reference, is_own=is_own, policy=policy)
 
 
 class Reference(NamedTuple):
@@ -103,6 +106,7 @@ def save_student(
     clone: Path,
     max_tokens: int | None,
     *,
+    share: float = _SHARE_OF_CLONE,
     trim: Reference | None = None,
     is_own: bool = False,
     policy: LoadPolicy = SAFE,
@@ -110,12 +114,13 @@ def save_student(
     """Save the student, its best weights interpolated with the clone's or else the trim, and training.json.
 
     `clone` is the model before training, with the student's tokenizer; `max_tokens` the longest input of the student;
-    `is_own` says that what the student learned are the teacher's own vectors, of the same text or of its translation.
+    `share` how much of the clone is in it where the options do not say; `is_own` says that what the student learned are
+    the teacher's own vectors, of the same text or of its translation.
     """
     model, tokenizer, processes = trainer.student.model, clone, trainer.processes
     checkpoint.load_best(trainer.out, model)
-    share = trainer.config.weight_interpolation
-    share = (0.0 if trainer.is_near else _SHARE_OF_CLONE) if share is None else share
+    asked = trainer.config.weight_interpolation
+    share = share if asked is None else asked
     _interpolate(trainer, load_model(clone, device=str(trainer.student.device), policy=policy), share)
     after, of_trim, keeps_trim = trainer.measure_heldout(), None, False
     log.debug("  the student: %s", described(after))

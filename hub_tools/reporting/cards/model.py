@@ -22,7 +22,7 @@ from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.scores import SMALL_SAMPLE
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import fertility_table, score_rows, size_rows, source_of_vectors
+from hub_tools.reporting.text import fertility_table, layers_text, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
 
 _SIMILARITY = ("semantic-similarity", "Semantic Similarity")
@@ -66,6 +66,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         contamination=contamination(report),
         smaller=markdown_table(smaller_table(student)) if student else None,
         smaller_note=SMALLER_NOTE if student else None,
+        weights=_kept(report),
         **_training(report),
         growth=_growth(report.tokenizer),
         code=", ".join(map(inline_code, report.student.code)) or None,
@@ -128,6 +129,14 @@ def _prompts(report: FullReport) -> str:
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
     used = f"`encode_query` and `encode_document` use them; with `encode`, {unnamed}"
     return f"Prompts saved in the model ({origin}): {used}.\n\n{shown}"
+
+
+def _kept(report: FullReport) -> str:
+    """Say what is left of the teacher."""
+    layers = layers_text(report.clone)
+    if report.clone.is_static:
+        return f"The student has {layers}, which began as the teacher's vectors of single tokens, rare ones longer"
+    return f"All other weights of {layers} were kept" if layers else "All other weights were kept"
 
 
 def _training(report: FullReport) -> dict[str, str | float | None]:

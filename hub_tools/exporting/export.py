@@ -1,8 +1,8 @@
-"""Exports for deployment: ONNX, int8 ONNX and OpenVINO, each kept only if it gives the model's vectors.
+"""Exports for deployment: ONNX and OpenVINO, in fp32 and int8, each kept only if it gives the model's vectors.
 
-torch.onnx, onnxruntime's dynamic quantization and openvino's reader of ONNX do the work. They are given the whole
-model, from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left
-for the caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
+torch.onnx and openvino's reader of ONNX do the work, `graph` what is rounded to int8. They are given the whole model,
+from token ids to the sentence's vector: pooling, Dense heads and normalisation are inside, so nothing is left for the
+caller to forget. The graph's outputs are `last_hidden_state` and `sentence_embedding`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,14 +27,16 @@ from hub_tools.core.run_dir import check_stage
 from hub_tools.core.run_files import check_links
 from hub_tools.core.run_record import RECORD, STUDENT, student_of
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.models.encoder import encode, least_cosine
+from hub_tools.exporting.graph import allow_input, quantize_products, quantize_tables, quantize_weights
+from hub_tools.models.encoder import encode, least_cosine, unit
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
+from hub_tools.vectors.agreement import agreement
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-Format = Literal["onnx", "onnx-int8", "openvino"]
+Format = Literal["onnx", "onnx-int8", "openvino", "openvino-int8"]
 Vectors = NDArray[np.float32]
 # Least cosine between the exported and the original vector of a text; a dropped head falls far below.
 PARITY = 0.99
@@ -42,15 +44,20 @@ FILES: dict[Format, str] = {
     "onnx": "onnx/model.onnx",
     "onnx-int8": "onnx/model_qint8.onnx",
     "openvino": "openvino/openvino_model.xml",
+    "openvino-int8": "openvino/openvino_model_qint8.xml",
 }
+# Of the order of similarities: what a lossy export may lose without a warning.
+_LEVEL = 0.005
 # Of what lies beside a model's modules.json.
 _LEFT_OUT = (
     ".*", "README.md", "*.safetensors", "*.index.json", "*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx",
     *{Path(file).parts[0] for file in FILES.values()}, "tensorboard",
 )  # fmt: skip
 _INPUTS = ("input_ids", "attention_mask")
+_UNREAD_INPUT = "token_type_ids"  # runtimes give it to every BERT; the texts here have one type
 _OUTPUTS = ("last_hidden_state", "sentence_embedding")
 _GATE_PAIRS, _GATE_BATCH = 30, 7
+_AGREEMENT_PAIRS = 100
 _CPU = Hardware(device="cpu", precision="fp32")
 
 
@@ -61,7 +68,7 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
     export stands beside the model, named after the format.
 
     Returns:
-        format, file, least cosine, texts, bytes of the export, and its folder.
+        format, file, least cosine, texts, how alike similarities are ordered, bytes of the export, and its folder.
 
     Raises:
         UserError: there is no such model, a file is damaged or a link out of its folder, a library is missing, `out` is
@@ -87,12 +94,15 @@ def export(source: Path, kind: Format, out: Path | None = None, *, policy: LoadP
         log.info("exporting %s as %s", folder, kind)
         file = partial / FILES[kind]
         file.parent.mkdir(parents=True, exist_ok=True)
-        texts = _gate_texts()
+        batches = _gate_batches()
+        texts = [text for batch in batches for text in batch]
         with _explain_failure(model, kind):
             _write(model, kind, file)
-            exported = _read_back(model, kind, file, texts)
-        least = check_parity(encode(model, texts, _CPU), exported, kind)
+            exported = Exported(model, kind, file)
+            vectors = np.concatenate([exported(batch) for batch in batches])
+        least = check_parity(encode(model, texts, _CPU), vectors, kind)
         facts = {"format": kind, "file": FILES[kind], "least_cosine": round(least, 6), "texts": len(texts)}
+        facts["similarities_ranked"] = round(_agreement(model, exported), 5)
         write_json(partial / "export.json", facts)
         if out.exists():
             out.rmdir()
@@ -111,7 +121,7 @@ def find_model(source: Path) -> Path:
 
 
 def _check_libraries(kind: Format) -> None:
-    for name in ("onnx", "onnxscript", "openvino" if kind == "openvino" else "onnxruntime"):
+    for name in ("onnx", "onnxscript", "openvino" if kind.startswith("openvino") else "onnxruntime"):
         try:
             import_module(name)
         except ImportError as error:
@@ -144,11 +154,27 @@ def _explain_failure(model: SentenceTransformer, kind: Format) -> Iterator[None]
         ) from error
 
 
-def _gate_texts() -> list[str]:
-    """Return texts of many lengths in two languages, the longest beyond what the model reads."""
+def _gate_batches() -> list[list[str]]:
+    """Return texts of many lengths in two languages, together and alone, with an empty one and one of all others."""
     pairs = list(read_table(sample_file("tr-en.tsv")))[:_GATE_PAIRS]
     texts = [pair[lang] for pair in pairs for lang in ("tr", "en")]
-    return [*texts, "a", " ".join(texts)]
+    extremes = ["", "a", " ".join(texts)]
+    texts += extremes
+    together = [texts[start : start + _GATE_BATCH] for start in range(0, len(texts), _GATE_BATCH)]
+    return [*together, *([text] for text in extremes)]
+
+
+def _agreement(model: SentenceTransformer, exported: Exported) -> float:
+    """Return how alike model and export order the similarities of texts, 1 for the same order (Spearman)."""
+    pairs = list(read_table(sample_file("tr-en.tsv")))[:_AGREEMENT_PAIRS]
+    texts = [pair[lang] for pair in pairs for lang in ("tr", "en")]
+    found = agreement(unit(encode(model, texts, _CPU)), unit(exported.encode(texts)))
+    if found.ranks < 1 - _LEVEL:
+        log.warning(
+            "  the export orders similarities %.1f of 100 as the model does: measure it before you rely on it",
+            100 * found.ranks,
+        )
+    return found.ranks
 
 
 def check_parity(expected: Vectors, exported: Vectors, kind: str) -> float:
@@ -157,6 +183,10 @@ def check_parity(expected: Vectors, exported: Vectors, kind: str) -> float:
         raise UserError(
             f"The {kind} export gives {exported.shape[-1]} numbers for a text, the model {expected.shape[-1]}: a Dense "
             "head was dropped. Nothing was written."
+        )
+    if not np.isfinite(exported).all():
+        raise UserError(
+            f"The {kind} export gives vectors that are not finite. Nothing was written. Try another --format."
         )
     least = least_cosine(expected, exported)
     if least < PARITY:
@@ -190,20 +220,23 @@ def whole(model: SentenceTransformer) -> torch.nn.Module:
 
 def _write(model: SentenceTransformer, kind: Format, file: Path) -> None:
     """Write the exported graph; the other formats are made from the one in ONNX."""
+    onnx: Any = import_module("onnx")
     with tempfile.TemporaryDirectory() as scratch:
-        plain = file if kind == "onnx" else Path(scratch) / "model.onnx"
+        plain = Path(scratch) / "model.onnx"
         _write_onnx(model, plain)
-        if kind == "openvino":
-            openvino: Any = import_module("openvino")
-            openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
-        elif kind == "onnx-int8":
-            onnx: Any = import_module("onnx")
-            graph = onnx.load(plain)
-            # Shapes that the exporter noted before it folded weights; quantization infers them again.
-            del graph.graph.value_info[:]
-            onnx.save(graph, plain)
-            quantization: Any = import_module("onnxruntime.quantization")
-            quantization.quantize_dynamic(plain, file, per_channel=True)
+        loaded = onnx.load(plain)
+        # Shapes that the exporter noted before it folded weights; what reads the graph infers them again.
+        del loaded.graph.value_info[:]
+        if kind.endswith("int8"):
+            quantize_tables(loaded.graph)
+            (quantize_products if kind == "onnx-int8" else quantize_weights)(loaded.graph)
+        if kind.startswith("onnx"):
+            allow_input(loaded.graph, _UNREAD_INPUT)
+            onnx.save(loaded, file)
+            return
+        onnx.save(loaded, plain)
+        openvino: Any = import_module("openvino")
+        openvino.save_model(openvino.convert_model(str(plain)), str(file), compress_to_fp16=False)
 
 
 def _write_onnx(model: SentenceTransformer, file: Path) -> None:
@@ -218,22 +251,43 @@ def _write_onnx(model: SentenceTransformer, file: Path) -> None:
         torch.onnx.export(whole(model).eval(), inputs, str(file), **names, **options, dynamo=True, verbose=False)
 
 
-def _read_back(model: SentenceTransformer, kind: Format, file: Path, texts: list[str]) -> Vectors:
-    """Return the vectors of texts by the export alone, with the model's tokenizer, default prompt and length."""
-    if kind == "openvino":
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": os.cpu_count() or 1}
-        openvino: Any = import_module("openvino")
-        compiled = openvino.Core().compile_model(str(file), "CPU", options)
-    else:
-        runtime: Any = import_module("onnxruntime")
-        session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    prompt = model.prompts.get(model.default_prompt_name or "") or ""
-    vectors = []
-    for start in range(0, len(texts), _GATE_BATCH):  # batches of several lengths
-        batch = [prompt + text for text in texts[start : start + _GATE_BATCH]]
-        encoded = model.tokenizer(
-            batch, padding=True, truncation=True, max_length=model.max_seq_length, return_tensors="np"
+class Exported:
+    """An export as a function of texts, by its runtime alone, with the model's tokenizer, default prompt and length.
+
+    `threads` are the cores that it runs on, all by default.
+    """
+
+    def __init__(self, model: SentenceTransformer, kind: Format, file: Path, threads: int | None = None) -> None:
+        self.model, threads = model, threads or os.cpu_count() or 1
+        self._run: Callable[[dict[str, Any]], Vectors]
+        self.prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        if kind.startswith("openvino"):
+            options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+            openvino: Any = import_module("openvino")
+            compiled = openvino.Core().compile_model(str(file), "CPU", options)
+            self._run = lambda inputs: compiled(inputs)[_OUTPUTS[1]]
+        else:
+            runtime: Any = import_module("onnxruntime")
+            settings = runtime.SessionOptions()
+            settings.intra_op_num_threads = threads
+            session = runtime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
+            self._run = lambda inputs: session.run([_OUTPUTS[1]], inputs)[0]
+
+    def __call__(self, texts: list[str]) -> Vectors:
+        """Return the vectors of texts that are read together, shape (texts, dim)."""
+        encoded = self.model.tokenizer(
+            [self.prompt + text for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self.model.max_seq_length,
+            return_tensors="np",
         )
-        inputs = {name: encoded[name].astype(np.int64) for name in _INPUTS}
-        vectors.append(compiled(inputs)[_OUTPUTS[1]] if kind == "openvino" else session.run([_OUTPUTS[1]], inputs)[0])
-    return np.concatenate(vectors)
+        vectors: Vectors = self._run({name: encoded[name].astype(np.int64) for name in _INPUTS})
+        return vectors
+
+    def encode(self, texts: list[str], batch: int = 32) -> Vectors:
+        """Return the vectors of any number of texts, the longest first, so many at a time."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        found = [self([texts[i] for i in order[start : start + batch]]) for start in range(0, len(texts), batch)]
+        vectors = np.concatenate(found)
+        return vectors[np.argsort(order)]
