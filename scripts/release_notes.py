@@ -26,8 +26,8 @@ def release_notes(tag: str) -> str:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     if tag != f"v{version}":
         sys.exit(f"The tag is {tag}, but pyproject.toml has version {version}.")
-    if f'"hub-tools[eval]=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
-        sys.exit(f"hub_tools/job_script.py does not ask for hub-tools[eval]=={version}.")
+    if f'"hub-tools[eval,scale]=={version}"' not in (ROOT / "hub_tools/job_script.py").read_text(encoding="utf-8"):
+        sys.exit(f"hub_tools/job_script.py does not ask for hub-tools[eval,scale]=={version}.")
     if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
         sys.exit(f"CITATION.cff does not name version {version}.")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from hub_tools.models.encoder import encode, unit
 from hub_tools.models.loading import load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.tokenizer import read_teacher_tokenizer
-from hub_tools.tokenization.adapt import adapt_tokenizer
+from hub_tools.tokenization.adapt import Adaptation
 
 CPU = Hardware(device="cpu", precision="fp32")
 
@@ -26,7 +26,7 @@ def test_queries_of_the_student_find_documents_of_the_teacher(
     readers = {lang: lambda own=own: iter(own) for lang, own in pair_texts.items()}
     config = TokenizerConfig(vocab_size=4096, learn=0)
     spec = read_teacher_tokenizer(teacher)
-    adapt_tokenizer(spec, readers, targets=("en",), config=config, prompts=(), max_seq_length=128).student.write(
+    Adaptation(spec, readers, targets=("en",), config=config, max_seq_length=128).make().student.write(
         tmp_path / "tokenizer"
     )
     clone(teacher, tmp_path / "tokenizer", no_text, tmp_path / "student", init="mean")

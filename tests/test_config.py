@@ -176,7 +176,7 @@ def test_checks_do_not_look_at_the_disk(tmp_path: Path) -> None:
         ({"teecher": "x"}, "Unknown key 'teecher' (did you mean 'teacher'?)"),
         ({"corpus": {"sourcs": ["x"]}}, "Unknown key 'sourcs' in [corpus] (did you mean 'sources'?)"),
         ({"distill": {"learningrate": 1}}, "Unknown key 'learningrate' in [distill] (did you mean 'learning_rate'?)"),
-        ({"clone": {"xyz": 1}}, "Unknown key 'xyz' in [clone] (expected one of: init)"),
+        ({"clone": {"xyz": 1}}, "Unknown key 'xyz' in [clone] (expected one of: init, layers, static)"),
     ],
 )
 def test_unknown_keys_are_refused(values: dict[str, Any], message: str, tmp_path: Path) -> None:

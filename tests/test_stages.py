@@ -102,6 +102,8 @@ def test_stages_get_their_inputs_by_name(minilm: Path) -> None:
         "tokenizer": "key of tokenizer",
         "corpus": "key of corpus",
         "init": "align",
+        "layers": [],
+        "static": False,
         "prompts": {},
         "targets": ["tr"],
         "chooses_split": True,

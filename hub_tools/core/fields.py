@@ -94,7 +94,7 @@ def _is_required(item: Field[Any]) -> bool:
 
 def _checked(value: Any, hint: Any, facts: Mapping[str, Any], name: str) -> Any:
     """Return a value as its field's type; another type, or a value out of bounds, is a UsageError."""
-    if facts.get("commas") and isinstance(value, int) and not isinstance(value, bool):
+    if facts.get("commas") and isinstance(value, int) and not isinstance(value, bool) and hint == tuple[int, ...]:
         value = [value]
     if facts.get("commas") and isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
