@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import heapq
 import math
-import random
 from typing import NamedTuple
+
+import numpy as np
 
 from benchmarks.document import write_section
 from hub_tools.vectors.dataset import SHARD_ROWS
@@ -82,7 +83,7 @@ def simulate(shards: int, seconds: float, workers: int, seed: int = 0) -> tuple[
     `seconds` is the time of a shard. A lost machine loses the shard that it was at; the rest of its task waits for the
     next launch.
     """
-    draw, now, busy = random.Random(seed), 0.0, 0.0  # noqa: S311 - a simulation
+    draw, now, busy = np.random.default_rng(seed), 0.0, 0.0
     left = shards
     while left:
         size = min(MOST_SHARDS, math.ceil(left / workers))
@@ -91,7 +92,7 @@ def simulate(shards: int, seconds: float, workers: int, seed: int = 0) -> tuple[
         heapq.heapify(free)
         left = 0
         for task in tasks:
-            begin, life = heapq.heappop(free), draw.expovariate(1 / (3600 * LIFE))
+            begin, life = heapq.heappop(free), draw.exponential(3600 * LIFE)
             whole = START + task * seconds
             if life < whole:
                 left += task - max(0, int((life - START) // seconds))

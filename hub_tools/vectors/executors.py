@@ -112,7 +112,7 @@ def _watching(out: Path, names: list[str]) -> Iterator[None]:
     def watch() -> None:
         with bar("vectors", len(names), " shards") as progress:
             while not stop.wait(_LOOK):
-                there = wanted.intersection(os.listdir(out))  # noqa: PTH208 - one call, however many shards there are
+                there = wanted.intersection(file.name for file in out.iterdir())
                 progress.update(len(there) - int(progress.n))
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -198,7 +198,7 @@ def _run_local(executor: Any) -> None:
         try:
             for done in [pool.submit(_run_rank, executor, rank) for rank in range(executor.tasks)]:
                 done.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process outlives what started it
             pool.shutdown(wait=False, cancel_futures=True)
             for child in active_children():
                 child.kill()
