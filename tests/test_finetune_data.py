@@ -72,16 +72,16 @@ def test_what_the_student_knew_is_measured_without_labels(tiny_teacher: Path, tm
     model = load_model(tiny_teacher, device="cpu")
     found = dev.Dev([], corpus, ("tr",), Subject(lambda: model, CPU), CPU).measure(model)
     assert list(found) == [
-        "paragraphs by a piece of them (tr), ndcg@10",
+        "second halves of sentences (tr), ndcg@10",
         "nearest to the teacher's vector, sentences (tr)",
         "nearest to the teacher's vector, paragraphs (tr)",
     ]
     # The teacher itself is nearest to its own vectors.
     assert found["nearest to the teacher's vector, sentences (tr)"] == 100.0
     alone = dev.Dev([], corpus, ("tr",), None, CPU).measure(model)
-    assert list(alone) == ["paragraphs by a piece of them (tr), ndcg@10"]
-    assert dev._middle("a b c d e f g h i j k l m n o p q r s t", "tr") == "k l m n o p q r s t"
-    assert dev._middle("一" * 30, "zh") == "一" * 15
+    assert list(alone) == ["second halves of sentences (tr), ndcg@10"]
+    assert dev._halve("iki yarı bir bütün eder", "tr") == ("iki yarı", "bir bütün eder")
+    assert dev._halve("一半加一半", "zh") == ("一半", "加一半")
 
 
 def test_the_plan_says_what_is_trained_on_and_that_it_takes_more_memory(minilm: Path, tmp_path: Path) -> None:
