@@ -43,11 +43,13 @@
     shown.classList.toggle("long", tooLong.size > 0);
   };
 
-  window.htAgain = (shown, button) => {
-    setTimeout(() => {
+  // While the page still encodes its documents, what waits for them is asked again. A tab is there only when it was
+  // opened, which may be long after its first answer came.
+  setInterval(() => {
+    for (const [shown, button] of [["#ht-search-out", "#ht-search"], ["#ht-map-out", "#ht-draw"]]) {
       if (document.querySelector(`${shown} .ht-preparing`)) document.querySelector(button)?.click();
-    }, 1000);
-  };
+    }
+  }, 1000);
   window.htShow = (shown) => {
     if (!touched || !window.matchMedia("(max-width: 640px)").matches) return;
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;

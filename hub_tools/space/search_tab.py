@@ -19,8 +19,8 @@ from hub_tools.space.service import Service
 
 _OWN = "own"
 _SOURCES = ("paste", "file", "dataset")
-# While the page still encodes its documents the search is repeated; on a phone what was found comes into view.
-_AFTER = "() => { window.htAgain('#ht-search-out', '#ht-search'); window.htShow('#ht-search-out .ht-answers'); }"
+# On a phone what was found comes into view.
+_AFTER = "() => window.htShow('#ht-search-out .ht-answers')"
 
 
 def search_tab(service: Service, label: Label) -> tuple[dict[str, Any], Callable[[Any], Any]]:

@@ -57,12 +57,10 @@ def similarity_tab(service: Service, label: Label) -> tuple[dict[str, Any], Call
     def draw_named(corpus: str, request: gr.Request) -> str:
         return draw_map(corpus, request) if "map" in request.query_params else ""
 
-    again = "() => window.htAgain('#ht-map-out', '#ht-draw')"
-    drawn = draw.click(draw_map, corpus, picture, js=remember("map"), **MODELS, **PRIVATE)
-    drawn.then(None, js=again, **PRIVATE)
+    draw.click(draw_map, corpus, picture, js=remember("map"), **MODELS, **PRIVATE)
 
     def run_after(event: Any) -> None:
         event.then(measure, sentences, out, **MODELS, **PRIVATE)
-        event.then(draw_named, corpus, picture, **MODELS, **PRIVATE).then(None, js=again, **PRIVATE)
+        event.then(draw_named, corpus, picture, **MODELS, **PRIVATE)
 
     return {"sentences": sentences, "map": corpus}, run_after
