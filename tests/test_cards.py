@@ -186,7 +186,7 @@ def test_the_example_shows_what_the_run_printed(report: dict[str, Any]) -> None:
 
 
 def test_shorter_vectors_are_offered_where_they_were_trained(report: dict[str, Any]) -> None:
-    assert "truncate_dim=256)" in card_of("model", report)
+    assert "truncate_dim=8)" in card_of("model", report)
     report["config"]["distill"]["matryoshka"] = []
     assert "truncate_dim" not in card_of("model", report)
 
@@ -334,7 +334,7 @@ def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, 
     config = configure({**options, "config_file": str(tmp_path / "run.toml")})
     assert config.distill.loss == "relational"
     assert config.distill.similarity_weight == 1.0
-    assert config.distill.matryoshka == (384, 256)
+    assert config.distill.matryoshka == (16, 8)
     assert config.distill.eval_steps == 2
     assert config.tokenizer.vocab_size == 4096
     assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"

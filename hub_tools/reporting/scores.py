@@ -13,6 +13,10 @@ HOW_TO_READ = (
     "In brackets is the difference to the first model, = where it is within the noise (95 %, from a paired bootstrap "
     "over the items)."
 )
+HOW_TO_READ_BOUNDS = (
+    "In brackets is the difference to the first model, with its bounds (95 %, from a paired bootstrap over the items): "
+    "where they lie on both sides of 0, it is within the noise."
+)
 # Scores of fewer items are shown, but praise nothing and rank no models.
 SMALL_SAMPLE = 200
 # Model, and what it must not fall below. `trim` is the teacher with as many of its own tokens as the student has, and
@@ -52,16 +56,16 @@ def row_label(row: EvaluationRow, lang: str = "en") -> str:
     return f"{named(row.task, lang)}, {named(row.metric, lang)} ({', '.join(details)}{reason})"
 
 
-def row_cells(row: EvaluationRow, names: Iterable[str]) -> list[str]:
-    """Return what models reach, with the difference to the first of them; nothing where it is not defined."""
-    return [score_cell(row.metric, row.models.get(name)) for name in names]
+def row_cells(row: EvaluationRow, names: Iterable[str], *, bounds: bool = False) -> list[str]:
+    """Return what models reach, as `score_cell` shows it."""
+    return [score_cell(row.metric, row.models.get(name), bounds=bounds) for name in names]
 
 
-def score_cell(metric: str, figure: Figure | None) -> str:
-    """Return a figure with its difference to the first one; nothing where it is not defined."""
+def score_cell(metric: str, figure: Figure | None, *, bounds: bool = False) -> str:
+    """Return a figure with its difference to the first one, or the bounds of that; nothing where it is not defined."""
     text = score_text(metric, None if figure is None else figure.value)
     difference = next(iter(figure.differences.values()), None) if figure else None
-    return f"{text} ({_difference(difference)})" if difference else text
+    return f"{text} ({_difference(difference, bounds=bounds)})" if difference else text
 
 
 def verdict(
@@ -157,10 +161,13 @@ def _of(row: EvaluationRow, student: str, other: str) -> Interval | None:
     return figure.differences.get(other) if figure else None
 
 
-def _difference(difference: Interval) -> str:
-    if not difference.has_bounds:
-        return f"{100 * difference.value:+.1f}?"
-    return f"{100 * difference.value:+.1f}" if difference.is_clear else "="
+def _difference(difference: Interval, *, bounds: bool) -> str:
+    value = f"{100 * difference.value:+.1f}"
+    if difference.low is None or difference.high is None:
+        return f"{value}?"
+    if bounds:
+        return f"{value}, {100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    return value if difference.is_clear else "="
 
 
 def prompts_note(rows: Iterable[EvaluationRow], lang: str = "en") -> str:

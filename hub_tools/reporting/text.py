@@ -144,9 +144,9 @@ def size_rows(report: FullReport) -> list[list[str]]:
     ]
 
 
-def score_rows(report: FullReport) -> list[list[str]]:
+def score_rows(report: FullReport, *, bounds: bool = False) -> list[list[str]]:
     """Return a row for each measurement: the task, and what the models of a run reach."""
-    return [[row_label(row), *row_cells(row, models_of(report))] for row in report.evaluation]
+    return [[row_label(row), *row_cells(row, models_of(report), bounds=bounds)] for row in report.evaluation]
 
 
 def report_warnings(report: Report, lang: str = "en") -> list[str]:

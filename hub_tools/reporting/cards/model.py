@@ -20,7 +20,7 @@ from hub_tools.reporting.costs import SMALLER_NOTE, smaller_table
 from hub_tools.reporting.markdown import block, escape, inline_code
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.scores import SMALL_SAMPLE
+from hub_tools.reporting.scores import HOW_TO_READ_BOUNDS, SMALL_SAMPLE
 from hub_tools.reporting.tables import markdown_table
 from hub_tools.reporting.text import fertility_table, layers_text, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
@@ -46,7 +46,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     has_roles = prompts.get("query") or prompts.get("document")
     has_small_samples = any(row.n and row.n < SMALL_SAMPLE for row in report.evaluation)
     student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
-    scores = [[escape(task), *values] for task, *values in score_rows(report)]
+    scores = [[escape(task), *values] for task, *values in score_rows(report, bounds=True)]
     return render_card(
         "model",
         report,
@@ -62,6 +62,7 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
         prompts=_prompts(report),
         results=markdown_table([*size_rows(report), *scores]),
         small=f" Rows with n under {SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
+        how_to_read_bounds=HOW_TO_READ_BOUNDS,
         fertility=fertility_table(report.tokenizer, languages),
         contamination=contamination(report),
         smaller=markdown_table(smaller_table(student)) if student else None,

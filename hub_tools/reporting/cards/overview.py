@@ -23,6 +23,7 @@ def overview(report: FullReport) -> dict[str, str | float | None]:
         "parameters": f"{report.student.params:,} (teacher: {report.teacher.params:,})",
         "dimension": f"{report.student.dim:,}" + (", normalised to length 1" if vectors.normalized else ""),
         "max_tokens": f"{longest:,} tokens" if longest else "no limit",
+        "languages": names_of(dict.fromkeys((*report.targets, "en"))),
         "use_for": f"search, similarity and clustering of {names_of(report.targets)} text{across}",
         "not_for": _not_for(report),
         **_example(report),

@@ -63,7 +63,7 @@ def common_metadata(report: FullReport) -> dict[str, Any]:
     """Return what the metadata of model and tokenizer have in common."""
     teacher = report.teacher
     base = {"base_model": teacher.hub_id, "base_model_relation": "finetune"} if teacher.hub_id else {}
-    return {"language": list(report.config.lang), **(teacher.license or {}), **base}
+    return {"language": list(dict.fromkeys([*report.config.lang, "en"])), **(teacher.license or {}), **base}
 
 
 def _corpus(report: FullReport) -> str:
