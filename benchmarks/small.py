@@ -27,7 +27,8 @@ from benchmarks.document import table, write_section
 from hub_tools.cloning.clone import clone
 from hub_tools.cloning.layers import choose_layers, find_stack, measure_influence
 from hub_tools.cloning.static import write_static
-from hub_tools.config import EmbedConfig, EvaluateConfig
+from hub_tools.config import EmbedConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.core.logging import setup_logging
