@@ -91,7 +91,7 @@ def test_each_student_is_what_was_asked_for_and_a_run_like_any_other(several: tu
         assert from_run(folder).models["student"].title  # the page
         pushed = plan_push(folder, {"namespace": "ada"})
         assert f"ada/teacher-tr-{name}-embeddings" in pushed
-        assert "train-00000-of-00001.parquet" in pushed or "train-" in pushed
+        assert f"  {next((several[0].output / 'embeddings').glob('train-*')).name}" in pushed
         again = hub_distill("report", str(folder), cwd=folder)
         succeeded(again)
         assert "teacher" in again.stdout
@@ -136,9 +136,7 @@ def test_report_and_picture_of_all_are_written(several: tuple[RunConfig, Report]
 def test_commands_for_one_student_ask_for_one(several: tuple[RunConfig, Report]) -> None:
     root = several[0].output
     expected = f"has several students. Expected the folder of one of them: {root}/students/layers-1, "
-    for command in (["publish", str(root), "--push-to-hub", "ada", "--dry-run"], ["evaluate", str(root), "--sts", "x"]):
-        if command[0] == "publish":
-            refused(hub_distill(*command, cwd=root), expected)
+    refused(hub_distill("publish", str(root), "--push-to-hub", "ada", "--dry-run", cwd=root), expected)
     for work in (lambda: from_run(root), lambda: export(root, "onnx", None), lambda: check(root, {"namespace": "ada"})):
         with pytest.raises(UserError, match="has several students"):
             work()
