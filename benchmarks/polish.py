@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.document import table, write_section
-from hub_tools.config import EvaluateConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.files import hash_file, read_json, write_json
 from hub_tools.core.hardware import choose_hardware, keep_freed_memory

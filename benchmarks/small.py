@@ -27,7 +27,8 @@ from benchmarks.document import table, write_section
 from hub_tools.cloning.clone import clone
 from hub_tools.cloning.layers import choose_layers, find_stack, measure_influence
 from hub_tools.cloning.static import write_static
-from hub_tools.config import EmbedConfig, EvaluateConfig
+from hub_tools.config import EmbedConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.core.logging import setup_logging
@@ -49,6 +50,7 @@ from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.embed import embed
 
 STATIC, EXPORTS = "static", "exports"
+_ALL = ["6", "4", STATIC, EXPORTS]
 _MEASURED, _HELDOUT, _ROUNDS = 400, 200, 5
 # Beside the first measure of each task.
 _RECALL = "recall@1"
@@ -206,13 +208,16 @@ class Study:
 def sections(study: Study) -> Iterator[str]:
     """Yield the lines of the section."""
     args = study.args
+    names = [name for name in args.only if name != EXPORTS]
+    options = "" if args.only == _ALL else f" --only {' '.join(args.only)}"
+    options += f" --texts {args.texts}" if args.texts and names else ""
+    options += f" --epochs {args.epochs:g}" if names else ""
     trained = f"{args.texts:,} texts of each language" if args.texts else "the vectors of the run"
-    options = f" --texts {args.texts}" if args.texts else ""
-    command = f"python -m benchmarks.small --run RUN --data DATA{options} --epochs {args.epochs:g}"
-    yield f"`{command}`, {time.strftime('%Y-%m-%d')}, {study.hardware}; students trained on {trained}."
+    how = f"{study.hardware}; students trained on {trained}" if names else str(study.hardware)
+    yield f"`python -m benchmarks.small --run RUN --data DATA{options}`, {time.strftime('%Y-%m-%d')}, {how}."
     yield "Models take turns; speeds are medians."
     yield ""
-    if names := [name for name in args.only if name != EXPORTS]:
+    if names:
         yield from (*table(study.compare(names)), "")
     if EXPORTS in args.only:
         yield from table(study.exports())
@@ -225,7 +230,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", help="where it is now, if not where the run had it")
     parser.add_argument("--work", type=Path, default=Path("small-benchmark"))
-    parser.add_argument("--only", nargs="*", default=["6", "4", STATIC, EXPORTS], metavar="NAME")
+    parser.add_argument("--only", nargs="*", default=_ALL, metavar="NAME")
     parser.add_argument("--texts", type=int, default=0, help="of the language and of English, embedded for it")
     parser.add_argument("--epochs", type=float, default=10.0)
     parser.add_argument("--limit", type=int, help="steps, and texts that are measured, to try it; nothing is written")

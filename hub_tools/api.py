@@ -157,6 +157,8 @@ def distill(
         section = changed(value) if isinstance(value, Section) else value
         values[name] = {**values.get(name, {}), **section} if isinstance(section, Mapping) else section
     config = RunConfig.from_dict(values)
+    if config.student:
+        raise UsageError("distill() returns one student. Leave out student, or give it to hub_tools.pipeline.run.")
     return Student(config.output, run(config, last="evaluate"))
 
 

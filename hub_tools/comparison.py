@@ -22,7 +22,7 @@ from hub_tools.models.loading import LoadPolicy, describe, load_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
-from hub_tools.reporting import plots
+from hub_tools.reporting import plots, quality
 from hub_tools.reporting.costs import cost_notes, costs_table, smaller_table
 from hub_tools.reporting.markdown import alerts, escape
 from hub_tools.reporting.report import read_report
@@ -90,7 +90,7 @@ def _is_run(models: Sequence[str]) -> bool:
 def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> list[str]:
     """Draw scores.png, and quality.png of several models, into a folder; return the Markdown that shows them."""
     drawn = {"scores.png": (plots.scores_alt(rows), partial(plots.draw_scores, rows))}
-    drawn["quality.png"] = (plots.quality_alt(rows, params), partial(plots.draw_quality, rows, params))
+    drawn["quality.png"] = (quality.quality_alt(rows, params), partial(quality.draw_quality, rows, params))
     for name, (alt, draw) in drawn.items():
         if alt is not None:
             (out / name).write_bytes(draw())

@@ -7,22 +7,25 @@ checks, the command that reproduces a run and docs/options.md are made from it (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import tomli_w
 
 from hub_tools.config_clone import CloneConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.config_scale import ScaleConfig
+from hub_tools.config_students import read_student
 from hub_tools.core.errors import UsageError
-from hub_tools.core.fields import FILE, MODEL, SOURCE, Facts, Section, option
+from hub_tools.core.fields import MODEL, SOURCE, Facts, Section, option
 from hub_tools.core.files import read_toml
 from hub_tools.core.languages import check_language
 from hub_tools.core.limits import read_limits, write_limits
-from hub_tools.core.names import short_name
+from hub_tools.core.names import repo_name, short_name
 from hub_tools.core.plain import to_plain, without_none
+from hub_tools.core.run_record import STUDENTS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -261,35 +264,6 @@ class DistillConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Section):
-    """What teacher, clone and student are measured on besides held-out text."""
-
-    section: ClassVar[str] = "evaluate"
-    sts: tuple[str, ...] = option((), "Similarity table to measure on (sentence1, sentence2, score).", metavar=FILE)
-    retrieval: tuple[str, ...] = option(
-        (),
-        "Retrieval to measure on: QUERIES,PASSAGES[,QRELS], or a folder with queries, corpus and qrels.",
-        metavar=FILE,
-    )
-    bitext: tuple[str, ...] = option(
-        (), "Translations to measure on (en and the target's code, or source and target).", metavar=FILE
-    )
-    classification: tuple[str, ...] = option(
-        (), "Labelled texts to measure on (text, label, split), or TRAIN,TEST (text, label).", metavar=FILE
-    )
-    clustering: tuple[str, ...] = option((), "Groups of texts to measure on (text, label).", metavar=FILE)
-    pairs: tuple[str, ...] = option(
-        (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
-    )
-    mteb: tuple[str, ...] = option(
-        (),
-        "Task of mteb to measure on, or a language (tr or tur) for all its tasks; results of the files above are then "
-        "written in mteb's format too, with `files` these alone. Needs the extra eval.",
-        metavar="TASK_OR_LANG",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class PublishConfig(Section):
     """Where the results go on the Hub."""
 
@@ -330,6 +304,12 @@ class RunConfig(Section):
         }
     )
     output: Path = option(cast("Path", None), "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
+    student: tuple[str, ...] = option(
+        (),
+        "One of several students of the same vectors, each in a run folder in students/: what it has of layers, vocab, "
+        "epochs and static, e.g. layers=6,vocab=16384 or static.",
+        metavar="KEY=VALUE,...",
+    )
     device: Device = option("auto", "Where the models run.")
     precision: Precision = option("auto", "Arithmetic of teacher and training; weights are kept in fp32.")
     seed: int = option(42, "Seed of every shuffle and split.", minimum=0)
@@ -355,6 +335,25 @@ class RunConfig(Section):
         """All languages the student is made for."""
         return tuple(dict.fromkeys(self.lang))
 
+    @property
+    def students(self) -> dict[str, RunConfig]:
+        """The configuration of each of several students, by its name."""
+        students: dict[str, RunConfig] = {}
+        for spec in self.student:
+            name, asked = read_student(spec)
+            if name in students:
+                raise UsageError(f"--student {spec} is given twice.")
+            try:
+                sections = {section: replace(getattr(self, section), **values) for section, values in asked.items()}
+            except UsageError as error:
+                raise UsageError(f"--student {spec}: {error}") from error
+            repo = f"{self.publish.name or repo_name(self.teacher, self.target)}-{name}"
+            publish = replace(self.publish, name=repo)
+            students[name] = replace(
+                self, student=(), output=self.output / STUDENTS / name, publish=publish, **sections
+            )
+        return students
+
     def __post_init__(self) -> None:
         """Check the values; the defaults of some follow from others."""
         if str(self.precision) == "fp16":
@@ -368,6 +367,14 @@ class RunConfig(Section):
             object.__setattr__(self, "teacher", str(Path(self.teacher).resolve()))
         if self.output is None:
             object.__setattr__(self, "output", Path("runs") / f"{short_name(self.teacher)}-{self.target}")
+        if self.student and (unused := self.clone.changed_options("layers", "static")):
+            raise UsageError(f"{unused[0]} is about one student. Write it into each --student that it is for.")
+        if self.student and self.publish.namespace is not None:
+            raise UsageError(
+                "--push-to-hub publishes one student, and --student makes several. Leave it out, and publish what you "
+                f"choose: hub-distill publish {self.output / STUDENTS}/NAME --push-to-hub {self.publish.namespace}"
+            )
+        _ = self.students  # what one of them cannot be is refused
 
     @classmethod
     def from_toml(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:

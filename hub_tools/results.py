@@ -154,6 +154,7 @@ class CloneResult:
     layers: list[int] = field(default_factory=list)  # of the teacher's that it has, counted from 0; all if empty
     is_static: bool = False  # whether it has rows alone, which began as the teacher's vectors of tokens
     influence: list[float] = field(default_factory=list)  # of each of the teacher's, where they were chosen by it
+    sizes: list[VocabularySize] = field(default_factory=list)  # those of the tokenizer, with the layers of this clone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,9 +179,8 @@ class EmbeddingsResult:
     tokens: int | None
     rows_by_prompt: dict[str, int]
     rows_per_second: float | None = None
-    pair_goal: str | None = (
-        None  # vector of a pair's sides: its `source`'s, or each its `own`; None if not computed here
-    )
+    # Vector of a pair's sides: its `source`'s, or each its `own`; None if not computed here.
+    pair_goal: str | None = None
     text_pooling: bool = False  # whether vectors are the mean of the text's own tokens, rare ones more
     teacher_bitext_accuracy: float | None = None  # share of held-out translations that the teacher finds
     targets: list[str] = field(default_factory=list)  # languages that a student of the vectors is for

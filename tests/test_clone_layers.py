@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hub_tools.cloning.clone import clone
 from hub_tools.cloning.layers import check_layers, choose_layers, find_stack, measure_influence
 from hub_tools.config import CloneConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
-from hub_tools.core.files import read_json
+from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
+from hub_tools.core.plain import from_plain, to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import backbone, load_model
@@ -25,9 +27,14 @@ from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import plan_sizes
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.pipeline import run
+from hub_tools.reporting.report import _chosen
+from hub_tools.results import TokenizerResult, VocabularySize
+from hub_tools.stages.base import Finished
+from hub_tools.stages.clone import CloneStage
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.architectures import ARCHITECTURES, build_teacher
 from tests.conftest import whole_job
+from tests.fake_run import read_report
 
 CPU = Hardware(device="cpu", precision="fp32")
 TEXTS = ["Merhaba dünya!", "A plain English sentence.", "x", "", "word " * 300, "Kitaplarımızı okuduk."]
@@ -167,13 +174,45 @@ def test_a_run_makes_and_trains_a_student_of_fewer_layers(deep_teachers: dict[st
     assert "has 2 of the teacher's layers (0, 4, counted from 0)" in (tmp_path / "run" / "report.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("layers", "static"), [((0, 4), False), ((), True), ((), False)], ids=["layers", "static", "whole"]
+)
+def test_the_table_of_sizes_counts_what_the_student_has(
+    *, layers: tuple[int, ...], static: bool, deep_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
+) -> None:
+    teacher = find_teacher(str(deep_teachers["bert"]))
+    tokenizer = read_teacher_tokenizer(teacher)
+    tokenizer.write(tmp_path / "tokenizer")
+    size = len(tokenizer.vocab)
+    measured = from_plain(TokenizerResult, read_report()["tokenizer"])
+    sizes = [VocabularySize(vocab_size=size, tokens_per_word={}, params=1, weight_bytes=1)]
+    measured = replace(measured, sizes=sizes, vocab_size=size)
+    write_json(tmp_path / "tokenizer" / "stats.json", to_plain(measured))
+    stage = CloneStage(
+        teacher=teacher,
+        legal_files=(),
+        teacher_license=None,
+        tokenizer=Finished(path=tmp_path / "tokenizer", identity=""),
+        corpus=Finished(path=no_text.path, identity=""),
+        init="mean",
+        layers=layers,
+        static=static,
+        prompts={},
+        targets=("tr",),
+        chooses_split=False,
+        hardware=CPU,
+    )
+    result = stage.work(tmp_path / "clone")
+    (found,) = result.sizes
+    stored = [tensor for file in (tmp_path / "clone").rglob("*.safetensors") for tensor in load_file(file).values()]
+    assert found.params == sum(tensor.numel() for tensor in stored if tensor.is_floating_point())
+    assert found.weight_bytes == pytest.approx(4 * found.params, abs=20_000)
+    assert _chosen(measured, result, None)["tokenizer"].sizes == [found]  # what a report shows
+
+
 def test_weights_in_several_files_lose_their_other_layers(
     deep_teachers: dict[str, Path], no_text: Corpus, tmp_path: Path
 ) -> None:
-    from safetensors.torch import load_file, save_file
-
-    from hub_tools.core.files import write_json
-
     folder = tmp_path / "teacher"
     shutil.copytree(deep_teachers["bert"], folder)
     weights = load_file(folder / "model.safetensors")

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from hub_tools.config import RunConfig
 from hub_tools.core.run_record import read_record
 from hub_tools.evaluation.bootstrap import figures
 from hub_tools.evaluation.metrics import Measure
-from hub_tools.reporting import plots
+from hub_tools.reporting import drawing, plots, quality
 from hub_tools.reporting.cards import model_card
 from hub_tools.reporting.fertility import TokenizerComparison
 from hub_tools.reporting.figures import draw_figures, figure_alts
@@ -164,7 +165,7 @@ def test_tasks_are_drawn_by_kind_and_only_they(monkeypatch: pytest.MonkeyPatch) 
     assert figure.get_suptitle() == "Student against teacher on 3 tasks"
     dots = [line for line in figure.axes[0].lines if line.get_marker() in "o^D"]
     assert [round(float(dot.get_xdata()[0])) for dot in dots[:3]] == [80, 70, 75]
-    hollow = [dot.get_markerfacecolor() == plots._PAPER for dot in dots]
+    hollow = [dot.get_markerfacecolor() == drawing.PAPER for dot in dots]
     assert hollow == [False] * 6 + [False, True, True]  # level with the teacher, within the noise
     assert plots.scores_alt(rows) == (
         "Student against teacher on 3 tasks: main score of teacher, clone, student at each task; "
@@ -205,15 +206,34 @@ def test_quality_is_the_mean_of_what_all_models_have(monkeypatch: pytest.MonkeyP
     some = row("B", 0.2, 0.2, 0.2)
     rows = [row("A", 0.8, 0.6, 0.7), row("C", 0.6, 0.4, 0.5), replace(some, models={**some.models, "clone": None})]
     params = {"teacher": 118_000_000, "clone": 34_100_000, "student": 34_100_000}
-    assert plots.quality_alt(rows, params) == (
+    assert quality.quality_alt(rows, params) == (
         "Quality against size, mean score of 2 tasks and parameters: "
         "teacher 70.0 with 118 million; clone 50.0 with 34 million; student 60.0 with 34 million"
     )
-    figure = drawn(monkeypatch, plots.draw_quality, rows, params)
+    figure = drawn(monkeypatch, quality.draw_quality, rows, params)
     assert sorted(texts(figure)) == ["clone, 50.0", "student, 60.0", "teacher, 70.0"]
     assert figure.axes[0].get_xscale() == "log"
-    assert plots.quality_alt(rows, {"teacher": 5}) is None
-    assert plots.quality_alt([plain("speed", "sentences/s")], params) is None
+    assert quality.quality_alt(rows, {"teacher": 5}) is None
+    speeds = {"teacher": 1.0, "clone": 0.9, "student": 2.1}
+    assert (quality.quality_alt(rows, params, speeds=speeds) or "").endswith(
+        "clone 50.0 with 34 million and 0.9 times the speed; student 60.0 with 34 million and 2.1 times the speed"
+    )
+    assert quality.quality_alt([plain("speed", "sentences/s")], params) is None
+
+
+def test_quality_is_drawn_against_size_and_against_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"teacher": 118_000_000, "clone": 34_100_000, "student": 34_100_000}
+    speeds = {"teacher": 1.0, "clone": 0.9, "student": 2.1}
+    for lang, labels in {"en": ("millions of parameters", "times the teacher's"), "tr": ("milyon", "katı")}.items():
+        draw = partial(quality.draw_quality, [row("A", 0.8, 0.6, 0.7)], params, lang, speeds=speeds)
+        figure = drawn(monkeypatch, draw)
+        for axes, label, places in zip(figure.axes, labels, ((118, 34.1), (1.0, 2.1)), strict=True):
+            assert label in axes.get_xlabel()
+            marks = {line.get_marker(): line.get_xdata()[0] for line in axes.lines if line.get_marker() in "oD"}
+            assert (marks["o"], marks["D"]) == places
+    # Without tasks it is what is measured without labels.
+    found = [plain("agreement with the teacher, sentences", "similarities ranked")]
+    assert "mean score of 1 task" in (quality.quality_alt(found, params) or "")
 
 
 def test_languages_are_sorted_and_what_is_not_read_has_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +311,7 @@ def test_figures_speak_the_language_of_the_page(monkeypatch: pytest.MonkeyPatch,
     history = [{"step": 0, "cosine": 0.9}, {"step": 2, "cosine": 0.99}]
     drawings = [
         (plots.draw_scores, report.evaluation),
-        (plots.draw_quality, report.evaluation, {"teacher": 9_000_000, "student": 5_000_000}),
+        (quality.draw_quality, report.evaluation, {"teacher": 9_000_000, "student": 5_000_000}),
         (plots.draw_tokens, rates, ("tr",), {("th", "teacher"), ("th", "student")}),
         (plots.draw_history, history, report.distill, 0.5),
     ]

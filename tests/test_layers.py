@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hub_tools"
 LAYERS = (
     {"core"},
-    {"config_clone", "config_finetune", "config_scale"},
+    {"config_clone", "config_evaluate", "config_finetune", "config_scale", "config_students"},
     {"config"},
     {"options", "results"},
     {"corpus", "tokenization"},

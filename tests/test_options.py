@@ -43,7 +43,13 @@ def other_value(option: Option) -> Any:
     if option.kind is bool:
         return True
     limits = {"limit": 7, "distill_limit": "tr=7,*=5", "finetune_limit": 20}
-    by_name = {"lang": "en", "output": Path("folder"), "executor_option": "time=1:00:00", **limits}
+    by_name = {
+        "lang": "en",
+        "output": Path("folder"),
+        "executor_option": "time=1:00:00",
+        "student": "layers=6,vocab=300",
+        **limits,
+    }
     by_type = {int: 7, float: 0.25, str: "some text"}
     other = next((choice for choice in option.choices if choice != option.default), by_type.get(option.item))
     value = by_name.get(option.name, other)

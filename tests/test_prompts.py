@@ -223,6 +223,8 @@ def stage(
         prompts={"query": "Represent this sentence: "},
         ready=None,
         config=TokenizerConfig(vocab_size=1000),
+        layers=(),
+        static=False,
     )
 
 

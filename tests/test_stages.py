@@ -220,7 +220,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     record = replace(read_record(tmp_path / "run"), hardware={"asked": ["auto", "auto"], "chosen": {}})
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
-    assert to_plain(RunRecord()) == {"stages": {}, "publish": {}, "hardware": None}
+    assert to_plain(RunRecord()) == {"stages": {}, "publish": {}, "hardware": None, "students": []}
 
 
 def test_imported_vectors_depend_on_the_clone_that_they_are_compared_with(minilm: Path) -> None:

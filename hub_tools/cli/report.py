@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def report(run: Path, *, as_json: bool) -> None:
     """Show the results of a finished RUN again."""
+    from hub_tools.core.run_record import read_record
     from hub_tools.reporting.report import read_report
+    from hub_tools.reporting.students import read_students
 
-    print_report(read_report(run, ()), run, as_json=as_json)
+    is_several = bool(read_record(run).students)
+    print_report(read_students(run) if is_several else read_report(run, ()), run, as_json=as_json)
 
 
 def print_report(report: Report, run: Path, *, as_json: bool) -> None:
@@ -29,10 +32,15 @@ def print_report(report: Report, run: Path, *, as_json: bool) -> None:
     from hub_tools.core.logging import log
     from hub_tools.core.terminal import paint
     from hub_tools.reporting.report import FullReport
+    from hub_tools.reporting.students import students_data, students_text
     from hub_tools.reporting.summary import summary_data, summary_text
     from hub_tools.reporting.text import report_warnings
 
-    if as_json:
+    if report.students and as_json:
+        click.echo(json_text(students_data(report, run)), nl=False)
+    elif report.students:
+        click.echo(students_text(report, run, partial(paint, stream=sys.stdout)))
+    elif as_json:
         click.echo(json_text(summary_data(report, run)), nl=False)
     elif isinstance(report, FullReport):
         click.echo(summary_text(report, run, partial(paint, stream=sys.stdout)))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hub_tools.cloning.architecture import VocabTensors, check_sizes, locate_vocab_tensors, rows_built
 from hub_tools.cloning.context import InitContext
 from hub_tools.cloning.init import init_embeddings
-from hub_tools.cloning.layers import check_layers, find_stack
+from hub_tools.cloning.layers import find_stack
 from hub_tools.cloning.mean import subword_mean
 from hub_tools.cloning.safetensors_io import (
     INDEX,
@@ -127,11 +127,8 @@ def clone(
     )
 
 
-def check_clonable(teacher: Teacher, layers: Sequence[int] = ()) -> None:
-    """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together.
-
-    So are `layers` that were asked for and that a clone of it cannot have.
-    """
+def check_clonable(teacher: Teacher) -> None:
+    """Refuse, by a UserError and before any work, a teacher with damaged files or files that do not belong together."""
     spec = read_teacher_tokenizer(teacher)
     if teacher.input_type != STATIC and spec.pad_token_id is None:
         raise UserError(
@@ -146,8 +143,6 @@ def check_clonable(teacher: Teacher, layers: Sequence[int] = ()) -> None:
         tensors = locate_vocab_tensors(teacher, checkpoint)
         _check_rows(teacher, spec, len(_teacher_rows(checkpoint, tensors)))
     check_modules(teacher)
-    if layers:
-        check_layers(find_stack(teacher), layers, teacher.name)
 
 
 @contextmanager

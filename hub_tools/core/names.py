@@ -23,6 +23,12 @@ def public_name(teacher: str) -> str:
     return PurePath(teacher).name if teacher.startswith(("/", "~", ".")) else teacher
 
 
+def repo_name(teacher: str, lang: str) -> str:
+    """Return what a student is called on the Hub, which wants letters, digits and single signs between them."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(teacher))
+    return f"{re.sub('-+', '-', plain).strip('-._')}-{lang}"
+
+
 def short_name(teacher: str) -> str:
     """Return the last part of a Hub id, less its revision, or of a folder: run folders and repos are named after it."""
     teacher = public_name(teacher)

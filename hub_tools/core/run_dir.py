@@ -4,6 +4,9 @@ A stage works in `<stage>.partial/` and the folder is renamed to `<stage>/` when
 always whole. Its marker, a `StageRecord`, holds the *key*: everything the result depends on. A stage with another key
 is done again, and the log says what changed. The marker also has size and checksum of each file: sizes are compared
 whenever a stage is used again, checksums before another stage reads it. `run.json` sums the markers up.
+
+The run of one of several students is in RUN/students/ and has no text and no vectors of its own: it reads those of RUN
+where they have the same key (`stage_folder`). It never writes there.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from hub_tools.core.run_record import (
     RECORD,
     RunRecord,
     StageRecord,
+    check_single,
+    parent_of,
     read_record,
     write_record,
 )
@@ -39,6 +44,8 @@ from hub_tools.core.versions import versions
 
 # Those of every run; with data to train on with labels there is FINETUNED too.
 FOLDERS = ("corpus", "tokenizer", "clone", "embeddings", "student", "evaluation")
+# Those that several students share.
+SHARED = ("corpus", "embeddings")
 _HEADER = "# The options of a hub-distill run.\n"
 _DONE, _KEY, _LOCK = ".done.json", ".key.json", ".lock"
 
@@ -103,7 +110,7 @@ class RunDir:
             raise UserError(f"--output {root} is a file; expected a folder to write the run into.")
         if root.exists() and not _is_run(root):
             raise UserError(f"--output {root} holds files that are no run. Choose an empty or a new folder.")
-        check_root(root)
+        _check_root(root)
         root.mkdir(parents=True, exist_ok=True)
         self._lock.enter_context(locked(root))
         record = read_record(root)
@@ -147,9 +154,13 @@ class RunDir:
     def _begin(self, task: Task) -> StageRecord | float:
         """Return the record of a finished stage, or the seconds that earlier attempts took."""
         self._finish_rename(task)
-        record = _read_marker(self.root / task.folder)
+        shared = _shared_folder(self.root, task.folder)
+        if shared is not None and (found := _read_marker(shared)) is not None and found.key == task.key:
+            _remove(self.root / task.folder)  # of an earlier run with other text
+        folder = stage_folder(self.root, task.folder)
+        record = _read_marker(folder)
         if record is not None and record.key == task.key:
-            check_files(self.root / task.folder, record.files, checksums=False)
+            check_files(folder, record.files, checksums=False)
             log.info("%s: already done", task.title, extra={"style": "dim"})
             self._add_to_record(task, record)
             return record
@@ -159,10 +170,10 @@ class RunDir:
             changed = ", ".join(name for name in {**old, **new} if old.get(name) != new.get(name))
             why = f": done again, because it depends on what changed: {changed}"
         log.info("%s%s", task.title, why, extra={"style": "bold"})
-        for folder in task.reads:
-            if folder not in self._whole:
-                check_stage(self.root / folder)
-                self._whole.add(folder)
+        for name in task.reads:
+            if name not in self._whole:
+                check_stage(stage_folder(self.root, name))
+                self._whole.add(name)
         partial = self._partial(task)
         attempt = _read_attempt(partial)
         if attempt.key == task.key:
@@ -210,13 +221,31 @@ class RunDir:
             partial.replace(folder)
 
 
+def stage_folder(root: Path, folder: str) -> Path:
+    """Return where a stage of a run has its files: in the run, or else in that of several students which it is in."""
+    shared = _shared_folder(root, folder)
+    return root / folder if shared is None or (root / folder).exists() else shared
+
+
+def _shared_folder(root: Path, folder: str) -> Path | None:
+    parent = parent_of(root) if folder in SHARED else None
+    return parent and parent / folder
+
+
+def _check_root(root: Path) -> None:
+    """Make sure that a folder can be a run's, and that no link leads out of it, nor out of the run that it is in."""
+    check_root(root)
+    if parent := parent_of(root):
+        check_root(parent)
+
+
 def locked(root: Path) -> AbstractContextManager[object]:
     """Keep other commands out of a run folder until the end of a `with` block.
 
     Raises:
         UserError: a run is using the folder, or it cannot be used.
     """
-    check_root(root)
+    _check_root(root)
     try:
         return FileLock(root / _LOCK).acquire(timeout=0)
     except Timeout as error:
@@ -241,16 +270,18 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
     `read` are the folders whose files will be used: their checksums are compared, of the others only the sizes.
 
     Raises:
-        UserError: the folder is no run, a stage is missing or damaged, or stages were made from different things.
+        UserError: the folder is no run or one of several students, a stage is missing or damaged, or stages were made
+            from different things.
     """
     if not (root / RECORD).is_file():
         raise UserError(f"{root} is no run folder: it has no {RECORD}. Expected the --output of a hub-distill run.")
-    check_root(root)
+    _check_root(root)
     command, run = f"Run: hub-distill --config {root / CONFIG}", read_record(root).current()
+    check_single(root, run)
     stages = run.stages
     folders = (*FOLDERS, *([FINETUNED] if FINETUNED in stages or run.student == FINETUNED else []))
     for folder in folders:
-        marker = _read_marker(root / folder)
+        marker = _read_marker(stage_folder(root, folder))
         if marker is None or folder not in stages:
             raise UserError(f"{root} is not finished: {folder} is missing. {command}")
         if marker != stages[folder]:
@@ -266,7 +297,7 @@ def check_finished(root: Path, read: Collection[str] = FOLDERS) -> RunRecord:
     for folder in folders:
         # Who reads the student reads the model that it became.
         is_read = folder in read or (folder == FINETUNED and "student" in read)
-        check_files(root / folder, stages[folder].files, checksums=is_read)
+        check_files(stage_folder(root, folder), stages[folder].files, checksums=is_read)
     return run
 
 

@@ -19,6 +19,8 @@ RECORD, CONFIG = "run.json", "config.toml"
 PRIVATE = ".private"  # a file that says that a run is private, also where an older record was put back
 # Folders of the model that a run is about: the distilled student, unless it was trained with labels after that.
 STUDENT, FINETUNED = "student", "finetuned"
+# Folder of a run of several students, with a run folder for each.
+STUDENTS = "students"
 _CURE = "Restore it, or choose another --output: it says what was done and what is private."
 
 
@@ -49,6 +51,7 @@ class RunRecord:
     publish: dict[str, Any] = field(default_factory=dict)  # the [publish] options that were given so far
     # Device and precision that `auto` chose when vectors were first computed, and what was asked for.
     hardware: dict[str, Any] | None = None
+    students: tuple[str, ...] = ()  # names of several students, each with a run folder of its own in `STUDENTS`
 
     def only(self, folders: Collection[str]) -> RunRecord:
         """Return the record of these stages alone."""
@@ -80,7 +83,8 @@ def read_record(root: Path) -> RunRecord:
         raise UserError(f"{root} has a {CONFIG} and no {RECORD}. {_CURE}")
     else:
         record = RunRecord()
-    return record.with_publish({"private": True}) if (root / PRIVATE).exists() else record
+    is_private = any((run / PRIVATE).exists() for run in (root, parent_of(root)) if run)
+    return record.with_publish({"private": True}) if is_private else record
 
 
 def write_record(root: Path, record: RunRecord) -> None:
@@ -90,6 +94,22 @@ def write_record(root: Path, record: RunRecord) -> None:
     write_sealed(root / RECORD, to_plain(record))
 
 
+def parent_of(root: Path) -> Path | None:
+    """Return the run of several students that the run of one is in: RUN of RUN/students/NAME; None for other runs."""
+    place = root.resolve()
+    is_inside = place.parent.name == STUDENTS and (place.parents[1] / RECORD).is_file()
+    return place.parents[1] if is_inside else None
+
+
+def check_single(root: Path, record: RunRecord) -> None:
+    """Refuse, by a UserError, a run of several students where one is needed."""
+    if record.students:
+        folders = ", ".join(str(root / STUDENTS / name) for name in record.students)
+        raise UserError(f"{root} has several students. Expected the folder of one of them: {folders}.")
+
+
 def student_of(root: Path) -> Path:
-    """Return the folder of the student of a run."""
-    return root / read_record(root).student
+    """Return the folder of the student of a run; a run of several is a UserError."""
+    record = read_record(root)
+    check_single(root, record)
+    return root / record.student

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hub_tools.config import EvaluateConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import digest, read_json, write_json
 from hub_tools.core.hub_errors import hub_errors

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from hub_tools.core.run_dir import stage_folder
 from hub_tools.core.run_record import read_record
 from hub_tools.hub.repos import Repo, repo_ids
 from hub_tools.hub.space_repo import run_files
@@ -47,7 +48,8 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
             inside = f"{chosen}/" if kind == "tokenizer" and chosen else ""
             stored = [name for name in stages[folder].files if name.startswith(inside) and name != _NOT_PUBLISHED]
             names = [name.removeprefix(inside) for name in stored]
-            files |= {n: run / folder / inside / n for n in names if any(fnmatch(n, p) for p in patterns)}
+            place = stage_folder(run, folder) / inside
+            files |= {n: place / n for n in names if any(fnmatch(n, p) for p in patterns)}
             files["README.md"] = card(report, linked).encode("utf-8")
         for lang in {"model": ("en",), "space": tuple(SENTENCES)}.get(kind, ()):
             files |= {f"{FOLDER}/{name}": picture for name, picture in draw_figures(run, report, lang).items()}

@@ -20,7 +20,7 @@ from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import log
 from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import locked
-from hub_tools.core.run_record import RECORD, RunRecord, read_record, write_record
+from hub_tools.core.run_record import RECORD, RunRecord, check_single, read_record, write_record
 from hub_tools.core.versions import versions
 from hub_tools.hub.access import check_access, check_private
 from hub_tools.hub.contents import collect
@@ -98,6 +98,7 @@ def check(run: Path, changes: Mapping[str, Any]) -> list[str]:
         UsageError: there is no run, and no name for the repos either.
     """
     record = read_record(run)
+    check_single(run, record)
     options = _options(record, changes)
     if record.stages:
         repos = chosen_ids(replace(run_config(record, run), publish=options))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from hub_tools.config import REPOS, PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError
-from hub_tools.core.names import short_name
+from hub_tools.core.names import repo_name
 
 RepoType = Literal["model", "dataset", "space"]
 # Kind -> suffix of the repo's name, and its type on the Hub.
@@ -51,10 +51,7 @@ def repo_ids(config: RunConfig) -> dict[str, str]:
     Raises:
         UsageError: there is no namespace, or a name that the Hub does not allow.
     """
-    # A folder may be called anything; the Hub wants letters, digits and single signs between them.
-    plain = re.sub(r"[^A-Za-z0-9._-]+|(?<=[-.])[-.]+", "-", short_name(config.teacher))
-    name = f"{re.sub('-+', '-', plain).strip('-._')}-{config.target}"
-    return named_ids(config.publish, config.publish.name or name)
+    return named_ids(config.publish, config.publish.name or repo_name(config.teacher, config.target))
 
 
 def named_ids(options: PublishConfig, name: str) -> dict[str, str]:

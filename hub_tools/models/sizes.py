@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,6 +41,7 @@ class SizePlan:
     token_params: int
     layers: int = 0  # 0 where they are not known
     layer_bytes: int = 0  # of one of them
+    layer_params: int = 0
 
     def weight_bytes(self, vocab_size: int, layers: int | None = None) -> int:
         """Return the bytes of a student's weights, with so many of the teacher's layers or all.
@@ -48,24 +50,48 @@ class SizePlan:
         stays. Example: 30,000 tokens of 384 numbers in fp32 are 46 MB of a teacher of 90 MB. With 20,000 tokens the
         student has 90 - 10,000 x 384 x 4 bytes = 75 MB.
         """
-        missing = 0 if layers is None else max(self.layers - layers, 0)
-        return self.other_bytes + vocab_size * self.token_bytes - missing * self.layer_bytes
+        return self.other_bytes + vocab_size * self.token_bytes - self._missing(layers) * self.layer_bytes
 
-    def params(self, vocab_size: int) -> int:
-        """Return the parameters of a student."""
-        return self.other_params + vocab_size * self.token_params
+    def params(self, vocab_size: int, layers: int | None = None) -> int:
+        """Return the parameters of a student, with so many of the teacher's layers or all."""
+        return self.other_params + vocab_size * self.token_params - self._missing(layers) * self.layer_params
+
+    def _missing(self, layers: int | None) -> int:
+        return 0 if layers is None else max(self.layers - layers, 0)
 
 
-def with_model_sizes(sizes: list[VocabularySize], teacher: Teacher) -> list[VocabularySize]:
-    """Say how large the student would be with each vocabulary; nothing more is said of a teacher without weights."""
+def with_model_sizes(
+    sizes: list[VocabularySize], teacher: Teacher, layers: Sequence[int] = (), *, static: bool = False
+) -> list[VocabularySize]:
+    """Say how large the student would be with each vocabulary; nothing more is said of a teacher without weights.
+
+    `layers` are as `--layers` asks for them, and a `static` student has rows of its vectors' length alone.
+    """
+    if not sizes:
+        return []
     try:
-        plan = plan_sizes(teacher)
+        plan = static_plan(teacher) if static else plan_sizes(teacher)
     except UserError:  # a tokenizer alone is enough to make another one
         return sizes
+    counts = [(size.vocab_size, count_layers(layers)) for size in sizes]
     return [
-        replace(size, params=plan.params(size.vocab_size), weight_bytes=plan.weight_bytes(size.vocab_size))
-        for size in sizes
+        replace(size, params=plan.params(*count), weight_bytes=plan.weight_bytes(*count))
+        for size, count in zip(sizes, counts, strict=True)
     ]
+
+
+def count_layers(layers: Sequence[int]) -> int | None:
+    """Return how many layers `--layers` asks for, by a number or a list; None for all."""
+    return layers[0] if len(layers) == 1 else len(layers) or None
+
+
+def static_plan(teacher: Teacher) -> SizePlan:
+    """Return what static students of a teacher would hold: rows in fp32, and nothing else."""
+    length = teacher.dim or teacher.hidden_size
+    teacher_bytes = sum(weight_files(teacher).values())
+    return SizePlan(
+        teacher_bytes=teacher_bytes, other_bytes=0, token_bytes=4 * length, other_params=0, token_params=length
+    )
 
 
 def plan_sizes(teacher: Teacher) -> SizePlan:
@@ -90,7 +116,7 @@ def plan_sizes(teacher: Teacher) -> SizePlan:
     # What says which row, and how strongly, a token has (model2vec) is folded into the student's rows.
     folded = [tensors[name] for name in ("mapping", "weights") if name in tensors and teacher.input_type == STATIC]
     layers = {int(match[1]) for name in tensors if (match := _LAYER.search(name))}
-    in_layers = sum(_bytes(tensor) for name, tensor in tensors.items() if _LAYER.search(name))
+    in_layers = [tensor for name, tensor in tensors.items() if _LAYER.search(name)]
     everything = [tensor for header in headers.values() for tensor in header.values()]
     return SizePlan(
         teacher_bytes=teacher_bytes,
@@ -99,7 +125,8 @@ def plan_sizes(teacher: Teacher) -> SizePlan:
         other_params=sum(map(_params, everything)) - sum(map(_params, (*per_token, *folded))),
         token_params=sum(_params(tensor) // max(rows, 1) for tensor in per_token),
         layers=len(layers),
-        layer_bytes=in_layers // max(len(layers), 1),
+        layer_bytes=sum(map(_bytes, in_layers)) // max(len(layers), 1),
+        layer_params=sum(map(_params, in_layers)) // max(len(layers), 1),
     )
 
 

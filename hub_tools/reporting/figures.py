@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from hub_tools.core.files import read_as
 from hub_tools.core.run_files import cure_for
-from hub_tools.reporting import plots
-from hub_tools.reporting.plots import Form
+from hub_tools.reporting import plots, quality
+from hub_tools.reporting.drawing import Form
 from hub_tools.reporting.report import Report
 
 FOLDER = "figures"
@@ -33,8 +33,9 @@ def draw_figures(root: Path, report: Report, lang: str = "en", form: Form = "png
     figures, ending = {}, file_ending(lang, form)
     if plots.judged(report.evaluation):
         figures[f"scores{ending}"] = plots.draw_scores(report.evaluation, lang, form)
-    if plots.quality_alt(report.evaluation, _sizes(report)) is not None:
-        figures[f"quality{ending}"] = plots.draw_quality(report.evaluation, _sizes(report), lang, form)
+    sizes, speeds = _sizes(report), speeds_of(report)
+    if quality.quality_alt(report.evaluation, sizes) is not None:
+        figures[f"quality{ending}"] = quality.draw_quality(report.evaluation, sizes, lang, form, speeds=speeds)
     if report.tokenizer is not None and report.tokenizer.fertility:
         tokenizer = report.tokenizer
         rates = tokenizer.fertility
@@ -57,7 +58,7 @@ def figure_alts(report: Report, lang: str = "en") -> dict[str, str | None]:
     tokenizer, distill = report.tokenizer, report.distill
     return {
         "scores": plots.scores_alt(report.evaluation, lang),
-        "quality": plots.quality_alt(report.evaluation, _sizes(report), lang),
+        "quality": quality.quality_alt(report.evaluation, _sizes(report), lang, speeds=speeds_of(report)),
         "tokens_per_word": plots.tokens_alt(tokenizer.fertility, report.targets, tokenizer.unread, lang)
         if tokenizer
         else None,
@@ -66,7 +67,17 @@ def figure_alts(report: Report, lang: str = "en") -> dict[str, str | None]:
 
 
 def _sizes(report: Report) -> dict[str, int]:
-    """Return model -> its parameters; all but the teacher have the student's."""
+    """Return model -> its parameters; of one student's run all but the teacher have the student's."""
+    if report.teacher is not None and report.students:
+        return {"teacher": report.teacher.params, **{name: own.params for name, own in report.students.items()}}
     if report.teacher is None or report.student is None or not (shown := plots.judged(report.evaluation)):
         return {}
     return dict.fromkeys(shown[0].models, report.student.params) | {"teacher": report.teacher.params}
+
+
+def speeds_of(report: Report) -> dict[str, float]:
+    """Return how many times as fast as the teacher each of several students is; nothing where that is not known."""
+    if not report.students or not report.costs:
+        return {}
+    speeds = {name: cost.sentences.texts_per_second for name, cost in report.costs.items()}
+    return {name: speed / speeds["teacher"] for name, speed in speeds.items()}

@@ -59,7 +59,11 @@ class StudentInfo(results.ModelInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run; None for stages that did not run."""
+    """A run; None for stages that did not run.
+
+    In that of several students, `evaluation` and `costs` have their names in the place of clone and student, and speeds
+    are in proportion to the teacher's, which took turns with each of them.
+    """
 
     teacher: TeacherInfo | None = None
     student: StudentInfo | None = None
@@ -74,6 +78,7 @@ class Report:
     costs: dict[str, results.Costs] = field(default_factory=dict)
     smaller: list[results.SmallerVectors] = field(default_factory=list)
     example: results.Example | None = None
+    students: dict[str, StudentInfo] = field(default_factory=dict)  # by name, in the run of several
     config: RunConfig  # the options that the stages had
     versions: dict[str, str]  # those that trained the student
     timings: dict[str, float]  # stage -> seconds
@@ -168,7 +173,7 @@ def run_config(record: RunRecord, run: Path) -> RunConfig:
     for folder in _STAGES:
         options = record.stages[folder].options if folder in record.stages else {}
         for key, value in options.items():
-            if key != "teacher_info":
+            if key not in ("teacher_info", "student"):  # several students have a configuration each
                 values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
     with _damage_named(run):
         return from_plain(RunConfig, {**values, "output": str(run), "publish": record.publish})
@@ -180,9 +185,12 @@ def _chosen(
     """Return the sections of the tokenizer and the clone that the student has: there were several."""
     name = clone.tokenizer
     if distill is not None and distill.kept_trim and clone.trim is not None:
-        name, clone = TRIM, replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer)
+        name = TRIM
+        clone = replace(clone.trim, splits=clone.splits, tokenizer=clone.tokenizer, sizes=clone.sizes)
     if name:
         tokenizer = replace(tokenizer.others[name], others=tokenizer.others, sizes=tokenizer.sizes)
+    if clone.sizes:  # with the layers that the student has
+        tokenizer = replace(tokenizer, sizes=clone.sizes)
     return {"tokenizer": tokenizer, "clone": clone}
 
 

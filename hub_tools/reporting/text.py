@@ -10,6 +10,7 @@ from typing import get_type_hints
 from hub_tools.core.files import write_json, write_text
 from hub_tools.core.languages import WITHOUT_SPACES, language_order, name_of, names_of
 from hub_tools.core.names import public_name
+from hub_tools.core.run_record import STUDENTS
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
@@ -53,7 +54,8 @@ def write_report(root: Path, report: Report) -> None:
 
     A report of some stages never takes the place of one of the whole run.
     """
-    if not report.evaluation and (root / "evaluation").exists():
+    is_finished = any(run.exists() for run in (root / "evaluation", *(root / STUDENTS).glob("*/evaluation")))
+    if not report.evaluation and is_finished:
         return
     write_json(root / "report.json", report.to_dict())
     if report.tokenizer is not None and report.corpus is not None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
 
 from hub_tools.core.plain import to_plain
-from hub_tools.core.run_dir import RunDir, Task
+from hub_tools.core.run_dir import RunDir, Task, stage_folder
 from hub_tools.stages.job import Job
 
 # To be raised whenever a stage gives other files for the same inputs.
@@ -127,4 +127,5 @@ class Stage(ABC):
             leftovers=self.leftovers,
             through_data=tuple(item.name for item in dataclasses.fields(self) if item.metadata.get("through_data")),
         )
-        return Finished(path=run_dir.root / self.folder, identity=run_dir.run(task).identity)
+        record = run_dir.run(task)
+        return Finished(path=stage_folder(run_dir.root, self.folder), identity=record.identity)

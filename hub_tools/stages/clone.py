@@ -18,8 +18,9 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.frontier import Goals, choose, heldout_goals
 from hub_tools.evaluation.subject import Subject
 from hub_tools.models.loading import load_model
+from hub_tools.models.sizes import with_model_sizes
 from hub_tools.models.teacher import LICENSE, Teacher
-from hub_tools.results import CloneResult, Split, TokenizerResult
+from hub_tools.results import CloneResult, Split, TokenizerResult, VocabularySize
 from hub_tools.stages.base import Finished, Stage, neutral
 from hub_tools.stages.job import HashedFile
 from hub_tools.stages.tokenizer import STATS
@@ -67,7 +68,13 @@ class CloneStage(Stage):
         for file in self.legal_files:
             (out / LICENSE).mkdir(exist_ok=True)
             shutil.copyfile(file.path, out / LICENSE / file.path.name)
-        return replace(result, tokenizer=chosen, splits=list(splits.values()), influence=influence)
+        return replace(result, tokenizer=chosen, splits=list(splits.values()), influence=influence, sizes=self._sizes())
+
+    def _sizes(self) -> list[VocabularySize]:
+        """Return the sizes that the tokenizer was chosen from, and of the student with each; a ready one has none."""
+        if not (self.tokenizer.path / STATS).exists():
+            return []
+        return with_model_sizes(self._tokenizers()[""].sizes, self.teacher, self.layers, static=self.static)
 
     def _layers(self) -> tuple[tuple[int, ...], list[float]]:
         """Return which of the teacher's layers to take, none for all, and what each does where it was measured."""

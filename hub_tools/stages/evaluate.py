@@ -10,6 +10,7 @@ from typing import Any
 from hub_tools.core.files import read_as
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.run_files import cure_for
+from hub_tools.core.run_record import parent_of
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.evaluate import DISTILLED, evaluate_run
 from hub_tools.evaluation.mteb_files import write_results
@@ -24,7 +25,12 @@ from hub_tools.stages.base import Finished, Stage, neutral
 from hub_tools.tokenization.adapt import TRIM
 
 # Vectors of evaluations, in the run folder; they are found by what they are of, and may be deleted.
-VECTORS = ".vectors"
+_VECTORS = ".vectors"
+
+
+def vector_cache(run: Path) -> Path:
+    """Return the folder of a run for vectors of evaluations; several students share it, and so the teacher's."""
+    return (parent_of(run) or run) / _VECTORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ class EvaluateStage(Stage):
             name: Subject(
                 partial(load_model, model.path, device=self.hardware.device, policy=self.teacher.policy),
                 self.hardware.exact,
-                cache=out.parent / VECTORS,
+                cache=vector_cache(out.parent),
                 identity=model.identity,
             )
             for name, model in models.items()

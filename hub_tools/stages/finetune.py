@@ -21,7 +21,7 @@ from hub_tools.models.loading import load_model
 from hub_tools.models.teacher import Teacher
 from hub_tools.results import FinetuneResult
 from hub_tools.stages.base import Finished, Stage
-from hub_tools.stages.evaluate import VECTORS
+from hub_tools.stages.evaluate import vector_cache
 from hub_tools.stages.job import Job
 from hub_tools.vectors.dataset import EmbeddingDataset
 
@@ -52,7 +52,7 @@ class FinetuneStage(Stage):
 
     def work(self, out: Path) -> FinetuneResult:
         load = partial(load_model, self.teacher.path, device=self.hardware.device, policy=self.teacher.policy)
-        cache = out.parent / VECTORS
+        cache = vector_cache(out.parent)
         return finetune(
             self.student.path,
             Subject(load, self.hardware.exact, cache=cache, identity=self.teacher.identity),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tools.cloning.clone import check_clonable
+from hub_tools.cloning.layers import check_layers, find_stack
 from hub_tools.config import CPU_TEXTS, RunConfig
 from hub_tools.core.distributed import ALONE, Processes
 from hub_tools.core.errors import UserError
@@ -72,6 +73,12 @@ class Job:
     labelled: tuple[Labelled, ...]  # data to train on after the distillation
     hardware: Hardware
     processes: Processes
+    has_weights: bool = True  # whether the teacher's are on this machine
+
+    def of(self, config: RunConfig) -> Job:
+        """Return the job of another student, in which all else is the same; what cannot be made is a UserError."""
+        checked = _checked(config, self.teacher, has_weights=self.has_weights)
+        return replace(self, config=_for_device(checked, self.hardware.device))
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -118,11 +125,12 @@ def prepare(
     """
     policy = LoadPolicy(code=config.trust_remote_code, pickle=config.allow_pickle)
     teacher = find_teacher(config.teacher, policy=policy, tokenizer_only=tokenizer_only, weights=not plan_only)
-    if not (tokenizer_only or plan_only):
-        check_clonable(teacher, config.clone.layers)
+    has_weights = not (tokenizer_only or plan_only)
+    if has_weights:
+        check_clonable(teacher)
+    checked = _checked(config, teacher, has_weights=has_weights)
     # A table that cannot be read is refused now, not after the training.
     tasks = chosen_tasks(config.evaluate, config.lang, load=not plan_only)
-    _check_training(config, teacher)
     _check_executor(config, teacher, processes)
     if config.finetune.is_asked and processes.world_size > 1:
         raise UserError(
@@ -137,7 +145,7 @@ def prepare(
         else processes.run_on_main(lambda: _find_hardware(config, fresh=fresh))
     )
     return Job(
-        config=_for_device(config, hardware.device),
+        config=_for_device(checked, hardware.device),
         teacher=teacher,
         languages=languages,
         sources=tuple(source for spec in specs for source in find_sources(spec, languages, config.seed)),
@@ -148,7 +156,23 @@ def prepare(
         labelled=read_labelled(config.finetune, config.lang, fetch=not plan_only),
         hardware=hardware,
         processes=processes,
+        has_weights=has_weights,
     )
+
+
+def _checked(config: RunConfig, teacher: Teacher, *, has_weights: bool) -> RunConfig:
+    """Refuse a student that cannot be; return its configuration, without --layers that are all of the teacher's.
+
+    Without weights the teacher's layers are not looked at.
+    """
+    _check_training(config, teacher)
+    asked = config.clone.layers
+    if not asked or not has_weights:
+        return config
+    stack = find_stack(teacher)
+    check_layers(stack, asked, teacher.name)
+    is_whole = asked in ((len(stack),), tuple(range(len(stack))))
+    return replace(config, clone=replace(config.clone, layers=())) if is_whole else config
 
 
 def _for_device(config: RunConfig, device: str) -> RunConfig:

@@ -12,7 +12,7 @@ from hub_tools.corpus.pairs import HubPairs
 from hub_tools.finetuning.hub_table import is_hub_table
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
-from hub_tools.models.sizes import plan_sizes, with_model_sizes
+from hub_tools.models.sizes import count_layers, plan_sizes, static_plan, with_model_sizes
 from hub_tools.models.tokenizer import read_teacher_tokenizer
 from hub_tools.reporting.tables import sizes_rows, terminal_table
 from hub_tools.stages.job import HashedFile, Job, prepare
@@ -26,30 +26,41 @@ _TEXTS = 10_000
 
 
 def plan(config: RunConfig) -> str:
-    """Return sizes, counts, memory, disk and what would be pushed; nothing is fetched but settings and tokenizer."""
+    """Return sizes, counts, memory, disk and what would be pushed; nothing is fetched but settings and tokenizer.
+
+    Of several students, what they have in common comes first.
+    """
     job = prepare(config, plan_only=True)
+    plans = {name: _plan(student, job.of(student)) for name, student in config.students.items()}
+    if not plans:
+        return "\n".join(_plan(config, job))
+    first, *others = plans.values()
+    shared = [line for line in first if all(line in lines for lines in others)]
+    own = {name: [line for line in lines if line not in shared] for name, lines in plans.items()}
+    return "\n".join([*shared, *(line for name, lines in own.items() for line in ("", f"{name}:", *lines))])
+
+
+def _plan(config: RunConfig, job: Job) -> list[str]:
+    """Return the parts of the plan of one student, of a line or several."""
     teacher = job.teacher
     tokenizer = read_teacher_tokenizer(teacher)
     teacher_vocab = len(tokenizer.vocab)
     size, how = _plan_vocabulary(job, tokenizer)
     sizes = plan_sizes(teacher)
-    taken = config.clone.layers
-    layers = taken[0] if len(taken) == 1 else len(taken) or None
-    teacher_bytes, student_bytes = sizes.teacher_bytes, sizes.weight_bytes(size, layers)
-    if config.clone.static:
-        student_bytes = 4 * size * (teacher.dim or teacher.hidden_size)
+    student = static_plan(teacher) if config.clone.static else sizes
+    teacher_bytes, student_bytes = sizes.teacher_bytes, student.weight_bytes(size, count_layers(config.clone.layers))
     step_tokens = config.distill.batch_tokens or STEP_TOKENS[job.hardware.device]
     # Weights, gradients and two moments; to average them, also the weights of three models.
     copies = 7 if config.finetune.is_asked else 4
     languages = list(dict.fromkeys(source.lang for source in job.sources))
-    lines = [
+    return [
         f"teacher      {teacher.name}, {teacher_bytes / 1e6:,.0f} MB, {teacher_vocab:,} tokens, "
         f"reads {teacher.max_seq_length}",
         f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang in config.targets)),
         f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
         *(f"parallel     {_table(table)}" for table in job.parallel),
-        *how,
+        how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
         *_tasks(config),
@@ -60,7 +71,6 @@ def plan(config: RunConfig) -> str:
         f"output       {config.output}",
         *_push_plan(config),
     ]
-    return "\n".join(lines)
 
 
 def _tasks(config: RunConfig) -> list[str]:
@@ -108,18 +118,18 @@ def _limits(config: RunConfig, *, from_hub: bool) -> str:
     return f"at most {asked or others}{hub if from_hub and OTHERS not in config.corpus.limits else ''}"
 
 
-def _plan_vocabulary(job: Job, tokenizer: TokenizerSpec) -> tuple[int, list[str]]:
-    """Return the size of the student's vocabulary, as far as it is known now, and lines that say it."""
+def _plan_vocabulary(job: Job, tokenizer: TokenizerSpec) -> tuple[int, str]:
+    """Return the size of the student's vocabulary, as far as it is known now, and what says it."""
     config, half = job.config.tokenizer, half_size(len(tokenizer.vocab))
     if config.use is not None:
-        return half, [f"tokenizer    {config.use}"]
+        return half, f"tokenizer    {config.use}"
     if size := asked_size(config, len(tokenizer.vocab)):
-        return size, [f"tokenizer    {size:,} tokens"]
+        return size, f"tokenizer    {size:,} tokens"
     targets = job.config.targets
     sources = [source for source in job.sources if source.lang in (*targets, "en")]
     missing = set(targets) - {source.lang for source in sources}
     if missing or any(source.dataset for source in sources):
-        return half, [f"tokenizer    at most {half:,} tokens: the tokenizer stage finds out how many the text needs"]
+        return half, f"tokenizer    at most {half:,} tokens: the tokenizer stage finds out how many the text needs"
     limits = job.config.corpus.limits
     texts = {
         lang: [clean(text) for _, text in islice(read_sources(own, in_turns=True), most)]
@@ -130,10 +140,11 @@ def _plan_vocabulary(job: Job, tokenizer: TokenizerSpec) -> tuple[int, list[str]
     prompts = [*job.teacher.prompts.values(), *job.config.embed.prompts.values()]
     readers = {lang: own.__iter__ for lang, own in texts.items()}
     found = Adaptation(tokenizer, readers, targets=targets, config=config, prompts=prompts)
-    table = terminal_table(sizes_rows(with_model_sizes(found.sizes, job.teacher), found.size))
+    clone = job.config.clone
+    rows = sizes_rows(with_model_sizes(found.sizes, job.teacher, clone.layers, static=clone.static), found.size)
     count = " and ".join(f"{len(own):,} {lang}" for lang, own in texts.items())
     how = f"tokenizer    about {found.size:,} tokens, as {count} texts say; the tokenizer stage counts all of them"
-    return found.size, [how, *(f"             {line}" for line in table.splitlines())]
+    return found.size, "\n             ".join([how, *terminal_table(rows).splitlines()])
 
 
 def _push_plan(config: RunConfig) -> list[str]:

@@ -20,7 +20,7 @@ from hub_tools.models.teacher import Teacher
 from hub_tools.models.tokenizer import read_ready_tokenizer, read_teacher_tokenizer
 from hub_tools.reporting.tables import sizes_rows, terminal_table
 from hub_tools.results import TokenizerResult
-from hub_tools.stages.base import Finished, Stage
+from hub_tools.stages.base import Finished, Stage, neutral
 from hub_tools.stages.job import Job, ReadyTokenizer
 from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.make import make_tokenizer, use_tokenizer
@@ -46,6 +46,9 @@ class TokenizerStage(Stage):
     prompts: dict[str, str]
     ready: ReadyTokenizer | None
     config: TokenizerConfig
+    # They change no tokenizer, only how large the student would be with it.
+    layers: tuple[int, ...] = neutral()
+    static: bool = neutral()
 
     @classmethod
     def of(cls, job: Job, done: Mapping[str, Finished]) -> Self:
@@ -81,7 +84,8 @@ class TokenizerStage(Stage):
         )
         result = make_tokenizer(adaptation, out, **measured)
         if result.sizes:
-            result = replace(result, sizes=with_model_sizes(result.sizes, self.teacher))
+            sizes = with_model_sizes(result.sizes, self.teacher, self.layers, static=self.static)
+            result = replace(result, sizes=sizes)
             table = terminal_table(sizes_rows(result.sizes, result.vocab_size))
             log.debug("  what the teacher's own tokens cost in vocabularies of several sizes:\n%s", table)
         write_json(out / STATS, to_plain(result))  # for the stage that chooses among them
