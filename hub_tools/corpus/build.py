@@ -44,8 +44,8 @@ HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
 OTHERS_PART, LEAST_OTHER = 10, 1000
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
-# Rows that are written at once, and characters after which fewer are.
-_BATCH, _BATCH_CHARACTERS = 8192, 2**24
+# Rows that are written at once, twice as many after so many times, and characters after which fewer are.
+_BATCH, _BATCH_TIMES, _BATCH_CHARACTERS = 8192, 4096, 2**24
 
 
 class Corpus:
@@ -360,12 +360,13 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]
 
 
 def _batches(rows: Iterator[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
-    batch, characters = [], 0
+    """Yield lists of rows, ever longer ones: readers hold all that a file says of each at once."""
+    batch, characters, number = [], 0, 0
     for row in rows:
         batch.append(row)
         characters += sum(map(len, row))
-        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+        if len(batch) == _BATCH << number // _BATCH_TIMES or characters >= _BATCH_CHARACTERS:
             yield batch
-            batch, characters = [], 0
+            batch, characters, number = [], 0, number + 1
     if batch:
         yield batch

@@ -190,19 +190,21 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
     sources = []
     for lang in languages if "{lang}" in spec else languages[:1]:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
-        parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
-        if user_path(parts[0]).exists():
+        own, its_config, its_split, its_column = (
+            part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")
+        )
+        if user_path(own).exists():
             raise UserError(
-                f"--corpus {spec}: {parts[0]} is a file or folder here, and a dataset of the Hub would be read "
+                f"--corpus {spec}: {own} is a file or folder here, and a dataset of the Hub would be read "
                 "otherwise. Name the text in it, or work in another folder."
             )
-        commit = commit_of(parts[0], branch)
-        written = parts[0] + dataset[len(name) :]
-        label = ":".join(part for part in parts[:2] if part)
+        commit = commit_of(own, branch)
+        written = own + dataset[len(name) :]
+        label = ":".join(filter(None, (own, its_config)))
         # As it was written too: the report, which tells how to do the run again, names it so.
-        identity = [written, *parts[1:], commit or branch, seed]
-        stream = HubTexts(*parts, lang=lang, revision=commit or branch or None, seed=seed)
-        known = {"dataset": written, "revision": commit, "stream": stream}
+        identity = [written, its_config, its_split, its_column, commit or branch, seed]
+        stream = HubTexts(own, its_config, its_split, its_column, lang, commit or branch or None, seed)
+        known: Any = {"dataset": written, "revision": commit, "stream": stream}
         sources.append(Source(lang=lang, name=label, identity=identity, open=stream.texts, **known))
     return sources
 
