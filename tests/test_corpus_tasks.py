@@ -19,7 +19,7 @@ from hub_tools.corpus.build import build_corpus
 from hub_tools.corpus.shards import TASKS, CutTask
 from hub_tools.corpus.sources import find_sources
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
-from tests.commands import Result, environment, finish, refused, succeeded
+from tests.commands import Result, environment, finish, hub_distill, refused, succeeded
 from tests.fake_hub import FakeHub
 
 SHARDS = 13  # more than `datasets` reads in turns
@@ -85,8 +85,12 @@ def build(out: Path, spec: str, files: TokenizerSpec, *, run: Run | None = None,
 
 def in_two(task: CutTask, files: list[Path]) -> None:
     """Two tasks, the second one first, which both run twice."""
-    for rank in (1, 0, 0, 1):
+    for rank in (1, 0):
         task(None, rank, 2)
+    times = [file.stat().st_mtime_ns for file in files]
+    for rank in (0, 1):
+        task(None, rank, 2)
+    assert [file.stat().st_mtime_ns for file in files] == times
 
 
 @pytest.mark.parametrize(("name", "limit"), [("parquet", 1000), ("parquet", LITTLE), ("json", 1000)])
@@ -110,14 +114,17 @@ def test_what_failed_is_read_again_and_nothing_else(
         launched.append(task.missing)
         task(None, 0, 2)
 
+    def rest(task: CutTask, files: list[Path]) -> None:
+        launched.append(task.missing)
+        in_two(task, files)
+
     with pytest.raises(UserError, match=r"6 of 13 shards of org/parquet are missing, shard-00001\.parquet among them"):
         build(out, "org/parquet", minilm_files, run=half)
     done = {file: file.stat().st_mtime_ns for file in out.rglob("shard-*.parquet")}
     alone = build(tmp_path / "alone", "org/parquet", minilm_files)
-    assert build(out, "org/parquet", minilm_files, run=in_two) == alone
-    assert len(done) == 7
+    assert build(out, "org/parquet", minilm_files, run=rest) == alone
+    assert launched == [tuple(range(SHARDS)), tuple(range(1, SHARDS, 2))]
     assert {file: file.stat().st_mtime_ns for file in done} == done
-    assert launched == [tuple(range(SHARDS))]
 
 
 def test_tasks_are_for_those_who_want_most_of_a_dataset(
@@ -158,23 +165,24 @@ def test_processes_read_the_shards_and_one_that_is_killed_is_noticed(
     (tmp_path / "small.py").write_text(PROGRAM, encoding="utf-8")
     job = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "org/parquet", "--limit", "1000"]
 
-    def collect(output: str, *more: str) -> Result:
-        command = [sys.executable, "small.py", *job, "--output", output, *more]
+    def collect() -> Result:
+        command = [sys.executable, "small.py", *job, "--output", "run", "--executor", "local", "--workers", "2"]
         return finish(command, cwd=tmp_path, **online, OMP_NUM_THREADS="1")
 
-    tasks = ("--executor", "local", "--workers", "2")
-    refused(collect("run", *tasks), "A process was killed", "Run the same command again")
+    refused(collect(), "A process was killed", "Run the same command again")
     files = tmp_path.glob("run/corpus.partial/tasks/tr-0/shard-*")
     done = [int(file.stem.removeprefix("shard-")) for file in files if file.stem != "shard-00000"]  # all look at that
     assert 0 < len(done) < SHARDS - 1
     asked = [len(dataset.asked(f"{number + 1:02d}.parquet")) for number in done]
     (tmp_path / "cured").touch()
-    succeeded(collect("run", *tasks))
+    succeeded(collect())
     assert [len(dataset.asked(f"{number + 1:02d}.parquet")) for number in done] == asked
     assert not (tmp_path / "run/corpus/tasks").exists()
-    succeeded(collect("alone"))
+    succeeded(hub_distill(*job, "--output", "alone", cwd=tmp_path, **online))
     first, second = (
         {file.name: hash_file(file) for file in (tmp_path / name / "corpus").rglob("[!.]*") if file.is_file()}
         for name in ("run", "alone")
     )
     assert first == second
+    # The key of the stage does not know who read the text.
+    assert "corpus: already done" in hub_distill(*job, "--output", "run", cwd=tmp_path, **online).stderr
