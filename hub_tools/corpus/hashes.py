@@ -80,7 +80,7 @@ class _Run:
     """Sorted hashes in a file, of which the first of each block is held."""
 
     def __init__(self, parts: Iterable[Hashes], folder: Path | None) -> None:
-        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - it lives as long as this
+        self._file = TemporaryFile(dir=folder, buffering=8 * _BLOCK)  # noqa: SIM115 - it lives as long as this
         self._firsts, self.count = array("Q"), 0
         for part in parts:
             self._file.write(part.tobytes())
@@ -100,7 +100,8 @@ class _Run:
 
     def _read(self, number: int, size: int) -> bytes:
         self._file.seek(8 * number * size)
-        return self._file.read(8 * size)
+        found: bytes = self._file.read(8 * size)
+        return found
 
 
 def _merge(first: _Run, second: _Run) -> Iterator[Hashes]:

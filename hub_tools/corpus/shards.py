@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import fsync_file, replacing
+from hub_tools.core.logging import quiet_libraries
 from hub_tools.corpus.clean import pieces
 from hub_tools.corpus.contamination import in_batches
 from hub_tools.corpus.sources import HubTexts, Source, shuffled
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TASKS = "tasks"
-TOKENIZER = "tokenizer.json"
+TOKENIZER, SHARD = "tokenizer.json", "shard-{:05d}.parquet"
 # Texts of a language from which on tasks read its datasets, which they read whole.
 LEAST_FOR_TASKS = 1_000_000
 _SCHEMA = pa.schema([("pieces", pa.list_(pa.string()))])
@@ -52,13 +53,10 @@ class CutTask:
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
         """Do the task."""
+        quiet_libraries()
         for number in self.missing[rank::world_size]:
-            if not self.file_of(number).exists():
+            if not (self.folder / SHARD.format(number)).exists():
                 self._cut(number)
-
-    def file_of(self, number: int) -> Path:
-        """Return the file of a shard."""
-        return self.folder / f"shard-{number:05d}.parquet"
 
     def _cut(self, number: int) -> None:
         from tokenizers import Tokenizer
@@ -71,7 +69,7 @@ class CutTask:
                 for batch in in_batches(rows, lambda row: row):
                     file.write_table(pa.table([batch], schema=_SCHEMA))
             fsync_file(unfinished)
-            unfinished.replace(self.file_of(number))
+            unfinished.replace(self.folder / SHARD.format(number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +85,19 @@ class Cutter:
 
     def __call__(self, source: Source, limit: int | None, folder: Path) -> Iterator[Iterable[str]]:
         """Yield the pieces of each text of a source, of which up to `limit` are needed; tasks work in a folder."""
-        if self.run and source.stream and _is_for_tasks(source.stream, limit):
-            yield from self._elsewhere(source.stream, folder.absolute(), self.run)
+        if self.run and source.stream and (shards := _shards_for_tasks(source.stream, limit)):
+            yield from self._elsewhere(source.stream, shards, folder.absolute(), self.run)
         else:
             for text in source.open():
                 yield pieces(text, self.tokenizer, self.max_tokens)
 
     def _elsewhere(
-        self, texts: HubTexts, folder: Path, run: Callable[[CutTask, list[Path]], None]
+        self, texts: HubTexts, shards: int, folder: Path, run: Callable[[CutTask, list[Path]], None]
     ) -> Iterator[list[str]]:
         from datasets import IterableDataset
 
-        numbers = range(texts.sizes()[0])
-        whole = CutTask(texts, folder, tuple(numbers), self.max_tokens)
-        files = [whole.file_of(number) for number in numbers]
-        if missing := tuple(number for number in numbers if not files[number].exists()):
+        files = [folder / SHARD.format(number) for number in range(shards)]
+        if missing := tuple(number for number, file in enumerate(files) if not file.exists()):
             with replacing(folder / TOKENIZER) as unfinished:
                 self.tokenizer.save(str(unfinished))
             run(CutTask(texts, folder, missing, self.max_tokens), [files[number] for number in missing])
@@ -115,9 +111,9 @@ class Cutter:
         yield from (row["pieces"] for row in shuffled(stream, texts.seed))
 
 
-def _is_for_tasks(texts: HubTexts, limit: int | None) -> bool:
-    """Return whether there are several shards, and most of the texts in them are asked for, as far as is known."""
+def _shards_for_tasks(texts: HubTexts, limit: int | None) -> int:
+    """Return the number of shards that tasks read: none, unless most of several is asked for, as far as is known."""
     if limit is not None and limit < LEAST_FOR_TASKS:
-        return False
+        return 0
     shards, rows = texts.sizes()
-    return shards > 1 and (limit is None or rows is None or 2 * limit >= rows)
+    return shards if shards > 1 and (limit is None or rows is None or 2 * limit >= rows) else 0
