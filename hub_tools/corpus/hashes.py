@@ -80,12 +80,13 @@ class _Run:
     """Sorted hashes in a file, of which the first of each block is held."""
 
     def __init__(self, parts: Iterable[Hashes], folder: Path | None) -> None:
-        self._file = TemporaryFile(dir=folder, buffering=8 * _BLOCK)  # noqa: SIM115 - it lives as long as this
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as this
         self._firsts, self.count = array("Q"), 0
         for part in parts:
             self._file.write(part.tobytes())
             self._firsts.frombytes(part[-self.count % _BLOCK :: _BLOCK].tobytes())
             self.count += len(part)
+        self._file.flush()
 
     def __contains__(self, value: int) -> bool:
         block = self._read(bisect_right(self._firsts, value) - 1, _BLOCK) if value >= self._firsts[0] else b""
@@ -99,8 +100,9 @@ class _Run:
             yield np.frombuffer(self._read(number, _PART), np.uint64)
 
     def _read(self, number: int, size: int) -> bytes:
-        self._file.seek(8 * number * size)
-        found: bytes = self._file.read(8 * size)
+        file = self._file.raw  # a buffer would only be filled anew for each
+        file.seek(8 * number * size)
+        found: bytes = file.read(8 * size)
         return found
 
 
