@@ -15,13 +15,13 @@ STORAGE = "storage"
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleConfig(Section):
-    """Which processes and machines compute the teacher's vectors."""
+    """Which processes and machines compute the teacher's vectors, and read large datasets of the Hub."""
 
     section: ClassVar[str] = "scale"
     executor: Engine | None = option(
         None,
         "Compute the teacher's vectors in tasks of datatrove: in processes here, on a Slurm or Ray cluster, or on "
-        "Hugging Face Jobs. Needs the extra scale.",
+        "Hugging Face Jobs; all but Jobs read large datasets of the Hub in tasks too. Needs the extra scale.",
         unset="this process",
         neutral=True,
     )

@@ -91,6 +91,18 @@ def test_a_long_parquet_file_is_read_in_the_memory_of_one_of_its_groups(tmp_path
     assert max(held) < 4 * group * len(long)
 
 
+def test_what_a_long_file_says_of_itself_stays_short(
+    tmp_path: Path, minilm_files: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"_BATCH": 8, "_BATCH_TIMES": 3}.items():
+        monkeypatch.setattr(f"hub_tools.corpus.build.{name}", value)
+    corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", SENTENCES)))
+    about = pq.read_metadata(corpus.path / "text/tr.parquet")
+    sizes = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
+    assert sizes == [*[8] * 3, *[16] * 3, *[32] * 3, *[64] * 2, 4]
+    assert corpus.result.text["tr"].kept == 300
+
+
 def test_text_is_cleaned_deduplicated_split_and_counted(tmp_path: Path, minilm_files: TokenizerSpec) -> None:
     raw = ["  Aynı\tcümle.  ", "Aynı cümle.", "", "Caf\u0065\u0301", *SENTENCES]
     corpus = build(tmp_path, minilm_files, str(write(tmp_path / "tr.txt", raw)))

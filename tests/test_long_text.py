@@ -7,13 +7,16 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hub_tools.core.errors import UserError
+from hub_tools.corpus import hashes
 from hub_tools.corpus.build import Corpus, build_corpus
 from hub_tools.corpus.clean import LONGEST_TEXT, clean, hash_text, pieces
 from hub_tools.corpus.hashes import HashSet
@@ -211,11 +214,29 @@ def test_a_line_longer_than_is_held_comes_in_pieces(tmp_path: Path) -> None:
         list(read_texts(tmp_path / "x.jsonl", "tr"))
 
 
-def test_a_set_of_hashes_is_a_set() -> None:
-    values = [hash_text(str(number % 20_000)) for number in range(30_000)] + [0, 0, 1 << 63, 5, 5 + (1 << 40)]
-    ours, pythons = HashSet(), set[int]()
+@pytest.mark.parametrize("most", [2**18, 2**10])  # slots; of the fewer, nearly all hashes are on the disk
+def test_a_set_of_hashes_is_a_set(most: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {"_MOST": most, "_BLOCK": 8, "_PART": 64}.items():
+        monkeypatch.setattr(hashes, name, value)
+    values = [hash_text(str(number % 6000)) for number in range(8000)] + [0, 0, 1 << 63, 5, 5 + (1 << 40)]
+    ours, pythons = HashSet(tmp_path / "new"), set[int]()
     for value in values:
         assert (value in ours) == (value in pythons)
-        assert ours.add(value) == (value not in pythons)
+        ours.add(value)
         pythons.add(value)
-    assert len(ours) == len(pythons)
+    assert all(value in ours for value in values)
+    assert not list(tmp_path.glob("new/*"))  # nothing is left where a process is killed
+
+
+def test_a_set_of_hashes_keeps_its_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hashes, "_MOST", 2**10)
+    values = np.random.default_rng(1).integers(2**64, size=8000, dtype=np.uint64).tolist()
+    ours = HashSet(tmp_path)
+    tracemalloc.start()
+    for value in values:
+        ours.add(value)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 24_000  # 8 bytes each would be 64,000
+    assert all(value in ours for value in values)
+    assert not any(value + 1 in ours for value in values)

@@ -150,7 +150,7 @@ def test_all_help_has_all_options_in_groups() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_help_of_a_stage_has_its_own_options_alone(stage: str) -> None:
-    sections = {"", stage} | ({"scale"} if stage == "embed" else set())
+    sections = {"", stage} | ({"scale"} if stage in ("corpus", "embed") else set())
     own = {option.flag for option in OPTIONS if option.flag and option.section in sections}
     assert flags_in(hub_distill(stage, "--help").output) == own | {"--corpus", "--parallel"} | OF_A_RUN
 

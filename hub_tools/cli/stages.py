@@ -32,7 +32,7 @@ STAGES = {
     "evaluate": "Measure teacher, clone and student, or any models.",
 }
 # Sections of the configuration that the help of a stage shows besides its own.
-_MORE_SECTIONS = {"embed": ("scale",)}
+_MORE_SECTIONS = {"corpus": ("scale",), "embed": ("scale",)}
 _EPILOG = "Stages before it that are not done yet run first (their options: hub-distill --help-all)."
 # Options that say how to run, and what they are where they are not given.
 _HOW = {"resume": True, "dry_run": False, "as_json": False}

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
@@ -24,11 +23,12 @@ from hub_tools.core.files import read_as, replacing, write_json
 from hub_tools.core.limits import Limits, limit_of
 from hub_tools.core.logging import Progress, bar, log
 from hub_tools.core.plain import to_plain
-from hub_tools.corpus.clean import LONGEST_TEXT, hash_text, pieces
+from hub_tools.corpus.clean import LONGEST_TEXT, hash_text
 from hub_tools.corpus.contamination import EvaluationTexts, Match, by_data
 from hub_tools.corpus.hashes import HashSet
 from hub_tools.corpus.pairs import UNDETERMINED, HubPairs, Pair, read_pairs
 from hub_tools.corpus.readers import read_table
+from hub_tools.corpus.shards import TASKS, CutTask, Cutter
 from hub_tools.corpus.sources import NoSuchTextError, Source
 from hub_tools.results import CorpusResult, LanguageText, ParallelText, TextCounts
 
@@ -44,8 +44,8 @@ HUB_LIMIT_MAIN, HUB_LIMIT_OTHER = 100_000, 10_000
 OTHERS_PART, LEAST_OTHER = 10, 1000
 # Texts of a language that tokenizers and speed are measured on.
 _SAMPLE_TEXTS = 1000
-# Rows that are written at once, and characters after which fewer are.
-_BATCH, _BATCH_CHARACTERS = 8192, 2**24
+# Rows that are written at once, twice as many after so many times, and characters after which fewer are.
+_BATCH, _BATCH_TIMES, _BATCH_CHARACTERS = 8192, 4096, 2**24
 
 
 class Corpus:
@@ -104,6 +104,7 @@ def build_corpus(
     tokenizer: Tokenizer,
     max_tokens: int,
     evaluation: EvaluationTexts | None = None,
+    run: Callable[[CutTask, list[Path]], None] | None = None,
 ) -> CorpusResult:
     """Read, clean, split and store all text; `languages` are all codes, the targets first.
 
@@ -114,13 +115,14 @@ def build_corpus(
     English gets a tenth of what each target has, `LEAST_OTHER` at least. `tokenizer` is the teacher's, without
     truncation: long texts are cut by it.
     Texts that are in `evaluation`, exactly or nearly, are dropped before any are held out, and so are pairs with one.
+    `run` runs tasks that read large datasets of the Hub (`Cutter`), and changes nothing in what comes out.
 
     Raises:
         UserError: there is no usable text for a target language, or a source cannot be read.
     """
-    splits = _Splits(seed=seed, evaluation=evaluation or EvaluationTexts([]))
+    splits = _Splits(seed=seed, evaluation=evaluation or EvaluationTexts([]), heldout=HashSet(out), train=HashSet(out))
     pairs = _build_parallel(out / "parallel.parquet", parallel, targets[0], limit_of(limits, targets[0]), splits)
-    cut = partial(pieces, tokenizer=tokenizer, max_tokens=max_tokens)
+    cut = Cutter(tokenizer=tokenizer, max_tokens=max_tokens, run=run)
     by_language: dict[str, LanguageText] = {}
     has = {lang: pairs.kept if pairs and lang in pairs.languages else 0 for lang in targets}
     with bar("reading", None, " texts") as progress:
@@ -129,7 +131,7 @@ def build_corpus(
             most = _most_texts(lang, of_language, limits, has)
             if of_language:
                 progress.set_postfix_str(f"{lang}, {number} of {len(languages)} languages", refresh=False)
-                by_language[lang] = _build_language(out / "text", of_language, most, splits, cut, progress=progress)
+                by_language[lang] = _build_language(out, of_language, most, splits, cut, progress=progress)
             if lang in has:
                 has[lang] += by_language[lang].kept if lang in by_language else 0
     kept = [lang for lang, text in by_language.items() if text.kept]
@@ -195,10 +197,8 @@ class _Splits:
 
     seed: int
     evaluation: EvaluationTexts
-    heldout: HashSet = field(
-        default_factory=HashSet
-    )  # both sides of held-out pairs; no other text or pair may hold one
-    train: HashSet = field(default_factory=HashSet)  # both sides of the pairs that are trained on
+    heldout: HashSet  # both sides of held-out pairs; no other text or pair may hold one
+    train: HashSet  # both sides of the pairs that are trained on
 
     def by_hash(self, text: str) -> str:
         return "heldout" if hash_text(f"{self.seed}\t{text}") % HELDOUT_ONE_IN == 0 else "train"
@@ -213,23 +213,27 @@ class _Piece(NamedTuple):
 
 
 def _build_language(
-    folder: Path,
+    out: Path,
     sources: list[Source],
     limit: int | None,
     splits: _Splits,
-    cut: Callable[[str], Iterator[str]],
+    cut: Cutter,
     *,
     progress: Progress,
 ) -> LanguageText:
-    lang = sources[0].lang
+    lang, folder = sources[0].lang, out / "text"
     record = folder / f"{lang}.json"
     if record.exists():
         return read_as(LanguageText, record, f"Delete {folder} and run the same command again.")
-    tally = _Tally()
+    tally = _Tally(out)
 
     def rows() -> Iterator[tuple[str, str]]:
-        texts = read_sources(sources, in_turns=limit is not None)
-        parts = (_Piece(source, number, text) for source, raw in texts for number, text in enumerate(cut(raw)))
+        readers = [
+            _read(source, cut(source, limit, out / TASKS / f"{lang}-{number}")) for number, source in enumerate(sources)
+        ]
+        # In turns no source takes the place of those after it under a limit.
+        texts = chain.from_iterable(readers) if limit is None else take_turns(readers)
+        parts = (_Piece(source, number, text) for source, row in texts for number, text in enumerate(row))
         for (source, number, text), match in splits.evaluation.screen(parts, lambda piece: (piece.text,)):
             tally.counts["read"] += number == 0
             tally.counts["cut"] += number == 1
@@ -247,12 +251,6 @@ def _build_language(
     return result
 
 
-def read_sources(sources: list[Source], *, in_turns: bool) -> Iterator[tuple[str, str]]:
-    """Yield source names and texts; `in_turns` no source takes the place of those after it under a limit."""
-    readers = [_read_source(source) for source in sources]
-    yield from take_turns(readers) if in_turns else chain.from_iterable(readers)
-
-
 def take_turns(readers: Iterable[Iterator[T]]) -> Iterator[T]:
     """Yield from several readers, one item of each in turns, until all are at their end."""
     readers = list(readers)
@@ -264,9 +262,9 @@ def take_turns(readers: Iterable[Iterator[T]]) -> Iterator[T]:
                 readers.remove(reader)
 
 
-def _read_source(source: Source) -> Iterator[tuple[str, str]]:
+def _read(source: Source, rows: Iterator[Iterable[str]]) -> Iterator[tuple[str, Iterable[str]]]:
     try:
-        yield from ((source.name, text) for text in source.open())
+        yield from ((source.name, row) for row in rows)
     except NoSuchTextError as error:
         # Few datasets have all languages; without text for the target, `build_corpus` stops.
         log.warning("  %s", error)
@@ -275,10 +273,10 @@ def _read_source(source: Source) -> Iterator[tuple[str, str]]:
 class _Tally:
     """Counts what becomes of the texts of a language, or of pairs, and of those of each of their sources."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.counts: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()  # by source
-        self._seen = HashSet()
+        self._seen = HashSet(folder)
         self._matches: dict[str, Counter[Match]] = {}  # by source
 
     def keeps(self, source: str, texts: tuple[str, ...], match: Match | None, *, is_reserved: bool) -> bool:
@@ -329,7 +327,7 @@ def _build_parallel(
     for pair, match in splits.evaluation.screen(chosen, lambda pair: pair.sides):
         for side in () if match else pair.sides:
             splits.heldout.add(hash_text(side))
-    tally = _Tally()
+    tally = _Tally(out.parent)
     languages: set[str] = set()
 
     def rows() -> Iterator[tuple[str, ...]]:
@@ -362,12 +360,13 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]
 
 
 def _batches(rows: Iterator[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
-    batch, characters = [], 0
+    """Yield lists of rows, ever longer ones: readers hold all that a file says of each at once."""
+    batch, characters, number = [], 0, 0
     for row in rows:
         batch.append(row)
         characters += sum(map(len, row))
-        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+        if len(batch) == _BATCH << number // _BATCH_TIMES or characters >= _BATCH_CHARACTERS:
             yield batch
-            batch, characters = [], 0
+            batch, characters, number = [], 0, number + 1
     if batch:
         yield batch

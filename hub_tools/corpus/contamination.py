@@ -71,7 +71,7 @@ class EvaluationTexts:
         hashes, owners = [], []
         for name, texts in sets:
             self.names.append(name)
-            for batch in _batches(texts, lambda text: (text,)):
+            for batch in in_batches(texts, lambda text: (text,)):
                 seeds, owner = self._add(batch)
                 hashes.append(seeds)
                 owners.append(owner)
@@ -105,7 +105,7 @@ class EvaluationTexts:
         if not self._texts:
             yield from ((item, None) for item in items)
             return
-        for batch in _batches(items, texts_of):
+        for batch in in_batches(items, texts_of):
             texts = [texts_of(item) for item in batch]
             ends = np.cumsum([0, *map(len, texts)]).tolist()
             found = self.find([text for own in texts for text in own])
@@ -240,7 +240,8 @@ def _starts(ordered: Hashes) -> Numbers:
     return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
 
 
-def _batches(items: Iterable[T], texts_of: Callable[[T], Sequence[str]]) -> Iterator[list[T]]:
+def in_batches(items: Iterable[T], texts_of: Callable[[T], Sequence[str]]) -> Iterator[list[T]]:
+    """Yield lists of items, of some thousand or of half a million characters."""
     batch: list[T] = []
     characters = 0
     for item in items:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,59 @@ class NoSuchTextError(UserError):
     """A Hub dataset exists but has no such language."""
 
 
+@dataclass(frozen=True)
+class HubTexts:
+    """A column of a dataset of the Hub.
+
+    Errors of all that reads it: it cannot be read, or has no such configuration, split or column (UserError).
+    """
+
+    name: str
+    config: str
+    split: str
+    column: str
+    lang: str
+    revision: str | None
+    seed: int
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts, drawn from those that come next."""
+        with _reading(self.name, self.config):
+            yield from self._texts_of(shuffled(self._open(), self.seed), "text")
+
+    def sizes(self) -> tuple[int, int | None]:
+        """Return the number of shards, which are files, and that of rows; None where the dataset does not say it."""
+        with _reading(self.name, self.config):
+            stream = self._open()
+            split = (stream.info.splits or {}).get(self.split)
+            return int(stream.num_shards), split and int(split.num_examples)
+
+    def shard(self, number: int) -> Iterator[str]:
+        """Yield the texts of a shard in their order."""
+        with _reading(self.name, self.config):
+            stream = _open_once(self)
+            yield from self._texts_of(stream.shard(stream.num_shards, number), f"shard {number}, text")
+
+    def _open(self) -> Any:
+        return _open_stream(self.name, self.config, self.split, self.revision)
+
+    def _texts_of(self, rows: Iterable[dict[str, Any]], where: str) -> Iterator[str]:
+        for number, row in enumerate(rows, 1):
+            if self.column not in row:
+                raise UserError(f"Dataset {self.name} has no column {self.column!r}; it has: {list_names(row)}.")
+            yield text_of(row[self.column], f"Dataset {self.name}, {where} {number}: {self.column!r}", self.lang)
+
+
+@lru_cache(maxsize=1)  # a process that has several shards asks the Hub for its files once
+def _open_once(texts: HubTexts) -> Any:
+    return texts._open()
+
+
+def shuffled(stream: Any, seed: int) -> Any:
+    """Shuffle a stream of `datasets`: its order depends on the seed and on how many rows each shard has."""
+    return stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Texts of one language from one place."""
@@ -49,6 +102,7 @@ class Source:
     open: Callable[[], Iterator[str]]  # starts reading; yields raw texts
     dataset: str | None = None  # what it is streamed from, as it was asked for; None for local text
     revision: str | None = None  # the commit of that dataset; None where it is not known
+    stream: HubTexts | None = None  # how that dataset is read; None for local text
 
 
 def find_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Source]:
@@ -136,19 +190,22 @@ def _hub_sources(spec: str, languages: tuple[str, ...], seed: int) -> list[Sourc
     sources = []
     for lang in languages if "{lang}" in spec else languages[:1]:
         code = wikipedia_code(lang) if name == WIKIPEDIA else lang
-        parts = [part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")]
-        if user_path(parts[0]).exists():
+        own, its_config, its_split, its_column = (
+            part.replace("{lang}", code) for part in (name, config, split or "train", column or "text")
+        )
+        if user_path(own).exists():
             raise UserError(
-                f"--corpus {spec}: {parts[0]} is a file or folder here, and a dataset of the Hub would be read "
+                f"--corpus {spec}: {own} is a file or folder here, and a dataset of the Hub would be read "
                 "otherwise. Name the text in it, or work in another folder."
             )
-        commit = commit_of(parts[0], branch)
-        written = parts[0] + dataset[len(name) :]
-        label = ":".join(part for part in parts[:2] if part)
+        commit = commit_of(own, branch)
+        written = own + dataset[len(name) :]
+        label = ":".join(filter(None, (own, its_config)))
         # As it was written too: the report, which tells how to do the run again, names it so.
-        identity = [written, *parts[1:], commit or branch, seed]
-        read = partial(_stream, *parts, lang=lang, revision=commit or branch or None, seed=seed)
-        sources.append(Source(lang=lang, name=label, identity=identity, open=read, dataset=written, revision=commit))
+        identity = [written, its_config, its_split, its_column, commit or branch, seed]
+        stream = HubTexts(own, its_config, its_split, its_column, lang, commit or branch or None, seed)
+        known: Any = {"dataset": written, "revision": commit, "stream": stream}
+        sources.append(Source(lang=lang, name=label, identity=identity, open=stream.texts, **known))
     return sources
 
 
@@ -219,33 +276,25 @@ def own_files_alone(name: str, root: str) -> Iterator[None]:
         data_files.resolve_pattern = resolve
 
 
-def _stream(
-    name: str, config: str, split: str, column: str, *, lang: str, revision: str | None, seed: int
-) -> Iterator[str]:
-    for number, row in enumerate(stream_rows(name, config, split, revision=revision, seed=seed), 1):
-        if column not in row:
-            raise UserError(f"Dataset {name} has no column {column!r}; it has: {list_names(row)}.")
-        yield text_of(row[column], f"Dataset {name}, text {number}: {column!r}", lang)
-
-
-def stream_rows(
-    name: str, config: str, split: str, *, revision: str | None, seed: int | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a dataset of the Hub, in its order or, with a seed, drawn from those that come next.
+def stream_rows(name: str, config: str, split: str, *, revision: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a dataset of the Hub in its order.
 
     Raises:
         UserError: it cannot be read, or has no such configuration or split.
     """
     with _reading(name, config):
-        try:
-            # Undecoded: a cell of an image or a sound may name any file.
-            stream = open_dataset(name, config, revision=revision).as_streaming_dataset(split=split).decode(False)
-        except ValueError as error:
-            # How datasets says that there is no such configuration or split; anything else is no reason to go without.
-            if "Available" not in str(error):
-                raise
-            raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
-        yield from stream if seed is None else stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
+        yield from _open_stream(name, config, split, revision)
+
+
+def _open_stream(name: str, config: str, split: str, revision: str | None) -> Any:
+    try:
+        # Undecoded: a cell of an image or a sound may name any file.
+        return open_dataset(name, config, revision=revision).as_streaming_dataset(split=split).decode(False)
+    except ValueError as error:
+        # How datasets says that there is no such configuration or split; anything else is no reason to go without.
+        if "Available" not in str(error):
+            raise
+        raise NoSuchTextError(f"Dataset {name!r} has no {config!r} with split {split!r}: {error}") from error
 
 
 def _reading(name: str, config: str = "") -> AbstractContextManager[None]:

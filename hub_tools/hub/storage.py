@@ -13,7 +13,7 @@ from hub_tools.core.files import replacing
 from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.logging import bar
 from hub_tools.vectors.executors import run_tasks
-from hub_tools.vectors.tasks import RANGES, TASKS, give_out, hand_over_key
+from hub_tools.vectors.tasks import RANGES, TASKS, EmbedTask, give_out, hand_over_key
 
 # Jobs at once, where nobody says how many.
 _JOBS = 2
@@ -109,7 +109,7 @@ def run_jobs(out: Path, missing: list[str], *, scale: ScaleConfig) -> None:
         if left := [name for name in missing if name not in there]:
             count = give_out(tasks, left, scale.workers or _JOBS)
             _upload(tasks, storage, there)
-            run_tasks(scale, storage, count, f"{storage.url}/{TASKS}/logs")
+            run_tasks(scale, EmbedTask(storage), count, f"{storage.url}/{TASKS}/logs")
             there = storage.names()
         with bar("shards of the Jobs", len(missing), " shards") as progress:
             for name in filter(there.__contains__, missing):

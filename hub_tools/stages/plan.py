@@ -6,7 +6,7 @@ from itertools import islice
 
 from hub_tools.config import STEP_TOKENS, RunConfig
 from hub_tools.core.limits import OTHERS, limit_of, limits_text
-from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, read_sources
+from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, take_turns
 from hub_tools.corpus.clean import clean
 from hub_tools.corpus.pairs import HubPairs
 from hub_tools.finetuning.hub_table import is_hub_table
@@ -132,7 +132,7 @@ def _plan_vocabulary(job: Job, tokenizer: TokenizerSpec) -> tuple[int, str]:
         return half, f"tokenizer    at most {half:,} tokens: the tokenizer stage finds out how many the text needs"
     limits = job.config.corpus.limits
     texts = {
-        lang: [clean(text) for _, text in islice(read_sources(own, in_turns=True), most)]
+        lang: [clean(text) for text in islice(take_turns(source.open() for source in own), most)]
         for lang in dict.fromkeys(source.lang for source in sources)
         if (own := [source for source in sources if source.lang == lang])
         and (most := min(_TEXTS, limit_of(limits, lang) or _TEXTS))

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,11 +25,12 @@ from hub_tools.config_scale import STORAGE, ScaleConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.logging import bar, log
 from hub_tools.core.versions import versions
+from hub_tools.corpus.shards import CutTask
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.prompts import Prompts
 from hub_tools.models.text_pooling import TextPooling
 from hub_tools.vectors.dataset import Shard
-from hub_tools.vectors.tasks import TASKS, EmbedTask, Place, Recipe, SharedFolder, give_out, hand_over
+from hub_tools.vectors.tasks import TASKS, EmbedTask, Recipe, SharedFolder, give_out, hand_over
 
 # Processes of `local`, and Jobs at once, where nobody says how many.
 _WORKERS = 2
@@ -100,17 +101,17 @@ def compute_shards(
 def _run_here(out: Path, missing: list[str], scale: ScaleConfig) -> None:
     workers = scale.workers if scale.executor == "slurm" else scale.workers or _WORKERS
     tasks = give_out(out / TASKS, missing, workers)
-    with _watching(out, missing):
-        run_tasks(scale, SharedFolder(out.absolute()), tasks, str(out.absolute() / TASKS / "logs"))
+    with watching(out, missing, "vectors"):
+        run_tasks(scale, EmbedTask(SharedFolder(out.absolute())), tasks, str(out.absolute() / TASKS / "logs"))
 
 
 @contextmanager
-def _watching(out: Path, names: list[str]) -> Iterator[None]:
-    """Show how many shards are there while others compute them."""
+def watching(out: Path, names: Iterable[str], what: str) -> Iterator[None]:
+    """Show how many shards are there while others compute them; `what` is what they hold."""
     stop, wanted = threading.Event(), set(names)
 
     def watch() -> None:
-        with bar("vectors", len(names), " shards") as progress:
+        with bar(what, len(wanted), " shards") as progress:
             while not stop.wait(_LOOK):
                 there = wanted.intersection(file.name for file in out.iterdir())
                 progress.update(len(there) - int(progress.n))
@@ -124,13 +125,13 @@ def _watching(out: Path, names: list[str]) -> Iterator[None]:
         watcher.join()
 
 
-def run_tasks(scale: ScaleConfig, place: Place, tasks: int, logs: str) -> None:
-    """Run tasks at a place and wait until they have ended; `logs` is a folder that the executor fills.
+def run_tasks(scale: ScaleConfig, step: EmbedTask | CutTask, tasks: int, logs: str) -> None:
+    """Run the tasks of a step and wait until they have ended; `logs` is a folder that the executor fills.
 
     Raises:
         UserError: an argument is none of the executor's, or tasks failed.
     """
-    executor = _build(scale, place, tasks, logs)
+    executor = _build(scale, step, tasks, logs)
     log.info("  %d tasks by datatrove's %s", tasks, type(executor).__name__)
     try:
         if scale.executor == "local":
@@ -151,7 +152,7 @@ def run_tasks(scale: ScaleConfig, place: Place, tasks: int, logs: str) -> None:
         raise UserError("--executor slurm: there is no sbatch here. Run it where Slurm's commands are.") from error
 
 
-def _build(scale: ScaleConfig, place: Place, tasks: int, logs: str) -> Any:
+def _build(scale: ScaleConfig, step: EmbedTask | CutTask, tasks: int, logs: str) -> Any:
     """Return datatrove's executor for the tasks, with the arguments that were asked for."""
     from datatrove import executor as engines
     from loguru import logger
@@ -167,11 +168,11 @@ def _build(scale: ScaleConfig, place: Place, tasks: int, logs: str) -> Any:
     elif scale.executor == "slurm":
         kind, path = engines.SlurmPipelineExecutor, f'export PATH="{Path(sys.executable).parent}:$PATH"'
         # `sbatch --wait` returns when all tasks have ended, with the worst of their exit codes.
-        more = {"workers": scale.workers or -1, "job_name": "embed", "env_command": path, "sbatch_args": {"wait": ""}}
+        more = {"workers": scale.workers or -1, "job_name": step.name, "env_command": path, "sbatch_args": {"wait": ""}}
     else:
         kind, package = engines.JobsPipelineExecutor, f"hub-tools[scale]=={versions()['hub-tools']}"
-        more |= {"flavor": "a10g-small", "timeout": "12h", "job_name": "embed", "dependencies": [package]}
-    own = {"pipeline": [EmbedTask(place)], "tasks": tasks, "logging_dir": logs, "skip_completed": False}
+        more |= {"flavor": "a10g-small", "timeout": "12h", "job_name": step.name, "dependencies": [package]}
+    own = {"pipeline": [step], "tasks": tasks, "logging_dir": logs, "skip_completed": False}
     _check_arguments(scale, kind, own.keys(), own.keys() | more.keys())
     asked = {name: value for name, value in scale.arguments.items() if name != STORAGE}
     try:

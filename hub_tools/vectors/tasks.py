@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -103,6 +103,8 @@ class EmbedTask:
     Raises:
         UserError: a vector is not finite (the message names the text), or the teacher cannot be loaded here.
     """
+
+    name: ClassVar[str] = "embed"
 
     place: Place
 
