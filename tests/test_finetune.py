@@ -123,7 +123,14 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     assert FinetuneConfig.from_dict({"shares": "0.5, 1", "order": "sts,nli"}).shares == (0.5, 1.0)
 
 
-def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("common", "nearest"),
+    [
+        (0, 3),  # cosines of 0.15 and 0.3 are above 0.95, so 3 is the nearest that may be wrong
+        (6, 6),  # those of any two are above 0.94 and differ by 0.05, as with e5: half of their spread is 0.01
+    ],
+)
+def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path, common: float, nearest: int) -> None:
     rows = [f"q{n}|p{n}" for n in range(30)]
     parts = split(read(retrieval=(table(tmp_path / "r.tsv", "query|positive", *rows),)), EvaluationTexts([]))
 
@@ -132,7 +139,8 @@ def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path) -> Non
 
         def encode(self, texts: list[str], role: str, what: str) -> np.ndarray:
             angles = np.array([int(text[1:]) for text in texts]) * 0.15
-            return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+            vectors = np.stack([np.cos(angles), np.sin(angles), np.full_like(angles, common)], axis=1)
+            return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     finder: Any = Finder()
     mined = mine(parts, finder, 2)
@@ -141,9 +149,9 @@ def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path) -> Non
         number = int(example.texts[0][1:])
         distances = [abs(int(text[1:]) - number) for text in example.texts[1:]]
         assert distances[0] == 0
-        # cos(0.15) and cos(0.3) are above 0.95 of the answer's 1.0, so 3 is the nearest that may be wrong.
-        assert min(distances[1:]) >= 3
-        np.testing.assert_allclose(scores, np.cos(0.15 * np.array(distances)), atol=1e-5)
+        assert min(distances[1:]) == nearest
+        cosines = (np.cos(0.15 * np.array(distances)) + common**2) / (1 + common**2)
+        np.testing.assert_allclose(scores, cosines, atol=1e-5)
     plain = mine(parts, finder, 0)
     assert plain.scores is None
     assert {len(example.texts) for example in plain.examples} == {2}

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from hub_tools.core.logging import log
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning.data import Example, Parts
+from hub_tools.finetuning.losses import temperature_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# What has a cosine to the query nearer to that of its own passage than this share of it may well answer it too
-# (NV-Retriever, Moreira et al. 2024; `relative_margin` of `mine_hard_negatives`).
-_MARGIN = 0.05
 # Queries that keep as many negatives as asked; with fewer such queries they are trained without.
 _ENOUGH = 0.5
 
@@ -108,7 +106,10 @@ def _found(
             stand_in,
             corpus=passages,
             num_negatives=count,
-            relative_margin=_MARGIN,
+            # What is nearer to the query than this below its own passage may well answer it too. A share of the
+            # cosine, as NV-Retriever has it, would leave out all that is hard where cosines lie close together: e5's
+            # of a query are 0.9 to its passage and 0.8 to any.
+            absolute_margin=temperature_of(np.stack(list(vectors.values()))),
             output_format="n-tuple",
             verbose=False,
         )
