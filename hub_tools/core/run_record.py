@@ -5,6 +5,7 @@ The stages write it; publishing, cards and the page read it, and never the optio
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,7 +97,7 @@ def write_record(root: Path, record: RunRecord) -> None:
 
 def parent_of(root: Path) -> Path | None:
     """Return the run of several students that the run of one is in: RUN of RUN/students/NAME; None for other runs."""
-    place = root.resolve()
+    place = Path(os.path.realpath(root))  # unlike `resolve` it bears links in a circle, which are refused elsewhere
     is_inside = place.parent.name == STUDENTS and (place.parents[1] / RECORD).is_file()
     return place.parents[1] if is_inside else None
 
