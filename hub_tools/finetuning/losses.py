@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 # deviation of about 0.1 (all-MiniLM-L6-v2: 0.10). Those of e5 have 0.03: there 0.05 would ask for another space.
 _TEMPERATURE_BY_SPREAD = 0.5
 _COLDEST, _WARMEST = 0.01, 0.05
-_SPREAD_TEXTS = 1000
+SPREAD_TEXTS = 1000
 # The weight of the anchors falls to this part of what it was.
 _LAST = 1 / 8
 
 
 def temperature_of(vectors: NDArray[Any]) -> float:
     """Return what cosines are divided by in losses, by how much those of a teacher's vectors differ; shape (n, dim)."""
-    some = vectors[:_SPREAD_TEXTS].astype(np.float32)
+    some = vectors[:SPREAD_TEXTS].astype(np.float32)
     some = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
     spread = float((some @ some.T)[np.triu_indices(len(some), 1)].std()) if len(some) > 1 else 1.0
     return float(np.clip(_TEMPERATURE_BY_SPREAD * spread, _COLDEST, _WARMEST))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from hub_tools.core.logging import log
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning.data import Example, Parts
-from hub_tools.finetuning.losses import temperature_of
+from hub_tools.finetuning.losses import SPREAD_TEXTS, temperature_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,7 +110,7 @@ def _found(
             # What is nearer to the query than this below its own passage may well answer it too. A share of the
             # cosine, as NV-Retriever has it, would leave out all that is hard where cosines lie close together: e5's
             # of a query are 0.9 to its passage and 0.8 to any.
-            absolute_margin=temperature_of(np.stack(list(vectors.values()))),
+            absolute_margin=temperature_of(np.stack(list(islice(vectors.values(), SPREAD_TEXTS)))),
             output_format="n-tuple",
             verbose=False,
         )

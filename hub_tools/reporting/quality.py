@@ -93,8 +93,9 @@ def _ticks(sizes: Sequence[float]) -> list[float]:
 
 
 def _short(number: float, lang: str) -> str:
-    rounded = float(f"{number:.2g}") if number < 100 else round(number)  # noqa: PLR2004 - three digits at most
-    return local(f"{rounded:g}", lang)
+    """Return a number with two digits, or all that a larger one has before its point: 0.15, 28, 117."""
+    digits = max(2, len(str(int(number))))
+    return local(f"{float(f'{number:.{digits}g}'):g}", lang)
 
 
 def _points(score: float, lang: str) -> str:
