@@ -4,8 +4,8 @@
 
 E5 is a folder with multilingual-e5-small. Its trim has 32,768 tokens, chosen by Turkish and English text. WORK is
 emptied of an earlier evaluation, so that the time is that of a whole one; the trim is found again. Then mteb's own
-classes score the same vectors, and the largest difference is written too. `--only` takes the sets with one of these
-words in their names; `--again` writes from an earlier evaluation.
+classes score the same vectors, and the largest difference is written too; and E5 searches NTREX without its prompts.
+`--only` takes the sets with one of these words in their names; `--again` writes from an earlier evaluation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.document import table, write_section
 from hub_tools.core.files import read_json, write_json
 from hub_tools.models.resolve import bundled_teacher
 
-VOCAB = 32768
+VOCAB, MAX_TOKENS = 32768, 512
 BITEXT = ("ntrex128", "flores200-devtest", "ud-pud", "tatoeba-laser", "newstest2016-en-tr", "newstest2017-en-tr")
 SETS = {
     "--sts": ["sts/stsb-tr-test.tsv.gz", "sts/stsb-tr-google-test.tsv.gz"],
@@ -80,6 +80,18 @@ def _name(task: str) -> str:
     return re.sub(r"[^\w.]+", "-", task).strip("-")
 
 
+def without_prompts(teacher: Path, data: Path, work: Path) -> float:
+    """Return how many translations of NTREX a model finds that reads no prompt, x100."""
+    plain, out = work / "plain", work / "scores-plain"
+    if not (out / "scores.json").exists():
+        shutil.copytree(teacher, plain, dirs_exist_ok=True)
+        settings = plain / "config_sentence_transformers.json"
+        write_json(settings, {**read_json(settings), "prompts": {}, "default_prompt_name": None})
+        hub_distill("evaluate", str(plain), "--lang", "tr", "--output", str(out), *evaluation_options(data, ["ntrex"]))
+    rows = read_json(out / "scores.json")["rows"]
+    return next(100 * float(row["models"]["plain"]["value"]) for row in rows if row["metric"] == "accuracy tr-en")
+
+
 def section(out: Path, names: Sequence[str], only: Sequence[str], minutes: float) -> list[str]:
     """Markdown of what was measured."""
     found, (count, difference) = read_json(out / "scores.json"), mteb_difference(out)
@@ -90,10 +102,10 @@ def section(out: Path, names: Sequence[str], only: Sequence[str], minutes: float
             cells = ["" if value is None else f"{100 * value:.1f}" for value in values]
             rows.append([f"{row['task']}, {row['metric']} (n={row['n']:,})", *cells])
     some = f" --only {' '.join(only)}" if only else ""
+    command = f"hub-distill evaluate MINILM E5 TRIM --lang tr --max-tokens {MAX_TOKENS}"
     return [
         f"Written by `python -m benchmarks.evaluation --teacher E5 --data DATA{some}` on {time.strftime('%Y-%m-%d')}:",
-        f"`hub-distill evaluate MINILM E5 TRIM --lang tr`, {len(found['rows'])} measures, costs and smaller vectors in "
-        f"{minutes:.0f} minutes;",
+        f"`{command}`, {len(found['rows'])} measures, costs and smaller vectors in {minutes:.1f} minutes;",
         f"{found['hardware']}, at most {found['longest']:,} tokens of a text. Scores x100. Of {count} main scores that "
         f"mteb's own classes gave for the same vectors (`--mteb files`), none differs by more than {difference:.4f}.",
         "",
@@ -112,7 +124,8 @@ def main() -> None:
     args = parser.parse_args()
     trim, out = args.work.absolute() / "run" / "clone", args.work / "scores"
     models = [str(bundled_teacher()), str(args.teacher), str(trim)]
-    measure = ["evaluate", *models, "--lang", "tr", "--output", str(out), *evaluation_options(args.data, args.only)]
+    measure = ["evaluate", *models, "--lang", "tr", "--max-tokens", str(MAX_TOKENS), "--output", str(out)]
+    measure += evaluation_options(args.data, args.only)
     took = args.work / "minutes.json"
     if not args.again:
         make_trim(args.teacher, args.data, args.work.absolute())
@@ -123,7 +136,10 @@ def main() -> None:
     if not (out / "mteb").exists():
         hub_distill(*measure, "--mteb", "files")
     names = ["all-MiniLM-L6-v2", "multilingual-e5-small", f"its trim, {VOCAB:,} tokens"]
-    write_section("results.md", "evaluation", section(out, names, args.only, read_json(took)))
+    lines = section(out, names, args.only, read_json(took))
+    found = without_prompts(args.teacher, args.data, args.work)
+    lines += ["", f"Without its prompts multilingual-e5-small finds {found:.2f} % of the translations of NTREX, tr-en."]
+    write_section("results.md", "evaluation", lines)
 
 
 if __name__ == "__main__":

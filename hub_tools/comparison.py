@@ -39,20 +39,21 @@ def compare(
     lang: str,
     hardware: Hardware,
     policy: LoadPolicy,
+    max_tokens: int | None = None,
     in_mteb_format: bool = False,
 ) -> str:
     """Measure models and write scores.json and scores.md into a folder; return a table for the terminal.
 
     `models` are ids of the Hub, folders, or a single run folder, which stands for its teacher, clone and student. All
-    read as many tokens of a text as the one that reads fewest. Vectors are kept in the folder: what was cut off
-    continues. What the models cost is measured on the texts of the tasks, in the language `lang`. With
+    read `max_tokens` of a text, or as many as the one that reads fewest. Vectors are kept in the folder: what was cut
+    off continues. What the models cost is measured on the texts of the tasks, in the language `lang`. With
     `in_mteb_format` results are written in mteb's format too, to mteb/MODEL/TASK.json.
 
     Raises:
-        UserError: a model is not found or cannot be loaded.
+        UserError: a model is not found or cannot be loaded, or has no positions for so many tokens.
     """
     found = {name: find_teacher(model, policy=policy) for name, model in _names(models).items()}
-    longest = min(model.max_seq_length for model in found.values())
+    longest = min(model.reads(max_tokens) for model in found.values())
     log.info("%s, %d tokens of a text at most, on %s", ", ".join(found), longest, hardware)
     subjects = {name: _subject(model, hardware, longest, out / ".vectors") for name, model in found.items()}
     rows = evaluate(subjects, tasks)

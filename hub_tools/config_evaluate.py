@@ -29,6 +29,12 @@ class EvaluateConfig(Section):
     pairs: tuple[str, ...] = option(
         (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
     )
+    max_tokens: int | None = option(
+        None,
+        "Tokens of a text that all models read.",
+        minimum=2,
+        unset="as many as the model that reads fewest",
+    )
     mteb: tuple[str, ...] = option(
         (),
         "Task of mteb to measure on, or a language (tr or tur) for all its tasks; results of the files above are then "

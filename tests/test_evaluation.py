@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,15 @@ def test_any_models_side_by_side(tiny_teacher: Path, finished: tuple[RunConfig, 
     succeeded(done)
     assert "STS sts, spearman" in done.stdout
     assert "student is " in done.stdout
-    assert (tmp_path / "evaluation/scores.json").exists()
+    assert json.loads((tmp_path / "evaluation/scores.json").read_text())["longest"] == 64
+    short = ("evaluate", str(tiny_teacher), "--sts", sts, "--output", "short", "--max-tokens")
+    succeeded(hub_distill(*short, "5", cwd=tmp_path))
+    cut, whole = (
+        [row["models"] for row in json.loads((tmp_path / folder / "scores.json").read_text())["rows"]]
+        for folder in ("short", "evaluation")
+    )
+    assert cut[0][tiny_teacher.name]["value"] != whole[0][tiny_teacher.name]["value"]
+    refused(hub_distill(*short, "5000", cwd=tmp_path), "has positions for", "Expected no more", code=2)
     run = hub_distill("evaluate", str(finished[0].output), "--sts", sts, "--output", "again", cwd=tmp_path)
     succeeded(run)
     assert run.stdout.split("\n")[1].split() == ["task", "teacher", "clone", "student"]

@@ -133,6 +133,7 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
         lang=config.target,
         hardware=hardware,
         policy=policy,
+        max_tokens=config.evaluate.max_tokens,
         in_mteb_format=bool(config.evaluate.mteb),
     )
     if options.get("as_json"):

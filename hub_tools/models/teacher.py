@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from yaml import YAMLError
 
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.logging import log
 from hub_tools.models.compat import SETTINGS_FILES
 from hub_tools.models.loading import NO_LIMIT, SAFE, LoadPolicy
@@ -90,11 +90,28 @@ class Teacher:
         Its own setting has precedence over the tokenizer's. Neither helps beyond the positions that the model has.
         """
         length = self.sentence_settings.get("max_seq_length") or self.tokenizer_settings.get("model_max_length")
+        return min((int(limit) for limit in (length, self.positions) if limit and limit < NO_LIMIT), default=512)
+
+    @property
+    def positions(self) -> int | None:
+        """Positions that the model has for tokens, beyond which nothing helps; None where nothing says it."""
         config = self.text_settings
         positions = config.get("max_position_embeddings") or config.get("n_positions")
         if positions and any(kind in str(config.get("model_type")) for kind in _POSITIONS_AFTER_PADDING):
-            positions = int(positions) - int(config.get("pad_token_id") or 1) - 1
-        return min((int(limit) for limit in (length, positions) if limit and limit < NO_LIMIT), default=512)
+            return int(positions) - int(config.get("pad_token_id") or 1) - 1
+        return int(positions) if positions else None
+
+    def reads(self, asked: int | None) -> int:
+        """Return how many tokens of a text it reads: as many as are asked for, or as its own settings say.
+
+        Raises:
+            UsageError: it has no positions for so many.
+        """
+        if asked and self.positions and asked > self.positions:
+            raise UsageError(
+                f"--max-tokens {asked}: {self.name} has positions for {self.positions:,} tokens. Expected no more."
+            )
+        return asked or self.max_seq_length
 
     @property
     def hidden_size(self) -> int:

@@ -45,6 +45,7 @@ class EvaluateStage(Stage):
     student: Finished
     targets: tuple[str, ...]
     tasks: tuple[AnyTask, ...]
+    max_tokens: int | None  # of a text that all models read; None for their own limit, which is the same
     lengths: tuple[int, ...]  # of shortened vectors that the student was trained for
     mteb_results: bool
     own_vectors: bool
@@ -72,6 +73,7 @@ class EvaluateStage(Stage):
             name: Subject(
                 partial(load_model, model.path, device=self.hardware.device, policy=self.teacher.policy),
                 self.hardware.exact,
+                longest=self.max_tokens,
                 cache=vector_cache(out.parent),
                 identity=model.identity,
             )

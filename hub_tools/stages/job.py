@@ -94,6 +94,7 @@ class Job:
             "static": self.config.clone.static,
             "prompts": self.config.embed.prompts,
             "dtype": self.config.embed.dtype,
+            "max_tokens": self.config.evaluate.max_tokens,
             "lengths": self.config.finetune.matryoshka or self.config.distill.matryoshka,
             "own_vectors": self.imported is None,
             # Who says how many tokens to learn gets them.
@@ -166,6 +167,7 @@ def _checked(config: RunConfig, teacher: Teacher, *, has_weights: bool) -> RunCo
     Without weights the teacher's layers are not looked at.
     """
     _check_training(config, teacher)
+    teacher.reads(config.evaluate.max_tokens)
     asked = config.clone.layers
     if not asked or not has_weights:
         return config
