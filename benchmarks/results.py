@@ -1,10 +1,11 @@
 """Distil real teachers for several languages on real text, and write what they score into docs/results.md.
 
-    python -m benchmarks.results --data DATA --e5 E5 [--output DIR] [--only NAME ...]
+    python -m benchmarks.results --data DATA --e5 E5 [--peer PEER] [--output DIR] [--only NAME ...]
 
-E5 is a folder with multilingual-e5-small. DATA has the files that the commands in docs/results.md name. No label is
-used in training, and hub-distill drops the texts of all tests from what it trains on. A run that is finished is not
-done again; `--only` with no name writes the document from the runs that are there.
+E5 is a folder with multilingual-e5-small, PEER one with somebody's trim of it to Portuguese and English. DATA has the
+files that the commands in docs/results.md name. No label is used in training, and hub-distill drops the texts of all
+tests from what it trains on. A run that is finished is not done again; `--only` with no name writes the document from
+the runs that are there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from benchmarks.document import read_section, table, write_section
 from benchmarks.tables import rows_of
 from hub_tools.core.files import read_json
 from hub_tools.models.resolve import bundled_teacher
+from hub_tools.reporting.report import read_report
+from hub_tools.reporting.scores import verdict
 
 TURKISH = ("wikipedia", "wikipedia-2", "news", "news-columns", "tatoeba", "common-voice", "law", "techdocs")
 # Languages with a set of the STS benchmark; those of them with questions and passages of XQuAD.
@@ -29,6 +32,8 @@ E5_LANGUAGES = ("tr", "fr", "it", "nl", "pt", "ru", "zh")
 XQUAD = ("tr", "ru", "zh")
 # Chosen on STSb dev: see docs/results.md.
 MINILM_TRAINING = ["--vocab-size", "32000", "--distill-limit", "0", "--steps", "1200", "--batch-tokens", "2048"]
+_OVERVIEW = "multilingual-e5-small in all languages that were tried"
+_PEER = "The Portuguese student beside a trim that somebody published"
 MODELS = {"teacher": "teacher", "trim": "trim", "clone": "clone", "student": "student"}
 
 
@@ -90,6 +95,28 @@ def runs(data: Path, e5: Path, output: Path) -> dict[str, Run]:
     return found
 
 
+def against_peer(peer: Path, data: Path, output: Path) -> list[str]:
+    """Return what is written of a student beside a model that somebody trimmed, both measured now."""
+    out = output / "peer"
+    options = ["--lang", "pt", "--output", str(out), *tests(data, "pt")]
+    hub_distill("evaluate", str(peer), str(output / "e5-pt" / "student"), *options)
+    found = read_json(out / "scores.json")
+    cells = [["test", "published trim", "student"]]
+    cells += [
+        [f"{row['task']}, {row['metric']} (n={row['n']:,})", *map(_figure, row["models"].values())]
+        for row in found["rows"]
+        if row["is_main"]
+    ]
+    params = [cost["embedding_params"] + cost["other_params"] for cost in found["costs"].values()]
+    cells.append(["million parameters", *(f"{count / 1e6:.1f}" for count in params)])
+    return [f"### {_PEER}", "", f"Measured on {time.strftime('%Y-%m-%d')}, {found['hardware']}.", "", *table(cells), ""]
+
+
+def hub_distill(*args: str) -> None:
+    """Run a command."""
+    subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *args], check=True)
+
+
 def section(run: Run, shown: str, output: Path) -> list[str]:
     """Return what is written of a finished run."""
     report = read_json(output / "report.json")
@@ -116,6 +143,8 @@ def section(run: Run, shown: str, output: Path) -> list[str]:
         "",
         *table(cells),
         "",
+        verdict(read_report(output).evaluation, student="student", teacher="teacher"),
+        "",
         f"{kept}{distill['steps']} steps, {distill['tokens']:,} tokens in {distill['precision']} on "
         f"{distill['device']}, held-out cosine {distill['cosine_before']:.4f} -> {distill['cosine_after']:.4f}; "
         f"{sum(minutes.values()):.0f} minutes (" + ", ".join(f"{name} {n:.1f}" for name, n in minutes.items()) + ").",
@@ -140,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--e5", type=Path, required=True)
+    parser.add_argument("--peer", type=Path)
     parser.add_argument("--output", type=Path, default=Path("runs"))
     parser.add_argument("--only", nargs="*", help="names of runs, such as e5-tr; none: write from what is there")
     args = parser.parse_args()
@@ -150,12 +180,16 @@ def main() -> None:
         output = args.output / name
         command = [*run.options, "--output", str(output)]
         if args.only is None or name in args.only:
-            subprocess.run([sys.executable, "-c", "from hub_tools.cli import run; run()", *command], check=True)
+            hub_distill(*command)
         shown = shlex.join(["hub-distill", *command])
         for place, stands_for in places.items():
             shown = shown.replace(str(place), stands_for)
         is_done = (output / "report.json").exists()
         written += section(run, shown, output) if is_done else earlier(run.title, old)
+    written += against_peer(args.peer, args.data, args.output) if args.peer else earlier(_PEER, old)
+    overview = summary.overview("\n".join(written).split("### "))
+    first = next(number for number, line in enumerate(written) if line.startswith("### multilingual-e5-small"))
+    written[first:first] = [f"### {_OVERVIEW}", "", "x100, teacher → student of 32,768 tokens:", "", *overview, ""]
     write_section("results.md", "results", written)
     summary.write()
 

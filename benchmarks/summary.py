@@ -28,7 +28,7 @@ _ROWS = {
 }
 
 
-# The run of a teacher that knows the language, and its tests that are named.
+# The runs of a teacher that knows the language, and the tests of the Turkish one that are named.
 _KNOWN = "multilingual-e5-small"
 _TESTS = {
     "STSb-tr": "STS stsb-tr",
@@ -52,7 +52,7 @@ def lines() -> list[str]:
         f"{100 * (1 - tokens[1] / tokens[0]):.0f} % fewer tokens, {speed[1] / speed[0]:.1f} times the speed, "
         f"STSb-tr {turkish[0]} → {turkish[1]}, and {100 * english[1] / english[0]:.1f} % of its English kept.**",
         "",
-        *(line for run in runs if run.startswith(_KNOWN) for line in (_smaller(run), "")),
+        *(line for run in runs if run.startswith(f"{_KNOWN}, tr,") for line in (_smaller(run), "")),
         *table([["", *(names[name] for name in head[1:])], *([label, *row[1:]] for label, row in found.items())]),
         "",
         f"Measured on {date} with the code of that day; written by `python -m benchmarks.summary`.",
@@ -72,12 +72,38 @@ def _smaller(run: str) -> str:
     return f"**{_KNOWN} made a Turkish model of {100 * after / before:.0f} % of its size: {tests}.**"
 
 
+def overview(runs: list[str]) -> list[str]:
+    """Return a table of what a teacher that knows the language became in each, from the sections of the runs."""
+    rows = []
+    for run in runs:
+        if name := re.match(rf"{_KNOWN}, (\w+),", run):
+            head, *body = _cells(run)
+            tests = {_short(row[0], name[1]): " → ".join(_shown(head, row)) for row in body if row[1]}
+            rows.append((name[1], tests))
+    columns = [name for name in dict.fromkeys(name for _, tests in rows for name in tests) if name]
+    return table(
+        [["language", *columns], *([lang, *(tests.get(name, "") for name in columns)] for lang, tests in rows)]
+    )
+
+
+def _short(test: str, lang: str) -> str:
+    """Return what a test is called in the overview, the same in all languages; nothing where it is not in it."""
+    names = {rf"STS stsb-{lang}\b": "STSb", "STS stsb-en": "STSb-en", "retrieval xquad.*recall@1": "XQuAD R@1"}
+    names |= {"bitext ntrex": "NTREX", "classification sib200": "SIB-200"}
+    return next((name for pattern, name in names.items() if re.match(pattern, test)), "")
+
+
+def _shown(head: list[str], row: list[str]) -> tuple[str, str]:
+    return row[head.index("teacher")], row[head.index("student")]
+
+
 def _cells(run: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in run.splitlines() if re.match(r"\| \w", line)]
 
 
 def _teacher_and_student(head: list[str], row: list[str]) -> tuple[float, float]:
-    return float(row[head.index("teacher")]), float(row[head.index("student")])
+    teacher, student = _shown(head, row)
+    return float(teacher), float(student)
 
 
 def demo_lines(run: Path) -> list[str]:

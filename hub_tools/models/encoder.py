@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 # Padded tokens of a batch: on a CPU what stays in its caches, elsewhere enough to keep the device busy.
-_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 16384}
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 16384}
 # Texts of `encode` in one batch.
 _PLAIN_BATCH = 128
 # Least cosine to what `encode` gives, in fp32.
