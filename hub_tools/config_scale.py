@@ -42,6 +42,11 @@ class ScaleConfig(Section):
         pairs = (text.partition("=") for text in self.executor_option)
         return {name: int(value) if value.isdecimal() else value for name, _, value in pairs}
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether tasks read datasets of the Hub: Jobs see no folder of this machine."""
+        return self.executor not in (None, "jobs")
+
     def _check(self) -> None:
         for text in self.executor_option:
             if not text.partition("=")[0].isidentifier() or "=" not in text:

@@ -142,6 +142,30 @@ def test_tasks_are_for_those_who_want_most_of_a_dataset(
         build(tmp_path / "most", "org/counted", minilm_files, run=fail, limit=182)
 
 
+def test_the_plan_says_who_reads_the_text(
+    dataset: FakeHub, online: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("datatrove")
+    dataset.add("model", "org/tiny", tiny_teacher)
+    job = ["--teacher", "org/tiny", "--lang", "tr", "--corpus", "org/parquet", "--limit", "tr=1000,*=99"]
+    job += ["--corpus", "org/json:nothing", "--dry-run"]  # which the run only warns of
+
+    def plan(*more: str) -> list[str]:
+        done = hub_distill(*job, *more, cwd=tmp_path, **online)
+        succeeded(done)
+        return [line.strip() for line in done.stdout.splitlines() if "process" in line or "tasks of" in line]
+
+    local, jobs = (
+        f"tasks of --executor {how}" for how in ("local (2 at once)", "jobs (storage=hf://buckets/ada/store)")
+    )
+    two = ["--executor", "local", "--workers", "2"]
+    assert plan(*two) == [f"13 files of tr read in {local}", f"in {local}"]
+    assert plan(*two, "--limit", "99") == ["read by one process", f"in {local}"]
+    storage = ["--executor", "jobs", "--executor-option", "storage=hf://buckets/ada/store"]
+    assert plan(*storage) == ["read by one process", f"in {jobs}"]
+    assert plan() == []
+
+
 PROGRAM = """
 import os, signal
 from hub_tools.cli import run

@@ -85,7 +85,7 @@ class Cutter:
 
     def __call__(self, source: Source, limit: int | None, folder: Path) -> Iterator[Iterable[str]]:
         """Yield the pieces of each text of a source, of which up to `limit` are needed; tasks work in a folder."""
-        if self.run and source.stream and (shards := _shards_for_tasks(source.stream, limit)):
+        if self.run and source.stream and (shards := shards_for_tasks(source.stream, limit)):
             yield from self._elsewhere(source.stream, shards, folder.absolute(), self.run)
         else:
             for text in source.open():
@@ -111,8 +111,12 @@ class Cutter:
         yield from (row["pieces"] for row in shuffled(stream, texts.seed))
 
 
-def _shards_for_tasks(texts: HubTexts, limit: int | None) -> int:
-    """Return the number of shards that tasks read: none, unless most of several is asked for, as far as is known."""
+def shards_for_tasks(texts: HubTexts, limit: int | None) -> int:
+    """Return the number of shards that tasks read: none, unless most of several is asked for, as far as is known.
+
+    Raises:
+        UserError: so many texts are asked for that the dataset is looked at, and it cannot be read.
+    """
     if limit is not None and limit < LEAST_FOR_TASKS:
         return 0
     shards, rows = texts.sizes()

@@ -50,8 +50,7 @@ class CorpusStage(Stage):
             tokenizer=read_teacher_tokenizer(self.teacher).load(),
             max_tokens=self.teacher.max_seq_length,
             evaluation=evaluation_texts(self.tasks, self.targets),
-            # Jobs see no folder of this machine.
-            run=self._run if self.scale.executor not in (None, "jobs") else None,
+            run=self._run if self.scale.reads_text else None,
         )
 
     def _run(self, task: CutTask, files: list[Path]) -> None:

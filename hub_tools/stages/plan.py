@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from itertools import islice
 
 from hub_tools.config import STEP_TOKENS, RunConfig
@@ -9,6 +11,8 @@ from hub_tools.core.limits import OTHERS, limit_of, limits_text
 from hub_tools.corpus.build import HUB_LIMIT_MAIN, HUB_LIMIT_OTHER, LEAST_OTHER, take_turns
 from hub_tools.corpus.clean import clean
 from hub_tools.corpus.pairs import HubPairs
+from hub_tools.corpus.shards import shards_for_tasks
+from hub_tools.corpus.sources import NoSuchTextError
 from hub_tools.finetuning.hub_table import is_hub_table
 from hub_tools.hub.publish import with_record
 from hub_tools.hub.repos import chosen_ids
@@ -58,12 +62,13 @@ def _plan(config: RunConfig, job: Job) -> list[str]:
         f"reads {teacher.max_seq_length}",
         f"languages    {len(languages)} of {len(job.languages)} with text: {' '.join(languages)}",
         *(f"corpus       {name}" for name in dict.fromkeys(s.name for s in job.sources if s.lang in config.targets)),
+        *_reading(job),
         f"limits       {_limits(config, from_hub=any(source.dataset for source in job.sources))}",
         *(f"parallel     {_table(table)}" for table in job.parallel),
         how,
         f"student      about {student_bytes / 1e6:,.0f} MB ({student_bytes / teacher_bytes:.0%} of the teacher)",
         f"vectors      {job.imported.name if job.imported else _vectors(job.config)}",
-        *_tasks(config),
+        *([f"             in {_tasks(config)}"] if config.scale.executor else []),
         f"training     {_steps(config)} of {step_tokens:,} tokens on {job.hardware}",
         *_labels(job),
         f"memory       about {(copies * student_bytes + teacher_bytes) / 1e9:.1f} GB for weights and optimizer",
@@ -73,13 +78,24 @@ def _plan(config: RunConfig, job: Job) -> list[str]:
     ]
 
 
-def _tasks(config: RunConfig) -> list[str]:
-    """Return a line that says which processes compute the vectors, where an executor starts them."""
-    scale = config.scale
-    if scale.executor is None:
+def _reading(job: Job) -> list[str]:
+    """Return a line that says which processes read the text, where an executor starts some."""
+    if job.config.scale.executor is None:
         return []
+    files = Counter[str]()
+    for source in job.sources if job.config.scale.reads_text else ():
+        # Where none is given, a dataset's limit is too small for tasks.
+        limit = limit_of(job.config.corpus.limits, source.lang) or 0
+        with suppress(NoSuchTextError):
+            files[source.lang] += shards_for_tasks(source.stream, limit) if source.stream else 0
+    in_tasks = ", ".join(f"{count:,} files of {lang}" for lang, count in files.items() if count)
+    return [f"             {in_tasks} read in {_tasks(job.config)}" if in_tasks else "             read by one process"]
+
+
+def _tasks(config: RunConfig) -> str:
+    scale = config.scale
     asked = ", ".join((*([f"{scale.workers} at once"] if scale.workers else []), *scale.executor_option))
-    return [f"             in tasks of --executor {scale.executor}{asked and f' ({asked})'}"]
+    return f"tasks of --executor {scale.executor}{asked and f' ({asked})'}"
 
 
 def _table(table: HashedFile | HubPairs) -> str:
