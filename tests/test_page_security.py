@@ -49,13 +49,8 @@ def reading(online: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.fixture
-def read(
-    reading: Path, online: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], list[str]]]:
+def read(reading: Path, online: dict[str, str]) -> Iterator[Callable[[str], list[str]]]:
     """What the process for data from outside does with a dataset, in this process, which is faster."""
-    from datasets import data_files
-
-    monkeypatch.setattr(data_files, "resolve_pattern", data_files.resolve_pattern)
     with environment(**online):
         yield lambda repo: sandbox._dataset(repo, "", "", "")
 

@@ -401,6 +401,20 @@ def test_a_folder_of_vectors_reads_its_own_files_alone(tmp_path: Path, pattern: 
             )
 
 
+def test_a_folder_beside_that_begins_like_it_is_not_its_own(tmp_path: Path, tiny_teacher: Path) -> None:
+    (tmp_path / "set-private").mkdir()
+    put(tmp_path / "set-private", "diary.txt", "Sevgili günlük\n" * 100)
+    (tmp_path / "set").mkdir()
+    put(tmp_path / "set", "train.csv", "text\nbir\n")
+    readme = f"---\nconfigs:\n- config_name: default\n  data_dir: '{tmp_path}/set-private'\n---\n"
+    put(tmp_path / "set", "README.md", readme)
+    ready = find_embeddings(EmbedConfig(use=str(tmp_path / "set")))
+    with pytest.raises(UserError, match="names files outside of itself"):
+        import_embeddings(
+            ready, tmp_path / "out", clone=tiny_teacher, targets=("tr",), dtype="float16", hardware=CPU, policy=SAFE
+        )
+
+
 # Damage
 
 
