@@ -13,4 +13,5 @@ python="$work/venv/bin/python"
     --editable '.[demo]' 'pytest>=8.4' 'hypothesis>=6.100'
 "$python" scripts/lower_bounds.py
 HF_HUB_OFFLINE=1 "$python" -m pytest tests/test_run.py tests/test_families.py tests/test_figures.py tests/test_metrics.py \
-    tests/test_publish.py tests/test_text_files.py
+    tests/test_publish.py tests/test_publish_trouble.py tests/test_publish_whole.py tests/test_text_files.py tests/test_tables.py \
+    tests/test_file_names.py

@@ -9,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +71,14 @@ def minilm_files(minilm: Path) -> TokenizerSpec:
 @pytest.fixture(scope="session")
 def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_teacher(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def little(minilm_files: TokenizerSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of a few kilobytes; leave it as it is."""
+    from tests.little_teacher import write_little_teacher
+
+    return write_little_teacher(minilm_files, tmp_path_factory.mktemp("little"))
 
 
 @pytest.fixture(scope="session")
@@ -198,6 +208,12 @@ def finished(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 @pytest.fixture
+def run_folder(finished: tuple[RunConfig, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of the finished run, which remembers what it is published with."""
+    return Path(shutil.copytree(finished[0].output, tmp_path / "run"))
+
+
+@pytest.fixture
 def hub(tmp_path: Path) -> FakeHub:
     """An empty Hub with one user, ada, whose token is CANARY."""
     hub = HUB_SERVER.start_over(cas=tmp_path / "cas")
@@ -245,3 +261,29 @@ def browser() -> Iterator[Any]:
 
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def inside() -> Iterator[tuple[str, list[str]]]:
+    """A server inside the owner's network: its address, and what was asked of it."""
+    from tests.page_server import DIARY
+
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"text\n{DIARY}\n".encode())
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()

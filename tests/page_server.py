@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.fake_hub import FakeHub
+
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _PROBE = 0.3  # seconds of a processor
 needs_browser = pytest.mark.skipif(
@@ -49,6 +51,10 @@ from hub_tools.space.service import Service
 from hub_tools.space.content import from_run
 launch(Service(from_run(Path(sys.argv[1]))), port=int(sys.argv[2]))
 """
+
+
+# What lies in the folder that a page is started in.
+DIARY = "dear diary, nobody may read this"
 
 
 @dataclass(frozen=True)
@@ -130,3 +136,12 @@ def visit(browser: Any, address: str, *, wait: bool = True, **options: Any) -> A
     if wait:
         tab.wait_for_selector("#ht-tokens-out .ht-piece, #ht-tokens-out .ht-problem", state="attached")
     return tab
+
+
+def add_dataset(hub: FakeHub, folder: Path, readme: str = "", *, repo: str = "bob/texts") -> None:
+    """Add a dataset of one text to a Hub, with settings in its README."""
+    folder.mkdir()
+    (folder / "train.csv").write_text("id,text\n1,a public text\n")
+    if readme:
+        (folder / "README.md").write_text(f"---\n{readme}\n---\n")
+    hub.add("dataset", repo, folder)

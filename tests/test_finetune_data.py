@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from hub_tools.config import RunConfig
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.distributed import Processes
 from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
+from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import dev
-from hub_tools.finetuning.data import read_labelled
+from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled
 from hub_tools.finetuning.hub_table import is_hub_table
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.finetuning import finetuning
@@ -87,16 +89,37 @@ def test_what_the_student_knew_is_measured_without_labels(tiny_teacher: Path, tm
 def test_the_plan_says_what_is_trained_on_and_that_it_takes_more_memory(minilm: Path, tmp_path: Path) -> None:
     words = ["--teacher", str(minilm), "--lang", "tr", "--corpus", "sample", "--vocab-size", "8192", "--dry-run"]
     without = hub_distill(*words, cwd=tmp_path)
-    done = hub_distill(*words, "--finetune-sts", str(sample_file("sts.tsv")), "--finetune-nli", "a/b", cwd=tmp_path)
+    rows = ["sentence1\tsentence2\tscore", *(f"first {number}\tsecond {number}\t{number % 6}" for number in range(100))]
+    own = tmp_path / "own.tsv"
+    own.write_text("\n".join(rows), encoding="utf-8")
+    done = hub_distill(*words, "--finetune-sts", str(own), "--finetune-nli", "a/b", cwd=tmp_path)
     succeeded(done)
-    assert "labels       100 of sts (sts), those of a/b; 1 passes in steps of 32 examples and 16 anchors" in done.stdout
+    assert "labels       100 of own (sts), those of a/b; 1 passes in steps of 32 examples and 16 anchors" in done.stdout
     memory = [line for text in (without.stdout, done.stdout) for line in text.splitlines() if line.startswith("memory")]
     assert memory[0] != memory[1]
 
 
-def test_several_processes_are_refused(tiny_teacher: Path, tmp_path: Path) -> None:
-    from hub_tools.config import RunConfig
+@pytest.mark.parametrize("plan_only", [True, False])
+def test_labels_that_are_all_measured_on_are_refused_before_the_work(
+    tiny_teacher: Path, tmp_path: Path, plan_only: bool
+) -> None:
+    values = {"teacher": str(tiny_teacher), "lang": "tr", "output": str(tmp_path / "run"), "device": "cpu"}
+    # The bundled pairs are measured on in every Turkish run.
+    config = RunConfig.from_dict({**values, "finetune": {"sts": [str(sample_file("sts.tsv"))]}})
+    with pytest.raises(UserError, match="sts: nothing is left to train on of 100 examples; 100 hold a text"):
+        job.prepare(config, plan_only=plan_only)
 
+
+def test_what_is_left_is_known_by_few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = tuple(Example((f"first {number}", f"second {number}"), number) for number in range(10_000))
+    evaluation, seen = EvaluationTexts([("STS x, test", ["first 0"])]), list[int]()
+    find = evaluation.find
+    monkeypatch.setattr(evaluation, "find", lambda texts: seen.append(len(texts)) or find(texts))
+    check_something_left(Labelled(skill="sts", name="x", examples=examples), evaluation)
+    assert sum(seen) < 10_000
+
+
+def test_several_processes_are_refused(tiny_teacher: Path, tmp_path: Path) -> None:
     values = {"teacher": str(tiny_teacher), "lang": "tr", "output": str(tmp_path / "run")}
     config = RunConfig.from_dict({**values, "finetune": {"sts": [str(sample_file("sts.tsv"))]}})
     with pytest.raises(UserError, match="Training with labels runs in one process"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from hub_tools.config import EmbedConfig, PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import write_text
 from hub_tools.core.run_record import read_record
+from hub_tools.core.versions import versions
 from hub_tools.hub import publish as hub_publish
 from hub_tools.hub.contents import collect
 from hub_tools.hub.repos import Repo, chosen_ids, repo_ids
+from hub_tools.hub.space_repo import run_files
 from hub_tools.reporting.report import FullReport, read_report
 from tests import fake_run
 from tests.fake_hub import FakeHub
@@ -122,6 +125,17 @@ def test_each_repo_has_its_files(run: Path) -> None:
     plain = {"README.md", "app.py", "requirements.txt"}
     turkish = {name.replace(".png", ".tr.png") for name in figures}
     assert set(repos["space"].files) == plain | {"space.json", "report.json"} | figures | turkish
+
+
+def test_a_space_reads_the_model_with_what_made_it(values: dict[str, Any], tmp_path: Path) -> None:
+    values["versions"] |= {"torch": "2.12.1+cu130", "transformers": "5.21.0.dev0", "sentence-transformers": "6.4.0"}
+    run = fake_run.write_run(tmp_path / "other", values)
+    lines = bytes(contents(run, "model", "space")["space"].files["requirements.txt"]).decode().splitlines()
+    assert lines[1:4] == ["torch==2.12.1", "transformers==5.21.0", "sentence-transformers==6.4.0"]
+    # The page is this one, and reads the report that is pushed with it.
+    assert lines[-1] == f"hub-tools[demo,space]=={versions()['hub-tools']}"
+    report = replace(FullReport.from_dict(values), versions={})
+    assert b"\ntorch\ntransformers\n" in run_files(report, {"model": "ada/x"})["requirements.txt"]
 
 
 def test_the_teachers_notice_comes_before_ours(run: Path) -> None:

@@ -36,7 +36,8 @@ def opened(browser: Any, address: str, **options: Any) -> Any:
 
 
 def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) -> None:
-    tab = opened(browser, f"{page}?tab=search")
+    # A student of random weights has the right passage further down: as many hits as the page counts.
+    tab = opened(browser, f"{page}?tab=search&top=20")
     tab.wait_for_selector(FOUND)
     questions = SampleQuestions(VectorCache(), sample_documents()["passages"]).questions
     asked = tab.input_value("#ht-query textarea")
@@ -46,11 +47,13 @@ def test_the_search_opens_with_an_answer_and_a_proof(browser: Any, page: str) ->
     # What is marked is right, and what is said of it is so.
     passage = sample_documents()["passages"].texts[question.passage]
     for side in ("teacher", "student"):
-        place = int(tab.inner_text(f".ht-side.{side} .ht-place").removeprefix("right passage: #"))
         hits = tab.locator(f".ht-side.{side} .ht-hits li").all_inner_texts()
         marked = [number for number, hit in enumerate(hits, 1) if "✓ answers the question" in hit]
-        assert hits and marked == [place] * (place <= len(hits))
         assert all(passage in hits[number - 1] for number in marked)
+        said = f"#{marked[0]}" if marked else "not in the first 20"
+        assert tab.inner_text(f".ht-side.{side} .ht-place") == f"right passage: {said}"
+        # The page opens with a question that the student answers; its teacher may not.
+        assert len(marked) == 1 or (side == "teacher" and not marked)
     assert tab.locator("#ht-search-out [lang=tr]").count() >= 10
     # A question to try is asked when it is pressed.
     chip = tab.locator(".ht-chips button").nth(2)

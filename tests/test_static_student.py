@@ -17,6 +17,7 @@ from hub_tools.core.files import read_json, write_json
 from hub_tools.core.hardware import Hardware
 from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, is_static, load_model
+from hub_tools.models.text_pooling import TextPooling
 from hub_tools.pipeline import run
 from tests.conftest import whole_job
 
@@ -58,6 +59,12 @@ def test_a_static_model_is_saved_as_one(tiny_teacher: Path, tmp_path: Path) -> N
     rows, alone = model[0].embedding.weight.detach().numpy(), token_vectors(whole)
     lengths = [np.linalg.norm(rows[token]) / np.linalg.norm(alone[token]) for token in (common, rare)]
     assert lengths[0] < lengths[1]  # what is in every text says little
+
+
+def test_without_text_all_tokens_count_alike(tiny_teacher: Path) -> None:
+    """So the rows of a static student, which are weighed by this, are never divided by 0."""
+    rarity = TextPooling.of(load_model(tiny_teacher, device="cpu"), []).rarity
+    assert rarity.min() == rarity.max() > 0
 
 
 def test_a_run_makes_and_trains_a_static_student(tiny_teacher: Path, tmp_path: Path) -> None:

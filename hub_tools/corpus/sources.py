@@ -32,7 +32,7 @@ DEFAULT_SOURCE = f"{WIKIPEDIA}:20231101.{{lang}}"
 # How many texts of a Hub dataset are held to draw from at random; streaming reads it in order otherwise.
 SHUFFLE_BUFFER = 10_000
 # Readers of datasets that take rows as they are; others open what a row names, or run what it holds.
-_DATASET_READERS = ("csv", "json", "parquet", "arrow", "text")
+DATASET_READERS = ("csv", "json", "parquet", "arrow", "text")
 
 
 class NoSuchTextError(UserError):
@@ -250,22 +250,26 @@ def open_dataset(name: str, config: str = "", *, revision: str | None = None) ->
     with own_files_alone(name, f"hf://datasets/{name}@"):
         builder: Any = load_dataset_builder(name, config or None, revision=revision)
     reader = type(builder).__module__.rpartition(".")[2]
-    if reader not in _DATASET_READERS:
-        raise UserError(f"Dataset {name} holds {reader}; expected text in files of {', '.join(_DATASET_READERS)}.")
+    if reader not in DATASET_READERS:
+        raise UserError(f"Dataset {name} holds {reader}; expected text in files of {', '.join(DATASET_READERS)}.")
     return builder
 
 
 @contextmanager
 def own_files_alone(name: str, root: str) -> Iterator[None]:
-    """Let `datasets` find files below `root` alone: a README may name any path of this machine and any address."""
+    """Let `datasets` find files below `root` alone: a README may name any path of this machine and any address.
+
+    `root` is a folder with its slash, or `hf://datasets/ID@`; what lies outside of it is a UserError.
+    """
     from datasets import data_files
 
     resolve = data_files.resolve_pattern
 
     def checked(pattern: str, base_path: str, *args: Any, **kwargs: Any) -> Any:
         rest = pattern.removeprefix(f"{base_path}/")
-        way = base_path.removeprefix(root) + "/" + rest
-        if not base_path.startswith(root) or rest.startswith(("/", "~")) or re.search(r":|\\|(^|/)\.\.(/|$)", way):
+        base = f"{base_path}/"
+        way = base.removeprefix(root) + rest
+        if not base.startswith(root) or rest.startswith(("/", "~")) or re.search(r":|\\|(^|/)\.\.(/|$)", way):
             raise UserError(f"Dataset {name} names files outside of itself in its README: {pattern[:200]}. Not read.")
         return resolve(pattern, base_path, *args, **kwargs)
 

@@ -7,7 +7,7 @@ retrieval with the passages; it decides what is kept of a training.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -191,17 +191,26 @@ def _paragraphs(option: str, spec: str, lang: str) -> Iterator[Example]:
 _READERS = {"nli": _inference, "retrieval": _retrieval, "paragraphs": _paragraphs, "sts": _similarity}
 
 
+def check_something_left(labelled: Labelled, evaluation: EvaluationTexts) -> None:
+    """Refuse data of which nothing will be left to train on; most is known by its first thousands of examples.
+
+    Raises:
+        UserError: all examples hold a text to measure on, are held out, or say that no text belongs to another.
+    """
+    known = _heldout_texts(labelled, filter(_is_heldout, labelled.examples))
+    able = (ex for ex in labelled.examples if ex.same and not _is_heldout(ex) and known.isdisjoint(ex.texts))
+    if not any(match is None for _, match in evaluation.screen(able, lambda example: example.texts)):
+        split(labelled, evaluation)  # what it drops is not held out, so more may be left
+
+
 def split(labelled: Labelled, evaluation: EvaluationTexts) -> Parts:
     """Hold out a tenth of the examples, without those that hold a text to measure on."""
     screened = list(evaluation.screen(labelled.examples, lambda example: example.texts))
     kept = [example for example, match in screened if match is None]
     matches = [match for _, match in screened if match is not None]
-    heldout = [example for example in kept if example.group % _HELDOUT == _HELDOUT - 1]
-    # A text on both sides would flatter: of retrieval the queries, for its passages are held out by number.
-    known = {text for example in heldout for text in (example.texts[:1] if _searches(labelled) else example.texts)}
-    train = [
-        example for example in kept if example.group % _HELDOUT != _HELDOUT - 1 and known.isdisjoint(example.texts)
-    ]
+    heldout = [example for example in kept if _is_heldout(example)]
+    known = _heldout_texts(labelled, heldout)
+    train = [example for example in kept if not _is_heldout(example) and known.isdisjoint(example.texts)]
     if not any(example.same for example in train):
         raise UserError(
             f"--finetune data {labelled.name}: nothing is left to train on of {len(labelled.examples):,} examples; "
@@ -223,6 +232,15 @@ def split(labelled: Labelled, evaluation: EvaluationTexts) -> Parts:
     )
     dev = _dev_task(labelled, heldout, passages)
     return Parts(labelled=labelled, train=tuple(train), passages=passages, dev=dev, result=result)
+
+
+def _is_heldout(example: Example) -> bool:
+    return example.group % _HELDOUT == _HELDOUT - 1
+
+
+def _heldout_texts(labelled: Labelled, heldout: Iterable[Example]) -> set[str]:
+    """Return texts that would flatter on both sides: of retrieval queries, for its passages are held out by number."""
+    return {text for example in heldout for text in (example.texts[:1] if _searches(labelled) else example.texts)}
 
 
 def _searches(labelled: Labelled) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from hub_tools.cli.space import open_space
 if __name__ == "__main__":
     open_space(Path(__file__).parent)
 '''
+
+# What a Space reads models with. The project's own makes its student itself, with these versions.
+_LIBRARIES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0"}
 
 
 def demo_files() -> dict[str, bytes]:
@@ -54,21 +58,30 @@ def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
         about += " The teacher was a local folder, so only the student is here."
     metadata = {"models": models, "preload_from_hub": preloaded, "datasets": [dataset] if dataset else None}
     return {
-        **_plain(title, about, metadata),
+        **_plain(title, about, metadata, libraries=report.versions),
         SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),
         "report.json": json_text(redact_report(report).to_dict()).encode("utf-8"),
     }
 
 
-def _plain(title: str, about: str, metadata: dict[str, Any]) -> dict[str, bytes]:
+def _plain(
+    title: str, about: str, metadata: dict[str, Any], libraries: Mapping[str, str] = _LIBRARIES
+) -> dict[str, bytes]:
+    pins = [_pin(name, libraries.get(name, "")) for name in _LIBRARIES]
     head = {"title_metadata": yaml({"title": title[:100]}), "metadata": yaml(metadata)}
     files = {
         "README.md": render("space.md", **head, title=escape(title), about=about),
         "app.py": APP,
-        # Measured together; the Hub installs gradio by the README's sdk_version.
-        "requirements.txt": render("requirements.txt", version=versions()["hub-tools"]),
+        # The Hub installs gradio by the README's sdk_version.
+        "requirements.txt": render("requirements.txt", libraries="\n".join(pins), version=versions()["hub-tools"]),
     }
     return {name: content.encode("utf-8") for name, content in files.items()}
+
+
+def _pin(name: str, version: str) -> str:
+    """Return a requirement of a release: 2.13.0 of 2.13.0+cu130, which the index for CPUs does not have."""
+    release = re.match(r"\d+(\.\d+)*", version)
+    return f"{name}=={release[0]}" if release else name
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class TextPooling:
 
     @classmethod
     def of(cls, model: SentenceTransformer, texts: Iterable[str]) -> Self:
-        """Count in how many of the texts each token of the model occurs."""
+        """Count in how many of the texts each token of the model occurs; without texts all tokens count alike."""
         tokenizer = model.tokenizer.backend_tokenizer
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -56,7 +56,7 @@ class TextPooling:
             for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 found.update(set(encoding.ids))
             count += len(batch)
-        rarity = np.full(len(model.tokenizer), np.log(1 + count), np.float32)
+        rarity = np.full(len(model.tokenizer), np.log(1 + max(1, count)), np.float32)
         for token, texts_with in found.items():
             rarity[token] = np.log((1 + count) / texts_with)
         return cls(rarity, frozenset(tokenizer.encode("").ids))

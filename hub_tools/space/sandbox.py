@@ -22,8 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+from hub_tools.core.errors import UserError
 from hub_tools.core.hub_errors import is_unreachable
 from hub_tools.corpus.readers import text_column
+from hub_tools.corpus.sources import DATASET_READERS, own_files_alone
 from hub_tools.space.limits import DOCUMENTS, RefusedError, limit_texts
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ _ANSWER = 20_000_000  # bytes
 _TOKENIZER = 60 * 2**20  # bytes of a tokenizer.json
 _PAGES = 300
 _ID = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-# Those that read rows as they are; others open what a row names, or run what it holds.
-_DATASET_READERS = ("csv", "json", "parquet", "arrow", "text")
 # What reading needs; above all not HF_TOKEN and HF_HUB_CACHE, with which visitors could read what is private.
 _KEPT = re.compile(r"PATH|LANG|LC_\w+|SYSTEMROOT|SSL_\w+|\w+_PROXY|\w+_proxy|HF_(ENDPOINT|HUB_OFFLINE|HUB_\w+_TIMEOUT)")
 # This very package, wherever it lies, without a folder on the path from which other modules would be taken too.
@@ -170,9 +170,12 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
 
     check_id(repo)
     with _refusing("error_dataset", id=repo):
-        _read_own_files_alone(repo)
-        builder = load_dataset_builder(f"hf://datasets/{repo}", config or None, token=False)
-        if builder.__module__.rpartition(".")[2] not in _DATASET_READERS:
+        try:
+            with own_files_alone(repo, f"hf://datasets/{repo}@"):
+                builder = load_dataset_builder(f"hf://datasets/{repo}", config or None, token=False)
+        except UserError as error:
+            raise RefusedError("error_dataset_files", id=repo) from error
+        if builder.__module__.rpartition(".")[2] not in DATASET_READERS:
             raise RefusedError("error_dataset_kind", id=repo)
         dataset = builder.as_streaming_dataset(split=split or "train")
         # Undecoded: a cell of an image or a sound may name any file.
@@ -183,23 +186,6 @@ def _dataset(repo: str, config: str, split: str, column: str) -> list[str]:
         if column not in first:
             raise RefusedError("error_column", id=repo, columns=", ".join(map(str, first))[:200])
         return limit_texts(str(row[column] or "") for row in islice(chain([first], rows), DOCUMENTS))
-
-
-def _read_own_files_alone(repo: str) -> None:
-    """Let `datasets` find files of this dataset's repo alone: its README may name any path and any address."""
-    from datasets import data_files
-
-    resolve = data_files.resolve_pattern
-
-    def checked(pattern: str, base_path: str, *args: Any, **kwargs: Any) -> Any:
-        inside = f"{base_path}/".startswith(f"hf://datasets/{repo}@")
-        # What the base path and the pattern may hold: names and wildcards, but no address, no hop and no way up.
-        relative = f"{base_path.partition('@')[2]}/{pattern.removeprefix(base_path)}"
-        if not inside or pattern.startswith("/") or re.search(r":|\\|(^|/)\.\.(/|$)", relative):
-            raise RefusedError("error_dataset_files", id=repo)
-        return resolve(pattern, base_path, *args, **kwargs)
-
-    data_files.resolve_pattern = checked
 
 
 def _pdf(file: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from hub_tools.cloning.clone import clone
@@ -122,7 +123,9 @@ class CloneStage(Stage):
         corpus, whole = Corpus(self.corpus.path), out / _CANDIDATE
         shutil.rmtree(whole, ignore_errors=True)
         result = self._clone(tokenizer, whole)
-        texts = (text for lang in self._languages(corpus) for text in corpus.texts(lang, "train", _COUNTED))
+        languages = dict.fromkeys((*self.targets, "en"))
+        # Of the pairs too: a corpus may have nothing else.
+        texts = (text for lang in languages for text in islice(corpus.all_texts(lang, self.targets), _COUNTED))
         write_static(whole, texts, out, self.hardware.exact, self.teacher.policy)
         shutil.rmtree(whole)
         return replace(result, is_static=True)

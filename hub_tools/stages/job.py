@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,8 @@ from hub_tools.corpus.pairs import HubPairs, find_hub_pairs
 from hub_tools.corpus.readers import TABLES, find_files
 from hub_tools.corpus.sources import DEFAULT_SOURCE, Source, find_sources
 from hub_tools.evaluation.mteb_tasks import AnyTask, chosen_tasks
-from hub_tools.finetuning.data import Labelled, read_labelled
+from hub_tools.evaluation.tasks import Task, evaluation_texts
+from hub_tools.finetuning.data import Labelled, check_something_left, read_labelled
 from hub_tools.models.loading import LoadPolicy
 from hub_tools.models.resolve import find_teacher, find_tokenizer
 from hub_tools.models.teacher import STATIC, Teacher
@@ -138,6 +140,9 @@ def prepare(
             "Training with labels runs in one process. Run `hub-distill distill` in several and then the whole command "
             "in one: finished stages are used again."
         )
+    labelled = read_labelled(config.finetune, config.lang, fetch=not plan_only)
+    # In a plan tasks of mteb have no texts.
+    _check_labelled(labelled, [task for task in tasks if not plan_only or isinstance(task, Task)], config.targets)
     specs, languages = config.corpus.sources or (DEFAULT_SOURCE,), balanced_languages(config.lang)
     # What `auto` chooses is timed, and all processes must choose alike.
     hardware = (
@@ -154,7 +159,7 @@ def prepare(
         tasks=tuple(tasks),
         ready=ReadyTokenizer(*find_tokenizer(config.tokenizer.use)) if config.tokenizer.use is not None else None,
         imported=find_embeddings(config.embed) if config.embed.use else None,
-        labelled=read_labelled(config.finetune, config.lang, fetch=not plan_only),
+        labelled=labelled,
         hardware=hardware,
         processes=processes,
         has_weights=has_weights,
@@ -210,6 +215,14 @@ def _check_training(config: RunConfig, teacher: Teacher) -> None:
         raise UserError(f"--static: {teacher.name} is static itself, and so is its student. Leave it out.")
     if config.distill.gradient_checkpointing and (config.clone.static or teacher.input_type == STATIC):
         raise UserError("--gradient-checkpointing: a static student has no layers to compute again. Leave it out.")
+
+
+def _check_labelled(labelled: Sequence[Labelled], tasks: Sequence[AnyTask], targets: tuple[str, ...]) -> None:
+    """Refuse labels that are all measured on, before hours of work and not after them."""
+    if labelled:
+        evaluation = evaluation_texts(tasks, targets)
+        for one in labelled:
+            check_something_left(one, evaluation)
 
 
 def _check_executor(config: RunConfig, teacher: Teacher, processes: Processes) -> None:

@@ -231,7 +231,7 @@ def _open(dataset: ImportedEmbeddings) -> dict[str, Any]:
             splits = saved if isinstance(saved, dict) else {TRAIN: saved}
         else:
             folder = dataset.path.resolve()
-            with own_files_alone(dataset.name, folder.as_posix()):
+            with own_files_alone(dataset.name, f"{folder.as_posix()}/"):
                 # As a path of several parts, never as the name of one of the readers of `datasets`.
                 splits = load_dataset(str(folder), streaming=True)
         return {str(name): split for name, split in splits.items()}
