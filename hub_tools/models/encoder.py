@@ -117,7 +117,8 @@ class Encoder:
 
         order = []
         outputs = []
-        with torch.inference_mode(), autocast(hardware):
+        # In inference mode autocast would cast all weights again in each batch.
+        with torch.no_grad(), autocast(hardware):
             for batch in length_batches([len(i) for i in ids], self._budget):
                 order += batch
                 features = self._features([ids[i] for i in batch])
