@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.fake_hub import FakeHub
@@ -67,8 +68,7 @@ class Page:
 
     def megabytes(self) -> float:
         """Memory that it holds."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1000
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
 
 
 @contextmanager
