@@ -111,7 +111,7 @@ class Study:
 
     def _subject(self, folder: Path, identity: str) -> Subject:
         load = partial(load_model, folder, device=self.hardware.device)
-        return Subject(load, self.hardware.exact, cache=self.work / "vectors", identity=identity)
+        return Subject(load, self.hardware, cache=self.work / "vectors", identity=identity)
 
     def options(self, variant: Variant) -> FinetuneConfig:
         """Return the options of a variant, with the files that there are in the language."""

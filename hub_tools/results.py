@@ -395,6 +395,7 @@ class EvaluationResult:
     evaluation: list[EvaluationRow]
     searches: list[Search]
     models: dict[str, ModelInfo]
+    hardware: str  # device and arithmetic of all models
     costs: dict[str, Costs] = field(default_factory=dict)  # by model; nothing where there is no text
     smaller: list[SmallerVectors] = field(default_factory=list)
-    example: Example | None = None  # None for languages without bundled text
+    example: Example | None = None  # where there is bundled text

@@ -236,9 +236,9 @@ def test_what_decided_is_said(report: dict[str, Any]) -> None:
 
 
 def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
-    assert "All models ran in fp32 with the same code, on cpu." in card_of("model", report)
+    assert "All models ran on cpu in fp32 with the same code." in card_of("model", report)
     report["distill"] |= {"device": "cuda", "precision": "bf16"}
-    said = "ran in fp32 with the same code, on cuda, but for the cosine to the teacher: in bf16."
+    said = "ran on cpu in fp32 with the same code, but for the cosine to the teacher: on cuda in bf16."
     assert said in card_of("model", report)
 
 

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 
@@ -60,27 +61,46 @@ def test_each_row_or_column_has_a_step_of_its_own(axis: int) -> None:
     assert np.array_equal(graph.round_rows(np.zeros((2, 2), np.float32), axis).values, np.zeros((2, 2)))
 
 
-def test_products_of_whole_numbers_are_those_of_the_states(tmp_path: Path) -> None:
-    """One token has numbers a thousand times those of the other, as states of BERT have: each has its own step."""
-    random = np.random.default_rng(0)
-    weights = random.standard_normal((16, 4)).astype(np.float32)
-    states = (random.standard_normal((1, 3, 16)) * np.array([1.0, 1000.0, 0.0])[:, None]).astype(np.float32)
+def product_of(weights: NDArray[np.float32]) -> onnx.ModelProto:
     number, shape = onnx.TensorProto.FLOAT, ["texts", "tokens"]
+    width, wanted = weights.shape
     made = onnx.helper.make_graph(
         [onnx.helper.make_node("MatMul", ["states", "weights"], ["product"])],
         "product",
-        [onnx.helper.make_tensor_value_info("states", number, [*shape, 16])],
-        [onnx.helper.make_tensor_value_info("product", number, [*shape, 4])],
+        [onnx.helper.make_tensor_value_info("states", number, [*shape, width])],
+        [onnx.helper.make_tensor_value_info("product", number, [*shape, wanted])],
         [onnx.numpy_helper.from_array(weights, "weights")],
     )
     model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
     graph.quantize_products(model.graph)
     onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return model
+
+
+@pytest.mark.parametrize("wanted", [16, 4], ids=["square", "narrowing"])
+def test_products_of_whole_numbers_are_those_of_the_states(wanted: int) -> None:
+    """One token has numbers a thousand times those of the other; where a matrix narrows, each has its own step."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((16, wanted)).astype(np.float32)
+    states = (random.standard_normal((1, 3, 16)) * np.array([1.0, 1000.0, 0.0])[:, None]).astype(np.float32)
+    session = onnxruntime.InferenceSession(product_of(weights).SerializeToString())
     found = session.run(None, {"states": states})[0][0]
     exact = states[0] @ weights
-    assert (np.abs(found - exact).max(axis=1) <= 0.02 * np.abs(exact).max(axis=1)).all()
+    near = np.abs(found - exact).max(axis=1) <= 0.02 * np.abs(exact).max(axis=1)
+    assert near.tolist() == [wanted < 16, True, True]
     assert np.abs(found[:2] - exact[:2]).max() > 0  # it is rounded
+
+
+def test_products_of_neighbours_fit_into_16_bits() -> None:
+    """What a processor without VNNI adds up there; one column has large neighbours, one large weights far apart."""
+    weights = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+    weights[:2, 0], weights[[0, 2], 1] = 50, 50
+    values, scales = graph.round_columns(weights)
+    pairs = np.concatenate([values, np.zeros((1, 3), np.int8)]).astype(int).reshape(-1, 2, 3)
+    for sign in (1, -1):
+        assert (255 * np.maximum(sign * pairs, 0).sum(axis=1)).max() <= 2**15 - 1
+    assert np.abs(values).max(axis=0).tolist()[:2] == [64, 127]
+    assert (np.abs(values * scales - weights) <= 0.51 * scales).all()
 
 
 def with_head(teacher: Path, width: int) -> SentenceTransformer:

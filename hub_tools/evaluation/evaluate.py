@@ -72,6 +72,7 @@ def evaluate_run(
         evaluation=rows,
         searches=_searches(subjects, targets),
         models={name: describe(subject.model) for name, subject in subjects.items()},
+        hardware=str(subjects["teacher"].hardware),
         costs=measure_costs(subjects, corpus.sample(targets[0]), targets[0], weights),
         smaller=smaller_vectors(subjects, measured, lengths),
         example=example_of(subjects, targets[0]),

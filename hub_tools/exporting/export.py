@@ -225,8 +225,11 @@ def _write(model: SentenceTransformer, kind: Format, file: Path) -> None:
         plain = Path(scratch) / "model.onnx"
         _write_onnx(model, plain)
         loaded = onnx.load(plain)
-        # Shapes that the exporter noted before it folded weights; what reads the graph infers them again.
+        # Shapes that the exporter noted before it folded weights; what reads the graph infers them again. What it noted
+        # of torch's code is a megabyte.
         del loaded.graph.value_info[:]
+        for node in loaded.graph.node:
+            del node.metadata_props[:]
         if kind.endswith("int8"):
             quantize_tables(loaded.graph)
             (quantize_products if kind == "onnx-int8" else quantize_weights)(loaded.graph)

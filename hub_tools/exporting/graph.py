@@ -1,9 +1,9 @@
 """Changes to a graph of ONNX: numbers of eight bits for weights and states, and an input that may be left out.
 
 Rows of a table of embeddings differ in length by far more than a step of eight bits can show, so each has a scale of
-its own; so has each column of a matrix, and in products each token. onnxruntime's own dynamic quantization has one step
-for all tokens of a batch: with the large numbers that states of BERT have in a few places it cost multilingual-e5-small
-2.8 of 100 in how it orders similarities, and this 0.3 (docs/smaller.md). Only operators of the standard are used.
+its own; so has each column of a matrix, and in some products each token. onnxruntime's own dynamic quantization has one
+step for all tokens of a batch: with the large numbers that states of BERT have in a few places it costs more than it
+should (docs/smaller.md). Only operators of the standard are used.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LARGEST = 127
+# Of two neighbouring weights of one sign, whose products with 255 have to fit into 16 bits.
+_LARGEST_PAIR = 32767 // 255
 
 
 class Rounded(NamedTuple):
@@ -60,55 +62,65 @@ def quantize_weights(graph: Any) -> None:
 
 
 def quantize_products(graph: Any) -> None:
-    """Multiply whole numbers of eight bits: the columns of each matrix, and the states of each token, have own steps.
+    """Multiply whole numbers of eight bits: states from 0 to 255, and matrices with a scale for each column.
 
-    A token's states are `low + step * whole` with whole numbers from 0 to 255, so a product with a column is
-    `step * scale * (whole numbers multiplied) + low * (sum of the column)`. The matrix is stored from 0 to 255 too:
-    processors without VNNI add up products of a signed and an unsigned factor in 16 bits, which are too few.
+    The operators are those that onnxruntime fuses into one. They have one step for all tokens of a batch, which is too
+    coarse for the two matrices of a feed-forward layer, where a few tokens have large numbers: so what a matrix widens
+    or narrows is divided by each token's largest number before, and multiplied by it afterwards.
     """
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
-    constants = {
-        "steps": np.float32(1 / 255),
-        "least_step": np.float32(1e-12),
-        "middle": np.uint8(128),
-        "axis": np.array([-1]),
-    }
+    constants = {"least": np.float32(1e-12), "axis": np.array([-1])}
     graph.initializer.extend(onnx.numpy_helper.from_array(np.array(v), f"int8_{k}") for k, v in constants.items())
     seen: set[str] = set()
     for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
-        values, scales = round_rows(array, 1)
-        sums = (values.astype(np.float32).sum(axis=0) * scales[0]).astype(np.float32)
-        _replace_constant(graph, name, Rounded((values.astype(np.int16) + 128).astype(np.uint8), scales[0]))
-        graph.initializer.append(onnx.numpy_helper.from_array(sums, f"{name}_sums"))
         states, out = node.input[0], node.output[0]
-        new = [] if states in seen else _states_to_int8(states)
-        seen.add(states)
+        by_token = array.shape[0] != array.shape[1]
+        of = f"{states}_by_token" if by_token else states
+        values, scales = round_columns(array)
+        _replace_constant(graph, name, Rounded(values, scales[0]))
+        new = [] if of in seen else _states_to_int8(states, of)
+        seen.add(of)
+        product = f"{out}_by_token" if by_token else out
         new += [
-            make("MatMulInteger", [f"{states}_int8", f"{name}_int8", "", "int8_middle"], [f"{out}_whole"]),
+            make("MatMulInteger", [f"{of}_int8", f"{name}_int8", f"{of}_zero"], [f"{out}_whole"]),
             make("Cast", [f"{out}_whole"], [f"{out}_float"], to=onnx.TensorProto.FLOAT),
-            make("Mul", [f"{out}_float", f"{states}_step"], [f"{out}_stepped"]),
-            make("Mul", [f"{out}_stepped", f"{name}_scales"], [f"{out}_scaled"]),
-            make("Mul", [f"{states}_low", f"{name}_sums"], [f"{out}_below"]),
-            make("Add", [f"{out}_scaled", f"{out}_below"], [out]),
+            make("Mul", [f"{of}_step", f"{name}_scales"], [f"{out}_steps"]),
+            make("Mul", [f"{out}_float", f"{out}_steps"], [product]),
+            *([make("Mul", [product, f"{states}_largest"], [out])] if by_token else []),
         ]
         _replace_node(graph, node, new)
 
 
-def _states_to_int8(name: str) -> list[Any]:
-    """Return nodes that round states to whole numbers from 0 to 255, with a lowest state and a step for each token."""
+def round_columns(array: NDArray[np.float32]) -> Rounded:
+    """Round a matrix to int8, with a scale for each column, so that products with 0 to 255 are exact everywhere.
+
+    Processors without VNNI add up the products of two neighbours in 16 bits. A column is scaled so that these never
+    overflow, which costs less than the usual seven bits for all weights: neighbours are seldom both large.
+    """
+    padded = np.concatenate([array, np.zeros((len(array) % 2, array.shape[1]), np.float32)])
+    pairs = padded.reshape(-1, 2, array.shape[1])
+    together = np.maximum(np.maximum(pairs, 0).sum(axis=1), np.maximum(-pairs, 0).sum(axis=1)).max(axis=0)
+    # Rounding may add half a step to each of the two.
+    scales = np.maximum(np.abs(array).max(axis=0) / _LARGEST, together / (_LARGEST_PAIR - 1))[None]
+    scales = np.where(scales > 0, scales, 1).astype(np.float32)
+    return Rounded(np.round(array / scales).astype(np.int8), scales)
+
+
+def _states_to_int8(name: str, of: str) -> list[Any]:
+    """Return nodes that round states to whole numbers from 0 to 255; under another name they have one size before."""
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
+    whole = make("DynamicQuantizeLinear", [of], [f"{of}_int8", f"{of}_step", f"{of}_zero"])
+    if of == name:
+        return [whole]
     return [
-        make("ReduceMin", [name, "int8_axis"], [f"{name}_low"], keepdims=1),
         make("ReduceMax", [name, "int8_axis"], [f"{name}_high"], keepdims=1),
-        make("Sub", [f"{name}_high", f"{name}_low"], [f"{name}_range"]),
-        make("Mul", [f"{name}_range", "int8_steps"], [f"{name}_exact_step"]),
-        make("Max", [f"{name}_exact_step", "int8_least_step"], [f"{name}_step"]),
-        make("Sub", [name, f"{name}_low"], [f"{name}_above"]),
-        make("Div", [f"{name}_above", f"{name}_step"], [f"{name}_in_steps"]),
-        make("Round", [f"{name}_in_steps"], [f"{name}_rounded"]),
-        make("Cast", [f"{name}_rounded"], [f"{name}_int8"], to=onnx.TensorProto.UINT8),
+        make("ReduceMin", [name, "int8_axis"], [f"{name}_low"], keepdims=1),
+        make("Neg", [f"{name}_low"], [f"{name}_below"]),
+        make("Max", [f"{name}_high", f"{name}_below", "int8_least"], [f"{name}_largest"]),
+        make("Div", [name, f"{name}_largest"], [of]),
+        whole,
     ]
 
 

@@ -67,7 +67,7 @@ class Dev:
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Return what a model reaches."""
-        subject = Subject(lambda: model, self._hardware.exact)
+        subject = Subject(lambda: model, self._hardware)
         found = {}
         for task in self.tasks:
             measure = task.measure(subject)[0]

@@ -74,6 +74,7 @@ class Report:
     distill: results.DistillResult | None = None
     finetune: results.FinetuneResult | None = None
     evaluation: list[results.EvaluationRow] = field(default_factory=list)
+    hardware: str | None = None  # of the evaluation
     searches: list[results.Search] = field(default_factory=list)
     costs: dict[str, results.Costs] = field(default_factory=dict)
     smaller: list[results.SmallerVectors] = field(default_factory=list)
@@ -206,6 +207,7 @@ def _models_and_scores(
         "teacher": TeacherInfo(**models["teacher"], **identity),
         "student": StudentInfo(**models["student"], id=str(student), code=code),
         "evaluation": result.evaluation,
+        "hardware": result.hardware,
         "searches": result.searches,
         "costs": result.costs,
         "smaller": result.smaller,

@@ -113,8 +113,9 @@ def template_values(report: Report) -> dict[str, str | float | None]:
 
 def _how_measured(report: FullReport) -> str:
     distill = report.distill
-    but = "" if distill.precision == "fp32" else f", but for the cosine to the teacher: in {distill.precision}"
-    return f"All models ran in fp32 with the same code, on {distill.device}{but}."
+    trained_on = f"{distill.device} in {distill.precision}"
+    but = "" if trained_on == report.hardware else f", but for the cosine to the teacher: on {trained_on}"
+    return f"All models ran on {report.hardware} with the same code{but}."
 
 
 def _what_decided(report: FullReport) -> str:

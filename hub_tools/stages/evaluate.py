@@ -72,7 +72,7 @@ class EvaluateStage(Stage):
         subjects = {
             name: Subject(
                 partial(load_model, model.path, device=self.hardware.device, policy=self.teacher.policy),
-                self.hardware.exact,
+                self.hardware,
                 longest=self.max_tokens,
                 cache=vector_cache(out.parent),
                 identity=model.identity,

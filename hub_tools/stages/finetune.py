@@ -55,7 +55,7 @@ class FinetuneStage(Stage):
         cache = vector_cache(out.parent)
         return finetune(
             self.student.path,
-            Subject(load, self.hardware.exact, cache=cache, identity=self.teacher.identity),
+            Subject(load, self.hardware, cache=cache, identity=self.teacher.identity),
             Corpus(self.corpus.path),
             EmbeddingDataset(self.embeddings.path),
             self.labelled,
