@@ -347,7 +347,7 @@ class Costs:
     sentences: Speed
     paragraphs: Speed
     peak_memory: int  # bytes, of weights and what is computed from them, while paragraphs are encoded
-    tokens_per_word: float  # per character in languages written without spaces
+    tokens_per_word: float | None  # per character where words are not spaced; None where it does not read the text
 
     @property
     def params(self) -> int:

@@ -44,6 +44,7 @@ def record_of(report: dict[str, Any]) -> RunRecord:
         "student": report["distill"],
         "evaluation": {
             "evaluation": report["evaluation"],
+            "hardware": report["hardware"],
             "searches": report["searches"],
             "costs": report["costs"],
             "smaller": report["smaller"],
