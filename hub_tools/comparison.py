@@ -23,7 +23,7 @@ from hub_tools.models.resolve import find_teacher
 from hub_tools.models.sizes import weight_bytes
 from hub_tools.models.teacher import Teacher
 from hub_tools.reporting import plots, quality
-from hub_tools.reporting.costs import cost_notes, costs_table, smaller_table
+from hub_tools.reporting.costs import SMALLER_NOTE, costs_note, costs_table, smaller_table
 from hub_tools.reporting.markdown import alerts, escape
 from hub_tools.reporting.report import read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
@@ -62,7 +62,7 @@ def compare(
     smaller = smaller_vectors(subjects, tasks, _lengths(models))
     tables = list(filter(None, (scores_table(rows), costs_table(costs, lang), smaller_table(smaller))))
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
-    notes = [HOW_TO_READ, how, *cost_notes(costs, smaller), prompts_note(rows)]
+    notes = [HOW_TO_READ, how, costs_note(costs), SMALLER_NOTE if smaller else None, prompts_note(rows)]
     first, *others = found
     notes += [verdict(rows, student=name, teacher=first) for name in others]
     warnings = warnings_of(rows)
@@ -76,7 +76,7 @@ def compare(
         write_results(subjects, tasks, out / "mteb", language=lang)
     for warning in warnings:
         log.warning("Warning: %s", warning)
-    return "\n".join(["", *(f"{terminal_table(table)}\n" for table in tables), *notes])
+    return "\n".join(["", *(f"{terminal_table(table)}\n" for table in tables), *filter(None, notes)])
 
 
 def _lengths(models: Sequence[str]) -> tuple[int, ...]:

@@ -316,9 +316,7 @@ class EvaluationRow:
     n: int | None  # texts, pairs or queries
     models: dict[str, Figure | None]  # None where it is not defined
     is_main: bool = True  # whether it is the first measure of its task, by which models are judged
-    prompts: dict[str, dict[str, str]] = field(
-        default_factory=dict
-    )  # model -> side of the data -> what stood before it
+    prompts: dict[str, dict[str, str]] = field(default_factory=dict)  # model -> side of the data -> what is before it
     supervised: bool = False  # whether the student was trained with labels of this task
     reason: str | None = None  # why a value is None, where the task can say it
 

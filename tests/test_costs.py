@@ -20,7 +20,8 @@ from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks
 from hub_tools.models.loading import SAFE, load_model
 from hub_tools.models.sizes import weight_bytes
-from hub_tools.reporting.costs import costs_table, smaller_table
+from hub_tools.reporting.costs import costs_note, costs_table, smaller_table
+from hub_tools.reporting.tables import UNREAD
 from hub_tools.results import SmallerVectors
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -76,6 +77,15 @@ def test_tokens_are_those_that_the_model_reads(tiny_teacher: Path) -> None:
     expected = one.model.tokenizer(["query: Işık.", f"query: {LINE}"], truncation=True, max_length=9)["input_ids"]
     assert one.tokens(["Işık.", LINE], "query") == list(map(len, expected))
     assert len(one.whole_tokenizer.encode(LINE).ids) > 9
+
+
+def test_a_count_of_what_is_not_read_is_no_count(tiny_teacher: Path) -> None:
+    thai = ["ห้องสมุดเปิดเวลาเก้าโมงเช้า", "ผู้อ่านต่อแถวกันที่หน้าประตู"]
+    costs = measure_costs({"one": subject(tiny_teacher)}, thai, "th", {"one": 1})
+    assert costs["one"].tokens_per_word is None
+    assert costs_table(costs, "th")[-1] == ["tokens per character of both, Thai", "?"]
+    known = {"one": replace(costs["one"], tokens_per_word=0.5)}
+    assert (str(costs_note(costs)).endswith(UNREAD), UNREAD in str(costs_note(known))) == (True, False)
 
 
 def test_the_peak_is_what_was_held_at_once() -> None:

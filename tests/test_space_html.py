@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.sentences import language_name
 from hub_tools.results import EvaluationRow, Figure
 from hub_tools.space import html, map_html, results_html, search, search_html, tokens_html
@@ -19,6 +20,7 @@ from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.limits import RefusedError
 from hub_tools.space.search import Question
 from hub_tools.space.service import Service
+from tests import fake_run
 
 EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"
 
@@ -104,6 +106,16 @@ def test_warnings_and_prompts_stand_beside_the_scores() -> None:
     table = results_html.scores([row], ["teacher", "trim", "clone", "student"], "Prompts: x.", "tr")
     assert "yalnızca kırpılmış" in table
     assert "Prompts: x." in table
+
+
+def test_a_count_of_what_a_model_does_not_read_is_marked() -> None:
+    report = FullReport.from_dict(fake_run.read_report())
+    assert "says nothing" not in results_html.costs(report.costs, "tr", "en")
+    costs = report.costs | {"teacher": replace(report.costs["teacher"], tokens_per_word=None)}
+    shown = results_html.costs(costs, "tr", "en")
+    assert '<td class="ht-num ">?</td>' in shown
+    assert shown.count("%") == results_html.costs(report.costs, "tr", "en").count("%") - 1
+    assert "the number of its tokens says nothing" in shown
 
 
 def test_refusals_are_in_the_language_of_the_page() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,9 @@ from hub_tools.evaluation.subject import Role, Subject
 from hub_tools.evaluation.tasks import Task
 from hub_tools.models.encoder import in_smaller_batches
 from hub_tools.models.loading import token_rows
-from hub_tools.results import Costs, Speed
+from hub_tools.results import Costs, Speed, is_read
 from hub_tools.tokenization.metrics import measure
+from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 _SENTENCES, _PARAGRAPHS = 128, 32
 # Characters. Long texts are cut: a batch of them at a model's full length would not fit into the memory of many
@@ -56,7 +58,7 @@ def measure_costs(
             sentences=short[name],
             paragraphs=long[name],
             peak_memory=memory[name],
-            tokens_per_word=measure(subject.whole_tokenizer, sentences + paragraphs, lang, None)["tokens_per_word"],
+            tokens_per_word=_tokens_per_word(subject, sentences + paragraphs, lang),
         )
     return costs
 
@@ -96,6 +98,13 @@ def _sides(task: AnyTask) -> list[list[str]]:
     if not isinstance(task, Task):
         return [list(task.texts())]
     return task.sides[1:] if isinstance(task.data, Bitext) else task.sides
+
+
+def _tokens_per_word(subject: Subject, texts: list[str], lang: str) -> float | None:
+    tokenizer = subject.whole_tokenizer
+    files = TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={})
+    figures = measure(tokenizer, texts, lang, files.unk_token)
+    return figures["tokens_per_word"] if is_read(figures) else None
 
 
 def _speeds(subjects: Mapping[str, Subject], texts: list[str], role: Role) -> dict[str, Speed]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from hub_tools.core.languages import WITHOUT_SPACES, name_of
 from hub_tools.reporting.scores import score_cell
+from hub_tools.reporting.tables import UNREAD
 from hub_tools.results import Costs, SmallerVectors
 
-COSTS_NOTE = (
+_COSTS_NOTE = (
     "Speeds are medians of encoding the same texts in turns, on the machine that measured them. Memory is that of the "
     "weights and of what is computed from them, at its peak, for 32 paragraphs at once."
 )
@@ -26,7 +27,7 @@ class _Cost:
     """A row of a table of costs: its name, which may say on how many texts it was measured, and how it is written."""
 
     label: str
-    value: Callable[[Costs], float]
+    value: Callable[[Costs], float | None]
     shape: str = ",.0f"
 
 
@@ -60,10 +61,10 @@ def costs_table(costs: Mapping[str, Costs], lang: str) -> list[list[str]]:
 
 
 def cost_cells(name: str, costs: Mapping[str, Costs]) -> list[str]:
-    """Return one of `COSTS` of each model as tables show it."""
+    """Return one of `COSTS` of each model as tables show it, `?` where it says nothing, see `UNREAD`."""
     cost = COSTS[name]
     values = [cost.value(of_model) for of_model in costs.values()]
-    return [format(value, cost.shape) if cost.shape else rate_text(value) for value in values]
+    return ["?" if value is None else format(value, cost.shape) if cost.shape else rate_text(value) for value in values]
 
 
 def rate_text(value: float) -> str:
@@ -71,9 +72,12 @@ def rate_text(value: float) -> str:
     return format(value, ",.0f" if value >= _SLOW else ".1f")
 
 
-def cost_notes(costs: Mapping[str, Costs], smaller: Sequence[SmallerVectors]) -> list[str]:
-    """Say how to read the tables that there are."""
-    return [*([COSTS_NOTE] if costs else []), *([SMALLER_NOTE] if smaller else [])]
+def costs_note(costs: Mapping[str, Costs]) -> str | None:
+    """Say how to read the table of costs; None where there is none."""
+    if not costs:
+        return None
+    unread = any(cost.tokens_per_word is None for cost in costs.values())
+    return f"{_COSTS_NOTE} {UNREAD}" if unread else _COSTS_NOTE
 
 
 def smaller_table(rows: Sequence[SmallerVectors]) -> list[list[str]]:

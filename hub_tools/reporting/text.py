@@ -13,7 +13,7 @@ from hub_tools.core.names import public_name
 from hub_tools.core.run_record import STUDENTS
 from hub_tools.evaluation.evaluate import MODELS
 from hub_tools.reporting.contamination import contamination
-from hub_tools.reporting.costs import COSTS_NOTE, SMALLER_NOTE, costs_table, smaller_table
+from hub_tools.reporting.costs import SMALLER_NOTE, costs_note, costs_table, smaller_table
 from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.finetuning import finetuning
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
@@ -95,7 +95,7 @@ def template_values(report: Report) -> dict[str, str | float | None]:
         "warnings": alerts(report_warnings(report)),
         "how_to_read": HOW_TO_READ,
         "costs": markdown_table(costs_table(report.costs, report.target)) if report.costs else None,
-        "costs_note": COSTS_NOTE if report.costs else None,
+        "costs_note": costs_note(report.costs),
         "left_out": left_out(report),
         "finetuning": finetuning(report),
         "speed": f", {speed:,.0f} tokens per second" if speed else "",

@@ -131,12 +131,14 @@ def costs(found: Mapping[str, Costs], target: str, lang: str) -> str:
         cells = "".join(
             f'<td class="ht-num {_column(model)}">{escape(local(text, lang))}</td>' for model, text in texts
         )
-        before, after = (cost.value(found[model]) if model in found else 0 for model in ("teacher", "student"))
-        difference = change(after / before, lang) if before else ""
+        before, after = (cost.value(found[model]) if model in found else None for model in ("teacher", "student"))
+        difference = change(after / before, lang) if before and after is not None else ""
         label = escape(translate(lang, f"cost_{name}", **said))
         body += f'<tr><th scope="row">{label}</th>{cells}<td class="ht-num">{difference}</td></tr>'
     head = _heads(list(found), lang)
-    return table("ht-costs", translate(lang, "costs_title"), translate(lang, "costs_caption"), head, body)
+    shown = table("ht-costs", translate(lang, "costs_title"), translate(lang, "costs_caption"), head, body)
+    is_unread = any(cost.tokens_per_word is None for cost in found.values())
+    return shown + (f'<p class="ht-legend">{escape(translate(lang, "costs_unread"))}</p>' if is_unread else "")
 
 
 def pictures(figures: Mapping[str, bytes], alts: Mapping[str, str | None], lang: str) -> str:
