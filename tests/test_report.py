@@ -67,6 +67,22 @@ def test_the_report_says_what_the_record_says(values: dict[str, Any], tmp_path: 
     assert json.loads(json.dumps(report.to_dict())) == expected
 
 
+def test_report_and_card_name_the_prompt_of_each_side(values: dict[str, Any], tmp_path: Path) -> None:
+    assert "No model has prompts." in model_card(FullReport.from_dict(values), {"model": "ada/x"})
+    prompts = {"queries": "query: ", "passages": "title | text: "}
+    for row in values["evaluation"]:
+        if row["task"] == "retrieval sample (tr)":
+            row["prompts"] = dict.fromkeys(("teacher", "student"), prompts) | {"clone": {}}
+    run = fake_run.write_run(tmp_path / "run", values)
+    report = read_report(run)
+    write_report(run, report)
+    for text in ((run / "report.md").read_text(encoding="utf-8"), model_card(report, {"model": "ada/x"})):
+        assert (
+            "Prompts: teacher, student read queries behind 'query: '; "
+            "teacher, student read passages behind 'title \\| text: '."
+        ) in text
+
+
 def test_a_table_of_text_has_no_columns_of_zeros(values: dict[str, Any], tmp_path: Path) -> None:
     def head() -> str:
         run = fake_run.write_run(tmp_path / "run", values)

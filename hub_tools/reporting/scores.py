@@ -178,15 +178,18 @@ def prompts_note(rows: Iterable[EvaluationRow], lang: str = "en") -> str:
             for side, prompt in prompts.items():
                 names = found.setdefault((model, prompt), [])
                 names += [side] if side not in names else []
+    same: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (model, prompt), sides in found.items():
+        if prompt:
+            same.setdefault((prompt, tuple(sides)), []).append(named(model, lang))
     read = [
         say(
             lang,
             "reads_behind",
-            model=named(model, lang),
+            models=", ".join(models),
             sides=", ".join(named(side, lang) for side in sides),
             prompt=repr(prompt),
         )
-        for (model, prompt), sides in found.items()
-        if prompt
+        for (prompt, sides), models in same.items()
     ]
     return say(lang, "prompts", read="; ".join(read)) if read else say(lang, "prompts_none")

@@ -18,7 +18,15 @@ from hub_tools.reporting.figures import figure_alts, write_figures
 from hub_tools.reporting.finetuning import finetuning
 from hub_tools.reporting.markdown import alerts, escape, inline_code, render
 from hub_tools.reporting.report import FullReport, Report
-from hub_tools.reporting.scores import HOW_TO_READ, gain_of_training, row_cells, row_label, verdict, warnings_of
+from hub_tools.reporting.scores import (
+    HOW_TO_READ,
+    gain_of_training,
+    prompts_note,
+    row_cells,
+    row_label,
+    verdict,
+    warnings_of,
+)
 from hub_tools.reporting.sentences import language_name, say
 from hub_tools.reporting.tables import UNREAD, markdown_table, measure_text, sizes_rows
 from hub_tools.results import CloneResult, CorpusResult, Figures, Search, TokenizerResult, is_read
@@ -115,7 +123,7 @@ def _how_measured(report: FullReport) -> str:
     distill = report.distill
     trained_on = f"{distill.device} in {distill.precision}"
     but = "" if trained_on == report.hardware else f", but for the cosine to the teacher: on {trained_on}"
-    return f"All models ran on {report.hardware} with the same code{but}."
+    return f"All models ran on {report.hardware} with the same code{but}. {escape(prompts_note(report.evaluation))}"
 
 
 def _what_decided(report: FullReport) -> str:
