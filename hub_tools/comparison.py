@@ -29,6 +29,7 @@ from hub_tools.reporting.report import read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
 from hub_tools.reporting.tables import markdown_table, terminal_table
 from hub_tools.results import EvaluationRow
+from hub_tools.tokenization.adapt import TRIM
 
 
 def compare(
@@ -44,7 +45,7 @@ def compare(
 ) -> str:
     """Measure models and write scores.json and scores.md into a folder; return a table for the terminal.
 
-    `models` are ids of the Hub, folders, or a single run folder, which stands for its teacher, clone and student. All
+    `models` are ids of the Hub, folders, or a single run folder, which stands for the models of its evaluation. All
     read `max_tokens` of a text, or as many as the one that reads fewest. Vectors are kept in the folder: what was cut
     off continues. What the models cost is measured on the texts of the tasks, in the language `lang`. With
     `in_mteb_format` results are written in mteb's format too, to mteb/MODEL/TASK.json.
@@ -103,8 +104,9 @@ def _names(models: Sequence[str]) -> Mapping[str, str]:
     if _is_run(models):
         run = Path(models[0])
         report = read_report(run)
+        trim = {TRIM: str(run / "clone" / TRIM)} if (run / "clone" / TRIM).is_dir() else {}
         distilled = {DISTILLED: str(run / STUDENT)} if report.finetune else {}
-        parents = {"teacher": report.teacher.spec, "clone": str(run / "clone"), **distilled}
+        parents = {"teacher": report.teacher.spec, **trim, "clone": str(run / "clone"), **distilled}
         return {**parents, "student": report.student.id}
     names = {model: model for model in models}
     if len(names) < len(models):

@@ -286,7 +286,7 @@ def test_any_models_side_by_side(tiny_teacher: Path, finished: tuple[RunConfig, 
     refused(hub_distill(*short, "5000", cwd=tmp_path), "has positions for", "Expected no more", code=2)
     run = hub_distill("evaluate", str(finished[0].output), "--sts", sts, "--output", "again", cwd=tmp_path)
     succeeded(run)
-    assert run.stdout.split("\n")[1].split() == ["task", "teacher", "clone", "student"]
+    assert run.stdout.split("\n")[1].split() == ["task", "teacher", "trim", "clone", "student"]
     refused(hub_distill("evaluate", student, cwd=tmp_path), "Nothing to measure on", code=2)
     wrong = hub_distill("evaluate", student, "--sts", sts, "--steps", "5", cwd=tmp_path)
     refused(wrong, "distill has no meaning with them", code=2)
