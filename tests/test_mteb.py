@@ -14,6 +14,7 @@ from hub_tools import api
 from hub_tools.config import RunConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
+from hub_tools.corpus.contamination import Match
 from hub_tools.corpus.readers import read_table, sample_file
 from hub_tools.evaluation import data as sets
 from hub_tools.evaluation.bootstrap import figures
@@ -22,7 +23,7 @@ from hub_tools.evaluation.metrics import Measure
 from hub_tools.evaluation.mteb_files import as_mteb_task
 from hub_tools.evaluation.mteb_tasks import MtebTask, find_mteb_tasks, language_codes
 from hub_tools.evaluation.subject import Subject
-from hub_tools.evaluation.tasks import Task, bundled_tasks
+from hub_tools.evaluation.tasks import Task, bundled_tasks, evaluation_texts
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.scores import scores_table, verdict
 from hub_tools.results import EvaluationRow
@@ -169,6 +170,15 @@ def test_the_texts_are_those_of_the_file(local_tasks: dict[str, Task]) -> None:
         assert {text for text in texts if len(text) > 20} <= found
 
 
+def test_the_texts_are_kept_out_of_the_training(local_tasks: dict[str, Task]) -> None:
+    task = local_tasks["retrieval"].data
+    assert isinstance(task, sets.Retrieval)
+    evaluation = evaluation_texts([as_mteb_task(local_tasks["retrieval"], "tr")], ("de",))
+    assert evaluation.names == ["mteb retrieval-sample-tr-test, test"]
+    found = evaluation.find([task.queries[0].upper(), f"{task.passages[0]} Sonra eve gittik.", "Başka bir metin."])
+    assert found == [Match(evaluation.names[0], "exact"), Match(evaluation.names[0], "near"), None]
+
+
 def serve(hub: FakeHub, folder: Path, name: str, configs: dict[str, tuple[str, list[dict[str, Any]]]]) -> None:
     """Put a dataset on the Hub as mteb asks for it: configuration -> its split and its rows."""
     dataset = mteb.get_task(name).metadata.dataset
@@ -249,7 +259,9 @@ def test_a_run_measures_on_mteb(
     done = hub_distill("evaluate", *words, cwd=tmp_path, **online)
     succeeded(done)
     assert "distill: already done" in done.stderr
-    (row,) = (row for row in json.loads((run / "report.json").read_text())["evaluation"] if "mteb" in row["task"])
+    report = json.loads((run / "report.json").read_text())
+    assert "mteb STS22.v2, test" in report["corpus"]["kept_out"]
+    (row,) = (row for row in report["evaluation"] if "mteb" in row["task"])
     assert (row["task"], row["n"], row["is_main"]) == ("mteb STS22.v2", 100, True)
     for name, figure in row["models"].items():
         for task in ("STS22.v2", "STS-sts"):
