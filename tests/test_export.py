@@ -77,9 +77,9 @@ def product_of(weights: NDArray[np.float32]) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("wanted", [16, 4], ids=["square", "narrowing"])
+@pytest.mark.parametrize("wanted", [16, 4, 64], ids=["square", "narrowing", "widening"])
 def test_products_of_whole_numbers_are_those_of_the_states(wanted: int) -> None:
-    """One token has numbers a thousand times those of the other; where a matrix narrows, each has its own step."""
+    """One token has numbers a thousand times those of the other; in a feed-forward layer each has its own step."""
     random = np.random.default_rng(0)
     weights = random.standard_normal((16, wanted)).astype(np.float32)
     states = (random.standard_normal((1, 3, 16)) * np.array([1.0, 1000.0, 0.0])[:, None]).astype(np.float32)
@@ -87,20 +87,20 @@ def test_products_of_whole_numbers_are_those_of_the_states(wanted: int) -> None:
     found = session.run(None, {"states": states})[0][0]
     exact = states[0] @ weights
     near = np.abs(found - exact).max(axis=1) <= 0.02 * np.abs(exact).max(axis=1)
-    assert near.tolist() == [wanted < 16, True, True]
+    assert near.tolist() == [wanted != 16, True, True]
     assert np.abs(found[:2] - exact[:2]).max() > 0  # it is rounded
 
 
 def test_products_of_neighbours_fit_into_16_bits() -> None:
-    """What a processor without VNNI adds up there; one column has large neighbours, one large weights far apart."""
-    weights = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
-    weights[:2, 0], weights[[0, 2], 1] = 50, 50
+    """What a processor without VNNI adds up there; columns: large neighbours, large weights far apart, none at all."""
+    weights = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+    weights[:2, 0], weights[:, 1:3], weights[[0, 2], 1] = 50, 0, 50
     values, scales = graph.round_columns(weights)
-    pairs = np.concatenate([values, np.zeros((1, 3), np.int8)]).astype(int).reshape(-1, 2, 3)
+    pairs = np.concatenate([values, np.zeros((1, 4), np.int8)]).astype(int).reshape(-1, 2, 4)
     for sign in (1, -1):
         assert (255 * np.maximum(sign * pairs, 0).sum(axis=1)).max() <= 2**15 - 1
-    assert np.abs(values).max(axis=0).tolist()[:2] == [64, 127]
-    assert (np.abs(values * scales - weights) <= 0.51 * scales).all()
+    assert np.abs(values).max(axis=0).tolist()[:3] == [64, 127, 0]
+    assert (scales > 0).all() and (np.abs(values * scales - weights) <= 0.51 * scales).all()
 
 
 def with_head(teacher: Path, width: int) -> SentenceTransformer:
