@@ -144,10 +144,16 @@ def test_counts_of_known_tokenizers_need_no_hub_and_are_of_the_samples_sentences
     """They are made anew when the sentences change: scripts/known_tokenizers.py."""
     made = json.loads((Path(tokenize.__file__).parent / "known.json").read_text())
     assert made["sentences"] == hash_file(sample_file("languages.tsv"))
-    found = service.count_languages("intfloat/multilingual-e5-small")
-    assert set(found) == set(service.count_languages("student"))
-    assert max(own["unknown_text"] for own in found.values()) < 0.01  # it reads them all
-    assert 1 < found["tr"]["tokens"] / found["en"]["tokens"] < 1.3
+    languages = set(service.count_languages("student"))
+    tax = {}
+    for name in made["counts"]:
+        found = service.count_languages(name)
+        assert set(found) == languages, name
+        assert max(own["unknown_text"] for own in found.values()) < 0.01, name  # each reads them all
+        tax[name] = found["tr"]["tokens"] / found["en"]["tokens"]
+    assert len(tax) == 8
+    assert 1 < min(tax.values()) == tax["intfloat/multilingual-e5-small"] < 1.3
+    assert max(tax.values()) == tax["openai-community/gpt2"] > 2
 
 
 def test_more_tokenizers_stand_below_the_two(service: Service) -> None:

@@ -16,15 +16,12 @@ from hub_tools.space.i18n import AUTONYMS, translate
 from hub_tools.space.service import Service
 from hub_tools.space.tokenize import known_counts
 
-# Public tokenizers that many know, each of another kind; they are read from the Hub when a visitor chooses one.
+# Public tokenizers that many know. Those with known counts need the Hub for a visitor's text alone, the others always.
 _KNOWN = (
+    *known_counts(),
     "FacebookAI/xlm-roberta-base",
     "google-bert/bert-base-multilingual-cased",
-    "intfloat/multilingual-e5-small",
     "BAAI/bge-m3",
-    "openai-community/gpt2",
-    "Xenova/gpt-4o",
-    "Qwen/Qwen3-Embedding-0.6B",
 )
 _MORE = 2  # tokenizers beside the two that are compared
 # What is chosen while an answer is awaited is answered after it; by default it would be dropped.
