@@ -201,16 +201,8 @@ def empty() -> EvaluationTexts:
     return EvaluationTexts([])
 
 
-def train(
-    tiny_teacher: Path,
-    folder: Path,
-    labelled: list[Labelled],
-    name: str = "out",
-    *,
-    student: Path | None = None,
-    **options: Any,
-) -> Any:
-    """Train a student, or the tiny teacher as if it were one, and return what was done."""
+def train(tiny_teacher: Path, folder: Path, labelled: list[Labelled], name: str = "out", **options: Any) -> Any:
+    """Train the tiny teacher as if it were a student, and return what was done."""
     if not (folder / "data").exists():
         embeddings(folder / "data")
     from hub_tools.vectors.dataset import EmbeddingDataset
@@ -218,7 +210,7 @@ def train(
     out = folder / name
     out.mkdir(exist_ok=True)
     return finetune(
-        student or tiny_teacher,
+        tiny_teacher,
         Subject(lambda: load_model(tiny_teacher, device="cpu"), CPU),
         Corpus.empty(),
         EmbeddingDataset(folder / "data"),

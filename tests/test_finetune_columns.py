@@ -1,23 +1,17 @@
-"""What the training with labels reads: behind which prompts texts stand, and the vectors that anchors keep."""
+"""The columns that the training with labels reads: behind which prompts the texts stand."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.corpus.contamination import EvaluationTexts
-from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning.columns import as_dataset
 from hub_tools.finetuning.data import Parts, read_labelled, split
-from hub_tools.finetuning.losses import Anchors
 from hub_tools.models.loading import load_model
-from tests.test_finetune import train
 from tests.training_job import CPU
 
 QUERY, DOCUMENT = "query: ", "passage: "
@@ -59,26 +53,3 @@ def test_questions_and_passages_have_the_prompts_of_their_roles(subject: Subject
     table = as_dataset(parts(file, rows, retrieval=(str(file),)), None, subject, 0).to_dict()
     assert all(text.startswith(QUERY) for text in table["text0"])
     assert all(text.startswith(DOCUMENT) for text in table["text1"])
-
-
-def test_texts_of_the_data_keep_the_vectors_that_the_student_has_of_them(
-    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not the teacher's: what a student was distilled to may differ from them."""
-    student = load_model(tiny_teacher, device="cpu")
-    with torch.no_grad():
-        next(student.parameters()).mul_(torch.linspace(0.1, 2, 32))
-    student.save_pretrained(str(tmp_path / "student"), create_model_card=False)
-    seen: list[Anchors] = []
-
-    def note(self: Anchors, model: Any, *_: int) -> torch.Tensor:
-        seen.append(self)
-        return torch.zeros(())
-
-    monkeypatch.setattr(Anchors, "loss", note)
-    search = ",".join(str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages"))
-    labelled = list(read_labelled(FinetuneConfig(retrieval=(search,)), ("tr",)))
-    train(tiny_teacher, tmp_path, labelled, student=tmp_path / "student")
-    query = labelled[0].examples[0].texts[0]
-    kept = seen[0].vectors[seen[0].texts.index(query)]
-    assert np.allclose(kept, student.encode(query, normalize_embeddings=True), atol=1e-5)

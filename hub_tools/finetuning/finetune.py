@@ -8,7 +8,7 @@ half a point in every share is not taken.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from hub_tools.core.logging import log
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
-from hub_tools.evaluation.subject import Role, Subject
+from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import losses
 from hub_tools.finetuning.columns import as_dataset
 from hub_tools.finetuning.data import Labelled, Parts, split
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Weights = dict[str, Tensor]
 
-# Texts of the distillation, and queries and passages of each file, that anchors are drawn from.
+# Texts of the distillation, and passages of the data, that anchors are drawn from.
 _MOST_ANCHORS, _MOST_PASSAGES = 20_000, 4_000
 STUDENT, BEFORE = "student", "before"
 # What was done, beside the model; it is not published.
@@ -82,7 +82,7 @@ def finetune(
     mined = {
         part.labelled.name: mine(part, finder, config.negatives) for part in parts if part.labelled.skill == "retrieval"
     }
-    anchors = _anchors(embeddings, mined.values(), Subject(lambda: model, hardware), config, seed)
+    anchors = _anchors(embeddings, mined.values() if knows else (), teacher, config, seed)
     dev = Dev([part.dev for part in parts], corpus, targets, teacher if knows else None, hardware)
     distilled = weights_of(model)
     first = dev.measure(model)
@@ -244,10 +244,8 @@ def _mean(measures: Mapping[str, float]) -> float:
     return float(np.mean(list(measures.values()))) if measures else 0.0
 
 
-def _anchors(
-    embeddings: EmbeddingDataset, mined: Iterable[Mined], student: Subject, config: FinetuneConfig, seed: int
-) -> Anchors:
-    """Return texts with the vectors to keep: those that the student was distilled to, and its own of the data."""
+def _anchors(embeddings: EmbeddingDataset, mined: Any, teacher: Subject, config: FinetuneConfig, seed: int) -> Anchors:
+    """Return texts with the vectors to keep: those that the student was distilled to, and the teacher's of passages."""
     texts: list[str] = []
     vectors: list[Any] = []
     share = min(1.0, _MOST_ANCHORS / max(1, embeddings.rows("train")))
@@ -261,13 +259,13 @@ def _anchors(
             side = batch.translations[number] if number % 2 else None
             texts.append(batch.prompts[number] + (side or batch.texts[number]))
         vectors.append(batch.vectors[chosen])
+    prompts = {"queries": teacher.prompt("query"), "passages": teacher.prompt("document")}
     for one in mined:
-        sides: tuple[tuple[Role, Iterable[str]], ...] = (("query", one.queries), ("document", one.passages))
-        for role, own in sides:
-            found = list(own)
+        for kind, prompt in prompts.items():
+            found = list(getattr(one, kind).items())
             found = found[:: max(1, len(found) // _MOST_PASSAGES)]
-            texts += [student.prompt(role) + text for text in found]
-            vectors += [student.encode(found, role, "anchors")] if found else []
+            texts += [prompt + text for text, _ in found]
+            vectors += [np.stack([vector for _, vector in found])] if found else []
     goals = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
     return Anchors(
         texts=texts,
