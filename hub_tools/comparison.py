@@ -57,6 +57,8 @@ def compare(
     longest = min(model.reads(max_tokens) for model in found.values())
     log.info("%s, %d tokens of a text at most, on %s", ", ".join(found), longest, hardware)
     subjects = {name: _subject(model, hardware, longest, out / ".vectors") for name, model in found.items()}
+    if _is_run(models):  # whose options may name prompts for all of its models
+        subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     rows = evaluate(subjects, tasks)
     weights = {name: weight_bytes(model.path, policy) for name, model in found.items()}
     costs = measure_costs(subjects, texts_of_tasks(tasks), lang, weights)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hub_tools import api
+from hub_tools import api, comparison
 from hub_tools.config import RunConfig
+from hub_tools.config_evaluate import EvaluateConfig
 from hub_tools.core.errors import UserError
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import Lines
@@ -21,9 +22,10 @@ from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation import data
 from hub_tools.evaluation.evaluate import evaluate, evaluate_run
 from hub_tools.evaluation.example import example_of
+from hub_tools.evaluation.mteb_tasks import chosen_tasks
 from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks, heldout_task, names_of, read_tasks
-from hub_tools.models.loading import load_model
+from hub_tools.models.loading import SAFE, load_model
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.text import score_rows
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -267,6 +269,23 @@ def test_tables_in_many_languages_give_a_task_for_each_of_ours(tmp_path: Path) -
     assert (task.name, task.split) == ("clustering g", "as given")
     wide = read_tasks("bitext", [write(tmp_path, "ntrex.tsv", "en|tr|de", "a|b|c")], ("tr", "de"))
     assert [task.name for task in wide] == ["bitext ntrex (tr)", "bitext ntrex (de)"]
+
+
+def test_a_run_is_read_behind_the_prompts_of_its_student(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its own evaluation reads it: the teacher's files need not have the prompts that the run was given."""
+    student = load_model(tiny_teacher, device="cpu")
+    student.prompts = {"query": "query: "}
+    student.save_pretrained(str(tmp_path / "student"), create_model_card=False)
+    models = {"teacher": str(tiny_teacher), "student": str(tmp_path / "student")}
+    monkeypatch.setattr(comparison, "_names", lambda _: models)
+    monkeypatch.setattr(comparison, "_is_run", lambda _: True)
+    monkeypatch.setattr(comparison, "_lengths", lambda _: ())
+    tasks = chosen_tasks(EvaluateConfig(sts=(str(sample_file("sts.tsv")),)), ("tr",))
+    comparison.compare(["run"], tasks, tmp_path / "out", lang="tr", hardware=CPU, policy=SAFE)
+    first = json.loads((tmp_path / "out/scores.json").read_text())["rows"][0]
+    assert set(first["prompts"]["teacher"].values()) == {"query: "}
 
 
 def test_any_models_side_by_side(tiny_teacher: Path, finished: tuple[RunConfig, object], tmp_path: Path) -> None:
