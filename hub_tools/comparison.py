@@ -25,9 +25,10 @@ from hub_tools.models.teacher import Teacher
 from hub_tools.reporting import plots, quality
 from hub_tools.reporting.costs import SMALLER_NOTE, costs_note, costs_table, smaller_table
 from hub_tools.reporting.markdown import alerts, escape
-from hub_tools.reporting.report import read_report
+from hub_tools.reporting.report import FullReport, read_report
 from hub_tools.reporting.scores import HOW_TO_READ, prompts_note, scores_table, verdict, warnings_of
 from hub_tools.reporting.tables import markdown_table, terminal_table
+from hub_tools.reporting.text import remedies_of
 from hub_tools.results import EvaluationRow
 from hub_tools.tokenization.adapt import TRIM
 
@@ -53,21 +54,24 @@ def compare(
     Raises:
         UserError: a model is not found or cannot be loaded, or has no positions for so many tokens.
     """
-    found = {name: find_teacher(model, policy=policy) for name, model in _names(models).items()}
+    run = _report_of(models)
+    names = _names(models) if run is None else _names_of_run(run, Path(models[0]))
+    found = {name: find_teacher(model, policy=policy) for name, model in names.items()}
     longest = min(model.reads(max_tokens) for model in found.values())
     log.info("%s, %d tokens of a text at most, on %s", ", ".join(found), longest, hardware)
     subjects = {name: _subject(model, hardware, longest, out / ".vectors") for name, model in found.items()}
-    if _is_run(models):  # whose options may name prompts for all of its models
+    if run:  # whose options may name prompts for all of its models
         subjects["teacher"].model.prompts = dict(subjects["student"].model.prompts)
     rows = evaluate(subjects, tasks)
     weights = {name: weight_bytes(model.path, policy) for name, model in found.items()}
     costs = measure_costs(subjects, texts_of_tasks(tasks), lang, weights)
-    smaller = smaller_vectors(subjects, tasks, _lengths(models))
+    smaller = smaller_vectors(subjects, tasks, run.lengths if run else ())
     tables = list(filter(None, (scores_table(rows), costs_table(costs, lang), smaller_table(smaller))))
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
     notes = [HOW_TO_READ, how, costs_note(costs), SMALLER_NOTE if smaller else None, prompts_note(rows)]
     first, *others = found
-    notes += [verdict(rows, student=name, teacher=first) for name in others]
+    remedies = remedies_of(run) if run else ()
+    notes += [verdict(rows, student=name, teacher=first, remedies=remedies) for name in others]
     warnings = warnings_of(rows)
     measured = {"rows": rows, "costs": costs, "smaller": smaller}
     write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, **to_plain(measured)})
@@ -82,15 +86,6 @@ def compare(
     return "\n".join(["", *(f"{terminal_table(table)}\n" for table in tables), *filter(None, notes)])
 
 
-def _lengths(models: Sequence[str]) -> tuple[int, ...]:
-    """Return the lengths of vectors that a run folder's student was trained for."""
-    return read_report(Path(models[0])).lengths if _is_run(models) else ()
-
-
-def _is_run(models: Sequence[str]) -> bool:
-    return len(models) == 1 and (Path(models[0]) / RECORD).exists()
-
-
 def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -> list[str]:
     """Draw scores.png, and quality.png of several models, into a folder; return the Markdown that shows them."""
     drawn = {"scores.png": (plots.scores_alt(rows), partial(plots.draw_scores, rows))}
@@ -101,15 +96,26 @@ def _draw(out: Path, rows: Sequence[EvaluationRow], params: Mapping[str, int]) -
     return [f"![{escape(alt)}]({name})" for name, (alt, _) in drawn.items() if alt is not None]
 
 
+def _report_of(models: Sequence[str]) -> FullReport | None:
+    """Return the report of the run that a single folder stands for, or None if models are named themselves."""
+    is_run = len(models) == 1 and (Path(models[0]) / RECORD).exists()
+    return read_report(Path(models[0])) if is_run else None
+
+
+def _names_of_run(report: FullReport, run: Path) -> Mapping[str, str]:
+    """Return the name of each model of a run -> what finds it."""
+    trim = {TRIM: str(run / "clone" / TRIM)} if (run / "clone" / TRIM).is_dir() else {}
+    distilled = {DISTILLED: str(run / STUDENT)} if report.finetune else {}
+    parents = {"teacher": report.teacher.spec, **trim, "clone": str(run / "clone"), **distilled}
+    return {**parents, "student": report.student.id}
+
+
 def _names(models: Sequence[str]) -> Mapping[str, str]:
-    """Return the name of each model in the table -> what finds it."""
-    if _is_run(models):
-        run = Path(models[0])
-        report = read_report(run)
-        trim = {TRIM: str(run / "clone" / TRIM)} if (run / "clone" / TRIM).is_dir() else {}
-        distilled = {DISTILLED: str(run / STUDENT)} if report.finetune else {}
-        parents = {"teacher": report.teacher.spec, **trim, "clone": str(run / "clone"), **distilled}
-        return {**parents, "student": report.student.id}
+    """Return the name of each model in the table -> what finds it.
+
+    Raises:
+        UsageError: a model is given twice.
+    """
     names = {model: model for model in models}
     if len(names) < len(models):
         raise UsageError("A model is given twice.")

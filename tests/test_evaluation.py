@@ -27,9 +27,10 @@ from hub_tools.evaluation.subject import Subject
 from hub_tools.evaluation.tasks import Task, bundled_tasks, heldout_task, names_of, read_tasks
 from hub_tools.models.loading import SAFE, load_model
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.text import score_rows
+from hub_tools.reporting.text import remedies_of, score_rows
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from hub_tools.vectors.bitext import bitext_accuracy, heldout_pairs
+from tests import fake_run
 from tests.commands import hub_distill, refused, succeeded
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -279,11 +280,14 @@ def test_a_run_is_read_behind_the_prompts_of_its_student(
     student.prompts = {"query": "query: "}
     student.save_pretrained(str(tmp_path / "student"), create_model_card=False)
     models = {"teacher": str(tiny_teacher), "student": str(tmp_path / "student")}
-    monkeypatch.setattr(comparison, "_names", lambda _: models)
-    monkeypatch.setattr(comparison, "_is_run", lambda _: True)
-    monkeypatch.setattr(comparison, "_lengths", lambda _: ())
+    report = FullReport.from_dict(fake_run.read_report())
+    monkeypatch.setattr(comparison, "_report_of", lambda _: report)
+    monkeypatch.setattr(comparison, "_names_of_run", lambda *_: models)
+    monkeypatch.setattr(comparison, "verdict", lambda rows, **asked: f"{asked['student']}: {asked['remedies']}")
     tasks = chosen_tasks(EvaluateConfig(sts=(str(sample_file("sts.tsv")),)), ("tr",))
-    comparison.compare(["run"], tasks, tmp_path / "out", lang="tr", hardware=CPU, policy=SAFE)
+    said = comparison.compare(["run"], tasks, tmp_path / "out", lang="tr", hardware=CPU, policy=SAFE)
+    # What can be done about a loss is said too, in the last line.
+    assert said.splitlines()[-1] == f"student: {remedies_of(report)}"
     first = json.loads((tmp_path / "out/scores.json").read_text())["rows"][0]
     assert set(first["prompts"]["teacher"].values()) == {"query: "}
 

@@ -31,7 +31,10 @@ def test_the_verdict_says_what_the_figures_say() -> None:
 
     assert say(better, level) == "The student is better than its teacher: better at A (+2.0); level at 1 of 2 tasks."
     assert say(level) == "The student is level with its teacher: level at 1 of 1 task."
-    assert say(worse) == "The student is worse than its teacher: worse at B (-5.0)."
+    assert say(worse) == (
+        "The student is worse than its teacher: worse at B (-5.0). Keep its teacher where these tasks matter, or train "
+        "the student on text like theirs and compare again."
+    )
     small = (
         "The student is better than its teacher: better at A (+2.0, n=22). Tasks with n have fewer than 200 items, so"
     )

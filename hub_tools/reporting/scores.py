@@ -74,7 +74,8 @@ def verdict(
     """Say in words whether a model is better than, level with or worse than another, at what and by how much.
 
     It is judged by the first measure of each task; a difference within the noise counts as level, and one without
-    bounds is only named. `remedies` are what may help where it is worse: `steps`, `learn`, `corpus`, `parallel`.
+    bounds is only named. `remedies` are what may help where it is worse: `steps`, `learn`, `corpus`, `parallel`; with
+    none, because it was not made here, the advice is to keep the other one for these tasks.
     """
     is_run = (student, teacher) == ("student", "teacher")
     models = {
@@ -97,12 +98,16 @@ def verdict(
         sentences = [_sentence(sentence) if is_run else sentence]
         if any("n=" in task for task in (*better, *worse)):
             sentences.append(say(lang, "small_tasks", few=SMALL_SAMPLE))
-        if worse and remedies:
-            listing = listed([say(lang, f"remedy_{key}") for key in remedies], say(lang, "or"))
-            sentences.append(_sentence(say(lang, "advice", remedies=listing)))
+        if worse:
+            sentences.append(_advice(remedies, lang) if remedies else say(lang, "advice_keep", **models))
     if unsure := _without_bounds(main, student, teacher, lang):
         sentences.append(say(lang, "not_judged", tasks=", ".join(unsure)))
     return " ".join(sentences)
+
+
+def _advice(remedies: Sequence[str], lang: str) -> str:
+    listing = listed([say(lang, f"remedy_{key}") for key in remedies], say(lang, "or"))
+    return _sentence(say(lang, "advice", remedies=listing))
 
 
 def gain_of_training(rows: Iterable[EvaluationRow], lang: str = "en") -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def students_table(report: Report) -> list[list[str]]:
 
 def verdicts(report: Report) -> dict[str, str]:
     """Say in words how good each student is beside the teacher."""
-    return {name: verdict(report.evaluation, student=name, teacher="teacher") for name in report.students}
+    find = partial(verdict, report.evaluation, teacher="teacher", remedies=("steps", "corpus"))
+    return {name: find(student=name) for name in report.students}
 
 
 def _notes(report: Report) -> Sequence[str]:
@@ -141,7 +143,7 @@ def students_text(report: Report, run: Path, paint: Callable[[str, Style], str] 
     nexts = [f"  {step.ljust(width)}  {paint(why, 'dim')}" for step, why in steps.items()]
     said = verdicts(report).values()
     return "\n".join(
-        ["", paint(head, "bold"), *lines, "", *_notes(report), "", *said, "", paint("Next:", "bold"), *nexts]
+        ["", paint(head, "bold"), *lines, "", *_notes(report), "", paint("Next:", "bold"), *nexts, "", *said]
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run ends with: a table, searches, a verdict and what to do next, for a terminal or as plain data."""
+"""What a run ends with: a table, searches, what to do next and a verdict, for a terminal or as plain data."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def summary_text(report: FullReport, run: Path, paint: Paint = lambda text, _: t
             *(["", found] if (found := _found_first(report)) else []),
             *searches,
             "",
-            verdict_of(report),
-            "",
             *_next_steps(run, paint),
+            "",
+            verdict_of(report),
         ]
     )
 

@@ -172,12 +172,17 @@ def verdict_of(report: FullReport, lang: str = "en") -> str:
 
     Where it is worse, what this run can still do about it is said too.
     """
-    learns = report.tokenizer.added > 0 and not report.distill.kept_trim
-    remedies = {"steps": True, "learn": learns, "corpus": True, "parallel": report.corpus.parallel is None}
-    possible = [key for key, can in remedies.items() if can]
-    said = verdict(report.evaluation, student="student", teacher="teacher", remedies=possible, lang=lang)
+    remedies = remedies_of(report)
+    said = verdict(report.evaluation, student="student", teacher="teacher", remedies=remedies, lang=lang)
     gain = None if report.distill.kept_trim else gain_of_training(report.evaluation, lang)
     return " ".join(filter(None, (said, gain)))
+
+
+def remedies_of(report: FullReport) -> list[str]:
+    """Return what may make the student of a run better, as `verdict` takes it."""
+    learns = report.tokenizer.added > 0 and not report.distill.kept_trim
+    possible = {"steps": True, "learn": learns, "corpus": True, "parallel": report.corpus.parallel is None}
+    return [key for key, can in possible.items() if can]
 
 
 def _results(report: FullReport) -> list[list[str]]:
