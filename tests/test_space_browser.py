@@ -138,8 +138,18 @@ def test_own_documents_are_searched_as_pasted_or_read_from_a_file(browser: Any, 
     tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Searched 2')")
     # What is refused leaves nothing of before.
     (tmp_path / "b.txt").write_bytes(b"\0\0")
-    tab.locator("#ht-file").get_by_role("button", name=re.compile("clear|remove", re.IGNORECASE)).first.click()
-    tab.set_input_files("#ht-file input[type=file]", tmp_path / "b.txt")
+    clear = tab.locator("#ht-file").get_by_role("button", name=re.compile("clear|remove", re.IGNORECASE)).first
+    # It is read too if it is chosen before the page has answered that the one before is gone.
+    held: list[Any] = []
+    holds = True
+    tab.route("**/queue/join*", lambda route: held.append(route) if holds else route.continue_())
+    clear.click()
+    with tab.expect_response("**/upload*"):
+        tab.set_input_files("#ht-file input[type=file]", tmp_path / "b.txt")
+    tab.wait_for_timeout(500)
+    holds = False
+    for route in held:
+        route.continue_()
     tab.wait_for_function("document.querySelector('#ht-ready').innerText.includes('zero bytes')")
     tab.click("#ht-search")
     tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Paste your documents first')")

@@ -147,7 +147,9 @@ def _own_documents(label: Label, corpus: gr.Radio) -> list[Any]:
     quiet: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
     corpus.change(show, corpus, group, **quiet)
     source.change(choose, source, [paste, file, row, loaded, ready], **quiet)
-    paste.blur(show_pasted, paste, ready, **quiet)
-    gr.on([file.upload, file.clear], read_file, file, [loaded, ready], **SANDBOXED, **PRIVATE)
+    paste.blur(show_pasted, paste, ready, **quiet, trigger_mode="always_last")
+    # A file that is chosen while the one before is still taken out is read too, not dropped.
+    triggers = [file.upload, file.clear]
+    gr.on(triggers, read_file, file, [loaded, ready], **SANDBOXED, **PRIVATE, trigger_mode="always_last")
     gr.on([load.click, dataset.submit], read_hub, dataset, [loaded, ready], **SANDBOXED, **PRIVATE)
     return [source, paste, loaded]
