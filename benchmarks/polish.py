@@ -1,13 +1,14 @@
 """What training with labels after the distillation brings and costs, part by part, for docs/results.md.
 
-    python -m benchmarks.polish --run RUN --data DATA [--lang tr] [--work DIR] [--limit N] [--only NAME ...]
-        [--option NAME=JSON ...]
+    python -m benchmarks.polish --run RUN --data DATA [--student DIR] [--lang tr] [--work DIR] [--limit N]
+        [--only NAME ...] [--option NAME=JSON ...]
 
 RUN is a finished run of hub-distill, DATA the folder with sts/, retrieval/ and pairs/. Trained on are STSb train (of
 the language and English) and, for Turkish, TQuAD and headings with their passages; choices are made on a tenth of each
 that is held out. Tests are STSb test, XQuAD, NTREX and SIB-200, whose texts are dropped from the training. Each variant
-is kept in WORK/NAME, NAME being that of RUN, and one that is cut off is continued. `--only` names variants; the section
-has a table for each run in WORK, with all that are done. `--option` changes an option of all variants, by its name in
+is kept in WORK/NAME, NAME being that of RUN, and one that is cut off is continued. `--student` is trained instead of
+RUN's, one of fewer layers for example, and WORK/NAME is named after it too. `--only` names variants; the section has a
+table for each study in WORK, with all that are done. `--option` changes an option of all variants, by its name in
 [finetune] of a configuration; give another WORK then.
 """
 
@@ -76,7 +77,10 @@ class Study:
     """A run, its data, and what is measured."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.run, self.data, self.work, self.lang = args.run, args.data, args.work / args.run.name, args.lang
+        self.run, self.data, self.lang = args.run, args.data, args.lang
+        self.student: Path = args.student or self.run / "student"
+        own = [args.student.parent.name] if args.student else []
+        self.work: Path = args.work / "-".join([args.run.name, *own])
         self.limit, self.changes = args.limit, dict(map(_option, args.option))
         self.report = read_report(self.run)
         self.hardware = choose_hardware(args.device, "auto")
@@ -92,15 +96,19 @@ class Study:
         )
         self.tasks = chosen_tasks(config, (self.lang,))
         self.work.mkdir(parents=True, exist_ok=True)
+        named = {"student": args.student and "STUDENT", "limit": args.limit}
         options = "".join(
-            [f" --limit {args.limit}" if args.limit else "", *(f" --option {one}" for one in args.option)]
+            [
+                *(f" --{name} {value}" for name, value in named.items() if value),
+                *(f" --option {one}" for one in args.option),
+            ]
         )
         how = (
             f"Written by `python -m benchmarks.polish --run RUN --data DATA --lang {self.lang}{options}` on "
             f"{time.strftime('%Y-%m-%d')}; {self.hardware}. Rows of kinds that were trained for are supervised."
         )
         write_json(self.work / "study.json", {"how": how})
-        self.untrained("student", self._subject(self.run / "student", "student"))
+        self.untrained("student", self._subject(self.student, "student"))
         self.untrained("teacher", self.teacher)
 
     def _file(self, name: str) -> str:
@@ -135,7 +143,7 @@ class Study:
         if not config.is_asked:
             return
         result = finetune(
-            self.run / "student",
+            self.student,
             self.teacher,
             Corpus(self.run / "corpus"),
             EmbeddingDataset(self.run / "embeddings"),
@@ -226,6 +234,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", help="where it is now, if not where the run had it")
+    parser.add_argument("--student", type=Path, help="trained instead of the run's")
     parser.add_argument("--lang", default="tr")
     parser.add_argument("--work", type=Path, default=Path("polish-benchmark"))
     parser.add_argument("--limit", type=int, help="most examples of each file with passages")

@@ -91,6 +91,37 @@ def test_products_of_whole_numbers_are_those_of_the_states(wanted: int) -> None:
     assert np.abs(found[:2] - exact[:2]).max() > 0  # it is rounded
 
 
+def test_states_out_of_gelu_have_no_least_number_to_look_for() -> None:
+    """And what is added before GELU is no vector, which onnxruntime would fuse with it."""
+    make, number = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    arrays = {"wide": random.standard_normal((8, 32)), "bias": random.standard_normal(32), "narrow": np.ones((32, 8))}
+    nodes = [
+        make("MatMul", ["states", "wide"], ["widened"]),
+        make("Add", ["widened", "bias"], ["added"]),
+        make("Gelu", ["added"], ["activated"]),
+        make("MatMul", ["activated", "narrow"], ["product"]),
+    ]
+    ends = [[onnx.helper.make_tensor_value_info(name, number, ["n", 8])] for name in ("states", "product")]
+    made = onnx.helper.make_graph(
+        nodes, "layer", *ends, [onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in arrays.items()]
+    )
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    plain = onnxruntime.InferenceSession(model.SerializeToString())
+    graph.keep_gelu_apart(model.graph)
+    graph.quantize_products(model.graph)
+    onnx.checker.check_model(model)
+    assert next(list(one.dims) for one in model.graph.initializer if one.name == "bias") == [1, 32]
+    assert [node.input[0] for node in model.graph.node if node.op_type == "ReduceMin"] == ["states"]
+    used = {name for node in model.graph.node for name in node.input}
+    assert {one.name for one in model.graph.initializer} <= used
+    # The second token is far below 0, where GELU gives nearly nothing.
+    states = (random.standard_normal((3, 8)) * [[1.0], [100.0], [0.0]]).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    found, exact = (one.run(None, {"states": states})[0] for one in (session, plain))
+    assert (np.abs(found - exact).max(axis=1) <= 0.02 * np.abs(exact).max(axis=1)).all()
+
+
 def test_products_of_neighbours_fit_into_16_bits() -> None:
     """What a processor without VNNI adds up there; columns: large neighbours, large weights far apart, none at all."""
     weights = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 _LARGEST = 127
 # Of two neighbouring weights of one sign, whose products with 255 have to fit into 16 bits.
 _LARGEST_PAIR = 32767 // 255
+# No number below this comes out of GELU.
+_LEAST_GELU = -0.17
 
 
 class Rounded(NamedTuple):
@@ -70,8 +72,7 @@ def quantize_products(graph: Any) -> None:
     """
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
-    constants = {"least": np.float32(1e-12), "axis": np.array([-1])}
-    graph.initializer.extend(onnx.numpy_helper.from_array(np.array(v), f"int8_{k}") for k, v in constants.items())
+    activated = {node.output[0] for node in graph.node if node.op_type == "Gelu"}
     seen: set[str] = set()
     for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
         states, out = node.input[0], node.output[0]
@@ -79,7 +80,7 @@ def quantize_products(graph: Any) -> None:
         of = f"{states}_by_token" if by_token else states
         values, scales = round_columns(array)
         _replace_constant(graph, name, Rounded(values, scales[0]))
-        new = [] if of in seen else _states_to_int8(states, of)
+        new = [] if of in seen else _states_to_int8(states, of, is_gelu=states in activated)
         seen.add(of)
         product = f"{out}_by_token" if by_token else out
         new += [
@@ -90,6 +91,23 @@ def quantize_products(graph: Any) -> None:
             *([make("Mul", [product, f"{states}_largest"], [out])] if by_token else []),
         ]
         _replace_node(graph, node, new)
+    used = {name for node in graph.node for name in node.input}
+    constants = {"tiny": np.float32(1e-12), "gelu": np.float32(-_LEAST_GELU), "axis": np.array([-1])}
+    named = {f"int8_{name}": np.array(value) for name, value in constants.items()}
+    graph.initializer.extend(onnx.numpy_helper.from_array(named[name], name) for name in sorted(named.keys() & used))
+
+
+def keep_gelu_apart(graph: Any) -> None:
+    """Store what is added before GELU as a matrix of one row: a vector would be fused with it, which is slower."""
+    onnx: Any = import_module("onnx")
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        before = made.get(node.input[0]) if node.op_type == "Gelu" else None
+        if before is not None and before.op_type == "Add":
+            for name in constants.keys() & set(before.input):
+                array = onnx.numpy_helper.to_array(constants[name])
+                constants[name].CopyFrom(onnx.numpy_helper.from_array(np.atleast_2d(array), name))
 
 
 def round_columns(array: NDArray[np.float32]) -> Rounded:
@@ -107,18 +125,23 @@ def round_columns(array: NDArray[np.float32]) -> Rounded:
     return Rounded(np.round(array / scales).astype(np.int8), scales)
 
 
-def _states_to_int8(name: str, of: str) -> list[Any]:
+def _states_to_int8(name: str, of: str, *, is_gelu: bool) -> list[Any]:
     """Return nodes that round states to whole numbers from 0 to 255; under another name they have one size before."""
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
     whole = make("DynamicQuantizeLinear", [of], [f"{of}_int8", f"{of}_step", f"{of}_zero"])
     if of == name:
         return [whole]
-    return [
-        make("ReduceMax", [name, "int8_axis"], [f"{name}_high"], keepdims=1),
+    # To look for the least number takes time, and what comes out of GELU has none to look for.
+    low = [
         make("ReduceMin", [name, "int8_axis"], [f"{name}_low"], keepdims=1),
         make("Neg", [f"{name}_low"], [f"{name}_below"]),
-        make("Max", [f"{name}_high", f"{name}_below", "int8_least"], [f"{name}_largest"]),
+    ]
+    others = ["int8_gelu"] if is_gelu else [f"{name}_below", "int8_tiny"]
+    return [
+        make("ReduceMax", [name, "int8_axis"], [f"{name}_high"], keepdims=1),
+        *([] if is_gelu else low),
+        make("Max", [f"{name}_high", *others], [f"{name}_largest"]),
         make("Div", [name, f"{name}_largest"], [of]),
         whole,
     ]
