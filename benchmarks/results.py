@@ -83,6 +83,7 @@ def text(data: Path, lang: str) -> list[str]:
 def runs(data: Path, e5: Path, output: Path) -> dict[str, Run]:
     """Return all runs by their names."""
     minilm = ["--teacher", str(bundled_teacher()), *text(data, "tr"), *MINILM_TRAINING, *tests(data, "tr")]
+    minilm += ["--parallel", str(data / "bitext/en-tr-more.tsv.gz")]
     pairs = output / "stsb-train-pairs.tsv"
     write_stsb_pairs(data, pairs)
     found = {
