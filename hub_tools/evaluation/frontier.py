@@ -1,9 +1,10 @@
 """How many tokens to learn: as many as leave the clone as near to its goal as the plain trim is, before any training.
 
 Learned tokens make texts shorter, and every text that has one of them is read through a row that the teacher never
-saw. What that costs is measured on held-out text with clones that have many, some and no learned tokens. Where the
-teacher reads the language well, that is more than a training of some hours brings back (docs/results.md); where it does
-not, the learned tokens, aligned to those of another language, are nearer to the goal at once.
+saw. What that costs is measured on held-out text of the languages that they were learned for, with clones that have
+many, some and no learned tokens. Where the teacher reads the language well, that is more than a training of some hours
+brings back (docs/results.md); where it does not, the learned tokens, aligned to those of another language, are nearer
+to the goal at once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import logging
 from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
-
-import numpy as np
 
 from hub_tools.core.logging import log
 from hub_tools.corpus.build import Corpus
@@ -41,30 +40,26 @@ class Goals(NamedTuple):
 
 
 def heldout_goals(teacher: Subject, corpus: Corpus, targets: tuple[str, ...]) -> Goals | None:
-    """Return held-out texts with the vectors that they should have; None where there are too few to judge by.
+    """Return held-out texts of the targets with the vectors they should have; None if too few to judge by.
 
     That is the teacher's vector of the same text, for text in the language of the translations only if the teacher
     knows it; a translation has that of its source unless the teacher knows both well. What the training will be towards
-    would not do for these: it is so far from the space of the trim that the harm of learned tokens is hardly seen.
+    would not do for these: it is so far from the space of the trim that the harm of learned tokens is hardly seen. Nor
+    would text of other languages: nearly all similarities would be to texts that no learned token touches.
     """
     known = heldout_pairs(corpus)
     pairs = dict(islice(known.items(), _TEXTS))
-    sources, translations = list(pairs), list(pairs.values())
-    languages = [lang for lang in dict.fromkeys((*targets, "en")) if lang in corpus.languages]
-    own = {lang: list(corpus.texts(lang, "heldout", _TEXTS)) for lang in languages}
-    if len(sources) + sum(map(len, own.values())) < _FEWEST:
-        return None
-    of_sources = teacher.encode(sources, "query", "goals") if sources else None
-    of_targets = of_sources
+    translations, goals = list(pairs.values()), list(pairs)
+    own = {lang: list(corpus.texts(lang, "heldout", _TEXTS)) for lang in targets if lang in corpus.languages}
     if known:
         accuracy = bitext_accuracy(teacher.model, known, teacher.hardware)  # by which the embed stage decides too
         if accuracy < KNOWS_LANGUAGE:
             own.pop(targets[0], None)
         if accuracy >= KNOWS_WELL:
-            of_targets = teacher.encode(translations, "query", "goals")
+            goals = translations
     alone = [text for texts in own.values() for text in texts]
-    parts = [of_sources, of_targets, teacher.encode(alone, "query", "goals") if alone else None]
-    return Goals([*sources, *translations, *alone], np.concatenate([part for part in parts if part is not None]))
+    texts = [*translations, *alone]
+    return Goals(texts, teacher.encode([*goals, *alone], "query", "goals")) if len(texts) >= _FEWEST else None
 
 
 def choose(splits: Mapping[str, Split], trim: str) -> str:
