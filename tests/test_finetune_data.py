@@ -1,24 +1,26 @@
-"""What training with labels reads from the Hub, what decides how much of it is kept, and what the plan says."""
+"""What training with labels reads from files and the Hub, how much of it is kept, and what the plan says of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hub_tools.config import RunConfig
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.core.distributed import Processes
-from hub_tools.core.errors import UserError
+from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import dev
-from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled
+from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled, split
 from hub_tools.finetuning.hub_table import is_hub_table
+from hub_tools.finetuning.negatives import mine
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.finetuning import finetuning
 from hub_tools.results import FinetuneData, FinetuneResult, FinetuneStep
@@ -26,6 +28,129 @@ from hub_tools.stages import job
 from tests.commands import environment, hub_distill, succeeded
 from tests.fake_hub import FakeHub
 from tests.training_job import CPU
+
+
+def table(file: Path, *rows: str) -> str:
+    """Write a .tsv; cells are between bars."""
+    file.write_text("".join(row.replace("|", "\t") + "\n" for row in rows), encoding="utf-8")
+    return str(file)
+
+
+def read(**options: Any) -> Labelled:
+    (labelled,) = read_labelled(FinetuneConfig(**options), ("tr",))
+    return labelled
+
+
+def test_labels_of_inference_become_a_text_that_follows_and_one_that_contradicts(tmp_path: Path) -> None:
+    file = table(
+        tmp_path / "nli.tsv",
+        "premise|hypothesis|label",
+        "p|follows|entailment",
+        "p|other|neutral",
+        "p|denies|contradiction",
+    )
+    found = read(nli=(file,)).examples
+    assert [(example.texts, example.same) for example in found] == [
+        (("p", "follows", "denies"), True),
+        (("p", "other"), False),
+        (("p", "denies"), False),
+    ]
+    numbers = table(tmp_path / "n.tsv", "premise|hypothesis|label", "p|yes|0", "p|perhaps|1", "p|no|2")
+    assert [example.same for example in read(nli=(numbers,)).examples] == [True, False, False]
+    same = table(tmp_path / "s.tsv", "sentence1|sentence2|label", "a|b|1", "a|c|0")
+    assert [example.same for example in read(nli=(same,)).examples] == [True, False]
+
+
+def test_paragraphs_ask_for_themselves(tmp_path: Path) -> None:
+    first = "This is a first sentence of some length."
+    rest = "Then comes the rest, which is longer than the sentence before it was."
+    file = table(tmp_path / "p.tsv", "title|text", f"Bees|{first} {rest}", "Bees|Another.", "|Untitled.", "|Alone.")
+    found = read(paragraphs=(file,))
+    assert [example.texts for example in found.examples] == [
+        ("Bees", f"{first} {rest}"),
+        (first, rest),
+        ("Bees", "Another."),
+        (f"{first} {rest}", "Another."),
+    ]
+    assert not found.has_labels
+    untitled = table(tmp_path / "u.tsv", "text", "One.", "Two.")
+    assert [example.texts for example in read(paragraphs=(untitled,)).examples] == [("One.", "Two.")]
+
+
+def test_search_data_is_read_as_the_evaluation_reads_it_and_as_a_table_of_pairs(tmp_path: Path) -> None:
+    queries = table(tmp_path / "q.tsv", "question|context_id", "who?|c1", "where?|c2")
+    passages = table(tmp_path / "c.tsv", "context_id|text", "c1|She did.", "c2|There.")
+    both = read(retrieval=(f"{queries},{passages}",)).examples
+    assert [example.texts for example in both] == [("who?", "She did."), ("where?", "There.")]
+    pairs = table(tmp_path / "pairs.tsv", "query|positive|negative", "who?|She did.|He did.")
+    assert read(retrieval=(pairs,)).examples[0].texts == ("who?", "She did.", "He did.")
+    wrong = table(tmp_path / "w.tsv", "a|b", "x|y")
+    with pytest.raises(UserError, match=r"--finetune-retrieval .*w\.tsv has the columns a, b; no title"):
+        read(retrieval=(wrong,))
+
+
+def test_a_tenth_is_held_out_and_what_is_measured_on_is_dropped(tmp_path: Path) -> None:
+    rows = [f"Sentence number {n} of the first side.|Sentence number {n} of the other.|{n % 6}" for n in range(40)]
+    labelled = read(sts=(table(tmp_path / "sts.tsv", "sentence1|sentence2|score", *rows),))
+    parts = split(labelled, EvaluationTexts([("STS x, test", ["Sentence number 3 of the other."])]))
+    assert (parts.result.train, parts.result.heldout, parts.result.dropped_contaminated) == (35, 4, 1)
+    assert parts.dev is not None
+    heldout = set(parts.dev.texts())
+    assert heldout.isdisjoint(text for example in parts.train for text in example.texts)
+    assert "Sentence number 9 of the other." in heldout
+    everything = EvaluationTexts([("STS x, test", [text for example in labelled.examples for text in example.texts])])
+    with pytest.raises(UserError, match="nothing is left to train on of 40 examples; 40 hold a text that is measured"):
+        split(labelled, everything)
+
+
+def test_a_limit_takes_examples_from_all_over_a_file(tmp_path: Path) -> None:
+    rows = [f"a{n}|b{n}|{n}" for n in range(100)]
+    file = table(tmp_path / "sts.tsv", "sentence1|sentence2|score", *rows)
+    assert [example.score for example in read(sts=(file,), limit=20).examples] == [5.0 * n for n in range(20)]
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(UsageError, match="--finetune-order sts leaves out nli, for which there is data"):
+        FinetuneConfig(order=("sts",), nli=("a.tsv",))
+    with pytest.raises(UsageError, match="names a skill twice"):
+        FinetuneConfig(order=("sts", "sts"))
+    with pytest.raises(UsageError, match="--finetune-shares"):
+        FinetuneConfig(shares=(0.5, 1.5))
+    assert FinetuneConfig.from_dict({"shares": "0.5, 1", "order": "sts,nli"}).shares == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("common", "nearest"),
+    [
+        (0, 3),  # cosines of 0.15 and 0.3 are above 0.95, so 3 is the nearest that may be wrong
+        (6, 6),  # those of any two are above 0.94 and differ by 0.05, as with e5: half of their spread is 0.01
+    ],
+)
+def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path, common: float, nearest: int) -> None:
+    rows = [f"q{n}|p{n}" for n in range(30)]
+    parts = split(read(retrieval=(table(tmp_path / "r.tsv", "query|positive", *rows),)), EvaluationTexts([]))
+
+    class Finder:
+        """The cosine of texts number a and b falls with their distance; those next to each other answer alike."""
+
+        def encode(self, texts: list[str], role: str, what: str) -> np.ndarray:
+            angles = np.array([int(text[1:]) for text in texts]) * 0.15
+            vectors = np.stack([np.cos(angles), np.sin(angles), np.full_like(angles, common)], axis=1)
+            return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    finder: Any = Finder()
+    mined = mine(parts, finder, 2)
+    assert mined.scores is not None
+    for example, scores in zip(mined.examples, mined.scores, strict=True):
+        number = int(example.texts[0][1:])
+        distances = [abs(int(text[1:]) - number) for text in example.texts[1:]]
+        assert distances[0] == 0
+        assert min(distances[1:]) == nearest
+        cosines = (np.cos(0.15 * np.array(distances)) + common**2) / (1 + common**2)
+        np.testing.assert_allclose(scores, cosines, atol=1e-5)
+    plain = mine(parts, finder, 0)
+    assert plain.scores is None
+    assert {len(example.texts) for example in plain.examples} == {2}
 
 
 def test_a_dataset_of_the_hub_is_read_at_its_commit_and_with_its_license(
