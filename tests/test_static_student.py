@@ -19,6 +19,7 @@ from hub_tools.models.encoder import encode
 from hub_tools.models.loading import SAFE, is_static, load_model
 from hub_tools.models.text_pooling import TextPooling
 from hub_tools.pipeline import run
+from hub_tools.reporting.report import Report
 from tests.conftest import whole_job
 
 CPU = Hardware(device="cpu", precision="fp32")
@@ -67,17 +68,33 @@ def test_without_text_all_tokens_count_alike(tiny_teacher: Path) -> None:
     assert rarity.min() == rarity.max() > 0
 
 
-def test_a_run_makes_and_trains_a_static_student(tiny_teacher: Path, tmp_path: Path) -> None:
-    options = whole_job(tiny_teacher, tmp_path / "run")
+@pytest.fixture(scope="module")
+def trained(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """A run of a static student, and its report."""
+    folder = tmp_path_factory.mktemp("static") / "run"
+    options = whole_job(tiny_teacher, folder)
     options |= {"clone": {"static": True}, "tokenizer": {"use": str(tiny_teacher)}}
     options["distill"] = {"steps": 6, "batch_tokens": 2048, "eval_steps": 2, "learning_rate": 1e-2}
-    report = run(RunConfig.from_dict(options), last="distill")
+    return folder, run(RunConfig.from_dict(options), last="distill")
+
+
+def test_a_run_makes_and_trains_a_static_student(trained: tuple[Path, Report]) -> None:
+    folder, report = trained
     assert report.clone is not None and report.distill is not None
     assert report.clone.is_static
     assert (report.distill.cosine_after or 0) > (report.distill.cosine_before or 0)
-    assert is_static(load_model(tmp_path / "run" / "student", device="cpu"))
-    assert not list((tmp_path / "run" / "clone").glob(".candidate"))
-    assert "the mean of its tokens' rows" in (tmp_path / "run" / "report.md").read_text()
+    assert is_static(load_model(folder / "student", device="cpu"))
+    assert not list((folder / "clone").glob(".candidate"))
+    assert "the mean of its tokens' rows" in (folder / "report.md").read_text()
+
+
+def test_model2vec_reads_a_static_student(trained: tuple[Path, Report]) -> None:
+    """As docs/smaller.md says: it does not know from the files that vectors have length 1 and texts any length."""
+    student = str(trained[0] / "student")
+    opened = pytest.importorskip("model2vec").StaticModel.from_pretrained(student, normalize=True, max_length=None)
+    texts = ["Merhaba", "Kütüphane bugün açık mı?", "The library is open. " * 300]
+    expected = SentenceTransformer(student, device="cpu").encode(texts)
+    assert np.abs(opened.encode(texts) - expected).max() < 1e-5
 
 
 def test_what_a_static_student_cannot_have_is_refused(small_teachers: dict[str, Path], tmp_path: Path) -> None:
