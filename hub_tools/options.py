@@ -77,6 +77,8 @@ class Option:
         """The default in words; "" where there is nothing to say."""
         if "unset" in self.facts or self.kind is bool or self.default in (MISSING, None, ()):
             return str(self.facts.get("unset", ""))
+        if self.is_list:
+            return ",".join(map(str, self.default))
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
     @property

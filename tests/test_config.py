@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub_tools.config import CorpusConfig, DistillConfig, EmbedConfig, RunConfig, TokenizerConfig
@@ -33,6 +33,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
 
 
 @given(st.text(min_size=1))
+@settings(deadline=None)
 def test_any_text_comes_back_from_a_file(text: str) -> None:
     config = RunConfig(teacher="org/model", lang=("tr",), embed=EmbedConfig(query_prompt=text))
     assert tomllib.loads(config.to_toml())["embed"]["query_prompt"] == text

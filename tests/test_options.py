@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub_tools.cli import main
@@ -60,6 +60,12 @@ def test_the_page_of_options_is_as_the_table_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == options_page(), "run: python scripts/options_page.py > docs/options.md"
 
 
+def test_a_default_is_shown_as_it_is_typed() -> None:
+    defaults = {option.name: option.default_text for option in OPTIONS}
+    assert defaults["finetune_order"] == "nli,retrieval,sts"
+    assert defaults["finetune_shares"] == "0.25,0.5,0.75,1.0"
+
+
 def test_no_two_options_have_one_name() -> None:
     names = [option.name for option in OPTIONS]
     assert len(set(names)) == len(names)
@@ -75,6 +81,7 @@ def test_the_words_of_a_command_give_the_value_back(option: Option) -> None:
     assert option.of(RunConfig.from_dict({"teacher": "org/model", "lang": "tr", **values})) == value
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1).filter(lambda text: not text.startswith("-")), min_size=1))
 def test_any_text_goes_through_a_shell_and_the_command_line(texts: list[str]) -> None:
     option = next(option for option in OPTIONS if option.name == "corpus")
