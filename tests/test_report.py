@@ -245,6 +245,13 @@ def test_tables_are_aligned() -> None:
     assert terminal_table(rows) == "        teacher\n---------------\ntokens     1.50"
 
 
+def test_a_change_that_rounds_to_nothing_has_no_minus(values: dict[str, Any]) -> None:
+    english = values["tokenizer"]["measures"]["en"]
+    english["student"]["tokens_per_word"] = english["teacher"]["tokens_per_word"] - 0.001
+    card = model_card(FullReport.from_dict(values), {"model": "ada/x"})
+    assert "| English | 1.18 | 1.18 | +0% |" in card
+
+
 def test_settings_of_a_space_are_checked(tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text('{"student": "ada/x-tr", "teacher": "bundled"}')
     assert SpaceSettings.read(tmp_path) == SpaceSettings(student="ada/x-tr", teacher="bundled")

@@ -287,7 +287,7 @@ def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str
     for lang in languages:
         figures = [tokenizer.measures[lang][name] for name in _TOKENIZERS]
         before, after = (own["tokens_per_word"] for own in figures)
-        change = f"{after / before - 1:+.0%}" if before and all(map(is_read, figures)) else ""
+        change = f"{after / before - 1:+z.0%}" if before and all(map(is_read, figures)) else ""
         unknown = (f"{own['unknown_tokens']:.1%}" for own in figures)
         label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
         rows.append([escape(label), *token_counts(tokenizer, lang), change, *unknown])
