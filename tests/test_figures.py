@@ -277,6 +277,11 @@ def test_the_step_that_was_saved_is_marked(monkeypatch: pytest.MonkeyPatch, valu
     assert (mark.get_xdata()[0], round(float(mark.get_ydata()[0]), 3)) == (2, 0.981)  # below the curve: blended
     assert texts(figure) == ["0.981"]
     assert figure.legends[0].get_texts()[1].get_text() == "saved: step 2, 50 % blended back to the start"
+    turkish = drawn(monkeypatch, plots.draw_history, history, distill, 0.5, "tr")
+    turkish.canvas.draw()
+    ticks = [label.get_text() for label in turkish.axes[0].get_yticklabels()]
+    assert ticks
+    assert all(re.fullmatch(r"[01],\d{3}", tick) for tick in ticks)
     assert plots.history_alt(distill, 0) == (
         "Held-out cosine over the training: 0.981 before, 0.981 for the best weights (saved: step 2)"
     )

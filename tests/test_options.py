@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import socket
+import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +234,42 @@ def test_a_space_that_cannot_be_read_ends_with_one_sentence(tmp_path: Path) -> N
     (tmp_path / "space.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"^Error: .*space\.json is damaged"):
         open_space(tmp_path)
+
+
+def test_visitors_of_a_space_that_still_makes_its_model_are_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    said: list[str] = []
+
+    def run(_: RunConfig) -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/?tab=search", timeout=30) as answer:
+            said.append(answer.read().decode())
+
+    def show(_: Path) -> None:
+        # The port is free again for the page itself.
+        with socket.create_server(("127.0.0.1", port)):
+            said.append("shown")
+
+    monkeypatch.setenv("GRADIO_SERVER_PORT", str(port))
+    monkeypatch.setattr("hub_tools.pipeline.run", run)
+    command = sys.modules["hub_tools.cli.space"]
+    monkeypatch.setattr(command, "show", show)
+    monkeypatch.setattr(command, "tune_process", lambda: None)
+    open_space(tmp_path)
+    waiting, shown = said
+    assert "The page opens by itself." in waiting
+    assert "Sayfa kendiliğinden açılır." in waiting
+    assert 'http-equiv="refresh"' in waiting
+    assert shown == "shown"
+    # Where another program has the port, the run goes on.
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setattr("hub_tools.pipeline.run", lambda _: said.append("run"))
+        monkeypatch.setattr(command, "show", lambda _: said.append("elsewhere"))
+        open_space(tmp_path)
+    assert said[2:] == ["run", "elsewhere"]
 
 
 def test_a_model_folder_is_exported_from_inside(

@@ -72,7 +72,11 @@ def test_a_link_runs_what_it_names(browser: Any, page: str) -> None:
     assert tab.locator(FOUND).count() == 4
     tab = opened(browser, f"{page}?tab=similarity&sentences=ev%0Adeniz%0Akedi&map=passages")
     tab.wait_for_selector(".ht-heat")
-    assert tab.locator(".ht-sentences li").all_inner_texts() == ["ev", "deniz", "kedi"]
+    assert tab.locator(".ht-heat").first.locator("tbody th span").all_inner_texts() == ["ev", "deniz", "kedi"]
+    assert "Closest in meaning: for the teacher " in tab.inner_text("#ht-similarity-out")
+    # Results begin where the fields begin.
+    left = [tab.locator(name).first.bounding_box()["x"] for name in ("#ht-sentences", ".ht-panel:has(.ht-heat)")]
+    assert abs(left[0] - left[1]) <= 1  # fields have a border
     tab.wait_for_selector(".ht-maps path")
     # The topics are named, and a dot says what is nearest to it in both maps; arrow keys walk.
     assert "Volcanoes" in tab.inner_text(".ht-groups")
@@ -184,3 +188,24 @@ def test_a_phone_shows_answers_after_a_search_and_one_model_at_a_time(browser: A
     head = tab.locator(".ht-scores thead th").filter(has_text="student").first.bounding_box()
     assert head["x"] + head["width"] <= PHONE["width"]
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"] + 1
+
+
+def test_a_phone_shows_the_open_tab_and_whole_tables(browser: Any, page: str) -> None:
+    tab = opened(browser, f"{page}?tab=languages", viewport=PHONE, has_touch=True)
+    tab.wait_for_selector("#ht-languages tbody tr")
+
+    def is_whole(selector: str) -> bool:
+        box = tab.locator(selector).first.bounding_box()
+        return bool(box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"])
+
+    tab.wait_for_function("document.querySelector('[aria-selected=true]').getBoundingClientRect().right <= innerWidth")
+    assert is_whole("#ht-languages caption")
+    assert is_whole("#ht-languages thead th:last-child")
+    # The buttons below stand side by side.
+    buttons = [tab.locator(name).bounding_box() for name in ("#ht-copy", "#ht-share a")]
+    assert buttons[0]["y"] == buttons[1]["y"]
+    links = tab.locator(".ht-bar-top").get_by_role("link", name="Code")
+    assert links.get_attribute("href") == "https://pypi.org/project/hub-tools/"
+    tab.goto(f"{page}?tab=similarity")
+    tab.wait_for_selector(".ht-heat")
+    assert is_whole(".ht-heat thead th:last-child")

@@ -71,7 +71,10 @@ def test_every_function_of_the_api_answers(client: Any) -> None:
     report = client.predict(api_name="/read_results")
     assert report["tokenizer"]["fertility"]["tr"]["student"] > 0
     command = client.predict("a/b", "tr", 9000, api_name="/write_command")
-    assert command == "hub-distill --teacher a/b --lang tr --vocab-size 9000"
+    assert command == "hub-distill --teacher a/b --lang tr --vocab-size 9000 --parallel Helsinki-NLP/opus-100:en-tr"
+    assert client.predict("a/b", "de", 9000, api_name="/write_command").endswith("opus-100:de-en")
+    # There are no such translations of it.
+    assert client.predict("a/b", "sw", 9000, api_name="/write_command").endswith("--vocab-size 9000")
 
 
 @pytest.mark.parametrize(

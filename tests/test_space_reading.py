@@ -95,7 +95,7 @@ def test_the_switch_changes_the_language_and_keeps_the_rest(browser: Any, page: 
 
 # What is shown, said or pointed at, but for data: texts that are read or found, ids, commands.
 SAID = """() => {
-  const data = "script, style, option, footer, .ht-piece, .ht-hits, .ht-sentences, .ht-heat th, .ht-maps ul, "
+  const data = "script, style, option, footer, .ht-piece, .ht-hits, .ht-heat th, .ht-maps ul, "
     + ".ht-maps [data-place], "
     + ".ht-near li, .ht-near p, .ht-switch, .ht-links a, #ht-text, #ht-command, [lang=tr]:not(html)";
   const said = [];

@@ -194,6 +194,12 @@ def test_languages_cost_tokens_against_english() -> None:
     assert "Teacher <strong>2.00×</strong>, Student <strong>1.20×</strong>" in page
     assert '<td class="ht-num good" data-value="-0.4000">−40%</td>' in page
     assert '<td class="ht-num bad" data-value="0.2000">+20%</td>' in page
+    # The change stands beside the two that it is of, and a third tokenizer after it, by its name alone.
+    three = tokens_html.languages({**COUNTS, "owner/third": COUNTS["Teacher"]}, "tr", "en")
+    heads = re.findall(r'class="ht-sort">(.*?)</button>', three)
+    assert heads == ["language", "Teacher", "Student", "change", "third"]
+    cells = re.findall('data-value="(.*?)"', three[three.index("<tbody>") : three.index("</tbody>")])
+    assert cells == ["Turkish", "2.0000", "1.2000", "-0.4000", "2.0000"]
     # The own language stands above, the others follow by what they cost the first tokenizer.
     assert re.findall(r'<th scope="row" data-value="(.*?)"', page) == ["Turkish", "German", "English", "Thai"]
     assert page.index("</tbody><tbody>") < page.index("German")
@@ -229,9 +235,10 @@ def test_the_top_says_what_the_run_measured(content: SpaceContent) -> None:
     assert report.tokenizer.parity is not None
     before, after = (f"{report.tokenizer.parity[name]:.1f}" for name in ("teacher", "student"))
     page = hero(replace(content, links={"link_model": "https://huggingface.co/a/b"}), "en")
-    assert f"<h1>Turkish costs {content.titles['teacher']} {before}× as many tokens as English." in page
-    assert f"Its student: {after}×.</h1>" in page
     words = [report.tokenizer.measures["tr"][name]["tokens_per_word"] for name in ("teacher", "student")]
+    fewer = f"{1 - words[1] / words[0]:.0%}"
+    assert f"<h1>{content.titles['teacher']}, rebuilt for Turkish: {fewer} fewer tokens</h1>" in page
+    assert f"Turkish costs the teacher {before}× as many tokens as English, the student {after}×;" in page
     assert f"{words[0]:.2f} → {words[1]:.2f} a word" in page
     assert f"{report.teacher.params / 1e6:.1f} → {report.student.params / 1e6:.1f} M" in page
     assert page.count("<b>") == 5
@@ -244,10 +251,16 @@ def test_the_top_says_no_more_than_was_measured(content: SpaceContent) -> None:
     report = content.report
     bare = replace(report, tokenizer=replace(report.tokenizer, parity=None), evaluation=[], costs={})
     page = hero(replace(content, report=bare), "en")
-    assert "<h1>A sentence-embedding model with a tokenizer made for Turkish</h1>" in page
+    assert "as many tokens as" not in page
     assert page.count("<b>") == 3
     own = report.tokenizer.measures["tr"]
+    # Where the tokens are as many, a smaller model is the gain; where that is as large too, nothing is.
+    level = replace(report.tokenizer, measures={"tr": {**own, "student": own["teacher"]}})
+    for size, gain in ((0.75, ": 25% smaller"), (1.0, "")):
+        student = replace(report.student, params=int(size * report.teacher.params))
+        page = hero(replace(content, report=replace(report, tokenizer=level, student=student)), "en")
+        assert f", rebuilt for Turkish{gain}</h1>" in page
     unread = {"tr": {**own, "teacher": {**own["teacher"], "unknown_text": 0.5}}}
     page = hero(replace(content, report=replace(report, tokenizer=replace(report.tokenizer, measures=unread))), "en")
-    assert "cannot read Turkish. Its student can.</h1>" in page
+    assert "cannot read Turkish. This version of it can.</h1>" in page
     assert "a word" not in page

@@ -42,7 +42,7 @@ def open_space(folder: Path) -> None:
     """Serve the page of a Space's folder until it is stopped; its app.py calls this.
 
     It shows the models that space.json in the folder names, or without that file the demo's run, which is finished
-    first (some minutes).
+    first (some minutes, in which the page says so).
     """
     from hub_tools import pipeline
     from hub_tools.core.logging import setup_logging
@@ -50,6 +50,7 @@ def open_space(folder: Path) -> None:
     from hub_tools.reporting.space_settings import SETTINGS_FILE
     from hub_tools.space.content import from_settings
     from hub_tools.space.serve import check_installed, serve
+    from hub_tools.space.waiting import waiting_page
 
     setup_logging()
     try:
@@ -59,7 +60,8 @@ def open_space(folder: Path) -> None:
         else:
             run = Path("demo-run")
             tune_process()
-            pipeline.run(demo_config(run))
+            with waiting_page():
+                pipeline.run(demo_config(run))
             show(run)
     except HubToolsError as error:
         sys.exit(f"Error: {explain(error)}")

@@ -219,6 +219,7 @@ def draw_history(
             axes.margins(y=0.2)
         axes.set_xlabel(say(lang, "draw_step"))
         axes.set_ylabel(say(lang, "draw_cosine"))
+        axes.yaxis.set_major_formatter(lambda value, _: local(f"{value:.3f}", lang))
         axes.grid()
         figure.legend(loc="outside lower left", frameon=False, alignment="left")
     return picture.getvalue()

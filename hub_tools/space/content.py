@@ -19,6 +19,7 @@ from hub_tools.reporting.space_settings import SETTINGS_FILE, SpaceSettings
 from hub_tools.space.model import Model
 
 PAPER = "https://arxiv.org/abs/2605.29992"
+CODE = "https://pypi.org/project/hub-tools/"
 _HUB = "https://huggingface.co"
 
 
@@ -108,4 +109,4 @@ def _links(report: FullReport, settings: SpaceSettings | None = None) -> dict[st
         "link_teacher": ("", report.teacher.hub_id),
     }
     links = {key: f"{_HUB}/{kind}{repo.partition('@')[0]}" for key, (kind, repo) in repos.items() if repo}
-    return {**links, "link_paper": PAPER}
+    return {**links, "link_code": CODE, "link_paper": PAPER}

@@ -13,6 +13,8 @@ from hub_tools.space.content import SpaceContent
 from hub_tools.space.i18n import LANGUAGES, language_names, translate
 from hub_tools.space.parts import change, number, percent
 
+# A headline names what became less than this share of the teacher's.
+_GAIN = 0.95
 # The first of these that was measured stands at the top: name of the measure, key of its text.
 _SCORES = (("recall@1", "card_found"), ("ndcg@10", "card_ndcg"), ("spearman", "card_sts"))
 
@@ -40,7 +42,7 @@ def hero(content: SpaceContent, lang: str) -> str:
         f"<p><b>hub_tools</b> · {escape(about)}</p><ul>{links}</ul>"
         f'<ul class="ht-switch" aria-label="{escape(translate(lang, "switch"))}">{languages}</ul></div>'
         f"<h1>{escape(_headline(report, _teacher(content), lang))}</h1>"
-        f'<p class="ht-intro">{escape(translate(lang, "intro", language=language_names(report.targets, lang)))}</p>'
+        f'<p class="ht-intro">{escape(_intro(report, lang))}</p>'
         f'<ul class="ht-cards">{cards}</ul>'
     )
 
@@ -52,17 +54,35 @@ def _teacher(content: SpaceContent) -> str:
 
 
 def _headline(report: FullReport, model: str, lang: str) -> str:
-    """Say how many tokens the target costs against the language of its translations, on held-out pairs."""
-    tokenizer, target, pairs = report.tokenizer, report.target, report.corpus.parallel
-    language, unread = language_name(target, lang), {name for code, name in report.tokenizer.unread if code == target}
+    """Say what the student is, with what it gains most visibly: fewer tokens, or else a smaller model."""
+    said = {"model": model, "language": language_names(report.targets, lang)}
+    unread = _unread(report)
     if "student" not in unread and "teacher" in unread:
-        return translate(lang, "headline_unread", model=model, language=language)
-    if unread or not tokenizer.parity or not pairs or not pairs.languages:
-        return translate(lang, "headline_plain", language=language)
-    before, after = (number(tokenizer.parity[name], lang, ".1f") for name in ("teacher", "student"))
-    source = language_name(pairs.languages[0], lang)
-    values = {"model": model, "language": language, "source": source, "before": before, "after": after}
-    return translate(lang, "headline", **values)
+        return translate(lang, "headline_unread", **said)
+    found = [report.tokenizer.measures[target] for target in report.targets if target in report.tokenizer.measures]
+    tokens = [row["student"]["tokens_per_word"] / max(row["teacher"]["tokens_per_word"], 0.01) for row in found]
+    size = report.student.params / max(report.teacher.params, 1)
+    if tokens and not unread and max(tokens) < _GAIN:
+        return translate(lang, "headline_tokens", share=percent(1 - max(tokens), lang, ".0f"), **said)
+    if size < _GAIN:
+        return translate(lang, "headline_size", share=percent(1 - size, lang, ".0f"), **said)
+    return translate(lang, "headline", **said)
+
+
+def _intro(report: FullReport, lang: str) -> str:
+    """Say what the page is for, and what the target costs against the language of the held-out translations."""
+    intro = translate(lang, "intro", language=language_names(report.targets, lang))
+    parity, pairs = report.tokenizer.parity, report.corpus.parallel
+    if _unread(report) or not parity or not pairs or not pairs.languages:
+        return intro
+    before, after = (number(parity[name], lang, ".1f") for name in ("teacher", "student"))
+    source, language = (language_name(code, lang) for code in (pairs.languages[0], report.target))
+    cost = translate(lang, "intro_tokens", language=language, source=source, before=before, after=after)
+    return f"{intro} {cost}"
+
+
+def _unread(report: FullReport) -> set[str]:
+    return {name for code, name in report.tokenizer.unread if code == report.target}
 
 
 def _cards(report: FullReport, lang: str) -> list[tuple[str, str]]:

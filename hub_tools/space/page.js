@@ -23,6 +23,11 @@ document.addEventListener("pointerout", (event) => { if (htPieceOf(event)) htMar
 document.addEventListener("focusin", (event) => { const piece = htPieceOf(event); if (piece) htMark(piece); });
 document.addEventListener("click", (event) => { htPieceOf(event)?.focus(); });
 
+// On a phone the tabs are wider than the screen: the one that is open comes into view.
+const htShowTab = () => document.querySelector('[role="tab"][aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+new MutationObserver((changes) => { if (changes.some(({ target }) => target.ariaSelected === "true")) htShowTab(); })
+  .observe(document.documentElement, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+
 // Arrow keys move inside lists of pieces and tabs, of which one each is a stop of the Tab key.
 document.addEventListener("keydown", (event) => {
   const item = event.target.closest?.('.ht-text .ht-piece, [role="tab"]');

@@ -11,10 +11,12 @@ from hub_tools.space.limits import RefusedError
 from hub_tools.space.sandbox import check_id
 
 _SMALLEST, _LARGEST = 300, 1_000_000
+_TRANSLATIONS = "Helsinki-NLP/opus-100"  # a dataset of the Hub, whose configurations are pairs such as de-en and en-tr
+_UNTRANSLATED = frozenset({"en", "jv", "la", "lo", "so", "sw", "tl"})  # known languages that it has no such pair of
 
 
 def command(teacher: str, language: str, vocabulary: int) -> str:
-    """Return the command that makes a student, safe to paste into a shell.
+    """Return the command that makes a student, safe to paste into a shell, with translations where the Hub has them.
 
     Raises:
         RefusedError: the teacher is no Hub id, the language is not known, or the vocabulary has an impossible size.
@@ -30,4 +32,7 @@ def command(teacher: str, language: str, vocabulary: int) -> str:
         language = check_language(language[:20])
     except UsageError as error:
         raise RefusedError("error_language", code=language[:20]) from error
-    return shlex.join(["hub-distill", "--teacher", spec, "--lang", language, "--vocab-size", str(vocabulary)])
+    words = ["hub-distill", "--teacher", spec, "--lang", language, "--vocab-size", str(vocabulary)]
+    if language not in _UNTRANSLATED:
+        words += ["--parallel", f"{_TRANSLATIONS}:{'-'.join(sorted(('en', language)))}"]
+    return shlex.join(words)

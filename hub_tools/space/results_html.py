@@ -10,10 +10,10 @@ from hub_tools.core.languages import WITHOUT_SPACES
 from hub_tools.reporting.costs import COSTS, cost_cells
 from hub_tools.reporting.figures import file_ending
 from hub_tools.reporting.scores import SMALL_SAMPLE, row_label
-from hub_tools.reporting.sentences import local, named
+from hub_tools.reporting.sentences import language_name, local, named
 from hub_tools.reporting.tables import score_text
 from hub_tools.results import Costs, EvaluationRow, Figure
-from hub_tools.space.i18n import AUTONYMS, TEXTS, translate
+from hub_tools.space.i18n import TEXTS, translate
 from hub_tools.space.parts import change, number, table
 
 # Measures that say how near a model is to its teacher, which is no rival in them.
@@ -122,7 +122,7 @@ def costs(found: Mapping[str, Costs], target: str, lang: str) -> str:
     said = {
         "sentences": number(some.sentences.texts, lang),
         "paragraphs": number(some.paragraphs.texts, lang),
-        "language": AUTONYMS.get(target, target),
+        "language": language_name(target, lang),
         "unit": translate(lang, "unit_character" if target in WITHOUT_SPACES else "unit_word"),
     }
     body = ""

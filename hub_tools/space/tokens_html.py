@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from hub_tools.core.names import short_name
 from hub_tools.reporting.sentences import language_name
 from hub_tools.results import Figures, is_read
 from hub_tools.space.i18n import AUTONYMS, translate
@@ -215,7 +216,8 @@ def languages(counts: Mapping[str, Mapping[str, Figures]], own: str, lang: str, 
     order = sorted(first, key=lambda code: -(main[code] or 0))
     longest = max((tax for found in taxes.values() for tax in found.values() if tax), default=1.0)
     rows = {code: _row(code, counts, taxes, longest, lang) for code in order}
-    heads = [translate(lang, "language"), *counts, *([translate(lang, "change")] if others else [])]
+    titles = [short_name(title) for title in counts]
+    heads = [translate(lang, "language"), *titles[:2], *([translate(lang, "change")] if others else []), *titles[2:]]
     head = "".join(_sort_head(title, place == 1) for place, title in enumerate(heads))
     pinned = rows.pop(own, "")
     body = f"{pinned}</tbody><tbody>{''.join(rows.values())}"
@@ -272,8 +274,8 @@ def _row(
             width = 100 * tax / longest
             bar = f'<span class="ht-bar {"abc"[place]}" style="width:{width:.1f}%"></span>'
             cells += f'<td data-value="{tax:.4f}">{bar}{escape(_times(tax, lang))}</td>'
-    if len(counts) > 1:
-        cells += _change_cell([found[code] for found in counts.values()], lang)
+        if place == 1:
+            cells += _change_cell([found[code] for found in counts.values()], lang)
     return f"<tr>{cells}</tr>"
 
 
