@@ -39,11 +39,12 @@ def main() -> None:
     from hub_tools.space.content import from_run
     from hub_tools.space.service import Service
 
-    _, address = launch(Service(from_run(Path(sys.argv[1]))), wait=False)
+    site, address = launch(Service(from_run(Path(sys.argv[1]))), wait=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         take(browser, address, _IMAGES)
         browser.close()
+    site.close()
 
 
 if __name__ == "__main__":
