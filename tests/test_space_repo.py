@@ -29,7 +29,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_command_is_safe_to_paste() -> None:
-    assert results.command("a/b@v1", "tr", 32000) == "hub-distill --teacher a/b@v1 --lang tr --vocab-size 32000"
+    plain = "hub-distill --teacher a/b@v1 --lang sw --vocab-size 32000"
+    assert results.command("a/b@v1", "sw", 32000) == plain  # OPUS-100 has no translations of Swahili
+    pairs = " --parallel Helsinki-NLP/opus-100:en-tr"
+    assert results.command("a/b@v1", "tr", 32000) == plain.replace("sw", "tr") + pairs
     for teacher, language, size in (
         ("a/b;rm", "tr", 9000),
         ("a/b@$(id)", "tr", 9000),
