@@ -7,6 +7,7 @@ It needs the packages of the tests and a browser: chromium on the PATH. The docs
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -39,12 +40,12 @@ def main() -> None:
     from hub_tools.space.content import from_run
     from hub_tools.space.service import Service
 
-    site, address = launch(Service(from_run(Path(sys.argv[1]))), wait=False)
+    _, address = launch(Service(from_run(Path(sys.argv[1]))), wait=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         take(browser, address, _IMAGES)
         browser.close()
-    site.close()
+    os._exit(0)  # threads of the page may still encode, which Python's own end aborts
 
 
 if __name__ == "__main__":
