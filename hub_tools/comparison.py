@@ -70,8 +70,8 @@ def compare(
     how = f"All models ran on {hardware} and read at most {longest:,} tokens of a text."
     notes = [HOW_TO_READ, how, costs_note(costs), SMALLER_NOTE if smaller else None, prompts_note(rows)]
     first, *others = found
-    remedies = remedies_of(run) if run else ()
-    notes += [verdict(rows, student=name, teacher=first, remedies=remedies) for name in others]
+    remedies = {"student": remedies_of(run)} if run else {}  # no training changes a run's trim or clone
+    notes += [verdict(rows, student=name, teacher=first, remedies=remedies.get(name, ())) for name in others]
     warnings = warnings_of(rows)
     measured = {"rows": rows, "costs": costs, "smaller": smaller}
     write_json(out / "scores.json", {"hardware": str(hardware), "longest": longest, **to_plain(measured)})

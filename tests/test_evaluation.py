@@ -279,7 +279,7 @@ def test_a_run_is_read_behind_the_prompts_of_its_student(
     student = load_model(tiny_teacher, device="cpu")
     student.prompts = {"query": "query: "}
     student.save_pretrained(str(tmp_path / "student"), create_model_card=False)
-    models = {"teacher": str(tiny_teacher), "student": str(tmp_path / "student")}
+    models = {"teacher": str(tiny_teacher), "clone": str(tiny_teacher), "student": str(tmp_path / "student")}
     report = FullReport.from_dict(fake_run.read_report())
     monkeypatch.setattr(comparison, "_report_of", lambda _: report)
     monkeypatch.setattr(comparison, "_names_of_run", lambda *_: models)
@@ -287,7 +287,7 @@ def test_a_run_is_read_behind_the_prompts_of_its_student(
     tasks = chosen_tasks(EvaluateConfig(sts=(str(sample_file("sts.tsv")),)), ("tr",))
     said = comparison.compare(["run"], tasks, tmp_path / "out", lang="tr", hardware=CPU, policy=SAFE)
     # What can be done about a loss is said too, in the last line.
-    assert said.splitlines()[-1] == f"student: {remedies_of(report)}"
+    assert said.splitlines()[-2:] == ["clone: ()", f"student: {remedies_of(report)}"]
     first = json.loads((tmp_path / "out/scores.json").read_text())["rows"][0]
     assert set(first["prompts"]["teacher"].values()) == {"query: "}
 
