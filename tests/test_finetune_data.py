@@ -153,6 +153,37 @@ def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path, common
     assert {len(example.texts) for example in plain.examples} == {2}
 
 
+def test_similarities_in_two_languages_are_paired_across_them_too(tmp_path: Path) -> None:
+    def pairs(name: str, *scores: int) -> str:
+        rows = [f"{name} {number}|{name} {number} too|{score}" for number, score in enumerate(scores)]
+        return table(tmp_path / f"{name}.tsv", "sentence1|sentence2|score", *rows)
+
+    scores = [number % 5 for number in range(20)]
+    files = pairs("tr", *scores), pairs("en", *scores), pairs("other", *scores[1:], 3), pairs("de", *scores)
+    found = read_labelled(FinetuneConfig(sts=files), ("tr",))
+    assert [one.name for one in found] == ["tr", "en", "other", "de", "tr with en", "tr with de"]
+    mixed = found[4].examples
+    assert [example.texts for example in mixed[:3]] == [
+        ("en 0", "tr 0 too"),
+        ("tr 1", "en 1 too"),
+        ("en 2", "tr 2 too"),
+    ]
+    assert [(example.group, example.score) for example in mixed] == list(enumerate(scores))
+
+
+def test_no_sentence_that_is_held_out_is_trained_on_across_languages(tmp_path: Path) -> None:
+    rows = [f"tr {number}|tr {number} too|{number % 5}" for number in range(10)]
+    rows[2] = "tr 9|again|2"  # the tenth pair is held out
+    files = [
+        table(tmp_path / f"{lang}.tsv", "sentence1|sentence2|score", *(row.replace("tr", lang) for row in rows))
+        for lang in ("tr", "en")
+    ]
+    mixed = read_labelled(FinetuneConfig(sts=tuple(files)), ("tr",))[2]
+    trained = {text for example in mixed.examples if example.group % 10 != 9 for text in example.texts}
+    assert {"tr 1", "en 1 too"} <= trained
+    assert trained.isdisjoint({"tr 9", "en 9", "tr 9 too", "en 9 too"})
+
+
 def test_a_dataset_of_the_hub_is_read_at_its_commit_and_with_its_license(
     hub: FakeHub, online: dict[str, str], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -74,10 +74,42 @@ class Parts:
 def read_labelled(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool = True) -> tuple[Labelled, ...]:
     """Read all data of the options, each file once for each language that it holds; without `fetch` no Hub datasets.
 
+    Similarities that are given in two languages are paired across them too (`across_languages`).
+
     Raises:
         UserError: a file is missing, damaged, or has other columns than expected.
     """
-    return tuple(_read_all(config, languages, fetch=fetch))
+    found = tuple(_read_all(config, languages, fetch=fetch))
+    return (*found, *across_languages(found))
+
+
+def across_languages(labelled: Iterable[Labelled]) -> Iterator[Labelled]:
+    """Yield pairs of a sentence and the translation of the one that it is compared with, with the score of both.
+
+    Sets are translations of each other if they have the same scores in the same places; each is paired with the first
+    of its kind. Without such pairs similarity is learned within each language, and translations come apart
+    (docs/results.md).
+    """
+    firsts: list[Labelled] = []
+    for one in labelled:
+        if one.skill != "sts":
+            continue
+        first = next((known for known in firsts if _are_translations(known, one)), None)
+        if first is None:
+            firsts.append(one)
+            continue
+        known = _heldout_texts(one, filter(_is_heldout, (*first.examples, *one.examples)))
+        mixed = (
+            two._replace(texts=(two.texts[0], three.texts[1]))
+            for pair in zip(first.examples, one.examples, strict=True)
+            for two, three in [pair if pair[0].group % 2 else pair[::-1]]
+        )
+        kept = tuple(example for example in mixed if _is_heldout(example) or known.isdisjoint(example.texts))
+        yield replace(one, name=f"{first.name} with {one.name}", examples=kept)
+
+
+def _are_translations(one: Labelled, two: Labelled) -> bool:
+    return [(ex.group, ex.score) for ex in one.examples] == [(ex.group, ex.score) for ex in two.examples] != []
 
 
 def _read_all(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool) -> Iterator[Labelled]:
