@@ -52,6 +52,8 @@ from hub_tools.vectors.embed import embed
 STATIC, EXPORTS = "static", "exports"
 _ALL = ["6", "4", STATIC, EXPORTS]
 _MEASURED, _HELDOUT, _ROUNDS = 400, 200, 9
+# What a static student, for which 32 texts are little, is measured with beside its teacher; characters of a sentence.
+_MANY, _BATCHES, _LONGEST = 4096, (32, 1024), 200
 # Beside the first measure of each task.
 _RECALL = "recall@1"
 
@@ -144,15 +146,18 @@ class Study:
         weights = {name: weight_bytes(folder, SAFE) for name, folder in folders.items()}
         costs = measure_costs(subjects, texts, self.lang, weights)
         vectors = {name: subject.encode(self.texts, "query", name) for name, subject in subjects.items()}
+        ratios = {name: cost.sentences.texts_per_second for name, cost in costs.items()}
+        ratios = {name: speed / ratios["teacher"] for name, speed in ratios.items()}
+        if STATIC in subjects:
+            ratios[STATIC] = self.static_ratio(subjects["teacher"].model, subjects[STATIC].model, texts)
         head = ["model", *(f"{row.task}, {row.metric}" for row in rows), "similarities ranked", "MB", "sentences/s"]
         found = [[*head, "times the teacher", "minutes"]]
-        for name, cost in costs.items():
-            speed = cost.sentences.texts_per_second
+        for name in costs:
+            speed = ratios[name] * costs["teacher"].sentences.texts_per_second
             done = self.work / name.removeprefix("layers ").replace(",", "-") / "distill.json"
             trained = read_json(done) if done.exists() else {}
             taken = f" ({', '.join(map(str, trained['layers']))})" if trained.get("layers") else ""
             ranked = agreement(vectors["teacher"], vectors[name]).ranks
-            ratio = speed / costs["teacher"].sentences.texts_per_second
             found.append(
                 [
                     f"{name}{taken}",
@@ -160,11 +165,26 @@ class Study:
                     f"{100 * ranked:.1f}",
                     f"{weights[name] / 1e6:.1f}",
                     f"{speed:.0f}",
-                    f"{ratio:.2f}",
+                    f"{ratios[name]:.2f}",
                     str(trained.get("minutes", "")),
                 ]
             )
         return found
+
+    def static_ratio(self, teacher: Any, static: Any, texts: list[str]) -> float:
+        """Return how much faster a static student is: both in turns, each with the batch that suits it better."""
+        sentences = [text for text in texts if len(text) <= _LONGEST][:_MANY]
+        models = {"teacher": (teacher, sentences[: _MANY // 16]), STATIC: (static, sentences)}
+        speeds: dict[str, list[list[float]]] = {name: [] for name in models}
+        for _ in range(_ROUNDS):
+            for name, (model, own) in models.items():
+                speeds[name].append([])
+                for batch in _BATCHES:
+                    started = time.perf_counter()
+                    model.encode(own, batch_size=batch, show_progress_bar=False)
+                    speeds[name][-1].append(len(own) / (time.perf_counter() - started))
+        best = {name: max(map(statistics.median, zip(*own, strict=True))) for name, own in speeds.items()}
+        return float(best[STATIC] / best["teacher"])
 
     def exports(self) -> list[list[str]]:
         """Return the table of the exports of the run's student beside torch: models take turns, medians."""
@@ -216,7 +236,10 @@ def sections(study: Study) -> Iterator[str]:
     trained = f"{args.texts:,} texts of each language" if args.texts else "the vectors of the run"
     how = f"{study.hardware}; students trained on {trained}" if names else str(study.hardware)
     yield f"`python -m benchmarks.small --run RUN --data DATA{options}`, {time.strftime('%Y-%m-%d')}, {how}."
-    yield "Models take turns; speeds are medians."
+    yield (
+        "Models take turns; speeds are medians, of 32 texts at once. The static student and its teacher are compared "
+        f"with {_MANY:,} and {_MANY // 16} sentences too, each with 32 or 1,024 at once, whichever is faster."
+    )
     yield ""
     if names:
         yield from (*table(study.compare(names)), "")

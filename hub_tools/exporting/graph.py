@@ -67,20 +67,29 @@ def quantize_products(graph: Any) -> None:
     """Multiply whole numbers of eight bits: states from 0 to 255, and matrices with a scale for each column.
 
     The operators are those that onnxruntime fuses into one. They have one step for all tokens of a batch, which is too
-    coarse for the two matrices of a feed-forward layer, where a few tokens have large numbers: so what a matrix widens
-    or narrows is divided by each token's largest number before, and multiplied by it afterwards.
+    coarse for the two matrices of a feed-forward layer, where a few tokens have large numbers: so for a matrix that
+    widens or narrows each token has a step. The product has the largest of these, and is multiplied by each token's
+    part of it afterwards.
     """
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
     activated = {node.output[0] for node in graph.node if node.op_type == "Gelu"}
     seen: set[str] = set()
+    constants = {"tiny": 1e-12, "gelu": -_LEAST_GELU, "one": 1, "all": 255, "unit": 1 / _LARGEST}
+    named = {name: np.array(value, np.float32) for name, value in constants.items()}
+    named |= {"zero": np.array(_LARGEST + 1, np.uint8), "axis": np.array([-1])}
     for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
         states, out = node.input[0], node.output[0]
         by_token = array.shape[0] != array.shape[1]
         of = f"{states}_by_token" if by_token else states
         values, scales = round_columns(array)
         _replace_constant(graph, name, Rounded(values, scales[0]))
-        new = [] if of in seen else _states_to_int8(states, of, is_gelu=states in activated)
+        named[f"width_{len(array)}"] = np.array([-1, len(array)])
+        new = []
+        if of not in seen and by_token:
+            new = _by_token(states, of, f"int8_width_{len(array)}", is_gelu=states in activated)
+        elif of not in seen:
+            new = [make("DynamicQuantizeLinear", [of], [f"{of}_int8", f"{of}_step", f"{of}_zero"])]
         seen.add(of)
         product = f"{out}_by_token" if by_token else out
         new += [
@@ -88,13 +97,13 @@ def quantize_products(graph: Any) -> None:
             make("Cast", [f"{out}_whole"], [f"{out}_float"], to=onnx.TensorProto.FLOAT),
             make("Mul", [f"{of}_step", f"{name}_scales"], [f"{out}_steps"]),
             make("Mul", [f"{out}_float", f"{out}_steps"], [product]),
-            *([make("Mul", [product, f"{states}_largest"], [out])] if by_token else []),
+            *([make("Mul", [product, f"{of}_part"], [out])] if by_token else []),
         ]
         _replace_node(graph, node, new)
     used = {name for node in graph.node for name in node.input}
-    constants = {"tiny": np.float32(1e-12), "gelu": np.float32(-_LEAST_GELU), "axis": np.array([-1])}
-    named = {f"int8_{name}": np.array(value) for name, value in constants.items()}
-    graph.initializer.extend(onnx.numpy_helper.from_array(named[name], name) for name in sorted(named.keys() & used))
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(array, f"int8_{name}") for name, array in named.items() if f"int8_{name}" in used
+    )
 
 
 def keep_gelu_apart(graph: Any) -> None:
@@ -125,25 +134,48 @@ def round_columns(array: NDArray[np.float32]) -> Rounded:
     return Rounded(np.round(array / scales).astype(np.int8), scales)
 
 
-def _states_to_int8(name: str, of: str, *, is_gelu: bool) -> list[Any]:
-    """Return nodes that round states to whole numbers from 0 to 255; under another name they have one size before."""
+def _by_token(states: str, of: str, width: str, *, is_gelu: bool) -> list[Any]:
+    """Return nodes that round the states of each token by its own largest number, to whole numbers from 0 to 255.
+
+    They give `of` and "_int8", "_zero" (what stands for 0), "_step" (the largest of all tokens) and "_part" (a token's
+    step in proportion to it). To look for the least number of a token takes time, and what comes out of GELU has none
+    to look for: how far below 0 it can be follows from the token with the smallest step.
+    """
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
-    whole = make("DynamicQuantizeLinear", [of], [f"{of}_int8", f"{of}_step", f"{of}_zero"])
-    if of == name:
-        return [whole]
-    # To look for the least number takes time, and what comes out of GELU has none to look for.
-    low = [
-        make("ReduceMin", [name, "int8_axis"], [f"{name}_low"], keepdims=1),
-        make("Neg", [f"{name}_low"], [f"{name}_below"]),
-    ]
-    others = ["int8_gelu"] if is_gelu else [f"{name}_below", "int8_tiny"]
+    if is_gelu:
+        range_of = [
+            make("Max", [f"{of}_high", "int8_gelu"], [f"{of}_largest"]),
+            make("ReduceMin", [f"{of}_largest"], [f"{of}_least"], keepdims=0),
+            make("Div", ["int8_gelu", f"{of}_least"], [f"{of}_below"]),
+            make("Add", [f"{of}_below", "int8_one"], [f"{of}_range"]),
+            make("Div", [f"{of}_range", "int8_all"], [f"{of}_unit"]),
+            make("Div", [f"{of}_below", f"{of}_unit"], [f"{of}_zero_float"]),
+            make("Round", [f"{of}_zero_float"], [f"{of}_zero_whole"]),
+            make("Cast", [f"{of}_zero_whole"], [f"{of}_zero"], to=onnx.TensorProto.UINT8),
+        ]
+    else:
+        range_of = [
+            make("ReduceMin", [states, "int8_axis"], [f"{of}_low"], keepdims=1),
+            make("Neg", [f"{of}_low"], [f"{of}_below"]),
+            make("Max", [f"{of}_high", f"{of}_below", "int8_tiny"], [f"{of}_largest"]),
+            make("Identity", ["int8_unit"], [f"{of}_unit"]),
+            make("Identity", ["int8_zero"], [f"{of}_zero"]),
+        ]
     return [
-        make("ReduceMax", [name, "int8_axis"], [f"{name}_high"], keepdims=1),
-        *([] if is_gelu else low),
-        make("Max", [f"{name}_high", *others], [f"{name}_largest"]),
-        make("Div", [name, f"{name}_largest"], [of]),
-        whole,
+        make("ReduceMax", [states, "int8_axis"], [f"{of}_high"], keepdims=1),
+        *range_of,
+        make("Mul", [f"{of}_largest", f"{of}_unit"], [f"{of}_token_steps"]),
+        make("ReduceMax", [f"{of}_token_steps"], [f"{of}_step"], keepdims=0),
+        make("Div", [f"{of}_token_steps", f"{of}_step"], [f"{of}_part"]),
+        # A step for each row is what the operator knows, so tokens become rows and batches again.
+        make("Reshape", [f"{of}_token_steps", "int8_axis"], [f"{of}_row_steps"]),
+        make("Shape", [f"{of}_row_steps"], [f"{of}_count"]),
+        make("Expand", [f"{of}_zero", f"{of}_count"], [f"{of}_row_zeros"]),
+        make("Reshape", [states, width], [f"{of}_rows"]),
+        make("QuantizeLinear", [f"{of}_rows", f"{of}_row_steps", f"{of}_row_zeros"], [f"{of}_rows_int8"], axis=0),
+        make("Shape", [states], [f"{of}_shape"]),
+        make("Reshape", [f"{of}_rows_int8", f"{of}_shape"], [f"{of}_int8"]),
     ]
 
 
