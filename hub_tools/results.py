@@ -282,7 +282,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A number, and bounds that hold it with a probability of 95 %; None where nothing was drawn anew."""
+    """A number, and bounds that hold it with a probability of 95%; None where nothing was drawn anew."""
 
     value: float
     low: float | None = None

@@ -116,12 +116,12 @@ def test_warnings_and_prompts_stand_beside_the_scores() -> None:
 
 def test_a_count_of_what_a_model_does_not_read_is_marked() -> None:
     report = FullReport.from_dict(fake_run.read_report())
-    assert "says nothing" not in results_html.costs(report.costs, "tr", "en")
+    assert "means nothing" not in results_html.costs(report.costs, "tr", "en")
     costs = report.costs | {"teacher": replace(report.costs["teacher"], tokens_per_word=None)}
     shown = results_html.costs(costs, "tr", "en")
     assert '<td class="ht-num ">?</td>' in shown
     assert shown.count("%") == results_html.costs(report.costs, "tr", "en").count("%") - 1
-    assert "the number of its tokens says nothing" in shown
+    assert "its token count means nothing" in shown
 
 
 def test_percents_are_written_as_each_language_does(content: SpaceContent) -> None:
