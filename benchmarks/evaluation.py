@@ -138,7 +138,7 @@ def main() -> None:
     names = ["all-MiniLM-L6-v2", "multilingual-e5-small", f"its trim, {VOCAB:,} tokens"]
     lines = section(out, names, args.only, read_json(took))
     found = without_prompts(args.teacher, args.data, args.work)
-    lines += ["", f"Without its prompts multilingual-e5-small finds {found:.2f} % of the translations of NTREX, tr-en."]
+    lines += ["", f"Without its prompts multilingual-e5-small finds {found:.2f}% of the translations of NTREX, tr-en."]
     write_section("results.md", "evaluation", lines)
 
 

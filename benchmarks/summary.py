@@ -49,8 +49,8 @@ def lines() -> list[str]:
     names = {"teacher": "teacher", "trim": "trimmed teacher", "clone": "before training", "student": "student"}
     return [
         f"**all-MiniLM-L6-v2 made a Turkish model in {minutes} minutes on two CPU cores: "
-        f"{100 * (1 - tokens[1] / tokens[0]):.0f} % fewer tokens, {speed[1] / speed[0]:.1f} times the speed, "
-        f"STSb-tr {turkish[0]} → {turkish[1]}, and {100 * english[1] / english[0]:.1f} % of its English kept.**",
+        f"{100 * (1 - tokens[1] / tokens[0]):.0f}% fewer tokens, {speed[1] / speed[0]:.1f} times the speed, "
+        f"STSb-tr {turkish[0]} → {turkish[1]}, and {100 * english[1] / english[0]:.1f}% of its English kept.**",
         "",
         *(line for run in runs if run.startswith(f"{_KNOWN}, tr,") for line in (_smaller(run), "")),
         *table([["", *(names[name] for name in head[1:])], *([label, *row[1:]] for label, row in found.items())]),
@@ -69,7 +69,7 @@ def _smaller(run: str) -> str:
     }
     before, after = found["million parameters"]
     tests = ", ".join(f"{name} {first} → {second}" for name, (first, second) in named.items())
-    return f"**{_KNOWN} made a Turkish model of {100 * after / before:.0f} % of its size: {tests}.**"
+    return f"**{_KNOWN} made a Turkish model of {100 * after / before:.0f}% of its size: {tests}.**"
 
 
 def overview(runs: list[str]) -> list[str]:

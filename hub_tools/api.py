@@ -174,7 +174,7 @@ def adapt_tokenizer(
 ) -> AdaptedTokenizer:
     """Prune a tokenizer's vocabulary, balanced over the texts, and teach it a language; no model is needed.
 
-    It has `vocab_size` tokens afterwards; `auto` are the fewest that cost the target and English 1 % more tokens than
+    It has `vocab_size` tokens afterwards; `auto` are the fewest that cost the target and English 1% more tokens than
     before, each. Without it that is the default above 100,000 tokens, else half of what there were. The `prompts` of
     its model, such as e5's "query: ", are read in the same pieces as before. A normalizer that loses letters of the
     language is changed, unless `keep_normalizer` is true. Characters that the texts do not have may be lost, unless

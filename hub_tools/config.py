@@ -67,7 +67,7 @@ class CorpusConfig(Section):
         "At most this many texts per language and parallel file; or by language, e.g. tr=100000,*=10000, where * is "
         "every other one.",
         metavar=LIMITS,
-        unset="of each language but English a tenth of what the target has, 1000 at least",
+        unset="for languages other than English a tenth of what the target has, at least 1000",
     )
 
     @property
@@ -86,7 +86,7 @@ class TokenizerConfig(Section):
     section: ClassVar[str] = "tokenizer"
     vocab_size: int | Literal["auto"] | None = option(
         None,
-        "Tokens of the student; auto: the fewest that cost the target and English 1 % more tokens than the teacher's "
+        "Tokens of the student; auto: the fewest that cost the target and English 1% more tokens than the teacher's "
         "tokenizer, each.",
         metavar="N_OR_AUTO",
         minimum=1,
@@ -100,7 +100,7 @@ class TokenizerConfig(Section):
         None,
         "Tokens to learn.",
         minimum=0,
-        unset="as many as leave held-out vectors as near as the plain trim does",
+        unset="as many as keep held-out vectors as close as plain trimming does",
     )
     keep_normalizer: bool = option(False, "Keep the teacher's normalizer even if it loses letters of the language.")
     keep_characters: bool = option(False, "Keep all characters of the teacher, also those that the text does not have.")
@@ -140,7 +140,9 @@ class EmbedConfig(Section):
     query_share: float = option(0.4, "Share of the texts that get the teacher's query prompt, if it has one.", **_SHARE)
     document_share: float = option(0.4, "Share of them that get its document prompt.", **_SHARE)
     pooling: Literal["text", "teacher"] = option(
-        "text", "Learn the mean of a text's own tokens, rare ones more, of a teacher that knows it; or its own vector."
+        "text",
+        "What to learn: the mean of a text's own tokens, rare ones weighted more, if the teacher knows the "
+        "language (text); or always the teacher's own vector (teacher).",
     )
     dtype: VectorType = option("float16", "Type of the stored vectors.", flag="--embedding-dtype")
     use: str | None = option(
@@ -182,7 +184,7 @@ class DistillConfig(Section):
     """How the student is trained."""
 
     section: ClassVar[str] = "distill"
-    steps: int | None = option(None, "Training steps.", minimum=1, unset="as --epochs says")
+    steps: int | None = option(None, "Training steps.", minimum=1, unset="set by --epochs")
     epochs: float | None = option(
         None,
         "Passes through the data, where --steps is not given.",
@@ -306,8 +308,8 @@ class RunConfig(Section):
     output: Path = option(cast("Path", None), "Run folder.", metavar="DIR", unset="runs/TEACHER-LANG")
     student: tuple[str, ...] = option(
         (),
-        "One of several students of the same vectors, each in a run folder in students/: what it has of layers, vocab, "
-        "epochs and static, e.g. layers=6,vocab=16384 or static.",
+        "One of several students of the same vectors, each with a run folder in students/: its own layers, vocab, "
+        "epochs or static, e.g. layers=6,vocab=16384 or static.",
         metavar="KEY=VALUE,...",
     )
     device: Device = option("auto", "Where the models run.")

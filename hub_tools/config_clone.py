@@ -23,8 +23,8 @@ class CloneConfig(Section):
     )
     layers: tuple[int, ...] = option(
         (),
-        "Layers of the teacher that the student has: how many (the first, the last and those that change held-out text "
-        "most), or which, counted from 0, e.g. 0,1,2,11.",
+        "Layers of the teacher to keep: how many (the first, the last and those that change held-out text most), or "
+        "which ones, counted from 0, e.g. 0,1,2,11.",
         metavar="N_OR_LIST",
         unset="all",
         minimum=0,

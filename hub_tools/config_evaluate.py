@@ -27,7 +27,7 @@ class EvaluateConfig(Section):
     )
     clustering: tuple[str, ...] = option((), "Groups of texts to measure on (text, label).", metavar=FILE)
     pairs: tuple[str, ...] = option(
-        (), "Pairs that say the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
+        (), "Pairs that mean the same or not, to measure on (sentence1, sentence2, label).", metavar=FILE
     )
     max_tokens: int | None = option(
         None,

@@ -45,7 +45,7 @@ class FinetuneConfig(Section):
         metavar=FILE,
     )
     order: tuple[Skill, ...] = option(
-        SKILLS, "What is trained after what.", flag="--finetune-order", metavar="SKILLS", commas=True
+        SKILLS, "Order of the trainings.", flag="--finetune-order", metavar="SKILLS", commas=True
     )
     limit: int | None = option(
         None, "At most this many examples of each file, spread over it.", flag="--finetune-limit", minimum=20

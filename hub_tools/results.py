@@ -9,7 +9,7 @@ from typing import Any
 # Measures of a tokenizer on text, by name: tokens_per_word, characters_per_token, ... Counts stay whole numbers.
 Figures = dict[str, int | float]
 # Share of a text's characters that a tokenizer may read as unknown before its count of tokens says nothing. Of 57
-# languages all-MiniLM-L6-v2 reads less than 1 % as unknown or more than 4 %, and at 2 % a count is about 1 % too small.
+# languages all-MiniLM-L6-v2 reads less than 1% as unknown or more than 4%, and at 2% a count is about 1% too small.
 MOST_UNKNOWN = 0.02
 
 
@@ -282,7 +282,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A number, and bounds that hold it with a probability of 95 %; None where nothing was drawn anew."""
+    """A number, and bounds that hold it with a probability of 95%; None where nothing was drawn anew."""
 
     value: float
     low: float | None = None

@@ -15,5 +15,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -R "$folder/." "$work"
 sed -E "s/^(hub-tools(\[[^]]*\])?).*/\1==$version/" "$folder/requirements.txt" > "$work/requirements.txt"
+# The Hub wants the address of the picture that links to the Space are shown with.
+if [ -f "$folder/thumbnail.png" ]; then
+    picture=https://huggingface.co/spaces/$space/resolve/main/thumbnail.png
+    awk -v line="thumbnail: $picture" '{ print } NR == 1 { print line }' "$folder/README.md" > "$work/README.md"
+fi
 # What is no longer in the folder goes: files of the same upload are not deleted, nor is .gitattributes.
 hf upload "$space" "$work" . --repo-type space --delete '*' --commit-message "hub-tools $version"

@@ -162,7 +162,7 @@ def test_the_first_screen_says_what_was_gained_and_nothing_else(report: dict[str
     def benefit() -> str:
         return next(line for line in card_of("model", report).splitlines() if line.startswith("**A Turkish version"))
 
-    gains = "25 % fewer tokens for Turkish text, 85 % fewer parameters, 1.2 times as fast"
+    gains = "25% fewer tokens for Turkish text, 85% fewer parameters, 1.2 times as fast"
     assert benefit().endswith(f": {gains}.**")
     stsb = next(row for row in report["evaluation"] if row["n"] == 1379)
     stsb["models"]["student"]["differences"]["teacher"] |= {"value": 0.02, "low": 0.01, "high": 0.03}

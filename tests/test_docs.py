@@ -76,11 +76,11 @@ def test_the_summary_says_what_the_first_run_reached(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(summary, "read_section", lambda *_: NEW)
     claim, _, smaller, *_, speed, params, _, written = summary.lines()
     assert claim == (
-        "**all-MiniLM-L6-v2 made a Turkish model in 40 minutes on two CPU cores: 50 % fewer tokens, 1.6 times the "
-        "speed, STSb-tr 50.0 → 75.0, and 95.0 % of its English kept.**"
+        "**all-MiniLM-L6-v2 made a Turkish model in 40 minutes on two CPU cores: 50% fewer tokens, 1.6 times the "
+        "speed, STSb-tr 50.0 → 75.0, and 95.0% of its English kept.**"
     )
     assert smaller == (
-        "**multilingual-e5-small made a Turkish model of 29 % of its size: STSb-tr 76.0 → 77.0, STSb-en 84.0 → 85.0, "
+        "**multilingual-e5-small made a Turkish model of 29% of its size: STSb-tr 76.0 → 77.0, STSb-en 84.0 → 85.0, "
         "XQuAD-tr R@1 87.0 → 88.0, NTREX tr-en 96.0 → 97.0.**"
     )
     assert speed == "| Turkish sentences per second | 100 | 99 | 150 | 160 |"

@@ -92,7 +92,8 @@ def test_one_bar_counts_the_texts_of_all_tasks_also_those_that_were_kept(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bars: list[Any] = []
-    monkeypatch.setattr("hub_tools.evaluation.evaluate.bar", lambda *args: bars.append(Lines(*args, 0)) or bars[-1])
+    counted = "hub_tools.evaluation.evaluate.bar"
+    monkeypatch.setattr(counted, lambda *args, **_: bars.append(Lines(*args, 0)) or bars[-1])
     monkeypatch.setattr("hub_tools.evaluation.subject.bar", None)  # no other bar
     tasks = bundled_tasks(("tr",))
     for models in (["a", "b"], ["b", "c"]):

@@ -256,7 +256,7 @@ def test_languages_are_sorted_and_what_is_not_read_has_no_mark(monkeypatch: pyte
     assert texts(figure) == ["3.00 → 2.40"]  # of the target alone
     note = figure.legends[0].get_title().get_text()
     assert note == "no mark: much of the text is unknown to the tokenizer\nread by none: Thai"
-    assert figure.get_suptitle() == "20 % fewer tokens for Turkish text"
+    assert figure.get_suptitle() == "20% fewer tokens for Turkish text"
     # Nothing is saved in a language that is not read.
     assert "5 languages" in (plots.tokens_alt(rates, ("th",), unread) or "")
     assert "fewer" not in (plots.tokens_alt(rates, ("th",), unread) or "")
@@ -276,7 +276,7 @@ def test_the_step_that_was_saved_is_marked(monkeypatch: pytest.MonkeyPatch, valu
     (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "D" and len(line.get_xdata())]
     assert (mark.get_xdata()[0], round(float(mark.get_ydata()[0]), 3)) == (2, 0.981)  # below the curve: blended
     assert texts(figure) == ["0.981"]
-    assert figure.legends[0].get_texts()[1].get_text() == "saved: step 2, 50 % blended back to the start"
+    assert figure.legends[0].get_texts()[1].get_text() == "saved: step 2, 50% blended back to the start"
     turkish = drawn(monkeypatch, plots.draw_history, history, distill, 0.5, "tr")
     turkish.canvas.draw()
     ticks = [label.get_text() for label in turkish.axes[0].get_yticklabels()]

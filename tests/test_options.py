@@ -236,6 +236,16 @@ def test_a_space_that_cannot_be_read_ends_with_one_sentence(tmp_path: Path) -> N
         open_space(tmp_path)
 
 
+def test_a_space_shows_the_student_that_its_settings_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("hub_tools.space.content.from_hub", lambda student: student)
+    monkeypatch.setattr("hub_tools.space.serve.serve", shown.append)
+    monkeypatch.setenv("HUB_TOOLS_STUDENT", " ada/minilm-tr ")
+    (tmp_path / "space.json").write_text("{}")  # what the folder says does not count then
+    open_space(tmp_path)
+    assert shown == ["ada/minilm-tr"]
+
+
 def test_visitors_of_a_space_that_still_makes_its_model_are_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ def read(reading: Path, online: dict[str, str]) -> Iterator[Callable[[str], list
     "name", ["text", "json", "csv", "parquet", "arrow", "xml", "imagefolder", "webdataset", "notes"]
 )
 def test_a_name_of_a_reader_or_of_a_folder_reads_nothing(reading: Path, hub: FakeHub, name: str) -> None:
-    with pytest.raises(RefusedError, match="is no id of the Hub"):
+    with pytest.raises(RefusedError, match="is not a Hub id"):
         documents.from_hub(name)
     assert hub.requests == []
 
@@ -224,7 +224,7 @@ def test_at_most_four_processes_run_however_they_are_asked_for(monkeypatch: pyte
     for _ in range(4):
         assert sandbox._PLACES.acquire(timeout=0)
     try:
-        with pytest.raises(RefusedError, match="Too many others"):
+        with pytest.raises(RefusedError, match="Too many requests"):
             documents.from_hub("bob/texts")
     finally:
         for _ in range(4):
@@ -262,5 +262,5 @@ def test_a_table_of_any_shape_is_read_or_refused_at_once(tmp_path: Path, content
 
 def test_a_message_shows_no_path_of_the_machine(caplog: pytest.LogCaptureFixture) -> None:
     for error in (UserError("/home/ada/run/tokenizer.json is damaged."), OSError(2, "No such file", "/home/ada/x")):
-        assert explain(error, "en") == "Something went wrong here; it was noted down. Try something else."
+        assert explain(error, "en") == "Something went wrong; it was logged. Try something else."
     assert "/home/ada/run/tokenizer.json" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from hub_tools.core.errors import UserError
 from hub_tools.core.files import write_sealed
 from tests.commands import environment, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import FakeHub
+from tests.pictures import picture_size
 from tests.pushed import IDS, check_loads, check_nothing_leaked, commits, push
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +129,7 @@ def test_a_tag_that_exists_is_not_moved(hub: FakeHub, online: dict[str, str], ru
 def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Path, tmp_path: Path) -> None:
     from huggingface_hub import snapshot_download
 
-    from hub_tools.space.content import from_settings
+    from hub_tools.space.content import from_hub, from_settings
 
     dry = hub_distill(
         "publish", str(run_folder), "--push-to-hub", "ada", "--space", "--dry-run", cwd=tmp_path, **online
@@ -144,6 +147,9 @@ def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Pa
     assert settings == {"teacher": None, "student": IDS[0][1], "tokenizer": IDS[1][1], "dataset": IDS[2][1]}
     card = hub.read(*space, "README.md").decode()
     assert "models:\n- ada/tiny-tr\n" in card
+    # Links to the Space show a picture that is in it.
+    picture = re.search(r"^thumbnail: https://huggingface.co/spaces/ada/tiny-tr-demo/resolve/main/(.+)$", card, re.M)
+    assert picture and picture_size(hub.read(*space, picture[1])) == (1200, 630)
     assert "spaces/ada/tiny-tr-demo" in hub.read(*IDS[0], "README.md").decode()
     assert [len(c["items"]) for c in hub.collections.values()] == [4]
     published = b"".join(hub.read(*space, path) for path in files)
@@ -157,6 +163,11 @@ def test_a_space_goes_along(hub: FakeHub, online: dict[str, str], run_folder: Pa
         assert (list(shown.models), len(student.tokenizer.vocabulary), student.title) == (["student"], 4096, "tiny-tr")
         assert shown.links["link_model"] == "https://huggingface.co/ada/tiny-tr"
         assert student.load().encode(["Merhaba"]).shape == (1, shown.report.student.dim)
+        # Another Space finds it by the student's id alone.
+        by_id = from_hub("ada/tiny-tr")
+        assert (by_id.links, by_id.figures, by_id.report) == (shown.links, shown.figures, shown.report)
+        with pytest.raises(UserError, match="The Hub knows no Space 'ada/other-demo'"):
+            from_hub("ada/other")
 
 
 @pytest.mark.parametrize("namespace", ["../x", "a/b", "a b", "-ada", "$(id)", "a--b", ""])

@@ -68,7 +68,7 @@ def test_the_report_says_what_the_record_says(values: dict[str, Any], tmp_path: 
 
 
 def test_report_and_card_name_the_prompt_of_each_side(values: dict[str, Any], tmp_path: Path) -> None:
-    assert "No model has prompts." in model_card(FullReport.from_dict(values), {"model": "ada/x"})
+    assert "None of the models uses prompts." in model_card(FullReport.from_dict(values), {"model": "ada/x"})
     prompts = {"queries": "query: ", "passages": "title | text: "}
     for row in values["evaluation"]:
         if row["task"] == "retrieval sample (tr)":
@@ -128,7 +128,7 @@ def test_the_report_of_some_stages_has_no_other_sections(values: dict[str, Any],
     write_report(tmp_path, report)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# A Turkish tokenizer from google/embeddinggemma-300m\n")
-    assert re.search(r"!\[25 % fewer tokens for Turkish text: .*4 languages.*\]\(figures/tokens_per_word.png\)", text)
+    assert re.search(r"!\[25% fewer tokens for Turkish text: .*4 languages.*\]\(figures/tokens_per_word.png\)", text)
     assert (tmp_path / "figures" / "tokens_per_word.png").stat().st_size > 5000
     assert "cosine" not in text
 

@@ -73,10 +73,16 @@ def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_
     succeeded(done)
     assert hub.read("space", "ada/demo", "requirements.txt") == b"gradio\nhub-tools[demo,space]==0.1.0\n"
     assert hub.repos["space", "ada/demo"].head.title == "hub-tools 0.1.0"
+    assert b"thumbnail" not in hub.read("space", "ada/demo", "README.md")
+    (tmp_path / "space/thumbnail.png").write_bytes(b"a picture")
     (tmp_path / "space/old.py").unlink()
     done = finish(["bash", script, "ada/demo", "0.1.1", "space"], cwd=tmp_path, **env)
     succeeded(done)
-    assert set(hub.repos["space", "ada/demo"].head.files) == {".gitattributes", "README.md", "requirements.txt"}
+    files = {".gitattributes", "README.md", "requirements.txt", "thumbnail.png"}
+    assert set(hub.repos["space", "ada/demo"].head.files) == files
+    # The picture that links to the Space are shown with is the one in it.
+    address = "https://huggingface.co/spaces/ada/demo/resolve/main/thumbnail.png"
+    assert yaml.safe_load(hub.read("space", "ada/demo", "README.md").decode().split("---")[1])["thumbnail"] == address
 
 
 def dataset(folder: Path) -> Path:

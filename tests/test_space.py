@@ -67,7 +67,7 @@ def test_texts_that_are_empty_or_too_long_are_not_tokenized(service: Service) ->
 )
 def test_ids_are_never_paths(repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(RefusedError, match="is no id of the Hub"):
+    with pytest.raises(RefusedError, match="is not a Hub id"):
         sandbox.check_id(repo)
 
 

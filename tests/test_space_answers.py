@@ -219,7 +219,7 @@ def test_encoding_ends_at_the_deadline(student: Model) -> None:
 
 def test_visitors_who_never_get_their_turn_are_told_that_others_are_asking(student: Model) -> None:
     student.load()
-    with ENCODING, pytest.raises(RefusedError, match="Too many others"):
+    with ENCODING, pytest.raises(RefusedError, match="Too many requests"):
         student.encode(["a"], "text", Deadline(0.1))
 
 

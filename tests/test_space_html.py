@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import string
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
 
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.sentences import language_name
+from hub_tools.reporting.text import left_out
 from hub_tools.results import EvaluationRow, Figure
 from hub_tools.space import html, map_html, results_html, search, search_html, tokens_html
 from hub_tools.space.content import SpaceContent
@@ -18,9 +21,12 @@ from hub_tools.space.documents import Documents
 from hub_tools.space.hero import hero
 from hub_tools.space.i18n import AUTONYMS, TEXTS, page_language, translate
 from hub_tools.space.limits import RefusedError
+from hub_tools.space.parts import percent
 from hub_tools.space.search import Question
 from hub_tools.space.service import Service
 from tests import fake_run
+
+TEMPLATES = [file for file in (resources.files("hub_tools") / "templates").iterdir() if file.name.endswith(".md")]
 
 EVIL = "<img src=x onerror=\"fetch('//evil')\"><script>alert(1)</script>\"'&\u202e\x00"
 
@@ -110,12 +116,21 @@ def test_warnings_and_prompts_stand_beside_the_scores() -> None:
 
 def test_a_count_of_what_a_model_does_not_read_is_marked() -> None:
     report = FullReport.from_dict(fake_run.read_report())
-    assert "says nothing" not in results_html.costs(report.costs, "tr", "en")
+    assert "means nothing" not in results_html.costs(report.costs, "tr", "en")
     costs = report.costs | {"teacher": replace(report.costs["teacher"], tokens_per_word=None)}
     shown = results_html.costs(costs, "tr", "en")
     assert '<td class="ht-num ">?</td>' in shown
     assert shown.count("%") == results_html.costs(report.costs, "tr", "en").count("%") - 1
-    assert "the number of its tokens says nothing" in shown
+    assert "its token count means nothing" in shown
+
+
+def test_percents_are_written_as_each_language_does(content: SpaceContent) -> None:
+    assert (percent(0.18, "en"), percent(0.18, "tr"), percent(0.185, "tr")) == ("18%", "%18", "%18,5")
+    texts = {lang: [*TEXTS[lang].values(), hero(content, lang)] for lang in TEXTS}
+    texts["en"] += [left_out(content.report) or "", *(resource.read_text("utf-8") for resource in TEMPLATES)]
+    spaced = [text for text in texts["en"] if re.search(r"[\d}] %", text)]
+    behind = [text for text in texts["tr"] if re.search(r"[\d}] ?%(?!\d|\{)", text)]
+    assert (spaced, behind) == ([], [])
 
 
 def test_refusals_are_in_the_language_of_the_page() -> None:

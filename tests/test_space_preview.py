@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import replace
 
 from starlette.applications import Starlette
@@ -11,9 +10,11 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from hub_tools.reporting.link_picture import gains
 from hub_tools.results import EvaluationRow, Figure
 from hub_tools.space.content import SpaceContent
-from hub_tools.space.preview import PICTURE, Preview, gains, title_of
+from hub_tools.space.preview import PICTURE, Preview, title_of
+from tests.pictures import picture_size
 
 GRADIO = """<!doctype html><html><head><meta property="og:title" content="Gradio" />
 <meta
@@ -44,7 +45,7 @@ def test_a_link_is_shown_with_the_pages_own_title_sentence_and_picture(content: 
 def test_the_picture_has_the_size_that_others_expect(content: SpaceContent) -> None:
     answer = client(content).get(PICTURE)
     assert answer.headers["content-type"] == "image/png"
-    assert struct.unpack(">II", answer.content[16:24]) == (1200, 630)
+    assert picture_size(answer.content) == (1200, 630)
 
 
 def test_only_what_was_gained_is_said(content: SpaceContent) -> None:

@@ -93,6 +93,18 @@ def test_the_switch_changes_the_language_and_keeps_the_rest(browser: Any, page: 
     assert visit(browser, f"{page}?lang=en", locale="tr-TR").get_by_role("tab", name="Tokens").count() == 1
 
 
+def test_the_box_of_examples_says_what_the_text_is(browser: Any, page: str) -> None:
+    tab = visit(browser, page)
+    box = "document.querySelector('#ht-example input').value"
+    tab.wait_for_function(f"{box} === 'Türkçe'")
+    tab.fill("#ht-text textarea", "Yeni bir metin")
+    tab.wait_for_function(f"{box} === 'my own text'")
+    tab.click("#ht-example input")
+    tab.get_by_role("option", name="Deutsch").click()
+    tab.wait_for_function("document.querySelector('#ht-text textarea').value.includes(' der ')")
+    assert tab.evaluate(box) == "Deutsch"
+
+
 # What is shown, said or pointed at, but for data: texts that are read or found, ids, commands.
 SAID = """() => {
   const data = "script, style, option, footer, .ht-piece, .ht-hits, .ht-heat th, .ht-maps ul, "
@@ -221,13 +233,16 @@ def test_fingers_can_hit_everything_on_a_phone(browser: Any, page: str) -> None:
 @pytest.mark.skipif(
     "AXE_CORE" not in os.environ, reason="npm install axe-core, and AXE_CORE=node_modules/axe-core/axe.min.js"
 )
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@pytest.mark.parametrize("lang", TABS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Any, page: str, scheme: str) -> None:
-    tab = visit(browser, page, color_scheme=scheme)
+def test_axe_finds_nothing_serious(browser: Any, page: str, scheme: str, lang: str, *, phone: bool) -> None:
+    options: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True} if phone else {}
+    tab = visit(browser, f"{page}?lang={lang}", color_scheme=scheme, **options)
     tab.add_script_tag(path=Path(os.environ["AXE_CORE"]))
     rules = (
         "axe.run().then((found) => found.violations.map((rule) => `${rule.impact} ${rule.id}: ${rule.nodes[0].html}`))"
     )
-    for name in walk(tab, "en"):
+    for name in walk(tab, lang):
         found = [said for said in tab.evaluate(rules) if said.startswith(("serious", "critical"))]
         assert found == [], name

@@ -180,6 +180,21 @@ def test_the_bars_of_a_stage_share_one_line(
     assert [line for line in said.split("\n") if line.startswith("\r") and not line.strip()] == []
 
 
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_a_long_part_of_a_stage_leaves_a_line_and_a_short_one_none(
+    stream: type[io.StringIO], tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.commands.io.StringIO", stream)
+    words = ["tokenizer", *corpus_of(tiny_teacher)[1:], "--vocab-size", "700"]
+    monkeypatch.setattr("hub_tools.core.logging.SECONDS_WORTH_SAYING", float("inf"))
+    done = r"^(?:.*\r)?  (?:counting words|measuring tokenizers): [\d,]+ texts in .+ s$"
+    assert re.search(done, hub_distill(*words, cwd=tmp_path).stderr, re.MULTILINE) is None
+    monkeypatch.setattr("hub_tools.core.logging.SECONDS_WORTH_SAYING", 0)
+    said = hub_distill(*words, "--fresh", cwd=tmp_path).stderr
+    assert len(re.findall(done, said, re.MULTILINE)) >= 2
+    assert re.search(r"counting words: [\d,]+ texts in ", (tmp_path / "run/log.txt").read_text(encoding="utf-8"))
+
+
 def test_json_is_all_that_goes_to_stdout(tiny_teacher: Path, tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text('sentence1\tsentence2\tscore\nBir "kedi".\tİki köpek.\t1\nBir.\tBir.\t5\n')
     words = ["corpus", "--teacher", str(tiny_teacher), "--lang", "tr", "--corpus", "sample", "--sts", "x.tsv"]

@@ -55,7 +55,7 @@ def test_it_is_said_what_training_added_to_the_clone_and_what_is_noise() -> None
     noise = replace(row("C", 0.5, 0.7, sure=False, clone=0.72), n=100)
     assert gain_of_training([better, worse, noise, row("D", 0.5, 0.7, sure=True)]) == (
         "What training added to the clone: better at A (+10.0); worse at B (-10.0); "
-        "no more than noise at C (-2.0, n=100)."
+        "within the noise at C (-2.0, n=100)."
     )
     assert gain_of_training([row("D", 0.5, 0.7, sure=True)]) is None
     report = replace(FullReport.from_dict(fake_run.read_report()), evaluation=[better])

@@ -38,7 +38,7 @@ hub-distill --help-all shows every option, hub-distill COMMAND --help those of a
 def _whole_job(**options: Any) -> None:
     """Give a language its own sentence-embedding model.
 
-    With --teacher and --lang it does the whole job; a command does a part of it.
+    --teacher and --lang do the whole job; each command does a part of it.
     """
     context = click.get_current_context()
     context.obj = command_line_options(context, options)

@@ -96,19 +96,17 @@ def _switch(flags: list[str], text: str, work: Callable[[], None]) -> click.Opti
 
 # What a command says while it works.
 OUTPUT_OPTIONS = (
-    _switch(["-q", "--quiet"], "Say nothing but warnings and the result.", lambda: show_from(logging.WARNING)),
-    _switch(["-v", "--verbose"], "Say more.", lambda: show_from(logging.DEBUG)),
+    _switch(["-q", "--quiet"], "Show only warnings and the result.", lambda: show_from(logging.WARNING)),
+    _switch(["-v", "--verbose"], "Show more.", lambda: show_from(logging.DEBUG)),
     _switch(["--no-progress"], "Show no progress bars.", hide_progress),
 )
-AS_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON, and nothing else there.")
+AS_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON and nothing else.")
 
 
 # Options of a run that are about this command, not about the result.
 RUN_OPTIONS = (
-    click.Option(["--config", "config_file"], metavar="FILE", help="TOML file with options; those given here win."),
-    click.Option(
-        ["--resume/--fresh"], default=True, help="Use finished stages again, or begin from the start. [default: resume]"
-    ),
+    click.Option(["--config", "config_file"], metavar="FILE", help="TOML file with options; the command line wins."),
+    click.Option(["--resume/--fresh"], default=True, help="Reuse finished stages, or start over. [default: resume]"),
     click.Option(["--dry-run"], is_flag=True, help="Print the plan and change nothing."),
     AS_JSON,
     *OUTPUT_OPTIONS,

@@ -16,7 +16,7 @@ import click
 def export(source: Path, kind: str, output: Path | None, *, trust_remote_code: bool) -> None:
     """Write a model as ONNX or OpenVINO, in fp32 or int8.
 
-    It is the student of a RUN, or a MODEL; a result with other vectors is refused.
+    Takes the student of a RUN, or a MODEL. An export whose vectors differ from the model's is refused.
     """
     from hub_tools.core.logging import quiet_libraries
     from hub_tools.exporting import export as exports

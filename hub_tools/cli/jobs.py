@@ -19,8 +19,8 @@ from hub_tools.options import click_options
 def jobs(options: tuple[str, ...], flavor: str | None, timeout: str | None, *, submit: bool, dry_run: bool) -> None:
     """Do the whole job on a machine of Hugging Face Jobs.
 
-    It takes the OPTIONS of hub-distill. hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub
-    NAMESPACE prints the command; --submit runs it. With --executor jobs that Job lets others compute the vectors.
+    OPTIONS are those of hub-distill. hub-distill jobs --teacher google/embeddinggemma-300m --lang tr --push-to-hub
+    NAMESPACE prints the command; --submit runs it. With --executor jobs, other Jobs compute the vectors.
     """
     from hub_tools.hub import jobs as remote
 

@@ -38,7 +38,7 @@ publish = click.Command(
         *(option for option in click_options(_OWN) if not option.hidden),
         click.Option(["--dry-run"], is_flag=True, help="List every file with its size and change nothing."),
         click.Option(
-            ["--check"], is_flag=True, help="Only see whether the repos may be written; RUN may not exist yet."
+            ["--check"], is_flag=True, help="Only check that you may write to the repos; RUN need not exist yet."
         ),
         *OUTPUT_OPTIONS,
     ],

@@ -33,7 +33,7 @@ STAGES = {
 }
 # Sections of the configuration that the help of a stage shows besides its own.
 _MORE_SECTIONS = {"corpus": ("scale",), "embed": ("scale",)}
-_EPILOG = "Stages before it that are not done yet run first (their options: hub-distill --help-all)."
+_EPILOG = "Earlier stages that are not done yet run first (their options: hub-distill --help-all)."
 # Options that say how to run, and what they are where they are not given.
 _HOW = {"resume": True, "dry_run": False, "as_json": False}
 # Options that `evaluate MODEL ...` takes.
@@ -147,8 +147,8 @@ def compare_models(models: tuple[str, ...], options: Mapping[str, Any]) -> None:
 def _demo(output: str, *, space: bool, resume: bool, dry_run: bool, as_json: bool) -> None:
     """Do the whole job on a real teacher and bundled text.
 
-    It takes some minutes and shows the tool working. The sample is far too small for a student that is good for
-    anything: real students need real corpora.
+    It takes a few minutes and shows that the tool works. The sample is far too small for a useful student: that needs
+    real text.
     """
     from hub_tools.cli.space import show
     from hub_tools.demo import demo_config

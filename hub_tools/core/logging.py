@@ -14,9 +14,11 @@ from typing import Any, Self, TypeAlias
 from tqdm import tqdm
 
 from hub_tools.core.errors import UserError
-from hub_tools.core.terminal import Style, paint
+from hub_tools.core.terminal import Style, duration, paint
 
 SECONDS_BETWEEN_LINES = 30
+# A part of a stage that took as long is said to be done, beside the bar of the next one.
+SECONDS_WORTH_SAYING = 10
 log = logging.getLogger("hub_tools")
 
 
@@ -83,10 +85,29 @@ def quiet_libraries() -> None:
     quiet.disable_progress_bar()
 
 
+class Bar(tqdm):  # type: ignore[type-arg]  # takes no arguments at run time
+    """Progress on a terminal."""
+
+    is_part = False
+
+    def close(self) -> None:
+        """Take the bar away; of a long part of a stage a line stays."""
+        was_shown = not self.disable
+        super().close()
+        if was_shown and self.is_part:
+            _say_done(self.desc, self.n, self.unit, self.format_dict["elapsed"])
+
+
+def _say_done(description: str, n: float, unit: str, seconds: float) -> None:
+    if seconds >= SECONDS_WORTH_SAYING:
+        log.info("%s: %s%s in %s", description.removesuffix(": "), f"{n:,.0f}", unit, duration(seconds))
+
+
 class Lines:
     """Progress where there is no terminal: a message now and then, none for what is quick."""
 
-    def __init__(self, description: str, total: int | None, unit: str, done: int) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, done: int, *, is_part: bool = False) -> None:
+        self._is_part = is_part
         self.n = self._first = done
         self.total = total
         self._description, self._unit, self._postfix = description, unit, ""
@@ -117,7 +138,9 @@ class Lines:
         self._postfix = text
 
     def close(self) -> None:
-        """Do nothing: there is nothing to take away."""
+        """Say of a long part of a stage that it is done."""
+        if self._is_part:
+            _say_done(self._description, self.n, self._unit, time.monotonic() - self._start)
 
     def __enter__(self) -> Self:
         return self
@@ -126,18 +149,21 @@ class Lines:
         self.close()
 
 
-Progress: TypeAlias = "tqdm[Any] | Lines"
+Progress: TypeAlias = Bar | Lines
 
 
-def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay: float = 0) -> Progress:
+def bar(
+    description: str, total: int | None, unit: str, done: int = 0, *, delay: float = 0, is_part: bool = False
+) -> Progress:
     """Return a progress bar with count, rate and time left; a message now and then where there is no terminal.
 
-    `done` is what an earlier run already did; what takes less than `delay` seconds shows no bar.
+    `done` is what an earlier run already did; what takes less than `delay` seconds shows no bar. A stage has one bar at
+    a time: where it has several one after another, each `is_part` and a long one leaves a line that it is done.
     """
     shown = log.isEnabledFor(logging.INFO) and all(t.shows_progress and t.level <= logging.INFO for t in _terminals())
     if shown and not sys.stderr.isatty():
-        return Lines(f"  {description}", total, unit, done)
-    return tqdm(
+        return Lines(f"  {description}", total, unit, done, is_part=is_part)
+    shown_bar = Bar(
         total=total,
         desc=f"  {description}",
         unit=unit,
@@ -148,6 +174,8 @@ def bar(description: str, total: int | None, unit: str, done: int = 0, *, delay:
         disable=not shown,
         leave=False,
     )
+    shown_bar.is_part = is_part
+    return shown_bar
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 Two texts are compared by their letters and digits alone, in NFKC and without case. They are *exactly* the same where
 these are equal. They are *nearly* the same where one holds most of the other: each has 30 letters at least, and of the
-distinct 8-grams of the one that has fewer, at least 60 % are in the other (the overlap coefficient), and of fewer than
-100 as many as 80 %, or 60 of them: else the name of an institution would make a short question of any text that has it.
+distinct 8-grams of the one that has fewer, at least 60% are in the other (the overlap coefficient), and of fewer than
+100 as many as 80%, or 60 of them: else the name of an institution would make a short question of any text that has it.
 So a sentence of a paragraph counts, and a paragraph around a sentence. Half of the 8-grams of the one that has more do
 as well: texts as long as one another, with a word changed. Characters that say as much as a syllable or a
 word (Chinese, Japanese, Korean) count as two letters.

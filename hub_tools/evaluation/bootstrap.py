@@ -12,7 +12,7 @@ from hub_tools.evaluation.metrics import Measure
 from hub_tools.results import Figure, Interval
 
 _DRAWS, _SEED = 1000, 42
-_LOW, _HIGH = 2.5, 97.5  # bounds of 95 %
+_LOW, _HIGH = 2.5, 97.5  # bounds of 95%
 _DIGITS = 5
 
 

@@ -110,7 +110,7 @@ def _tokens_per_word(subject: Subject, texts: list[str], lang: str) -> float | N
 def _speeds(subjects: Mapping[str, Subject], texts: list[str], role: Role) -> dict[str, Speed]:
     """Return the median speed of each model at the same texts; tokens are those it reads, prompt included."""
     seconds: dict[str, list[float]] = {name: [] for name in subjects}
-    with bar("speed", _ROUNDS * len(subjects), " rounds", delay=1) as progress:
+    with bar("speed", _ROUNDS * len(subjects), " rounds", is_part=True, delay=1) as progress:
         for _ in range(_ROUNDS):
             for name, subject in subjects.items():
                 start = time.perf_counter()

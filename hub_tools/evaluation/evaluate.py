@@ -112,7 +112,7 @@ def _measure_all(subjects: Mapping[str, Subject], tasks: Sequence[AnyTask]) -> I
     """Yield the measures of the models at each task, with one progress bar over the texts of all of them."""
     sizes = [task.size for task in tasks]
     done = 0
-    with bar("measuring", sum(sizes) * len(subjects), " texts") as progress:
+    with bar("measuring", sum(sizes) * len(subjects), " texts", is_part=True) as progress:
         for task, size in zip(tasks, sizes, strict=True):
             log.debug("  %s, %s", task.name, task.split)
             measured = {}

@@ -39,7 +39,7 @@ def collect(run: Path, report: FullReport, kinds: Iterable[str], linked: Mapping
         files: Files = {}
         if kind == "space":
             # The Space loads the model from the Hub: it exists, or is published along.
-            files |= run_files(report, {**linked, "model": ids["model"]})
+            files |= run_files(report, {**linked, "model": ids["model"], "space": ids["space"]})
         else:
             folder, patterns, card = _PARTS[kind]
             folder = read_record(run).student if kind == "model" else folder

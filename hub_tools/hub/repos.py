@@ -11,6 +11,7 @@ from typing import Literal
 from hub_tools.config import REPOS, PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError
 from hub_tools.core.names import repo_name
+from hub_tools.reporting.space_settings import SPACE_SUFFIX
 
 RepoType = Literal["model", "dataset", "space"]
 # Kind -> suffix of the repo's name, and its type on the Hub.
@@ -18,7 +19,7 @@ _KINDS: dict[str, tuple[str, RepoType]] = {
     "model": ("", "model"),
     "tokenizer": ("-tokenizer", "model"),
     "dataset": ("-embeddings", "dataset"),
-    "space": ("-demo", "space"),
+    "space": (SPACE_SUFFIX, "space"),
 }
 _VALID_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.))[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 

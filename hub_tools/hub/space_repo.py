@@ -9,9 +9,11 @@ from typing import Any
 
 from hub_tools.core.files import json_text
 from hub_tools.core.languages import names_of
+from hub_tools.core.names import BUNDLED_ID
 from hub_tools.core.plain import to_plain
 from hub_tools.core.versions import versions
 from hub_tools.reporting.cards import teacher_name
+from hub_tools.reporting.link_picture import draw_link_picture, gains
 from hub_tools.reporting.markdown import escape, render, yaml
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport
@@ -31,14 +33,24 @@ if __name__ == "__main__":
 _LIBRARIES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0"}
 
 
+# What the Hub shows of a link to the Space.
+THUMBNAIL = "thumbnail.png"
+_TITLE = "Tokenizer surgery"
+_PROMISES = (
+    "an embedding model that knows your language",
+    "tokens, search and similarity beside its teacher",
+    "any language, on a laptop",
+)
+
+
 def demo_files() -> dict[str, bytes]:
     """Return the Space of the project itself, spaces/demo: it makes the sample's student when it first starts."""
     about = (
         "The demo of hub_tools: a Turkish student of all-MiniLM-L6-v2, made from the small bundled sample when the "
-        "Space first starts, which takes some minutes. The sample is far too small for a model that is good for "
-        "anything: this shows the tool working."
+        "Space first starts, which takes a few minutes. The sample is far too small for a useful model: the demo shows "
+        "how the tool works."
     )
-    return _plain("Tokenizer surgery", about, {"startup_duration_timeout": "1h"})
+    return _plain(_TITLE, about, {"models": [BUNDLED_ID], "startup_duration_timeout": "1h"})
 
 
 def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
@@ -56,10 +68,18 @@ def run_files(report: FullReport, repos: Mapping[str, str]) -> dict[str, bytes]:
     )
     if teacher is None:
         about += " The teacher was a local folder, so only the student is here."
-    metadata = {"models": models, "preload_from_hub": preloaded, "datasets": [dataset] if dataset else None}
+    metadata: dict[str, Any] = {
+        "models": models,
+        "preload_from_hub": preloaded,
+        "datasets": [dataset] if dataset else None,
+    }
+    if "space" in repos:
+        # The Hub wants an address; scripts/sync_space.sh writes that of the project's own Space.
+        metadata["thumbnail"] = f"https://huggingface.co/spaces/{repos['space']}/resolve/main/{THUMBNAIL}"
     return {
         **_plain(title, about, metadata, libraries=report.versions),
         SETTINGS_FILE: json_text(to_plain(settings)).encode("utf-8"),
+        THUMBNAIL: draw_link_picture(title, gains(report)),
         "report.json": json_text(redact_report(report).to_dict()).encode("utf-8"),
     }
 
@@ -88,3 +108,4 @@ if __name__ == "__main__":
     # Brings spaces/demo up to date.
     for name, content in demo_files().items():
         (Path("spaces/demo") / name).write_bytes(content)
+    (Path("spaces/demo") / THUMBNAIL).write_bytes(draw_link_picture(_TITLE, _PROMISES))

@@ -10,11 +10,11 @@ from hub_tools.reporting.tables import score_text
 from hub_tools.results import EvaluationRow, Figure, Interval
 
 HOW_TO_READ = (
-    "In brackets is the difference to the first model, = where it is within the noise (95 %, from a paired bootstrap "
+    "In brackets is the difference to the first model, = where it is within the noise (95%, from a paired bootstrap "
     "over the items)."
 )
 HOW_TO_READ_BOUNDS = (
-    "In brackets is the difference to the first model, with its bounds (95 %, from a paired bootstrap over the items): "
+    "In brackets is the difference to the first model, with its bounds (95%, from a paired bootstrap over the items): "
     "where they lie on both sides of 0, it is within the noise."
 )
 # Scores of fewer items are shown, but praise nothing and rank no models.

@@ -8,6 +8,8 @@ from pathlib import Path
 from hub_tools.core.files import read_as
 
 SETTINGS_FILE = "space.json"
+# A student's id and this are the id of the Space that is published with it.
+SPACE_SUFFIX = "-demo"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ Paint = Callable[[str, Style], str]
 _MARKS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "level": "=", "not known": "?"}
 _STYLES: dict[str, Style] = {"✓": "green", "✗": "red", "=": "dim", "?": "dim"}
 HOW_TO_READ = (
-    "✓ better and ✗ worse than the teacher by more than noise, = within it (95 %, paired bootstrap over the items), "
+    "✓ better and ✗ worse than the teacher by more than noise, = within it (95%, paired bootstrap over the items), "
     "? not known."
 )
 

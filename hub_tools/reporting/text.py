@@ -78,7 +78,7 @@ def left_out(report: Report, lang: str = "en") -> str | None:
         return None
     share = f"{100 * embeddings.teacher_bitext_accuracy:.0f}"
     languages = ", ".join(language_name(code, lang) for code in embeddings.left_out)
-    return say(lang, "left_out", share=f"%{share}" if lang == "tr" else f"{share} %", languages=languages)
+    return say(lang, "left_out", share=f"%{share}" if lang == "tr" else f"{share}%", languages=languages)
 
 
 def source_of_vectors(report: Report) -> str | None:
@@ -312,7 +312,7 @@ def _sizes(tokenizer: TokenizerResult) -> str | None:
     return (
         "Tokens per word on the text of the run with the teacher's own tokens in vocabularies of several sizes, and "
         "the size of the student with each. Chosen is the smallest that costs each language at most "
-        f"1 % more tokens than the teacher's tokenizer:\n\n{table}"
+        f"1% more tokens than the teacher's tokenizer:\n\n{table}"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_tools.core.files import read_as
+from hub_tools.core.hub_errors import hub_errors
 from hub_tools.core.names import short_name
 from hub_tools.core.run_files import check_links
 from hub_tools.models.loading import LoadPolicy
@@ -15,7 +16,7 @@ from hub_tools.reporting.figures import FOLDER, draw_figures
 from hub_tools.reporting.redact import redact_report
 from hub_tools.reporting.report import FullReport, read_report
 from hub_tools.reporting.sentences import SENTENCES
-from hub_tools.reporting.space_settings import SETTINGS_FILE, SpaceSettings
+from hub_tools.reporting.space_settings import SETTINGS_FILE, SPACE_SUFFIX, SpaceSettings
 from hub_tools.space.model import Model
 
 PAPER = "https://arxiv.org/abs/2605.29992"
@@ -78,6 +79,22 @@ def from_settings(folder: Path) -> SpaceContent:
     models = {name: find_model(name, spec, report) for name, spec in specs.items() if spec}
     pictures = {file.name: file.read_bytes() for file in figures}
     return SpaceContent(models=models, report=report, figures=pictures, links=_links(report, settings))
+
+
+def from_hub(student: str) -> SpaceContent:
+    """Return the content of the Space that was published with a student, found by the student's id on the Hub.
+
+    Raises:
+        UserError: there is no such Space, or the Hub cannot be reached; see also `from_settings`.
+    """
+    from huggingface_hub import snapshot_download
+
+    space = student + SPACE_SUFFIX
+    with hub_errors(f"Space {space!r}"):
+        folder = snapshot_download(
+            space, repo_type="space", allow_patterns=[SETTINGS_FILE, "report.json", f"{FOLDER}/*.png"]
+        )
+    return from_settings(Path(folder))
 
 
 def find_model(name: str, spec: str, report: FullReport) -> Model:

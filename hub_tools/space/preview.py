@@ -6,16 +6,13 @@ import os
 import re
 from functools import cached_property
 from html import escape
-from io import BytesIO
-from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_tools.core.languages import name_of, names_of
-from hub_tools.reporting.report import FullReport
-from hub_tools.results import is_read
+from hub_tools.core.languages import names_of
+from hub_tools.reporting.link_picture import draw_link_picture, gains
 from hub_tools.space.content import SpaceContent
 
 PICTURE = "/preview.png"
@@ -33,26 +30,6 @@ def title_of(content: SpaceContent) -> str:
     return f"{language} student of {teacher}" if teacher else f"{content.titles['student']}: a {language} student"
 
 
-def gains(report: FullReport) -> list[str]:
-    """Say what the student gained, of what was measured."""
-    found, said = report.tokenizer.measures.get(report.target), []
-    language = name_of(report.target)
-    if found and all(map(is_read, found.values())):
-        before, after = (found[name]["tokens_per_word"] for name in ("teacher", "student"))
-        if after < before:
-            said.append(f"{language} text in {1 - after / before:.0%} fewer tokens")
-    for row in report.evaluation:
-        teacher, student = (row.value(name) for name in ("teacher", "student"))
-        if row.metric == "recall@1" and teacher is not None and student is not None and student > teacher:
-            said.append(f"right passage found first: {teacher:.0%} → {student:.0%} of {row.n} questions")
-            break
-    if {"teacher", "student"} <= report.costs.keys():
-        slow, fast = (report.costs[name].sentences.texts_per_second for name in ("teacher", "student"))
-        if fast > slow:
-            said.append(f"{fast / slow:.1f} times the speed on {language} sentences")
-    return said
-
-
 class Preview:
     """Stands before gradio: the page with metadata of its own, the picture that they name, and a script.
 
@@ -65,7 +42,7 @@ class Preview:
     @cached_property
     def picture(self) -> bytes:
         """The picture, PNG of 1200 x 630."""
-        return _draw(title_of(self.content), gains(self.content.report))
+        return draw_link_picture(title_of(self.content), gains(self.content.report))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -112,21 +89,3 @@ class Preview:
         )
         written += f'<meta name="description" content="{escape(about)}"><link rel="icon" href="{escape(_ICON)}">'
         return f"{written}<script>\n{self.script}</script>"
-
-
-def _draw(title: str, lines: list[str]) -> bytes:
-    from textwrap import fill
-
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 6.3), facecolor="#0b3a52")
-    style: dict[str, Any] = {"ha": "left", "va": "top", "color": "#ffffff", "parse_math": False}
-    figure.text(
-        0.06, 0.88, fill(title, 34, break_on_hyphens=False), fontsize=46, weight="bold", linespacing=1.15, **style
-    )
-    for number, line in enumerate(lines):
-        figure.text(0.06, 0.5 - 0.12 * number, f"✓ {line}", fontsize=26, **style)
-    figure.text(0.06, 0.1, "hub_tools", fontsize=22, **{**style, "color": "#9fd3ea"})
-    picture = BytesIO()
-    figure.savefig(picture, dpi=100, format="png")
-    return picture.getvalue()

@@ -40,7 +40,16 @@ def results_tab(service: Service, label: Label, page: gr.Blocks) -> None:
         size = report.student.vocab_size
         vocabulary = gr.Number(size, label=label("make_vocabulary"), precision=0, elem_id="ht-vocabulary")
     wrong = gr.HTML(elem_id="ht-make-wrong")
-    written = gr.Code(language="shell", label=label("make_command"), interactive=False, elem_id="ht-command")
+    # Wrapped: a line that scrolls is cut on a phone, and its frame cannot be reached with the keyboard.
+    written = gr.Code(
+        language="shell",
+        label=label("make_command"),
+        interactive=False,
+        wrap_lines=True,
+        show_line_numbers=False,
+        lines=3,
+        elem_id="ht-command",
+    )
 
     def show_all(request: gr.Request) -> tuple[str, str, str]:
         lang, models = lang_of(request), models_of(report)

@@ -64,7 +64,7 @@ def _verdict(comparison: dict[str, Any], text: str, names: Sequence[tuple[str, s
         return escape(translate(lang, "no_tokens"))
     sides = zip(names, (first, second), strict=True)
     if unread := [(title, side["unknown_text"]) for (title, _), side in sides if not is_read(side)]:
-        said = [translate(lang, "text_unknown", name=name, share=percent(share, lang)) for name, share in unread]
+        said = [translate(lang, "text_unknown", name=name, share=percent(share, lang, ".0f")) for name, share in unread]
         return f"<strong>{escape(' '.join(said))}</strong>"
     a, b = (number(side["count"], lang) for side in (first, second))
     if first["count"] == second["count"]:
@@ -94,7 +94,7 @@ def _panel(
     note = ""
     if not is_read(side):
         count = "?"
-        note = translate(lang, "unread", share=percent(side["unknown_text"], lang))
+        note = translate(lang, "unread", share=percent(side["unknown_text"], lang, ".0f"))
         note = f'<span class="bad">{escape(note)}</span>'
     else:
         count = number(side["count"], lang)
@@ -243,7 +243,7 @@ def _tax_verdict(
         return ""
     said = []
     for title, found in taxes.items():
-        tax, share = found[own], percent(counts[title][own]["unknown_text"], lang)
+        tax, share = found[own], percent(counts[title][own]["unknown_text"], lang, ".0f")
         cost = translate(lang, "unread", share=share) if tax is None else _times(tax, lang)
         said.append(f"{escape(title)} <strong>{escape(cost)}</strong>")
     lead = translate(lang, "tax_verdict", language=language_name(own, lang), source=language_name(_SOURCE, lang))
@@ -268,7 +268,7 @@ def _row(
     for place, title in enumerate(counts):
         tax, share = taxes[title][code], counts[title][code]["unknown_text"]
         if tax is None:
-            unread = escape(translate(lang, "unread", share=percent(share, lang)))
+            unread = escape(translate(lang, "unread_cell", share=percent(share, lang, ".0f")))
             cells += f'<td data-value=""><small class="bad">{unread}</small></td>'
         else:
             width = 100 * tax / longest

@@ -23,6 +23,7 @@ _KNOWN = (
     "google-bert/bert-base-multilingual-cased",
     "BAAI/bge-m3",
 )
+_OWN_TEXT = "own"  # what is chosen of the examples where a visitor's text is none of them
 _MORE = 2  # tokenizers beside the two that are compared
 # What is chosen while an answer is awaited is answered after it; by default it would be dropped.
 _LAST: dict[str, Any] = {"trigger_mode": "always_last"}
@@ -46,8 +47,11 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
             min_width=280,
             elem_id="ht-text",
         )
-        choices = [(AUTONYMS.get(code, code), code) for code in examples]
-        example = gr.Dropdown(choices, value=None, label=label("example"), scale=1, min_width=160, elem_id="ht-example")
+        choices = [*((AUTONYMS.get(code, code), code) for code in examples), (label("own_text"), _OWN_TEXT)]
+        first_one = next(iter(examples))
+        example = gr.Dropdown(
+            choices, value=first_one, label=label("example"), scale=1, min_width=160, elem_id="ht-example"
+        )
     go = gr.Button(label("compare"), variant="primary", visible=False, elem_id="ht-compare")
     stale = gr.HTML(elem_id="ht-tokens-stale")
     out = gr.HTML(elem_id="ht-tokens-out")
@@ -85,7 +89,6 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         others = [service.compare(text, name, second)["first"] for name in added]
         names = [shown_name(name.strip(), lang) for name in (first, second, *added)]
         window = report.student.max_seq_length or 512
-        codes = {sentence: code for code, sentence in examples.items()}
         return tokens_html.tokens(
             comparison, text, names, others=others, ids=ids, window=window, lang=lang, text_lang=codes.get(text, "")
         )
@@ -104,8 +107,13 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         is_asked = not is_here(first, second, *(more or []))
         return compare(text, first, second, more, ids, request), "", gr.update(visible=is_asked)
 
-    def pick(code: str | None) -> str:
-        return examples.get(code or "", next(iter(examples.values())))
+    codes = {sentence: code for code, sentence in examples.items()}
+
+    def pick(code: str) -> Any:
+        return examples.get(code, gr.skip())
+
+    def name_example(text: str) -> str:
+        return codes.get(text, _OWN_TEXT)
 
     inputs, js = [text, first, second, more, ids], remember("text", "first", "second", "more", "_ids")
     # Both write the tokens: what is asked for beside the text is asked for in turn with it, or an older answer stays.
@@ -113,6 +121,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
     chosen = [go.click, first.change, second.change, more.change]
     gr.on(chosen, compare_chosen, inputs, [out, stale, go], js=js, **_LAST, **SANDBOXED, **PRIVATE)
     example.input(pick, example, text, **PRIVATE)
+    gr.on([page.load, text.change], name_example, text, example, **_LIVE)
     return {"text": text, "first": first, "second": second, "more": more}
 
 

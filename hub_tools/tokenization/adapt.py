@@ -298,7 +298,7 @@ def _count_words(
     pretokenizer: Tokenizer, texts: Texts, text_count: int | None, units: Counter[str]
 ) -> dict[str, WordCounts]:
     """Count the words of each language, and the `units` of those that are there already: what fertility is per."""
-    with bar("counting words", text_count, " texts") as progress:
+    with bar("counting words", text_count, " texts", is_part=True) as progress:
 
         def seen(lang: str, own: Iterable[str]) -> Iterator[str]:
             for text in own:

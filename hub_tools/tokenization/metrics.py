@@ -105,7 +105,7 @@ def compare_tokenizers(
     used: tuple[set[int], set[int]] = (set(), set())
     measures: dict[str, dict[str, Figures]] = {}
     new_unknowns = failures = 0
-    with bar("measuring tokenizers", sum(map(len, texts.values())), " texts") as progress:
+    with bar("measuring tokenizers", sum(map(len, texts.values())), " texts", is_part=True) as progress:
         for lang, batch in texts.items():
             if not batch:
                 continue

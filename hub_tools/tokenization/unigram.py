@@ -103,7 +103,7 @@ class Unigram:
         heapq.heapify(heap)
         order: list[tuple[str, float]] = []
         cuts: dict[str, list[str]] = {}
-        progress = bar("pricing tokens", len(heap), " tokens")
+        progress = bar("pricing tokens", len(heap), " tokens", is_part=True)
         while heap:
             least, is_character, rank, piece = heapq.heappop(heap)
             if not weight[piece] and left.keys() >= {*piece}:

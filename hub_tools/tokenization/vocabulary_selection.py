@@ -112,7 +112,7 @@ class SelectionState:
         """
         merges: list[Merge] = []
         balance, new, pending = -1 if search else learned, 0, 0
-        progress = bar("learning tokens", None if search else learned, " tokens")
+        progress = bar("learning tokens", None if search else learned, " tokens", is_part=True)
         for merge in self.learn(self.kept(learned)):
             # Merges into tokens that exist take no room: what they save counts for the next new token.
             pending += merge.times

@@ -43,7 +43,7 @@ def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characte
     trainer = trainers.WordPieceTrainer(
         vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=alphabet, show_progress=False
     )
-    with bar("learning tokens", None, " texts") as progress:
+    with bar("learning tokens", None, " texts", is_part=True) as progress:
 
         def seen() -> Iterator[str]:
             for text in texts:

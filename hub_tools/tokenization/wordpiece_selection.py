@@ -50,7 +50,9 @@ def tokens_by_language(
 ) -> dict[str, NDArray[np.int64]]:
     """Count the tokens of each language's text by id, int64, shape (highest id + 1 or more,)."""
     size = max(vocab.values()) + 1
-    with bar("counting tokens", sum(len(words.words) for words in word_counts.values()), " words") as progress:
+    with bar(
+        "counting tokens", sum(len(words.words) for words in word_counts.values()), " words", is_part=True
+    ) as progress:
         return {lang: token_counts(tokenizer, words, size, progress) for lang, words in word_counts.items()}
 
 
@@ -189,7 +191,7 @@ def _fixed(selection: SelectionInput, special_tokens: list[str], characters: lis
 
 def _try_splits(candidates: _Candidates, objective: Callable[[set[str]], float]) -> dict[float, float]:
     tried: dict[float, float] = {}
-    with bar("trying splits", len(_SPLITS) + 2 * len(_STEPS), " splits") as progress:
+    with bar("trying splits", len(_SPLITS) + 2 * len(_STEPS), " splits", is_part=True) as progress:
 
         def try_out(*shares: float) -> None:
             for share in shares:

@@ -20,7 +20,7 @@ _PAIRS = 1000
 # of that language teach nothing. English-only teachers find a tenth, multilingual ones nearly all.
 KNOWS_LANGUAGE = 0.5
 # One that finds so many knows both languages, and its vector of a translation is a better goal than that of the source.
-# multilingual-e5-small finds 82 % of Tatoeba's Turkish ones, all-MiniLM-L6-v2 a tenth.
+# multilingual-e5-small finds 82% of Tatoeba's Turkish ones, all-MiniLM-L6-v2 a tenth.
 KNOWS_WELL = 0.75
 Vectors = NDArray[np.float32]
 

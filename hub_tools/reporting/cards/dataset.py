@@ -77,7 +77,7 @@ def _prompts(report: FullReport) -> list[list[str]]:
         rows.append([f"put before {count:,} texts", f"{shown}, the prompt {inline_code(name)}" if prompt else shown])
     if rule := embeddings.prompting:
         parts = [
-            f"{100 * rule[f'{role}_share']:.0f} % of the texts, with {inline_code(rule[role])}"
+            f"{100 * rule[f'{role}_share']:.0f}% of the texts, with {inline_code(rule[role])}"
             for role in ("query", "document")
             if rule[role] is not None
         ]

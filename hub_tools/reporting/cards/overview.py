@@ -58,7 +58,7 @@ def _gains(report: FullReport) -> str:
 
 
 def _less(what: str, ratio: float, where: str) -> list[str]:
-    return [f"{100 * (1 - ratio):.0f} % fewer {what}{where}"] if ratio < 1 - _WORTH_SAYING else []
+    return [f"{100 * (1 - ratio):.0f}% fewer {what}{where}"] if ratio < 1 - _WORTH_SAYING else []
 
 
 def _source(report: FullReport) -> str | None:
