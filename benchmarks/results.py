@@ -5,7 +5,7 @@
 E5 is a folder with multilingual-e5-small, PEER one with somebody's trim of it to Portuguese and English. DATA has the
 files that the commands in docs/results.md name. No label is used in training, and hub-distill drops the texts of all
 tests from what it trains on. A run that is finished is not done again; `--only` with no name writes the document from
-the runs that are there.
+the runs that are there. `--check` leaves the document as it is and fails where a run gives clearly less than it says.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import summary
+from benchmarks.bars import bars_of_results, below
 from benchmarks.document import read_section, table, write_section
 from benchmarks.tables import rows_of
 from hub_tools.core.files import read_json
@@ -173,7 +174,10 @@ def main() -> None:
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--output", type=Path, default=Path("runs"))
     parser.add_argument("--only", nargs="*", help="names of runs, such as e5-tr; none: write from what is there")
+    parser.add_argument("--check", action="store_true", help="compare with the document instead of writing it")
     args = parser.parse_args()
+    if args.check:
+        sys.exit("\n".join(check(runs(args.data, args.e5, args.output), args.only, args.output)) or 0)
     places = {args.data: "DATA", bundled_teacher(): "MINILM", args.e5: "E5", args.output: "runs"}
     old = read_section("results.md", "results")
     written = ["Written by `python -m benchmarks.results --data DATA --e5 E5`.", ""]
@@ -193,6 +197,17 @@ def main() -> None:
     written[first:first] = [f"### {_OVERVIEW}", "", "x100, teacher → student of 32,768 tokens:", "", *overview, ""]
     write_section("results.md", "results", written)
     summary.write()
+
+
+def check(known: dict[str, Run], names: list[str] | None, output: Path) -> list[str]:
+    """Do runs, all if no names are given, and return a sentence for each figure that is below the document's."""
+    problems = []
+    for name in names or known:
+        title, options = known[name]
+        hub_distill(*options, "--output", str(output / name))
+        report = read_json(output / name / "report.json")
+        problems += [f"{name}: {said}" for said in below(report, bars_of_results(title), "docs/results.md")]
+    return problems
 
 
 def earlier(title: str, old: str) -> list[str]:

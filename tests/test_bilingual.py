@@ -33,7 +33,7 @@ from hub_tools.tokenization.normalizer import adapt_normalizer
 from hub_tools.tokenization.pretokenization import WordCounts, join_words, running_text
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.conftest import whole_job
-from tests.test_corpus import SENTENCES, build, kept_of_each, write
+from tests.corpora import SENTENCES, build, kept_of_each, write
 
 # The student's tokens, of small teachers and of the real WordPiece one.
 SIZES = {"gemma": 2000, "byte-level": 2000, "unigram": 2000, "wordpiece": 4096}

@@ -167,11 +167,68 @@ def test_the_first_screen_says_what_was_gained_and_nothing_else(report: dict[str
     stsb = next(row for row in report["evaluation"] if row["n"] == 1379)
     stsb["models"]["student"]["differences"]["teacher"] |= {"value": 0.02, "low": 0.01, "high": 0.03}
     assert benefit().endswith(f"{gains}, STS stsb-tr 72.9 → 73.4.**")  # of small samples nothing is said
+    report["costs"]["student"]["sentences"]["texts_per_second"] *= 0.92  # 1.06 times: so much it differs by chance
+    assert benefit().endswith("85 % fewer parameters, STS stsb-tr 72.9 → 73.4.**")
     report["tokenizer"]["measures"]["tr"]["student"]["unknown_text"] = 0.5
     report["student"]["params"], report["costs"] = 999_072, {}
     assert benefit().endswith(": STS stsb-tr 72.9 → 73.4.**")
     stsb["models"]["student"]["differences"] = {}
     assert benefit().endswith("embeddinggemma-300m).**")
+
+
+def test_held_out_text_of_the_run_is_no_benchmark(report: dict[str, Any]) -> None:
+    """Nobody else can measure on it, so it is in the tables alone."""
+    found = next(row for row in report["evaluation"] if row["task"] == "translations found")
+    found["n"] = 900
+    card = card_of("model", report)
+    assert "translations found" not in str(metadata(card)["model-index"])
+    assert "translations found" not in card.split("\n**A Turkish")[1].split("**")[0]
+    report["evaluation"].append({**found, "task": "bitext ntrex128", "split": "as given"})
+    (task,) = (r for r in metadata(card_of("model", report))["model-index"][0]["results"] if "bitext" in str(r))
+    assert task["dataset"] == {"name": "bitext ntrex128", "type": "bitext-ntrex128"}
+    assert [(metric["type"], metric["name"]) for metric in task["metrics"]] == [("accuracy", "accuracy tr-en")]
+
+
+def test_a_card_advises_nobody_to_train_the_model_again(report: dict[str, Any]) -> None:
+    stsb = next(row for row in report["evaluation"] if row["n"] == 1379)
+    lost = {"value": -0.02, "low": -0.03, "high": -0.01}
+    stsb["models"]["student"]["differences"] = {"teacher": lost, "clone": lost}
+    card = card_of("model", report).split("## Reproduce")[0]
+    assert "worse at STS stsb-tr (-2.0)" in card
+    assert "Keep its teacher where these tasks matter" in card
+    assert "> Training made the student worse than the clone at STS stsb-tr (-2.0).\n" in card
+    assert "--steps" not in card
+    assert "kept beside" not in card
+    report["distill"]["kept_trim"] = True
+    assert "without learned tokens.\n" in card_of("model", report)
+
+
+def test_the_models_of_the_tables_are_explained(report: dict[str, Any]) -> None:
+    assert "\nClone is the student before training. Scores" in card_of("model", report)
+    for row in report["evaluation"]:
+        row["models"]["trim"] = row["models"]["teacher"]
+    trim = ", trim the teacher with as many of its own tokens and nothing learned. Scores"
+    assert trim in card_of("model", report)
+
+
+def test_a_student_without_learned_tokens_is_called_cut(report: dict[str, Any]) -> None:
+    report["tokenizer"] |= {"added": 0, "kept": 4096}
+    assert "was cut to 4,096 of its tokens, and none was learned. All other" in card_of("model", report)
+
+
+def test_languages_with_as_many_tokens_as_before_do_not_need_more(report: dict[str, Any]) -> None:
+    report["tokenizer"]["fertility"]["de"]["student"] = 1.004 * report["tokenizer"]["fertility"]["de"]["teacher"]
+    assert "- 1 of 3 measured languages need more tokens" in card_of("model", report)
+
+
+def test_it_is_said_which_prompt_is_for_texts_that_are_alike(report: dict[str, Any]) -> None:
+    said = "Texts to compare, cluster or classify were measured with `prompt_name="
+    assert said not in card_of("model", report)
+    query = report["embeddings"]["prompts"]["query"]
+    report["evaluation"][-1]["prompts"] = {"student": {"first": query, "second": query}}
+    assert f'{said}"query"`.' in card_of("model", report)
+    report["embeddings"]["default_prompt_name"] = "query"
+    assert said not in card_of("model", report)
 
 
 def test_the_example_shows_what_the_run_printed(report: dict[str, Any]) -> None:
@@ -220,6 +277,7 @@ def test_how_the_vectors_were_pooled_is_said(report: dict[str, Any]) -> None:
     report["embeddings"]["text_pooling"] = True
     pooled = "the teacher's vector of `text`, pooled from its own tokens, rare ones counting more |"
     assert pooled in card_of("dataset", report)
+    assert "| pooling | mean of the text's own tokens, rare ones counting more |" in card_of("dataset", report)
 
 
 def test_what_decided_is_said(report: dict[str, Any]) -> None:

@@ -8,12 +8,15 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from benchmarks import results
+from benchmarks.bars import Bar, bars_of_demo, bars_of_results, below
+from hub_tools.core.files import write_json
 from hub_tools.corpus.readers import read_table, sample_file
-from scripts.quality_bars import bars, below
 from tests.commands import CANARY, Result, finish, hub_distill, hub_distill_process, refused, succeeded
 from tests.fake_hub import ID_TOKEN, FakeHub, User
 
@@ -44,16 +47,52 @@ def test_release_notes_are_those_of_the_version(tmp_path: Path) -> None:
     assert f"The tag is v99.0.0, but pyproject.toml has version {version}." in wrong.stderr
 
 
+def report_of(bars: dict[str, Bar]) -> dict[str, Any]:
+    """A report of a student that reaches bars, no more and no less."""
+    rows = [(*name.split(", ", 1), bar.value / 100) for name, bar in bars.items()]
+    return {"evaluation": [{"task": t, "metric": m, "models": {"student": {"value": v}}} for t, m, v in rows]}
+
+
 def test_a_demo_below_its_bars_is_named() -> None:
-    reached = bars()
+    reached = bars_of_demo()
     sts, _, translations = reached
     assert [name.partition(" ")[0] for name in reached] == ["STS", "retrieval", "translations"]
-    rows = [(*name.rsplit(", ", 1), value / 100) for name, value in reached.items()]
-    report = {"evaluation": [{"task": t, "metric": m, "models": {"student": {"value": v}}} for t, m, v in rows]}
-    assert below(report) == []
+    report = report_of(reached)
+    assert below(report, reached, "README.md") == []
     report["evaluation"][0]["models"]["student"]["value"] -= 0.1
     del report["evaluation"][2]
-    assert [said.partition(":")[0] for said in below(report)] == [sts, translations]
+    assert [said.partition(":")[0] for said in below(report, reached, "README.md")] == [sts, translations]
+
+
+def test_a_whole_run_below_its_bars_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As `python -m benchmarks.results --check` says it; small sets of items may differ by more."""
+    monkeypatch.setattr(results, "write_stsb_pairs", lambda *_: None)
+    monkeypatch.setattr(results, "hub_distill", lambda *_: None)
+    known = results.runs(tmp_path, tmp_path, tmp_path)
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    asked = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8"))["jobs"]["results"]
+    assert [name for name in asked["strategy"]["matrix"]["run"] if f"\n### {known[name].title}\n" not in page] == []
+    reached = bars_of_results(known["e5-tr"].title)
+    report = report_of(reached)
+    (tmp_path / "e5-tr").mkdir()
+
+    def problems() -> list[str]:
+        write_json(tmp_path / "e5-tr/report.json", report)
+        return results.check(known, ["e5-tr"], tmp_path)
+
+    assert problems() == []
+    large, small = (next(name for name, bar in reached.items() if (bar.n < 200) == few) for few in (False, True))
+    for name, lost in ((large, 1.4), (small, 7.9)):
+        report["evaluation"][list(reached).index(name)]["models"]["student"]["value"] -= lost / 100
+    assert problems() == []
+    report["evaluation"][list(reached).index(large)]["models"]["student"]["value"] -= 0.002
+    least = f"{reached[large].value - 1.5:.1f} is the least that passes."
+    assert problems() == [
+        f"e5-tr: {large}: {reached[large].value - 1.6:.1f}; docs/results.md has {reached[large].value:.1f}, and {least}"
+    ]
+    assert below(report, bars_of_results("no such run"), "docs/results.md") == [
+        "docs/results.md has no figures of such a run, so nothing can be compared."
+    ]
 
 
 def test_a_space_is_synced_and_pinned(hub: FakeHub, online: dict[str, str], tmp_path: Path) -> None:

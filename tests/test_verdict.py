@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.scores import gain_of_training, row_label, scores_table, verdict
+from hub_tools.reporting.scores import gain_of_training, prompts_note, row_label, scores_table, verdict
 from hub_tools.reporting.text import verdict_of
 from hub_tools.results import EvaluationRow, Figure, Interval
 from tests import fake_run
@@ -79,6 +79,14 @@ def test_only_what_a_run_can_still_do_is_advised() -> None:
     without_pairs = replace(with_tokens, corpus=replace(report.corpus, parallel=None))
     assert "(--corpus) or parallel text (--parallel) may help" in verdict_of(without_pairs)
     assert "--steps" not in verdict_of(replace(report, evaluation=[row("A", 0.7, 0.72, sure=True)]))
+
+
+def test_models_that_read_behind_the_same_prompts_are_named_together() -> None:
+    found = row("A", 0.7, 0.72, sure=True)
+    prompts = {name: {"queries": "query: "} for name in found.models}
+    assert prompts_note([replace(found, prompts=prompts)]) == "Prompts: all models read queries behind 'query: '."
+    prompts["teacher"] = {}
+    assert "all models" not in prompts_note([replace(found, prompts=prompts)])
 
 
 def test_the_report_speaks_turkish() -> None:

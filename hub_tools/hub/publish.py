@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hub_tools.config import PublishConfig, RunConfig
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.hub_errors import hub_errors
+from hub_tools.core.languages import names_of
 from hub_tools.core.logging import log
 from hub_tools.core.plain import changed
 from hub_tools.core.run_dir import locked
@@ -203,9 +204,7 @@ def _add_to_collection(api: HfApi, repos: list[Repo], report: FullReport) -> lis
 
     namespace, name = repo_ids(report.config)["model"].split("/")
     description = (
-        f"A {' and '.join(report.targets)} student of {teacher_name(report)}, its tokenizer and its training data."[
-            :150
-        ]
+        f"A {names_of(report.targets)} student of {teacher_name(report)}, its tokenizer and its training data."[:150]
     )
     private = report.config.publish.private
     try:

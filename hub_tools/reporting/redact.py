@@ -12,7 +12,14 @@ from hub_tools.reporting.report import FullReport
 
 
 def redact_paths(value: str) -> str:
-    """Return a path without its folders, as `PATH/name`, and any other text as it is."""
+    """Return a path without its folders, as `PATH/name`, and any other text as it is.
+
+    Several paths between commas, QUERIES,PASSAGES, stay several.
+    """
+    return ",".join(map(_redact_path, re.split(r",(?=/|~\w*/|[A-Za-z]:[\\/])", value)))
+
+
+def _redact_path(value: str) -> str:
     if value.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", value):
         return "PATH/" + re.split(r"[/\\]", value.rstrip("/"))[-1]
     return value

@@ -122,11 +122,15 @@ def gain_of_training(rows: Iterable[EvaluationRow], lang: str = "en") -> str | N
     return say(lang, "trained", found="; ".join(parts)) if parts else None
 
 
-def warnings_of(rows: Iterable[EvaluationRow], lang: str = "en") -> list[str]:
-    """Say where work on the models of a run made them worse, beyond the noise: each step has to be worth its while."""
+def warnings_of(rows: Iterable[EvaluationRow], lang: str = "en", *, is_public: bool = False) -> list[str]:
+    """Say where work on the models of a run made them worse, beyond the noise: each step has to be worth its while.
+
+    What its owner can do instead is said too, but not in public.
+    """
     main = [row for row in rows if row.is_main]
     return [
         say(lang, f"worse_{model}_{other}", tasks=", ".join(lost))
+        + ("" if is_public else " " + say(lang, f"instead_{model}_{other}"))
         for model, other in _STEPS
         if (lost := _at(main, model, other, -1, lang))
     ]
@@ -175,7 +179,7 @@ def _difference(difference: Interval, *, bounds: bool) -> str:
     return value if difference.is_clear else "="
 
 
-def prompts_note(rows: Iterable[EvaluationRow], lang: str = "en") -> str:
+def prompts_note(rows: Sequence[EvaluationRow], lang: str = "en") -> str:
     """Say what stood before the texts of each side of the tasks."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -187,11 +191,12 @@ def prompts_note(rows: Iterable[EvaluationRow], lang: str = "en") -> str:
     for (model, prompt), sides in found.items():
         if prompt:
             same.setdefault((prompt, tuple(sides)), []).append(named(model, lang))
+    everyone = {named(model, lang) for row in rows for model in row.models}
     read = [
         say(
             lang,
             "reads_behind",
-            models=", ".join(models),
+            models=say(lang, "all_models") if everyone == set(models) else ", ".join(models),
             sides=", ".join(named(side, lang) for side in sides),
             prompt=repr(prompt),
         )

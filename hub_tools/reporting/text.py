@@ -89,8 +89,8 @@ def source_of_vectors(report: Report) -> str | None:
     return inline_code(taken["name"]) + (f" at {inline_code(taken['revision'])}" if taken["revision"] else "")
 
 
-def template_values(report: Report) -> dict[str, str | float | None]:
-    """Return the numbers and words of a report as values of a template, named as in report.json.
+def template_values(report: Report, *, is_public: bool = False) -> dict[str, str | float | None]:
+    """Return the numbers and words of a report as values of a template, named as in report.json; `is_public` on a card.
 
     `distill_steps` is `report.distill.steps`. A value is None where its stage did not run.
     """
@@ -99,8 +99,8 @@ def template_values(report: Report) -> dict[str, str | float | None]:
     values: dict[str, str | float | None] = {
         "how_measured": _how_measured(report) if isinstance(report, FullReport) else None,
         "what_decided": _what_decided(report) if isinstance(report, FullReport) else None,
-        "verdict": escape(verdict_of(report)) if isinstance(report, FullReport) else None,
-        "warnings": alerts(report_warnings(report)),
+        "verdict": escape(verdict_of(report, is_public=is_public)) if isinstance(report, FullReport) else None,
+        "warnings": alerts(report_warnings(report, is_public=is_public)),
         "how_to_read": HOW_TO_READ,
         "costs": markdown_table(costs_table(report.costs, report.target)) if report.costs else None,
         "costs_note": costs_note(report.costs),
@@ -160,19 +160,19 @@ def score_rows(report: FullReport, *, bounds: bool = False) -> list[list[str]]:
     return [[row_label(row), *row_cells(row, models_of(report), bounds=bounds)] for row in report.evaluation]
 
 
-def report_warnings(report: Report, lang: str = "en") -> list[str]:
+def report_warnings(report: Report, lang: str = "en", *, is_public: bool = False) -> list[str]:
     """Say where work on the models made them worse, and whether the student is therefore another one."""
     if report.distill is not None and report.distill.kept_trim:
-        return [say(lang, "kept_trim")]
-    return warnings_of(report.evaluation, lang)
+        return [say(lang, "kept_trim") + ("" if is_public else " " + say(lang, "instead_kept_trim"))]
+    return warnings_of(report.evaluation, lang, is_public=is_public)
 
 
-def verdict_of(report: FullReport, lang: str = "en") -> str:
+def verdict_of(report: FullReport, lang: str = "en", *, is_public: bool = False) -> str:
     """Say in words how good the student of a run is beside its teacher, and what training gained.
 
-    Where it is worse, what this run can still do about it is said too.
+    Where it is worse, what this run can still do about it is said too; in public, which of the two models to take.
     """
-    remedies = remedies_of(report)
+    remedies = [] if is_public else remedies_of(report)
     said = verdict(report.evaluation, student="student", teacher="teacher", remedies=remedies, lang=lang)
     gain = None if report.distill.kept_trim else gain_of_training(report.evaluation, lang)
     return " ".join(filter(None, (said, gain)))

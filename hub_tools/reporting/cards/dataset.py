@@ -51,6 +51,9 @@ def dataset_card(report: FullReport, repos: Mapping[str, str]) -> str:
         megabytes=f"{embeddings.bytes / 1e6:,.1f}",
         train_rows=embeddings.splits.get("train"),
         validation_rows=embeddings.splits.get("validation"),
+        pooling="mean of the text's own tokens, rare ones counting more"
+        if embeddings.text_pooling
+        else embeddings.pooling,
         pooled=", pooled from its own tokens, rare ones counting more" if embeddings.text_pooling else "",
         limits=" ".join(filter(None, [limited, left_out(report)])),
         text_licenses=", ".join(map(inline_code, licenses)) or None,

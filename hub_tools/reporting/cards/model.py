@@ -13,17 +13,18 @@ from hub_tools.config import STEP_TOKENS
 from hub_tools.core.languages import WITHOUT_SPACES, name_of, names_of
 from hub_tools.core.terminal import duration
 from hub_tools.reporting.cards.licenses import license_values
-from hub_tools.reporting.cards.overview import overview, widget
+from hub_tools.reporting.cards.overview import is_comparable, overview, widget
 from hub_tools.reporting.cards.shared import common_metadata, render_card
 from hub_tools.reporting.contamination import contamination
 from hub_tools.reporting.costs import SMALLER_NOTE, smaller_table
-from hub_tools.reporting.markdown import block, escape, inline_code
+from hub_tools.reporting.markdown import block, escape, inline_code, literal
 from hub_tools.reporting.redact import is_path, redact_paths
 from hub_tools.reporting.report import FullReport
 from hub_tools.reporting.scores import HOW_TO_READ_BOUNDS, SMALL_SAMPLE
 from hub_tools.reporting.tables import markdown_table
-from hub_tools.reporting.text import fertility_table, layers_text, score_rows, size_rows, source_of_vectors
+from hub_tools.reporting.text import fertility_table, layers_text, models_of, score_rows, size_rows, source_of_vectors
 from hub_tools.results import TokenizerResult
+from hub_tools.tokenization.adapt import TRIM
 
 _SIMILARITY = ("semantic-similarity", "Semantic Similarity")
 _RETRIEVAL = ("information-retrieval", "Information Retrieval")
@@ -36,6 +37,8 @@ _TASKS = {
     **dict.fromkeys(("v-measure", "v_measure"), ("clustering", "Clustering")),
     **dict.fromkeys(("ap", "max_ap"), ("pair-classification", "Pair Classification")),
 }
+# Tokens for one of the teacher's from which on a language needs more; below, the table shows +0%.
+_MORE = 1.005
 _BITEXT = ("bitext-mining", "Bitext Mining")
 
 
@@ -46,21 +49,29 @@ def model_card(report: FullReport, repos: Mapping[str, str]) -> str:
     has_roles = prompts.get("query") or prompts.get("document")
     has_small_samples = any(row.n and row.n < SMALL_SAMPLE for row in report.evaluation)
     student = [replace(row, task=escape(row.task)) for row in report.smaller if row.model == "student"]
-    scores = [[escape(task), *values] for task, *values in score_rows(report, bounds=True)]
+    cells = [[escape(task), *values] for task, *values in score_rows(report, bounds=True)]
+    scores = list(zip(report.evaluation, cells, strict=True))
     return render_card(
         "model",
         report,
         repos,
         _metadata(report, repos),
         **overview(report),
-        origin="new" if report.config.tokenizer.use else f"learned from {names_of(report.targets)} text",
+        surgery=_surgery(report),
         trust=", trust_remote_code=True" if report.student.code else "",
         trust_flag=" --trust-remote-code" if report.student.code else "",
         repo_id=shlex.quote(repos["model"]),
         encode_query="encode_query" if has_roles else "encode",
         encode_document="encode_document" if has_roles else "encode",
         prompts=_prompts(report),
-        results=markdown_table([*size_rows(report), *scores]),
+        results=markdown_table([*size_rows(report), *(cells for row, cells in scores if row.is_main)]),
+        more_results=_more_results(report, [cells for row, cells in scores if not row.is_main]),
+        what_models_are="Clone is the student before training"
+        + (
+            ", trim the teacher with as many of its own tokens and nothing learned."
+            if TRIM in models_of(report)
+            else "."
+        ),
         small=f" Rows with n under {SMALL_SAMPLE} are too small to rank models by." if has_small_samples else "",
         how_to_read_bounds=HOW_TO_READ_BOUNDS,
         fertility=fertility_table(report.tokenizer, languages),
@@ -86,13 +97,13 @@ def _metadata(report: FullReport, repos: Mapping[str, str]) -> dict[str, Any]:
             task_name=task[1],
             dataset_type=re.sub(r"[^a-z0-9]+", "-", row.task.lower()).strip("-"),
             dataset_name=" ".join(row.task.split()),
-            dataset_split=row.split,
-            metric_type=row.metric,
+            dataset_split=None if row.split == "as given" else row.split,
+            metric_type=row.metric.partition(" ")[0],  # `accuracy tr-en` is accuracy
             metric_name=row.metric,
             metric_value=value,
         )
         for row in report.evaluation
-        if (row.n or 0) >= SMALL_SAMPLE
+        if is_comparable(row)
         and (task := _task_of(row.metric)) is not None
         and (value := row.value("student")) is not None
     ]
@@ -120,6 +131,14 @@ def _hub_sources(report: FullReport) -> set[str]:
     return {name for name in names if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not is_path(name)}
 
 
+def _more_results(report: FullReport, rows: list[list[str]]) -> str | None:
+    """Return a table that opens on a click, of the measures that come after each task's first; None where none do."""
+    if not rows:
+        return None
+    table = markdown_table([["", *models_of(report)], *rows])
+    return f"<details>\n<summary>All other measures of these tasks</summary>\n\n{table}\n\n</details>"
+
+
 def _prompts(report: FullReport) -> str:
     prompts = {name: prompt for name, prompt in report.embeddings.prompts.items() if prompt}
     if not prompts:
@@ -129,7 +148,26 @@ def _prompts(report: FullReport) -> str:
     origin = "given to the run" if report.config.embed.prompts else "the teacher's own"
     shown = block(json.dumps(prompts, indent=2, ensure_ascii=False), "json")
     used = f"`encode_query` and `encode_document` use them; with `encode`, {unnamed}"
-    return f"Prompts saved in the model ({origin}): {used}.\n\n{shown}"
+    alike = _prompt_of_alike(report)
+    also = f" Texts to compare, cluster or classify were measured with `prompt_name={literal(alike)}`." if alike else ""
+    return f"Prompts saved in the model ({origin}): {used}.{also}\n\n{shown}"
+
+
+def _prompt_of_alike(report: FullReport) -> str | None:
+    """Return the name of the prompt that all texts but queries and passages had; None for the default's or none."""
+    sides = [pair for row in report.evaluation for pair in row.prompts.get("student", {}).items()]
+    used = {prompt for side, prompt in sides if side not in ("queries", "passages")}
+    names = [name for name, prompt in report.embeddings.prompts.items() if used == {prompt}]
+    return next(iter(names), None) if report.embeddings.default_prompt_name not in names else None
+
+
+def _surgery(report: FullReport) -> str:
+    """Say what became of the teacher's tokenizer."""
+    tokenizer, is_ready = report.tokenizer, report.config.tokenizer.use is not None
+    if not tokenizer.added and not is_ready:
+        return f"cut to {tokenizer.vocab_size:,} of its tokens, and none was learned"
+    added = f"{tokenizer.added:,} {'new' if is_ready else f'learned from {names_of(report.targets)} text'}"
+    return f"replaced by one of {tokenizer.vocab_size:,} tokens, {tokenizer.kept:,} of them the teacher's and {added}"
 
 
 def _kept(report: FullReport) -> str:
@@ -177,7 +215,7 @@ def _growth(tokenizer: TokenizerResult) -> str | None:
     """Say how many languages take more tokens than before; None where none does."""
     unread = {lang for lang, _ in tokenizer.unread}
     fertility = {lang: tokens for lang, tokens in tokenizer.fertility.items() if lang not in unread}
-    growing = [lang for lang, tokens in fertility.items() if tokens["student"] > tokens["teacher"]]
+    growing = [lang for lang, tokens in fertility.items() if tokens["student"] > _MORE * tokens["teacher"]]
     if not growing:
         return None
     worst = max(growing, key=lambda lang: fertility[lang]["student"] / max(fertility[lang]["teacher"], 1e-9))

@@ -27,7 +27,7 @@ def render_card(
     revisions = report.corpus.revisions
     return render(
         f"{kind}.md",
-        **template_values(report),
+        **template_values(report, is_public=True),
         metadata=yaml(metadata),
         repo=literal(repos[kind]),
         **{f"{name}_link": _link(repos[name], place) if name in repos else None for name, place in _PLACES.items()},
@@ -91,7 +91,8 @@ def sources_of(report: FullReport, lang: str) -> list[str]:
 
 def _how_to_reproduce(report: FullReport) -> str:
     command, toml = reproduce(report)
-    parts = [block(command, "bash")]
+    parts = [f"With [hub-tools](https://pypi.org/project/hub-tools/) {escape(report.versions['hub-tools'])}:"]
+    parts += [block(command, "bash")]
     if toml:
         parts += ["with `run.toml`:", block(toml, "toml")]
     if "PATH/" in command:
