@@ -168,7 +168,7 @@ def test_the_first_screen_says_what_was_gained_and_nothing_else(report: dict[str
     stsb["models"]["student"]["differences"]["teacher"] |= {"value": 0.02, "low": 0.01, "high": 0.03}
     assert benefit().endswith(f"{gains}, STS stsb-tr 72.9 → 73.4.**")  # of small samples nothing is said
     report["costs"]["student"]["sentences"]["texts_per_second"] *= 0.92  # 1.06 times: so much it differs by chance
-    assert benefit().endswith("85 % fewer parameters, STS stsb-tr 72.9 → 73.4.**")
+    assert benefit().endswith("85% fewer parameters, STS stsb-tr 72.9 → 73.4.**")
     report["tokenizer"]["measures"]["tr"]["student"]["unknown_text"] = 0.5
     report["student"]["params"], report["costs"] = 999_072, {}
     assert benefit().endswith(": STS stsb-tr 72.9 → 73.4.**")
