@@ -1,8 +1,8 @@
 """Memory of the stages for ten times the text; writes its sections of docs/performance.md and docs/scale.md.
 
-    python -m benchmarks.memory [--only corpus|training] [--rows N ...] [--steps N] [--work DIR]
+    python -m benchmarks.memory [--only corpus|tokenizer|training] [--rows N ...] [--steps N] [--work DIR]
 
-`benchmarks.memory_corpus` does the stage corpus; `benchmarks.embedding` measures the stage embed.
+`benchmarks.memory_corpus` and `memory_tokenizer` do these stages; `benchmarks.embedding` measures the stage embed.
 
 Of a training the speed is measured too. Its rows are made up: short texts of random words, random vectors of 768
 numbers in float16. The model is so small that reading takes the largest share of a step that it can. A process for
@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks.document import write_section
 from benchmarks.memory_corpus import MOST_GROWTH, corpus_is_flat
+from benchmarks.memory_tokenizer import tokenizer_is_flat
 from hub_tools.config import DistillConfig
 from hub_tools.core.files import write_json
 from hub_tools.core.hardware import Hardware, keep_freed_memory
@@ -42,6 +43,7 @@ DIM, WORDS = 768, 12
 # Steps that are taken from disk and from memory in turns, and how often.
 TURN, TURNS = 20, 5
 MOST_GIB, LEAST_SPEED = 1.0, 0.95
+PARTS = ("corpus", "tokenizer", "training")
 
 
 def make_model(out: Path) -> None:
@@ -178,7 +180,7 @@ def training_is_flat(work: Path, sizes: list[int], steps: int) -> bool:
 def main() -> None:
     """Measure, and write the sections."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=("corpus", "training"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("memory-benchmark"))
@@ -187,10 +189,11 @@ def main() -> None:
     if args.here:
         print(json.dumps(measure(args.work, args.rows[0], args.steps)))
         return
-    missed = []
-    if args.only != "training" and not corpus_is_flat(args.work / "corpus", args.rows):
-        missed.append(f"a corpus stage whose memory grows by at most {MOST_GROWTH - 1:.0%}")
-    if args.only != "corpus" and not training_is_flat(args.work, args.rows, args.steps):
+    missed, parts = [], (args.only,) if args.only else PARTS
+    for part, is_flat in (("corpus", corpus_is_flat), ("tokenizer", tokenizer_is_flat)):
+        if part in parts and not is_flat(args.work / part, args.rows):
+            missed.append(f"a {part} stage whose memory grows by at most {MOST_GROWTH - 1:.0%}")
+    if "training" in parts and not training_is_flat(args.work, args.rows, args.steps):
         missed.append(f"at most {MOST_GIB:g} GiB above the model and {LEAST_SPEED} of the speed")
     if missed:
         sys.exit(f"Expected {' and '.join(missed)}.")

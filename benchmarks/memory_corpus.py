@@ -32,6 +32,8 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 LANG, WORDS, SHARD_ROWS = "en", 12, 10_000
 FILE, PIECES = PARTS = ("a file", "what tasks have read of a dataset")
 MOST_GROWTH = 1.1
+# Some tokenizers take digits one by one, so that a number would be no word of its own.
+_LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def texts(rows: int) -> Iterator[str]:
     words = [word for word in (bundled_teacher() / "vocab.txt").read_text(encoding="utf-8").split() if word.isalpha()]
     random = np.random.default_rng(0)
     for number in range(rows):
-        yield " ".join([str(number), *(words[i] for i in random.integers(len(words), size=WORDS))])
+        yield " ".join([str(number).translate(_LETTERS), *(words[i] for i in random.integers(len(words), size=WORDS))])
 
 
 def make_text(rows: int, work: Path) -> None:
@@ -99,24 +101,34 @@ def measure_all(work: Path, sizes: list[int]) -> dict[str, list[dict[str, Any]]]
     return found
 
 
+def growths(found: dict[str, list[dict[str, Any]]]) -> list[float]:
+    """How many times as much memory the most texts need as the fewest, for each part."""
+    return [own[-1]["peak_mib"] / own[0]["peak_mib"] for own in found.values()]
+
+
+def growth_table(head: str, found: dict[str, list[dict[str, Any]]], sizes: list[int]) -> list[str]:
+    """What was found of each part, and the goal."""
+    return [
+        f"| {head} | {' | '.join(f'{rows:,} texts' for rows in sizes)} | growth | µs of CPU time a text |",
+        f"|---|{'---:|' * (len(sizes) + 2)}",
+        *(
+            f"| {part} | {' | '.join(format(one['peak_mib'], ',.0f') for one in own)} "
+            f"| {growth - 1:+.1%} | {own[-1]['seconds'] / sizes[-1] * 1e6:,.0f} |"
+            for (part, own), growth in zip(found.items(), growths(found), strict=True)
+        ),
+        "",
+        f"Goal: a growth of at most {MOST_GROWTH - 1:.0%}.",
+    ]
+
+
 def document(found: dict[str, list[dict[str, Any]]], sizes: list[int]) -> None:
     """Write the section."""
-    table = [
-        f"| {part} | {' | '.join(format(one['peak_mib'], ',.0f') for one in own)} "
-        f"| {own[-1]['peak_mib'] / own[0]['peak_mib'] - 1:+.1%} | {own[-1]['seconds'] / sizes[-1] * 1e6:,.0f} |"
-        for part, own in found.items()
-    ]
     lines = [
         f"Written by `python -m benchmarks.memory --only corpus` on {time.strftime('%Y-%m-%d')}. Texts of {WORDS} "
         "random words and one that no other text has, in one language, cut by all-MiniLM-L6-v2's tokenizer; the "
         "largest memory of the whole process, in MiB.",
         "",
-        f"| the corpus stage reads | {' | '.join(f'{rows:,} texts' for rows in sizes)} | growth "
-        "| µs of CPU time a text |",
-        f"|---|{'---:|' * (len(sizes) + 2)}",
-        *table,
-        "",
-        f"Goal: a growth of at most {MOST_GROWTH - 1:.0%}.",
+        *growth_table("the corpus stage reads", found, sizes),
     ]
     write_section("scale.md", "memory", lines)
 
@@ -125,7 +137,7 @@ def corpus_is_flat(work: Path, sizes: list[int]) -> bool:
     """Measure the stage and write its section; whether the goal is reached."""
     found = measure_all(work, sizes)
     document(found, sizes)
-    return all(own[-1]["peak_mib"] <= MOST_GROWTH * own[0]["peak_mib"] for own in found.values())
+    return max(growths(found)) <= MOST_GROWTH
 
 
 def main() -> None:

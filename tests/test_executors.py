@@ -97,6 +97,8 @@ def test_two_processes_write_the_same_bytes_as_one(make: Make, alone: dict[str, 
     result = make(tmp_path / "out", local())
     assert files_of_stage(tmp_path / "out") == alone
     assert result.rows_per_second
+    # A task each: none waits for the last shards of the other.
+    assert len(read_json(tmp_path / "out" / TASKS / "ranges.json")) == len(alone) - 1
     assert not list((tmp_path / "out" / TASKS).glob("scratch-*"))
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, trainers
 
 from hub_tools.core.errors import UserError
 from hub_tools.tokenization.language_weights import language_weights, others_share
@@ -50,7 +52,7 @@ def plan_for(
         special_tokens=specials,
         vocab_size=vocab_size,
         letters=("ş", "ğ"),
-        learn=lambda size: learn_tokens(tokenizer, texts["tr"], size, "".join(selection.words.words)),
+        learn=partial(learn_tokens, selection.words),
         exactly=exactly,
     )
 
@@ -208,7 +210,18 @@ def longest_match(text: str, vocabulary: dict[str, int], *, inside: bool) -> lis
 
 
 def test_the_same_texts_give_the_same_tokens(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
-    tokenizer = minilm_files.load()
-    characters = "".join(count_words(tokenizer, texts["tr"]).words)
-    first, *others = (learn_tokens(tokenizer, texts["tr"], 3000, characters) for _ in range(4))
+    words = count_words(minilm_files.load(), texts["tr"])
+    first, *others = (learn_tokens(words, 3000) for _ in range(4))
     assert all(other == first for other in others)
+
+
+def test_words_teach_what_the_texts_would(minilm_files: TokenizerSpec, texts: dict[str, list[str]]) -> None:
+    reader = minilm_files.load()
+    words = count_words(reader, texts["tr"])
+    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learner.normalizer, learner.pre_tokenizer = reader.normalizer, reader.pre_tokenizer
+    alphabet = [form for c in sorted(set("".join(words.words))) for form in (c, PREFIX + c)]
+    trainer = trainers.WordPieceTrainer(vocab_size=3000, min_frequency=2, special_tokens=alphabet, show_progress=False)
+    learner.train_from_iterator(texts["tr"], trainer)
+    by_id = sorted(learner.get_vocab(), key=learner.get_vocab().__getitem__)
+    assert learn_tokens(words, 3000) == [token for token in by_id if len(token.removeprefix(PREFIX)) > 1]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from benchmarks import teachers
 from hub_tools.models.tokenizer import read_model_tokenizer
 from hub_tools.tokenization import pretokenization
-from hub_tools.tokenization.pretokenization import WordCounts, count_words
+from hub_tools.tokenization.pretokenization import WordCounts, Words, count_words
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 LINES = ["Ev güzel.", "Nerede? Burada.", "ev", "Ev  var", "a\nb\t c", ""]
@@ -65,7 +65,7 @@ def test_the_table_is_bounded_and_stays_a_fair_sample(monkeypatch: pytest.Monkey
     texts = [f"sık clause{number:05}" for number in range(4000)]
     whole = count_words(tokenizer, texts)
     monkeypatch.setattr(pretokenization, "_MOST_CHARACTERS", 5000)
-    monkeypatch.setattr(pretokenization, "_LOOK", 100)
+    monkeypatch.setattr(pretokenization, "_LOOK", 1700)
     bounded = count_words(tokenizer, texts)
     assert sum(map(len, bounded.words)) <= 5000
     assert bounded.counts.sum() == pytest.approx(whole.counts.sum(), rel=0.02)
@@ -74,6 +74,14 @@ def test_the_table_is_bounded_and_stays_a_fair_sample(monkeypatch: pytest.Monkey
     places = {word: int(word.removeprefix("clause")) for word in bounded.words if word != "sık"}
     middle = sum(places[word] * count for word, count in as_counter(bounded).items() if word in places) / 4000
     assert middle == pytest.approx(2000, rel=0.05)
+
+
+def test_words_are_held_as_they_are() -> None:
+    words = ["ev", "", "ağaç", "语言", "🙂", "\ud800"]
+    held = Words.of(words)
+    assert len(held) == 6 and list(held) == words
+    assert (held[0], held[-1], held[1:4], held[4:99]) == ("ev", "\ud800", words[1:4], words[4:])
+    assert list(Words.of([])) == []
 
 
 def test_text_is_lower_cased_where_sentence_transformers_does_it(tmp_path: Path) -> None:

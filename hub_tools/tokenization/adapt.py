@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer
 
 from hub_tools.config import TokenizerConfig
 from hub_tools.core.errors import UserError
@@ -29,7 +28,6 @@ from hub_tools.tokenization.pretokenization import (
     count_words,
     join_words,
     model_only_tokenizer,
-    running_text,
 )
 from hub_tools.tokenization.prompts import PromptPieces
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
@@ -64,7 +62,7 @@ _SHARES = {"half": 0.5, "quarter": 0.25}
 class Adaptation:
     """A teacher's tokenizer and counts of text, from which tokenizers with and without learned tokens are made.
 
-    The function of each language in `texts` is called up to three times. `targets` are some of these languages, and
+    The function of each language in `texts` is called up to twice. `targets` are some of these languages, and
     `max_seq_length` is the longest input in tokens, written into the settings. `prompts` keep the teacher's pieces, see
     `hub_tools.tokenization.prompts`. `text_count`, of all texts, is only shown.
 
@@ -95,7 +93,7 @@ class Adaptation:
             max_seq_length=max_seq_length,
             text_count=text_count,
         )
-        self._texts, self._max_seq_length = texts, max_seq_length
+        self._max_seq_length = max_seq_length
         self._prompt_pieces = PromptPieces.of(teacher, self.prompts)
         self._pinned = teacher.named_tokens | self._prompt_pieces.tokens
         self._pretokenizer = teacher.load()
@@ -200,18 +198,9 @@ class Adaptation:
             special_tokens=self._special_tokens(self.size),
             vocab_size=self.size,
             letters=self.change.letters,
-            learn=self._learn_pieces,
+            learn=partial(learn_tokens, self._words),
             exactly=exactly,
         )
-
-    def _learn_pieces(self, count: int) -> list[str]:
-        characters = chain.from_iterable(self._words.words)
-        if len(self.targets) == 1:
-            return learn_tokens(self._pretokenizer, self._texts[self.targets[0]](), count, characters)
-        # Texts of several languages cannot be weighed, but their words were: they are normalized already.
-        plain = Tokenizer(models.WordPiece(unk_token=str(self.teacher.unk_token)))
-        plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        return learn_tokens(plain, running_text(self._words), count, characters)
 
     @cached_property
     def _words(self) -> WordCounts:

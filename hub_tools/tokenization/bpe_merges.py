@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class Merge(NamedTuple):
 
 
 def learn_merges(
-    words: Sequence[Sequence[int]],
+    words: Iterable[Sequence[int]],
     counts: NDArray[np.int64],
     tokens: dict[int, str],
     allowed: Callable[[str, str], bool],
@@ -77,7 +77,7 @@ class _Words:
     """Words as lists of ids, with the count and the places (numbers of words) of each pair of ids kept up to date."""
 
     # A pair is one number, its code: left id << 32 | right id.
-    def __init__(self, words: Sequence[Sequence[int]], counts: list[int]) -> None:
+    def __init__(self, words: Iterable[Sequence[int]], counts: list[int]) -> None:
         self.words = [list(ids) for ids in words]
         self.counts = counts
         self.pairs: dict[int, int] = defaultdict(int)

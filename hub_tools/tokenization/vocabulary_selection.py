@@ -92,8 +92,7 @@ class SelectionState:
         """Learn merges over the segmentation that the kept tokens give."""
         tokenizer = model_only_tokenizer(self.teacher.build(kept, self.characters, []))
         tokens = {token_id: token for token, token_id in tokenizer.get_vocab().items()}
-        segmented = list(segment(tokenizer, self.words.words))
-        return learn_merges(segmented, self.words.counts, tokens, self._allowed)
+        return learn_merges(segment(tokenizer, self.words.words), self.words.counts, tokens, self._allowed)
 
     def _allowed(self, left: str, right: str) -> bool:
         token = left + right

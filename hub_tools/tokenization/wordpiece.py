@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from hub_tools.core.logging import bar
-from hub_tools.tokenization.pretokenization import segment
+from hub_tools.tokenization.pretokenization import WordCounts, running_text, segment
 
 PREFIX = "##"
 
@@ -19,7 +20,7 @@ def segmenter(vocab: Mapping[str, int], unk_token: str, prefix: str = PREFIX) ->
     return Tokenizer(models.WordPiece(vocab=dict(vocab), unk_token=unk_token, continuing_subword_prefix=prefix))
 
 
-def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str | None) -> NDArray[np.int64]:
+def word_lengths(tokenizer: Tokenizer, words: Sequence[str], unk_token: str | None) -> NDArray[np.int64]:
     """Count the tokens of each word, int64, shape (words,).
 
     An unknown word costs its characters: losing it must not look cheap.
@@ -29,24 +30,23 @@ def word_lengths(tokenizer: Tokenizer, words: list[str], unk_token: str | None) 
     return np.array([len(word) if ids == [unk_id] else len(ids) for word, ids in segmented], dtype=np.int64)
 
 
-def learn_tokens(tokenizer: Tokenizer, texts: Iterable[str], size: int, characters: Iterable[str]) -> list[str]:
-    """Learn tokens of two characters and more from texts, as the tokenizer reads them; most useful first.
+def learn_tokens(words: WordCounts, size: int) -> list[str]:
+    """Learn tokens of two characters and more from words, most useful first.
 
-    `characters` are those of the normalized texts; `size` counts them too, in both positions.
+    `size` counts their single characters too, in both positions.
     """
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token, not a password
-    learner.normalizer = tokenizer.normalizer
-    learner.pre_tokenizer = tokenizer.pre_tokenizer
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     # The trainer numbers continued characters in the order of a hash map and breaks ties between merges by these
     # numbers: only when they are given beforehand do the same texts give the same tokens.
-    alphabet = [form for c in sorted(set(characters)) for form in (c, PREFIX + c)]
+    alphabet = [form for c in sorted(set(chain.from_iterable(words.words))) for form in (c, PREFIX + c)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size, min_frequency=2, continuing_subword_prefix=PREFIX, special_tokens=alphabet, show_progress=False
     )
-    with bar("learning tokens", None, " texts", is_part=True) as progress:
+    with bar("learning tokens", len(words.words), " words", is_part=True) as progress:
 
         def seen() -> Iterator[str]:
-            for text in texts:
+            for text in running_text(words):
                 yield text
                 progress.update()
 

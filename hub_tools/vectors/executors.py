@@ -34,6 +34,8 @@ from hub_tools.vectors.tasks import TASKS, EmbedTask, Recipe, SharedFolder, give
 
 # Processes of `local`, and Jobs at once, where nobody says how many.
 _WORKERS = 2
+# Tasks of each process of `local`, which keeps its model: so many that none waits long for the last one of another.
+_TASKS_A_PROCESS = 32
 # Seconds between two looks at which shards are there.
 _LOOK = 2.0
 _AGAIN = "Run the same command again: only what is missing is computed."
@@ -100,6 +102,8 @@ def compute_shards(
 
 def _run_here(out: Path, missing: list[str], scale: ScaleConfig) -> None:
     workers = scale.workers if scale.executor == "slurm" else scale.workers or _WORKERS
+    if workers and scale.executor == "local":
+        workers *= _TASKS_A_PROCESS
     tasks = give_out(out / TASKS, missing, workers)
     with watching(out, missing, "vectors"):
         run_tasks(scale, EmbedTask(SharedFolder(out.absolute())), tasks, str(out.absolute() / TASKS / "logs"))

@@ -170,9 +170,9 @@ def hand_over_key(folder: Path) -> str:
     return digest([{**to_plain(recipe), **neutral}, {file.name: hash_file(file) for file in sorted(files)}])
 
 
-def give_out(folder: Path, names: list[str], workers: int | None) -> int:
-    """Divide shards among tasks, neighbours together, and return how many tasks there are: at least one a worker."""
-    size = min(MOST_SHARDS, math.ceil(len(names) / (workers or 1)))
+def give_out(folder: Path, names: list[str], least: int | None) -> int:
+    """Divide shards among tasks, neighbours together, and return how many tasks there are: `least` if there can be."""
+    size = min(MOST_SHARDS, math.ceil(len(names) / (least or 1)))
     ranges = [names[start : start + size] for start in range(0, len(names), size)]
     write_json(folder / RANGES, ranges)
     return len(ranges)
