@@ -144,6 +144,7 @@ def config(tiny_teacher: Path, pair_texts: dict[str, list[str]], tmp_path: Path)
 def test_a_run_shows_what_other_sizes_cost_and_is_continued(
     config: RunConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "hub_tools")
     report = run(config, last="clone")
     assert report.tokenizer is not None
     found = {size.vocab_size: size for size in report.tokenizer.sizes}
