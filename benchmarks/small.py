@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from hub_tools.core.hardware import choose_hardware, keep_freed_memory
 from hub_tools.core.logging import setup_logging
 from hub_tools.core.plain import to_plain
 from hub_tools.corpus.build import Corpus
-from hub_tools.evaluation.costs import measure_costs, sentences_of, texts_of_tasks
+from hub_tools.evaluation.costs import sentences_of, texts_of_tasks
 from hub_tools.evaluation.evaluate import evaluate
 from hub_tools.evaluation.mteb_tasks import chosen_tasks
 from hub_tools.evaluation.subject import Subject
@@ -49,13 +49,24 @@ from hub_tools.vectors.agreement import agreement
 from hub_tools.vectors.dataset import EmbeddingDataset
 from hub_tools.vectors.embed import embed
 
+K = TypeVar("K", bound=Hashable)
 STATIC, EXPORTS = "static", "exports"
 _ALL = ["6", "4", STATIC, EXPORTS]
-_MEASURED, _HELDOUT, _ROUNDS = 400, 200, 9
+_MEASURED, _HELDOUT, _ROUNDS = 400, 200, 21
 # What a static student, for which 32 texts are little, is measured with beside its teacher; characters of a sentence.
 _MANY, _BATCHES, _LONGEST = 4096, (32, 1024), 200
 # Beside the first measure of each task.
 _RECALL = "recall@1"
+
+
+def encode(model: Any, texts: list[str], batch_size: int = 32) -> Any:
+    """Encode texts as sentence-transformers does."""
+    return model.encode(texts, batch_size=batch_size, show_progress_bar=False)
+
+
+def ratio(one: list[float], two: list[float]) -> float:
+    """Return how many times as long the first takes, the median over rounds: a slow moment hits all of a round."""
+    return statistics.median(a / b for a, b in zip(one, two, strict=True))
 
 
 class Study:
@@ -143,17 +154,17 @@ class Study:
         subjects["teacher"].model.prompts = dict(subjects["student of the run"].model.prompts)
         rows = [row for row in evaluate(subjects, self.tasks) if row.is_main or row.metric == _RECALL]
         texts = texts_of_tasks(self.tasks) or self.texts
+        sentences = sentences_of(texts)
         weights = {name: weight_bytes(folder, SAFE) for name, folder in folders.items()}
-        costs = measure_costs(subjects, texts, self.lang, weights)
+        seconds = self.seconds({name: partial(encode, subject.model, sentences) for name, subject in subjects.items()})
+        ratios = {name: ratio(seconds["teacher"], own) for name, own in seconds.items()}
         vectors = {name: subject.encode(self.texts, "query", name) for name, subject in subjects.items()}
-        ratios = {name: cost.sentences.texts_per_second for name, cost in costs.items()}
-        ratios = {name: speed / ratios["teacher"] for name, speed in ratios.items()}
         if STATIC in subjects:
             ratios[STATIC] = self.static_ratio(subjects["teacher"].model, subjects[STATIC].model, texts)
         head = ["model", *(f"{row.task}, {row.metric}" for row in rows), "similarities ranked", "MB", "sentences/s"]
         found = [[*head, "times the teacher", "minutes"]]
-        for name in costs:
-            speed = ratios[name] * costs["teacher"].sentences.texts_per_second
+        teacher = len(sentences) / statistics.median(seconds["teacher"])
+        for name in subjects:
             done = self.work / name.removeprefix("layers ").replace(",", "-") / "distill.json"
             trained = read_json(done) if done.exists() else {}
             taken = f" ({', '.join(map(str, trained['layers']))})" if trained.get("layers") else ""
@@ -164,7 +175,7 @@ class Study:
                     *(f"{100 * (row.value(name) or 0):.1f}" for row in rows),
                     f"{100 * ranked:.1f}",
                     f"{weights[name] / 1e6:.1f}",
-                    f"{speed:.0f}",
+                    f"{ratios[name] * teacher:.0f}",
                     f"{ratios[name]:.2f}",
                     str(trained.get("minutes", "")),
                 ]
@@ -174,17 +185,30 @@ class Study:
     def static_ratio(self, teacher: Any, static: Any, texts: list[str]) -> float:
         """Return how much faster a static student is: both in turns, each with the batch that suits it better."""
         sentences = [text for text in texts if len(text) <= _LONGEST][:_MANY]
-        models = {"teacher": (teacher, sentences[: _MANY // 16]), STATIC: (static, sentences)}
-        speeds: dict[str, list[list[float]]] = {name: [] for name in models}
-        for _ in range(_ROUNDS):
-            for name, (model, own) in models.items():
-                speeds[name].append([])
-                for batch in _BATCHES:
-                    started = time.perf_counter()
-                    model.encode(own, batch_size=batch, show_progress_bar=False)
-                    speeds[name][-1].append(len(own) / (time.perf_counter() - started))
-        best = {name: max(map(statistics.median, zip(*own, strict=True))) for name, own in speeds.items()}
-        return float(best[STATIC] / best["teacher"])
+        few = sentences[: _MANY // 32]
+        seconds = self.seconds(
+            {
+                (name, batch): partial(encode, model, own, batch_size=batch)
+                for name, model, own in (("teacher", teacher, few), (STATIC, static, sentences))
+                for batch in _BATCHES
+            }
+        )
+        best = {
+            name: min((seconds[name, batch] for batch in _BATCHES), key=statistics.median)
+            for name in ("teacher", STATIC)
+        }
+        return ratio(best["teacher"], best[STATIC]) * len(sentences) / len(few)
+
+    def seconds(self, runs: Mapping[K, Callable[[], Any]]) -> dict[K, list[float]]:
+        """Return how long each takes, round by round, in which all take turns."""
+        found: dict[K, list[float]] = {name: [] for name in runs}
+        for _ in range(2 if self.args.limit else _ROUNDS):
+            for name, run in runs.items():
+                run()  # what ran before it leaves its own weights in the caches
+                started = time.perf_counter()
+                run()
+                found[name].append(time.perf_counter() - started)
+        return found
 
     def exports(self) -> list[list[str]]:
         """Return the table of the exports of the run's student beside torch: models take turns, medians."""
@@ -192,8 +216,8 @@ class Study:
         model = self._load(folder)
         texts = sentences_of(texts_of_tasks(self.tasks) or self.texts)
         size = weight_bytes(folder, SAFE)
-        encode = partial(model.encode, batch_size=32, show_progress_bar=False)
-        models: dict[str, tuple[int, Callable[[list[str]], Any]]] = {"torch, fp32": (size, encode)}
+        torch = partial(encode, model)
+        models: dict[str, tuple[int, Callable[[list[str]], Any]]] = {"torch, fp32": (size, torch)}
         for kind in get_args(Format):
             out = self.work / kind
             if not (out / "export.json").exists():
@@ -201,15 +225,8 @@ class Study:
             file = out / read_json(out / "export.json")["file"]
             weights = sum(one.stat().st_size for one in file.parent.iterdir())
             models[kind] = weights, Exported(model, kind, file).encode
-        seconds: dict[str, list[float]] = {name: [] for name in models}
-        for _ in range(2 if self.args.limit else _ROUNDS):
-            for name, (_size, run) in models.items():
-                run(texts)  # what ran before it leaves its own weights in the caches
-                started = time.perf_counter()
-                run(texts)
-                seconds[name].append(time.perf_counter() - started)
-        median = {name: statistics.median(times) for name, times in seconds.items()}
-        expected = unit(encode(self.texts))
+        seconds = self.seconds({name: partial(run, texts) for name, (_, run) in models.items()})
+        expected = unit(torch(self.texts))
         found = [["runtime", "MB", "sentences/s", "times torch", "least cosine", "similarities ranked"]]
         for name, (weights, run) in models.items():
             vectors = unit(np.asarray(run(self.texts)))
@@ -217,8 +234,8 @@ class Study:
                 [
                     name,
                     f"{weights / 1e6:.1f}",
-                    f"{len(texts) / median[name]:.0f}",
-                    f"{median['torch, fp32'] / median[name]:.2f}",
+                    f"{len(texts) / statistics.median(seconds[name]):.0f}",
+                    f"{ratio(seconds['torch, fp32'], seconds[name]):.2f}",
                     f"{(expected * vectors).sum(axis=1).min():.4f}",
                     f"{100 * agreement(expected, vectors).ranks:.2f}",
                 ]
@@ -237,8 +254,9 @@ def sections(study: Study) -> Iterator[str]:
     how = f"{study.hardware}; students trained on {trained}" if names else str(study.hardware)
     yield f"`python -m benchmarks.small --run RUN --data DATA{options}`, {time.strftime('%Y-%m-%d')}, {how}."
     yield (
-        "Models take turns; speeds are medians, of 32 texts at once. The static student and its teacher are compared "
-        f"with {_MANY:,} and {_MANY // 16} sentences too, each with 32 or 1,024 at once, whichever is faster."
+        f"Models take turns in {_ROUNDS} rounds of 32 texts at once; speeds, and their ratios in a round, are medians. "
+        f"The static student has {_MANY:,} sentences beside {_MANY // 32} of its teacher's, each with 32 or 1,024 at "
+        "once, whichever is faster."
     )
     yield ""
     if names:
