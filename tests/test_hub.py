@@ -124,7 +124,7 @@ def test_each_repo_has_its_files(run: Path) -> None:
     assert set(repos["dataset"].files) == {"README.md", "manifest.json", "train-00000.parquet"}
     plain = {"README.md", "app.py", "requirements.txt"}
     turkish = {name.replace(".png", ".tr.png") for name in figures}
-    assert set(repos["space"].files) == plain | {"space.json", "report.json"} | figures | turkish
+    assert set(repos["space"].files) == plain | {"space.json", "report.json", "thumbnail.png"} | figures | turkish
 
 
 def test_a_space_reads_the_model_with_what_made_it(values: dict[str, Any], tmp_path: Path) -> None:

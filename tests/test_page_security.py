@@ -78,7 +78,7 @@ def test_datasets_of_other_kinds_are_refused(
     if names == "train.txt":
         assert read("bob/kind") == ["a line"]
     else:
-        with pytest.raises(RefusedError, match="is no dataset of text files"):
+        with pytest.raises(RefusedError, match="is not a dataset of text files"):
             read("bob/kind")
 
 

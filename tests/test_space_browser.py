@@ -159,6 +159,15 @@ def test_own_documents_are_searched_as_pasted_or_read_from_a_file(browser: Any, 
     tab.wait_for_function("document.querySelector('#ht-search-out').innerText.includes('Paste your documents first')")
 
 
+def test_nothing_that_gradio_says_in_english_of_a_waiting_request_is_shown(browser: Any, page: str) -> None:
+    tab = opened(browser, f"{page}?tab=search&lang=tr")
+    tab.wait_for_selector(".ht-hits li")
+    tab.route("**/queue/join*", lambda route: None)  # it waits for ever
+    tab.click("#ht-search")
+    tab.wait_for_selector(".meta-text", state="attached")
+    assert not any(text.is_visible() for text in tab.locator(".meta-text, .meta-text-center").all())
+
+
 def test_a_phone_shows_answers_after_a_search_and_one_model_at_a_time(browser: Any, page: str) -> None:
     tab = opened(browser, f"{page}?tab=search", viewport=PHONE, has_touch=True, color_scheme="dark")
     tab.wait_for_selector(".ht-side.student .ht-hits li")
