@@ -85,7 +85,7 @@ def quiet_libraries() -> None:
     quiet.disable_progress_bar()
 
 
-class Bar(tqdm):  # type: ignore[type-arg]  # takes no arguments at run time
+class Bar(tqdm):  # type: ignore[type-arg] # generic in its stubs alone: tqdm[Any] fails when it runs
     """Progress on a terminal."""
 
     is_part = False
