@@ -41,7 +41,7 @@ from hub_tools.vectors.dataset import SHARD_ROWS, EmbeddingDataset, Row, Shard, 
 
 DIM, WORDS = 768, 12
 # Steps that are taken from disk and from memory in turns, and how often.
-TURN, TURNS = 20, 5
+TURN, TURNS = 20, 15
 MOST_GIB, LEAST_SPEED = 1.0, 0.95
 PARTS = ("corpus", "tokenizer", "training")
 

@@ -57,6 +57,23 @@ def test_cards_are_as_committed(report: dict[str, Any], what: str) -> None:
     assert card == file.read_text(encoding="utf-8"), "if the change is wanted: WRITE_CARDS=1 pytest tests/test_cards.py"
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (None, "per language, which the tokenizer may have been learned from."),
+        ([], "per language that the tokenizer was not learned from."),
+        (["de", "zh"], "not learned from; in German and Chinese also on some that it was learned from, where new"),
+        (["en", "de", "zh"], "not learned from; in languages other than Turkish also on some that it was learned from"),
+        (["tr", "en", "de", "zh"], "per language that the tokenizer was learned from; new text costs it more."),
+    ],
+)
+def test_cards_say_whether_tokens_were_counted_in_new_text(
+    report: dict[str, Any], seen: list[str] | None, said: str
+) -> None:
+    report["tokenizer"]["seen"] = seen
+    assert said in card_of("tokenizer", report)
+
+
 def test_metadata_is_what_the_hub_reads(report: dict[str, Any]) -> None:
     from huggingface_hub import DatasetCard, ModelCard
 

@@ -80,6 +80,10 @@ def test_texts_of_heldout_pairs_are_not_trained_on(tmp_path: Path, minilm_files:
     assert heldout
     assert not heldout & set(corpus.texts("tr"))
     assert corpus.result.text["tr"].dropped_in_heldout_pairs == len(heldout)
+    # Tokenizers are measured on these, which none of them was learned from.
+    assert corpus.unseen("tr", "tr") == [*corpus.texts("tr", "heldout"), *(p.target for p in corpus.pairs("heldout"))]
+    assert corpus.unseen("en", "tr") == [pair.source for pair in corpus.pairs("heldout")]
+    assert corpus.unseen("de", "tr") == []
 
 
 def test_no_text_of_a_pair_is_both_trained_on_and_held_out(tmp_path: Path, minilm_files: TokenizerSpec) -> None:

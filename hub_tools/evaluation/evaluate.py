@@ -12,7 +12,7 @@ from typing import Any
 from hub_tools.core.logging import bar, log
 from hub_tools.corpus.build import Corpus
 from hub_tools.evaluation.bootstrap import figures
-from hub_tools.evaluation.costs import measure_costs
+from hub_tools.evaluation.costs import measure_costs, texts_of_tasks
 from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.example import example_of
 from hub_tools.evaluation.metrics import Measure
@@ -73,10 +73,16 @@ def evaluate_run(
         searches=_searches(subjects, targets),
         models={name: describe(subject.model) for name, subject in subjects.items()},
         hardware=str(subjects["teacher"].hardware),
-        costs=measure_costs(subjects, corpus.sample(targets[0]), targets[0], weights),
+        costs=measure_costs(subjects, _texts_for_costs(corpus, targets), targets[0], weights),
         smaller=smaller_vectors(subjects, measured, lengths),
         example=example_of(subjects, targets[0]),
     )
+
+
+def _texts_for_costs(corpus: Corpus, targets: tuple[str, ...]) -> list[str]:
+    """Return texts of the target, first those that the tokenizer was not learned from: it cuts the others shorter."""
+    bundled = texts_of_tasks(bundled_tasks(targets[:1]))
+    return list(dict.fromkeys([*corpus.unseen(targets[0], targets[0]), *bundled, *corpus.sample(targets[0])]))
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
@@ -282,8 +282,9 @@ def _tokenizer_tables(tokenizer: TokenizerResult, targets: tuple[str, ...]) -> d
 
 
 def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str | None:
-    """Return tokens per word before and after, with what is unknown and a note where that is much; None for nothing."""
+    """Return tokens per word before and after, what is unknown, and notes on both; None for no languages."""
     rows = [["language", "tokens per word, teacher", "student", "change", "unknown tokens, teacher", "student"]]
+    languages = list(languages)
     for lang in languages:
         figures = [tokenizer.measures[lang][name] for name in _TOKENIZERS]
         before, after = (own["tokens_per_word"] for own in figures)
@@ -291,8 +292,23 @@ def fertility_table(tokenizer: TokenizerResult, languages: Iterable[str]) -> str
         unknown = (f"{own['unknown_tokens']:.1%}" for own in figures)
         label = name_of(lang) + (" (per character)" if lang in WITHOUT_SPACES else "")
         rows.append([escape(label), *token_counts(tokenizer, lang), change, *unknown])
-    note = f"\n\n{UNREAD}" if "?" in str(rows) else ""
-    return markdown_table(rows) + note if languages else None
+    notes = [*([UNREAD] if "?" in str(rows) else []), f"Measured on {_text_measured(tokenizer, languages)}."]
+    return "\n\n".join([markdown_table(rows), *notes]) if languages else None
+
+
+def _text_measured(tokenizer: TokenizerResult, languages: Sequence[str]) -> str:
+    texts = "at most 1,000 texts per language"
+    if tokenizer.seen is None:
+        return f"{texts}, which the tokenizer may have been learned from"
+    seen = [lang for lang in languages if lang in tokenizer.seen]
+    unseen = [lang for lang in languages if lang not in seen]
+    if not unseen:
+        return f"{texts} that the tokenizer was learned from; new text costs it more"
+    texts = f"{texts} that the tokenizer was not learned from"
+    if not seen:
+        return texts
+    few = names_of(seen) if len(seen) <= len(unseen) else f"languages other than {names_of(unseen)}"
+    return f"{texts}; in {few} also on some that it was learned from, where new text costs it more"
 
 
 def token_counts(tokenizer: TokenizerResult, lang: str) -> tuple[str, str]:

@@ -39,22 +39,23 @@ class OnDisk(Generic[T]):
         self.shape = (len(self) + len(rows), *self.shape[1:])
 
     def __getitem__(self, key: slice | NDArray[np.int64]) -> NDArray[T]:
-        """Read the rows of a slice without steps, or those with these numbers, in their order."""
-        if not isinstance(key, slice):
-            found: NDArray[T] = np.empty((len(key), *self.shape[1:]), self.dtype)
-            for place, number in enumerate(key):
-                self._read(int(number), found[place : place + 1])
-            return found
-        start, end, _ = key.indices(len(self))
-        found = np.empty((max(0, end - start), *self.shape[1:]), self.dtype)
-        self._read(start, found)
-        return found
+        """Read the rows of a slice without steps, or those with these numbers, in their order; none can be changed."""
+        if isinstance(key, slice):
+            start, end, _ = key.indices(len(self))
+            count = max(0, end - start)
+            found = self._read(start, count)
+        else:
+            count = len(key)
+            found = b"".join([self._read(number, 1) for number in key.tolist()])
+        return np.frombuffer(found, self.dtype).reshape(count, *self.shape[1:])
 
-    def _read(self, start: int, into: NDArray[T]) -> None:
+    def _read(self, start: int, count: int) -> bytes:
+        size = count * self._row_bytes
         self._file.seek(start * self._row_bytes)
-        left = into.reshape(-1).view(np.uint8).data
-        while left:
-            count = self._file.readinto(left)
-            if not count:
+        found = self._file.read(size)
+        while len(found) < size:  # of more than two gigabytes a part comes
+            more = self._file.read(size - len(found))
+            if not more:
                 raise IndexError(f"row {start} and those after it are not among {len(self)}")
-            left = left[count:]
+            found += more
+        return found
