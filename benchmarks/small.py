@@ -52,7 +52,7 @@ from hub_tools.vectors.embed import embed
 K = TypeVar("K", bound=Hashable)
 STATIC, EXPORTS = "static", "exports"
 _ALL = ["6", "4", STATIC, EXPORTS]
-_MEASURED, _HELDOUT, _ROUNDS = 400, 200, 9
+_MEASURED, _HELDOUT, _ROUNDS = 400, 200, 21
 # What a static student, for which 32 texts are little, is measured with beside its teacher; characters of a sentence.
 _MANY, _BATCHES, _LONGEST = 4096, (32, 1024), 200
 # Beside the first measure of each task.

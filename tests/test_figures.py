@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,19 @@ def test_quality_is_drawn_against_size_and_against_speed(monkeypatch: pytest.Mon
     # Without tasks it is what is measured without labels.
     found = [plain("agreement with the teacher, sentences", "similarities ranked")]
     assert "mean score of 1 task" in (quality.quality_alt(found, params) or "")
+
+
+def test_names_of_models_do_not_cover_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"teacher": 0.820, "layers-12": 0.826, "layers-6-vocab-16384": 0.745, "static": 0.502}
+    found = {name: Figure(value=value) for name, value in values.items()}
+    rows = [replace(plain("agreement", "similarities ranked"), models=found)]
+    params = dict(zip(values, (117_700_000, 34_200_000, 17_300_000, 12_600_000), strict=True))
+    speeds = dict(zip(values, (1.0, 0.95, 1.99, 66.3), strict=True))
+    figure = drawn(monkeypatch, partial(quality.draw_quality, rows, params, speeds=speeds))
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 4
+        assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
 
 
 def test_languages_are_sorted_and_what_is_not_read_has_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:

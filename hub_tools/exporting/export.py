@@ -27,13 +27,7 @@ from hub_tools.core.run_dir import check_stage
 from hub_tools.core.run_files import check_links
 from hub_tools.core.run_record import RECORD, STUDENT, student_of
 from hub_tools.corpus.readers import read_table, sample_file
-from hub_tools.exporting.graph import (
-    allow_input,
-    keep_gelu_apart,
-    quantize_products,
-    quantize_tables,
-    quantize_weights,
-)
+from hub_tools.exporting.graph import allow_input, quantize_products, quantize_tables, quantize_weights
 from hub_tools.models.encoder import encode, least_cosine, unit
 from hub_tools.models.loading import SAFE, LoadPolicy, backbone, load_model
 from hub_tools.vectors.agreement import agreement
@@ -239,7 +233,6 @@ def _write(model: SentenceTransformer, kind: Format, file: Path) -> None:
         if kind.endswith("int8"):
             quantize_tables(loaded.graph)
         if kind == "onnx-int8":
-            keep_gelu_apart(loaded.graph)
             quantize_products(loaded.graph)
         if kind == "openvino-int8":
             quantize_weights(loaded.graph)

@@ -1,9 +1,10 @@
 """Changes to a graph of ONNX: numbers of eight bits for weights and states, and an input that may be left out.
 
 Rows of a table of embeddings differ in length by far more than a step of eight bits can show, so each has a scale of
-its own; so has each column of a matrix, and in some products each token. onnxruntime's own dynamic quantization has one
-step for all tokens of a batch: with the large numbers that states of BERT have in a few places it costs more than it
-should (docs/smaller.md). Only operators of the standard are used.
+its own; so has each column of a matrix. onnxruntime's own dynamic quantization has one step for all states of a batch:
+with the large numbers that those of BERT have in a few places it costs more than it should (docs/smaller.md). So where
+they are in a few channels these are made smaller before, and where they are at a few tokens each token has a step of
+its own. Only operators of the standard are used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ _LARGEST = 127
 _LARGEST_PAIR = 32767 // 255
 # No number below this comes out of GELU.
 _LEAST_GELU = -0.17
+_TINY = 1e-12
+# How much of the size of a channel goes over to the matrix (SmoothQuant's alpha), and its largest number in deviations.
+_EVENING, _DEVIATIONS = 0.75, 3
 
 
 class Rounded(NamedTuple):
@@ -63,24 +67,56 @@ def quantize_weights(graph: Any) -> None:
         _replace_node(graph, node, [weights, make("MatMul", [node.input[0], f"{name}_float"], list(node.output))])
 
 
+def _even_channels(graph: Any) -> set[str]:
+    """Divide the channels of what a matrix widens by their size, and multiply its rows; return the states' new names.
+
+    Source: SmoothQuant (Xiao et al. 2023, arXiv 2211.10438), which measures channels on text. Here a layer
+    normalisation says how large they get, by weight and bias; where there is none before a matrix, nothing is done.
+    """
+    onnx: Any = import_module("onnx")
+    constants, even = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
+    norms = {node.output[0]: node for node in graph.node if node.op_type == "LayerNormalization"}
+    for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
+        norm = norms.get(node.input[0])
+        found = [
+            onnx.numpy_helper.to_array(constants[of]) for of in (norm.input[1:] if norm else ()) if of in constants
+        ]
+        if not found or len(array) >= array.shape[1] or {one.shape for one in found} != {array.shape[:1]}:
+            continue
+        weight, bias = (*found, 0)[:2]
+        channels = np.maximum(_DEVIATIONS * np.abs(weight) + np.abs(bias), _TINY)
+        rows = np.maximum(np.abs(array).max(axis=1), _TINY)
+        sizes = channels**_EVENING / rows ** (1 - _EVENING)
+        sizes = (sizes / np.exp(np.log(sizes).mean())).astype(np.float32)
+        constants[name].CopyFrom(onnx.numpy_helper.from_array(array * sizes[:, None], name))
+        graph.initializer.append(onnx.numpy_helper.from_array(1 / sizes, f"{name}_evening"))
+        of = f"{name}_even"
+        divided = onnx.helper.make_node("Mul", [node.input[0], f"{name}_evening"], [of])
+        product = onnx.helper.make_node("MatMul", [of, name], list(node.output))
+        _replace_node(graph, node, [divided, product])
+        even.add(of)
+    return even
+
+
 def quantize_products(graph: Any) -> None:
     """Multiply whole numbers of eight bits: states from 0 to 255, and matrices with a scale for each column.
 
     The operators are those that onnxruntime fuses into one. They have one step for all tokens of a batch, which is too
-    coarse for the two matrices of a feed-forward layer, where a few tokens have large numbers: so for a matrix that
-    widens or narrows each token has a step. The product has the largest of these, and is multiplied by each token's
-    part of it afterwards.
+    coarse for the two matrices of a feed-forward layer. What one widens has large numbers in a few channels, which are
+    made even where that is possible. For other matrices that widen or narrow, each token has a step. The product has
+    the largest of these, and is multiplied by each token's part of it afterwards.
     """
     onnx: Any = import_module("onnx")
     make = onnx.helper.make_node
+    even = _even_channels(graph)
     activated = {node.output[0] for node in graph.node if node.op_type == "Gelu"}
     seen: set[str] = set()
-    constants = {"tiny": 1e-12, "gelu": -_LEAST_GELU, "one": 1, "all": 255, "unit": 1 / _LARGEST}
+    constants = {"tiny": _TINY, "gelu": -_LEAST_GELU, "one": 1, "all": 255, "unit": 1 / _LARGEST}
     named = {name: np.array(value, np.float32) for name, value in constants.items()}
     named |= {"zero": np.array(_LARGEST + 1, np.uint8), "axis": np.array([-1])}
     for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
         states, out = node.input[0], node.output[0]
-        by_token = array.shape[0] != array.shape[1]
+        by_token = array.shape[0] != array.shape[1] and states not in even
         of = f"{states}_by_token" if by_token else states
         values, scales = round_columns(array)
         _replace_constant(graph, name, Rounded(values, scales[0]))
@@ -104,19 +140,6 @@ def quantize_products(graph: Any) -> None:
     graph.initializer.extend(
         onnx.numpy_helper.from_array(array, f"int8_{name}") for name, array in named.items() if f"int8_{name}" in used
     )
-
-
-def keep_gelu_apart(graph: Any) -> None:
-    """Store what is added before GELU as a matrix of one row: a vector would be fused with it, which is slower."""
-    onnx: Any = import_module("onnx")
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    made = {name: node for node in graph.node for name in node.output}
-    for node in graph.node:
-        before = made.get(node.input[0]) if node.op_type == "Gelu" else None
-        if before is not None and before.op_type == "Add":
-            for name in constants.keys() & set(before.input):
-                array = onnx.numpy_helper.to_array(constants[name])
-                constants[name].CopyFrom(onnx.numpy_helper.from_array(np.atleast_2d(array), name))
 
 
 def round_columns(array: NDArray[np.float32]) -> Rounded:

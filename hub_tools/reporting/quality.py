@@ -51,16 +51,14 @@ def _draw_points(axes: Any, points: Mapping[str, tuple[float, float]], lang: str
     axes.set_xlim(min(places) / 1.6, max(places) * 1.6)
     axes.set_ylim(low - room, high + room)
     middle, gap = (min(places) * max(places)) ** 0.5, (high - low + 2 * room) / 14
-    for on_left in (True, False):
-        side = sorted((n for n in names if (points[n][0] <= middle) == on_left), key=lambda n: points[n][1])
-        height = -float("inf")
-        for name in side:
-            place, score = points[name]
-            height = max(score, height + gap)  # names never cover one another
-            draw_dot(axes, place, score, *style_of(name, names), size=9)
-            text, offset = f"{shorten(named(name, lang), 26)}, {_points(score, lang)}", (10 if on_left else -10, 0)
-            where = {"xytext": offset, "textcoords": "offset points", "ha": "left" if on_left else "right"}
-            axes.annotate(text, (place, height), va="center", **where)
+    height = -float("inf")
+    for name in sorted(names, key=lambda name: points[name][1]):
+        place, score = points[name]
+        height = max(score, height + gap)  # a long name on the left would reach one on the right of the same height
+        draw_dot(axes, place, score, *style_of(name, names), size=9)
+        side, offset = ("left", 10) if place <= middle else ("right", -10)
+        where = {"xytext": (offset, 0), "textcoords": "offset points", "ha": side, "va": "center"}
+        axes.annotate(f"{shorten(named(name, lang), 26)}, {_points(score, lang)}", (place, height), **where)
     ticks = _ticks(places)
     axes.set_xticks(ticks, [_short(place, lang) for place in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
