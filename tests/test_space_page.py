@@ -145,9 +145,11 @@ def test_files_of_the_machine_are_not_served(page: str) -> None:
 @needs_browser
 def test_every_tab_works_in_a_browser(browser: Any, page: str, log: Path) -> None:
     tab = visit(browser, page)
-    shown = tab.inner_text("#ht-tokens-out")
+    shown, said = tab.inner_text("#ht-tokens-out"), "learned from text that includes this sentence"
+    assert said in shown  # the example is a sentence of the run
     tab.fill("#ht-text textarea", "Yeni bir deneme metni")
     tab.wait_for_function("old => document.querySelector('#ht-tokens-out').innerText !== old", arg=shown)
+    assert said not in tab.inner_text("#ht-tokens-out")
     tab.get_by_role("button", name="Other tokenizers").click()
     tab.check("#ht-ids input")
     tab.wait_for_selector("#ht-tokens-out .ids small")

@@ -39,11 +39,12 @@ def tokens(
     lang: str,
     text_lang: str = "",
     others: Sequence[dict[str, Any]] = (),
+    note: str = "",
 ) -> str:
     """Show a text by two tokenizers, from `tokenize.compare`: its own letters, coloured by word.
 
     `names` are title and subtitle of both, and of `others`, more tokenizers that are shown below; `window` tokens are
-    read at once; `text_lang` is the language of the text, if it is known.
+    read at once; `text_lang` is the language of the text, if it is known, and `note` what has to be said of the text.
     """
     sides = (comparison["first"], comparison["second"])
     before = (None, comparison["first"], *(None for _ in others))
@@ -52,8 +53,9 @@ def tokens(
         for side, name, other in zip((*sides, *others), names, before, strict=True)
     )
     names = names[:2]
+    verdict = " ".join([_verdict(comparison, text, names, window, lang), *([escape(note)] if note else [])])
     return (
-        f'<p class="ht-verdict" role="status">{_verdict(comparison, text, names, window, lang)}</p>{panels}'
+        f'<p class="ht-verdict" role="status">{verdict}</p>{panels}'
         f'<p class="ht-detail" aria-hidden="true">{escape(translate(lang, "point"))}</p>{_legend(sides, names, lang)}'
     )
 

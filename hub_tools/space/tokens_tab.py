@@ -89,8 +89,17 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         others = [service.compare(text, name, second)["first"] for name in added]
         names = [shown_name(name.strip(), lang) for name in (first, second, *added)]
         window = report.student.max_seq_length or 512
+        is_seen = text in codes and _learned_from_examples(service)
         return tokens_html.tokens(
-            comparison, text, names, others=others, ids=ids, window=window, lang=lang, text_lang=codes.get(text, "")
+            comparison,
+            text,
+            names,
+            others=others,
+            ids=ids,
+            window=window,
+            lang=lang,
+            text_lang=codes.get(text, ""),
+            note=translate(lang, "text_seen") if is_seen else "",
         )
 
     def compare_typed(
@@ -153,13 +162,18 @@ def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, 
         counts = {translate(lang, name).capitalize(): count(name) for name in service.content.models}
         if other.strip():
             counts[other.strip()] = service.count_languages(other)
-        seen = SAMPLE in service.content.report.config.corpus.sources
-        return tokens_html.languages(counts, own, lang, note=translate(lang, "tax_seen") if seen else "")
+        note = translate(lang, "tax_seen") if _learned_from_examples(service) else ""
+        return tokens_html.languages(counts, own, lang, note=note)
 
     page.load(draw, [own, other], out, **_LIVE)
     js = remember("own", "third")
     gr.on([own.change, other.change], draw, [own, other], out, js=js, **_LAST, **SANDBOXED, **PRIVATE)
     return {"own": own, "third": other}
+
+
+def _learned_from_examples(service: Service) -> bool:
+    """Return whether the text of the run has the sentences that are shown, so that they cost its student less."""
+    return SAMPLE in service.content.report.config.corpus.sources
 
 
 def _examples(target: str) -> dict[str, str]:
