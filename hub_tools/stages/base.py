@@ -17,7 +17,7 @@ from hub_tools.core.run_dir import RunDir, Task, stage_folder
 from hub_tools.stages.job import Job
 
 # To be raised whenever a stage gives other files for the same inputs.
-_VERSION = 10
+_VERSION = 11
 
 
 def neutral() -> Any:
