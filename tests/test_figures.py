@@ -239,16 +239,20 @@ def test_quality_is_drawn_against_size_and_against_speed(monkeypatch: pytest.Mon
     assert "mean score of 1 task" in (quality.quality_alt(found, params) or "")
 
 
-def test_names_of_models_do_not_cover_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"teacher": 0.820, "layers-12": 0.826, "layers-6-vocab-16384": 0.745, "static": 0.502}
+@pytest.mark.parametrize("fifth", [0.5, 0.83])
+def test_names_of_models_are_drawn_and_do_not_cover_one_another(monkeypatch: pytest.MonkeyPatch, fifth: float) -> None:
+    values = {"teacher": 0.820, "layers-12": 0.826, "layers-6-vocab-16384": 0.745, "static": 0.502, "another": fifth}
+    if fifth > 0.8:  # many near the top
+        values["layers-6-vocab-16384"] = 0.825
     found = {name: Figure(value=value) for name, value in values.items()}
     rows = [replace(plain("agreement", "similarities ranked"), models=found)]
-    params = dict(zip(values, (117_700_000, 34_200_000, 17_300_000, 12_600_000), strict=True))
-    speeds = dict(zip(values, (1.0, 0.95, 1.99, 66.3), strict=True))
+    params = dict(zip(values, (117_700_000, 34_200_000, 17_300_000, 12_600_000, 34_200_000), strict=True))
+    speeds = dict(zip(values, (1.0, 0.95, 1.99, 66.3, 1.2), strict=True))
     figure = drawn(monkeypatch, partial(quality.draw_quality, rows, params, speeds=speeds))
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
-        assert len(boxes) == 4
+        assert len(boxes) == 5
+        assert all(text._check_xy() for text in axes.texts)  # one that is outside is not drawn
         assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
 
 

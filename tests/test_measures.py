@@ -63,6 +63,21 @@ def test_a_count_means_something_where_the_text_is_read(share: float, read: bool
     assert is_read({"unknown_text": share}) is read
 
 
+def test_tokens_are_counted_in_new_text_and_losses_looked_for_in_all(tokenizer: Tokenizer) -> None:
+    reader = TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={})
+    texts = {"tr": ["ab zz"] * 20 + ["ab"], "de": ["ab zz"] * 19 + ["ab"], "fr": []}
+    found = compare_tokenizers(reader, reader, texts, unseen={"tr": 20, "de": 19, "fr": 0})
+    assert found["seen"] == ["de"]
+    new, all_of_them = (measure(tokenizer, some, "tr", None) for some in (texts["tr"][:20], texts["de"]))
+    assert found["fertility"] == {
+        "tr": dict.fromkeys(("teacher", "student"), new["tokens_per_word"]),
+        "de": dict.fromkeys(("teacher", "student"), all_of_them["tokens_per_word"]),
+    }
+    only_last = compare_tokenizers(reader, reader, {"tr": ["zz"] * 20 + ["ab"]}, unseen={"tr": 20})
+    assert only_last["unused"] == compare_tokenizers(reader, reader, {"tr": ["zz", "ab"]})["unused"]
+    assert compare_tokenizers(reader, reader, texts)["seen"] is None
+
+
 def test_languages_that_a_tokenizer_does_not_read_are_named(tokenizer: Tokenizer) -> None:
     reader = TokenizerSpec(spec=json.loads(tokenizer.to_str()), settings={})
     found = compare_tokenizers(reader, reader, {"tr": ["ab abc d"], "th": ["กขค"]})

@@ -72,14 +72,15 @@ class Corpus:
         return list(islice(texts, _SAMPLE_TEXTS)) if lang in self.languages else []
 
     def unseen(self, lang: str, target: str) -> list[str]:
-        """Return up to a thousand held-out texts of a language, of pairs too: no tokenizer was learned from them."""
+        """Return up to a thousand held-out texts of a language, of pairs too; no token was learned from them."""
         alone = self.texts(lang, "heldout") if lang in self.languages else ()
-        in_pairs = (
+        is_in_pairs = self.result.parallel is not None and lang in self.result.parallel.languages
+        sides = (
             pair.target if lang == target else pair.source
-            for pair in self.pairs("heldout")
+            for pair in (self.pairs("heldout") if is_in_pairs else ())
             if lang in (target, pair.lang)
         )
-        return list(islice(chain(alone, in_pairs), _SAMPLE_TEXTS))
+        return list(dict.fromkeys(islice(chain(alone, sides), _SAMPLE_TEXTS)))
 
     def all_texts(self, lang: str, targets: tuple[str, ...]) -> Iterator[str]:
         """Yield all texts to train on in a language, and for a target its side of the parallel text too."""

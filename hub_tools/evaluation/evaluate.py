@@ -27,6 +27,7 @@ from hub_tools.results import EvaluationResult, EvaluationRow, Search
 MODELS = ("teacher", "clone", "student")
 # The student before it was trained with labels, where it was.
 DISTILLED = "distilled"
+_ENOUGH_TEXTS = 256  # to measure costs on, with paragraphs made of sentences
 _SEARCHES = 3  # bundled questions that a person is shown
 # Measures of the vectors that were learned -> how tables name them.
 _LEARNED = {"cosine": "cosine", "ranks": "similarities ranked"}
@@ -80,9 +81,10 @@ def evaluate_run(
 
 
 def _texts_for_costs(corpus: Corpus, targets: tuple[str, ...]) -> list[str]:
-    """Return texts of the target, first those that the tokenizer was not learned from: it cuts the others shorter."""
+    """Return texts of the target; those that tokens were learned from, which are cut into fewer, for want of others."""
     bundled = texts_of_tasks(bundled_tasks(targets[:1]))
-    return list(dict.fromkeys([*corpus.unseen(targets[0], targets[0]), *bundled, *corpus.sample(targets[0])]))
+    texts = list(dict.fromkeys([*corpus.unseen(targets[0], targets[0]), *bundled]))
+    return texts if len(texts) >= _ENOUGH_TEXTS else list(dict.fromkeys([*texts, *corpus.sample(targets[0])]))
 
 
 def evaluate(

@@ -22,7 +22,7 @@ _LARGEST_PAIR = 32767 // 255
 # No number below this comes out of GELU.
 _LEAST_GELU = -0.17
 _TINY = 1e-12
-# How much of the size of a channel goes over to the matrix (SmoothQuant's alpha), and its largest number in deviations.
+# SmoothQuant's alpha, and the largest number of a channel in standard deviations.
 _EVENING, _DEVIATIONS = 0.75, 3
 
 

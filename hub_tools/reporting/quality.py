@@ -49,8 +49,8 @@ def _draw_points(axes: Any, points: Mapping[str, tuple[float, float]], lang: str
     room = max(0.25 * (high - low), 1.5)  # noise fills no picture
     axes.set_xscale("log")
     axes.set_xlim(min(places) / 1.6, max(places) * 1.6)
-    axes.set_ylim(low - room, high + room)
-    middle, gap = (min(places) * max(places)) ** 0.5, (high - low + 2 * room) / 14
+    # Names that move up may make the picture higher by as much each.
+    middle, gap = (min(places) * max(places)) ** 0.5, (high - low + 2 * room) / max(14 - len(names), 4)
     height = -float("inf")
     for name in sorted(names, key=lambda name: points[name][1]):
         place, score = points[name]
@@ -59,6 +59,7 @@ def _draw_points(axes: Any, points: Mapping[str, tuple[float, float]], lang: str
         side, offset = ("left", 10) if place <= middle else ("right", -10)
         where = {"xytext": (offset, 0), "textcoords": "offset points", "ha": side, "va": "center"}
         axes.annotate(f"{shorten(named(name, lang), 26)}, {_points(score, lang)}", (place, height), **where)
+    axes.set_ylim(low - room, max(high + room, height + gap))
     ticks = _ticks(places)
     axes.set_xticks(ticks, [_short(place, lang) for place in ticks])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -308,7 +308,7 @@ def _text_measured(tokenizer: TokenizerResult, languages: Sequence[str]) -> str:
     if not seen:
         return texts
     few = names_of(seen) if len(seen) <= len(unseen) else f"languages other than {names_of(unseen)}"
-    return f"{texts}; in {few} also on some that it was learned from, where new text costs it more"
+    return f"{texts}; in {few} on such that it was learned from too, and new text costs it more"
 
 
 def token_counts(tokenizer: TokenizerResult, lang: str) -> tuple[str, str]:

@@ -89,7 +89,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
         others = [service.compare(text, name, second)["first"] for name in added]
         names = [shown_name(name.strip(), lang) for name in (first, second, *added)]
         window = report.student.max_seq_length or 512
-        is_seen = text in codes and _learned_from_examples(service)
+        is_seen = codes.get(text) in report.corpus.languages and _learned_from_examples(service)
         return tokens_html.tokens(
             comparison,
             text,
@@ -99,7 +99,7 @@ def tokens_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, Any
             window=window,
             lang=lang,
             text_lang=codes.get(text, ""),
-            note=translate(lang, "text_seen") if is_seen else "",
+            note=translate(lang, "text_seen") if is_seen and "student" in (first, second) else "",
         )
 
     def compare_typed(
@@ -173,7 +173,8 @@ def languages_tab(service: Service, label: Label, page: gr.Blocks) -> dict[str, 
 
 def _learned_from_examples(service: Service) -> bool:
     """Return whether the text of the run has the sentences that are shown, so that they cost its student less."""
-    return SAMPLE in service.content.report.config.corpus.sources
+    config = service.content.report.config
+    return SAMPLE in config.corpus.sources and config.tokenizer.use is None
 
 
 def _examples(target: str) -> dict[str, str]:

@@ -29,8 +29,6 @@ from hub_tools.tokenization.make import make_tokenizer, use_tokenizer
 STATS = "stats.json"
 # Held-out pairs that the parity is measured on.
 _PAIRS = 1000
-# Held-out texts that are enough to measure tokens per word on them alone.
-_ENOUGH = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +62,8 @@ class TokenizerStage(Stage):
         prompts = [*self.teacher.prompts.values(), *self.prompts.values()]
         longest = self.teacher.max_seq_length
         unseen = {lang: corpus.unseen(lang, self.targets[0]) for lang in corpus.languages}
-        seen = [lang for lang, texts in unseen.items() if len(texts) < _ENOUGH]
         measured: dict[str, Any] = {
-            "samples": unseen | {lang: corpus.sample(lang) for lang in seen},
+            "samples": {lang: list(dict.fromkeys([*own, *corpus.sample(lang)])) for lang, own in unseen.items()},
             "pairs": [(pair.source, pair.target) for pair in islice(corpus.pairs("heldout"), _PAIRS)],
         }
         if self.ready is not None:
@@ -86,7 +83,7 @@ class TokenizerStage(Stage):
             max_seq_length=longest,
             text_count=sum(count.train for count in counts),
         )
-        result = replace(make_tokenizer(adaptation, out, **measured), seen=seen)
+        result = make_tokenizer(adaptation, out, unseen={lang: len(own) for lang, own in unseen.items()}, **measured)
         if result.sizes:
             sizes = with_model_sizes(result.sizes, self.teacher, self.layers, static=self.static)
             result = replace(result, sizes=sizes)

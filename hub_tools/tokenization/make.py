@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hub_tools.core.logging import log
 from hub_tools.results import Figures, TokenizerResult, is_read
@@ -23,19 +25,22 @@ def make_tokenizer(
     out: Path,
     *,
     samples: Mapping[str, list[str]],
+    unseen: Mapping[str, int] | None = None,
     pairs: Sequence[tuple[str, str]] = (),
 ) -> TokenizerResult:
     """Make the student's tokenizer, write it to the folder `out` and measure it.
 
     The plain trim and, where it is open how many tokens are learned, tokenizers between are written to folders in it.
-    All are measured on `samples`, language -> texts, and for the parity on `pairs`, held-out (source, translation).
+    All are measured on `samples`, language -> texts, of which the first `unseen` are not learned from, and for the
+    parity on `pairs`, held-out (source, translation).
     """
+    measure = partial(compare_tokenizers, texts=samples, pairs=pairs, unseen=unseen)
     adapted = adaptation.make()
     others = {
-        name: _write_and_measure(other, out / name, samples, pairs)
+        name: _write_and_measure(other, out / name, measure)
         for name, other in adaptation.with_fewer_learned(adapted).items()
     }
-    result = _write_and_measure(adapted, out, samples, pairs)
+    result = _write_and_measure(adapted, out, measure)
     _warn_of_longer_texts(result.measures)
     _warn_of_changed_prompts(adaptation.teacher, adapted.student, adaptation.prompts, samples)
     if result.new_unknowns:
@@ -47,11 +52,10 @@ def make_tokenizer(
 
 
 def _write_and_measure(
-    adapted: AdaptedTokenizer, out: Path, samples: Mapping[str, list[str]], pairs: Sequence[tuple[str, str]]
+    adapted: AdaptedTokenizer, out: Path, measure: Callable[[TokenizerSpec, TokenizerSpec], dict[str, Any]]
 ) -> TokenizerResult:
     adapted.student.write(out)
-    measured = compare_tokenizers(adapted.teacher, adapted.student, samples, pairs)
-    return TokenizerResult(**adapted.summary(), **measured)
+    return TokenizerResult(**adapted.summary(), **measure(adapted.teacher, adapted.student))
 
 
 def _warn_of_longer_texts(measures: Mapping[str, Mapping[str, Figures]]) -> None:

@@ -18,6 +18,8 @@ from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 
 # Order of the Renyi entropy that goes best with translation quality (Zouhar et al. 2023, arXiv 2306.16842).
 RENYI_ORDER = 2.5
+# Texts that are enough to measure tokens per word on them alone.
+_ENOUGH = 20
 
 
 def measure(tokenizer: Tokenizer, texts: list[str], lang: str, unk_token: str | None) -> Figures:
@@ -93,11 +95,16 @@ def compare_tokenizers(
     student: TokenizerSpec,
     texts: Mapping[str, list[str]],
     pairs: Sequence[tuple[str, str]] = (),
+    unseen: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Measure both tokenizers on texts by language, and their parity on (source, translation) pairs.
 
+    The student was not learned from the first `unseen` texts of a language. Where these are enough, tokens are counted
+    in them alone; what is lost, and which ids are unused, is looked for in all texts.
+
     Returns the fields of `TokenizerResult` from `fertility` to `round_trip_failures`.
     """
+    seen = None if unseen is None else [lang for lang in texts if texts[lang] and unseen.get(lang, 0) < _ENOUGH]
     names = ("teacher", "student")
     backends = (teacher.load(), student.load())
     unknown = (teacher.unk_token, student.unk_token)
@@ -110,10 +117,12 @@ def compare_tokenizers(
             if not batch:
                 continue
             encodings = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
-            figures = map(_measure, backends, (batch, batch), encodings, (lang, lang), unknown)
+            new = slice(unseen[lang] if unseen and lang not in (seen or ()) else None)
+            cut = [own[new] for own in encodings]
+            figures = map(_measure, backends, repeat(batch[new]), cut, repeat(lang), unknown)
             measures[lang] = dict(zip(names, figures, strict=True))
-            for seen, own in zip(used, encodings, strict=True):
-                seen.update(chain.from_iterable(encoding.ids for encoding in own))
+            for found, own in zip(used, encodings, strict=True):
+                found.update(chain.from_iterable(encoding.ids for encoding in own))
             losses = _count_losses(unknown_ids, backends, batch, encodings, is_wordpiece=student.family == "WordPiece")
             new_unknowns, failures = new_unknowns + losses[0], failures + losses[1]
             progress.update(len(batch))
@@ -121,8 +130,9 @@ def compare_tokenizers(
     return {
         "fertility": {lang: {n: f["tokens_per_word"] for n, f in row.items()} for lang, row in measures.items()},
         "measures": measures,
+        "seen": seen,
         "parity": {n: round(parity(t, pairs), 4) for n, t in zip(names, backends, strict=True)} if pairs else None,
-        "unused": {n: size - len(seen) for n, size, seen in zip(names, sizes, used, strict=True)},
+        "unused": {n: size - len(found) for n, size, found in zip(names, sizes, used, strict=True)},
         "new_unknowns": new_unknowns,
         "round_trip_failures": failures,
     }
