@@ -99,8 +99,7 @@ class TokenizerResult:
     normalizer_changes: list[str] = field(default_factory=list)
     fertility: dict[str, dict[str, float]]  # tokens per word, by language
     measures: dict[str, dict[str, Figures]]  # by language
-    # Languages measured on text that the tokenizer was learned from, for want of other; None for a ready tokenizer.
-    seen: list[str] | None = None
+    seen: list[str] | None = None  # languages measured on text that tokens were learned from; None for a ready one
     parity: dict[str, float] | None = None  # tokens for one of the source side's, on held-out pairs
     unused: dict[str, int] | None = None  # ids that none of the measured texts uses
     new_unknowns: int
