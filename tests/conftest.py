@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ from hub_tools.results import CloneResult
 from hub_tools.tokenization.adapt import Adaptation
 from hub_tools.tokenization.tokenizer_json import TokenizerSpec
 from tests.commands import CANARY
+from tests.committed_report import DATA
 from tests.fake_hub import FakeHub, HubServer, User
 from tests.tiny_teacher import write_tiny_teacher
 
@@ -79,6 +81,12 @@ def little(minilm_files: TokenizerSpec, tmp_path_factory: pytest.TempPathFactory
     from tests.little_teacher import write_little_teacher
 
     return write_little_teacher(minilm_files, tmp_path_factory.mktemp("little"))
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """The committed report of a run; a test may change it."""
+    return dict(json.loads((DATA / "report.json").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import os
 import re
-import shlex
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 
-from hub_tools.cli.base import configure
-from hub_tools.options import click_options
 from hub_tools.reporting import cards
 from hub_tools.reporting.report import FullReport
-from hub_tools.reporting.reproduce import reproduce
+from tests.committed_report import DATA, command_of, poisoned
 
-DATA = Path(__file__).parent / "data"
 REPOS = {"model": "ada/gemma-tr", "tokenizer": "ada/gemma-tr-tokenizer", "dataset": "ada/gemma-tr-embeddings"}
 CARDS = {"model": cards.model_card, "tokenizer": cards.tokenizer_card, "dataset": cards.dataset_card}
 
 
-@pytest.fixture
-def report() -> dict[str, Any]:
-    return dict(json.loads((DATA / "report.json").read_text(encoding="utf-8")))
-
-
 def card_of(what: str, report: dict[str, Any], repos: Mapping[str, str] = REPOS) -> str:
     return CARDS[what](FullReport.from_dict(report), repos)
-
-
-def command_of(report: dict[str, Any]) -> str:
-    return reproduce(FullReport.from_dict(report))[0]
 
 
 def notice_of(what: str, report: dict[str, Any]) -> str | None:
@@ -317,39 +299,6 @@ def test_the_arithmetic_of_each_figure_is_said(report: dict[str, Any]) -> None:
     assert said in card_of("model", report)
 
 
-def test_the_command_pins_a_tokenizer_of_the_hub(report: dict[str, Any]) -> None:
-    report["config"]["tokenizer"] = {"use": "org/theirs@v1"}
-    report["tokenizer"] |= {"added_reachable": None, "revision": "e" * 40}
-    assert f"--tokenizer org/theirs@{'e' * 40}" in command_of(report)
-    report["tokenizer"]["revision"] = None
-    report["config"]["tokenizer"] = {"use": "/home/ada/theirs@home"}
-    assert "--tokenizer PATH/theirs@home" in command_of(report)
-
-
-def test_the_command_pins_vectors_of_the_hub(report: dict[str, Any]) -> None:
-    report["config"]["embed"] = {"use": "org/vectors@main"}
-    report["embeddings"]["taken_from"] = {"name": "org/vectors", "revision": "f" * 40}
-    assert f"--embeddings org/vectors@{'f' * 40}" in command_of(report)
-    report["config"]["embed"] = {"use": "/home/ada/vectors"}
-    report["embeddings"]["taken_from"] = {"name": "vectors", "revision": None}
-    assert "--embeddings PATH/vectors" in command_of(report)
-
-
-def test_only_paths_are_redacted(report: dict[str, Any]) -> None:
-    report["config"]["embed"]["query_prompt"] = "/query: "
-    assert "--query-prompt '/query: '" in command_of(report)
-
-
-def test_the_command_pins_datasets_where_their_commit_is_known(report: dict[str, Any]) -> None:
-    report["config"]["corpus"]["sources"] = []
-    assert f"--corpus 'wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}'" in command_of(report)
-    report["corpus"]["revisions"] = {"wikimedia/wikipedia": None}
-    assert "--corpus" not in command_of(report)
-    report["config"]["corpus"]["sources"] = ["a/b@v1:x", "sample"]
-    report["corpus"]["revisions"] = {"a/b@v1": "d" * 40}
-    assert f"--corpus a/b@{'d' * 40}:x --corpus sample" in command_of(report)
-
-
 def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> None:
     report["config"]["tokenizer"] = {"use": "/home/ada/theirs"}
     report["tokenizer"]["added_reachable"] = None
@@ -359,29 +308,6 @@ def test_a_tokenizer_that_was_taken_is_not_claimed(report: dict[str, Any]) -> No
     assert "gemma/terms" not in card
     assert "learned from Turkish text" not in model
     assert "produced by some text" not in card + model
-
-
-EVIL = (
-    "x$metadata ${title} {{ 7*7 }} | <script>alert(1)</script> `` ``` [a](javascript:b)\n---\nlicense: mit\n---\n# Hi"
-)
-
-
-def poisoned(report: dict[str, Any]) -> dict[str, Any]:
-    report = copy.deepcopy(report)
-    report["evaluation"][1]["task"] = EVIL
-    report["corpus"]["text"]["tr"]["sources"] = [EVIL, f"/home/ada/{EVIL}"]
-    report["corpus"]["revisions"] = {EVIL: EVIL}
-    report["corpus"]["parallel"]["files"] = [f"{EVIL}.tsv"]
-    report["student"]["code"] = [EVIL]
-    report["config"]["corpus"]["sources"] = [EVIL]
-    report["config"]["evaluate"]["sts"] = [f"{EVIL}.tsv"]
-    report["embeddings"]["prompts"] = {EVIL: EVIL}
-    report["tokenizer"]["normalizer_changes"] = [EVIL]
-    report["tokenizer"]["family"] = EVIL
-    report["searches"][0]["query"] = EVIL
-    report["example"] |= {"query": EVIL, "documents": [EVIL]}
-    report["teacher"]["license"] = {"license": "other", "license_name": EVIL, "license_link": EVIL}
-    return report
 
 
 @pytest.mark.parametrize("what", CARDS)
@@ -399,24 +325,3 @@ def test_data_stays_data(report: dict[str, Any], what: str) -> None:
     for table in re.findall(r"(?:^\|.*\|\n)+", outside, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1, table
-
-
-def test_the_command_of_the_card_gives_the_same_configuration(report: dict[str, Any], tmp_path: Path) -> None:
-    command, toml = reproduce(FullReport.from_dict(report))
-    (tmp_path / "run.toml").write_text(toml, encoding="utf-8")
-    words = shlex.split(command.replace("--config run.toml", ""))[1:]
-    options = click.Command("hub-distill", params=[*click_options(())]).make_context("hub-distill", words).params
-    config = configure({**options, "config_file": str(tmp_path / "run.toml")})
-    assert config.distill.loss == "relational"
-    assert config.distill.similarity_weight == 1.0
-    assert config.distill.matryoshka == (16, 8)
-    assert config.distill.eval_steps == 2
-    assert config.tokenizer.vocab_size == 4096
-    assert config.teacher == f"google/embeddinggemma-300m@{'c' * 40}"
-    assert config.corpus.sources == (f"wikimedia/wikipedia@{'b' * 40}:20231101.{{lang}}", "PATH/news.txt.gz")
-
-
-def test_a_shell_reads_the_command_as_it_was_meant(report: dict[str, Any]) -> None:
-    command = command_of(poisoned(report))
-    said = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
-    assert EVIL in said.stdout.split("\0")

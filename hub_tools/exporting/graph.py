@@ -68,32 +68,32 @@ def quantize_weights(graph: Any) -> None:
 
 
 def _even_channels(graph: Any) -> set[str]:
-    """Divide the channels of what a matrix widens by their size, and multiply its rows; return the states' new names.
+    """Divide what matrices widen, channel by channel, by its size, and multiply their rows; return the new names of it.
 
     Source: SmoothQuant (Xiao et al. 2023, arXiv 2211.10438), which measures channels on text. Here a layer
     normalisation says how large they get, by weight and bias; where there is none before a matrix, nothing is done.
     """
     onnx: Any = import_module("onnx")
     constants, even = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
-    norms = {node.output[0]: node for node in graph.node if node.op_type == "LayerNormalization"}
-    for node, name, array in list(_constant_matrices(graph, "MatMul", 1)):
-        norm = norms.get(node.input[0])
-        found = [
-            onnx.numpy_helper.to_array(constants[of]) for of in (norm.input[1:] if norm else ()) if of in constants
-        ]
-        if not found or len(array) >= array.shape[1] or {one.shape for one in found} != {array.shape[:1]}:
+    products = [one for one in _constant_matrices(graph, "MatMul", 1) if one[2].shape[0] < one[2].shape[1]]
+    for norm in [node for node in graph.node if node.op_type == "LayerNormalization"]:
+        states = norm.output[0]
+        widened = [(node, name, array) for node, name, array in products if node.input[0] == states]
+        names = [of for of in norm.input[1:] if of]
+        if not widened or not constants.keys() >= set(names):
             continue
-        weight, bias = (*found, 0)[:2]
-        channels = np.maximum(_DEVIATIONS * np.abs(weight) + np.abs(bias), _TINY)
-        rows = np.maximum(np.abs(array).max(axis=1), _TINY)
+        weight, *bias = (onnx.numpy_helper.to_array(constants[of]) for of in names)
+        channels = np.maximum(_DEVIATIONS * np.abs(weight) + sum(map(np.abs, bias)), _TINY)
+        rows = np.maximum(np.max([np.abs(array).max(axis=1) for _, _, array in widened], axis=0), _TINY)
         sizes = channels**_EVENING / rows ** (1 - _EVENING)
         sizes = (sizes / np.exp(np.log(sizes).mean())).astype(np.float32)
-        constants[name].CopyFrom(onnx.numpy_helper.from_array(array * sizes[:, None], name))
-        graph.initializer.append(onnx.numpy_helper.from_array(1 / sizes, f"{name}_evening"))
-        of = f"{name}_even"
-        divided = onnx.helper.make_node("Mul", [node.input[0], f"{name}_evening"], [of])
-        product = onnx.helper.make_node("MatMul", [of, name], list(node.output))
-        _replace_node(graph, node, [divided, product])
+        of = f"{states}_even"
+        graph.initializer.append(onnx.numpy_helper.from_array(1 / sizes, f"{of}_divisors"))
+        divided = onnx.helper.make_node("Mul", [states, f"{of}_divisors"], [of])
+        graph.node.insert(list(graph.node).index(norm) + 1, divided)
+        for node, name, array in widened:
+            constants[name].CopyFrom(onnx.numpy_helper.from_array(array * sizes[:, None], name))
+            node.input[0] = of
         even.add(of)
     return even
 
