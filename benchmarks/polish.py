@@ -64,7 +64,6 @@ VARIANTS = {
     "pseudo": Variant("no labels: queries made from paragraphs", ("paragraphs",), {}),
     "no-anchor": Variant("both, without anchors", SKILLS, {"anchors": 0}),
     "no-average": Variant("both, without averaging", SKILLS, {"shares": (1.0,)}),
-    "no-negatives": Variant("both, without hard negatives", SKILLS, {"negatives": 0}),
     "matryoshka": Variant("both, also trained for 256, 128 and 64 numbers", SKILLS, {"matryoshka": LENGTHS}),
 }
 

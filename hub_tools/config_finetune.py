@@ -53,9 +53,6 @@ class FinetuneConfig(Section):
     epochs: float = option(1.0, "Passes through the examples of a skill.", flag="--finetune-epochs", above=0)
     learning_rate: float = option(4e-5, "Its peak learning rate.", flag="--finetune-learning-rate", above=0)
     batch_size: int = option(32, "Examples of a step.", flag="--finetune-batch-size", minimum=2)
-    negatives: int = option(
-        3, "Hard negatives that the teacher finds for a query; 0 for none.", flag="--finetune-negatives", minimum=0
-    )
     # The teacher's vectors of these texts stay what the student should give.
     anchors: int = option(
         16, "Texts of each step that keep the vectors they were distilled to.", flag="--finetune-anchors", minimum=0
@@ -68,7 +65,7 @@ class FinetuneConfig(Section):
     )
     shares: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0),
-        "Shares of the trained weights that are tried in the average with those before.",
+        "Shares of what a training changed in the weights that are tried.",
         flag="--finetune-shares",
         metavar="SHARES",
         above=0,

@@ -238,11 +238,9 @@ class FinetuneStep:
     steps: int
     tokens_per_second: float
     taken: bool
-    share: float  # of the trained weights in the average that was best
-    average_with: str  # student, or `before`: the model before this skill
-    measures: dict[str, float]  # of that average
+    share: float  # of what it changed in the weights, the best of those that were tried
+    measures: dict[str, float]  # of the model with that share
     lowered: dict[str, float]  # those that it lowers by more than is allowed, and by how much
-    without_negatives: int = 0  # queries for which too few hard negatives were found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,9 +141,7 @@ def test_a_training_that_lowers_a_measure_is_not_taken_and_says_so(
     result = train(tiny_teacher, tmp_path, [sample_sts()])
     (step,) = result.skills
     assert (step.taken, step.share, step.lowered) == (False, 1.0, {"b": -2.0})
-    assert outcome_of(step, {"a": 50.0, "b": 50.0}) == (
-        "sts: not taken, because it lowers b by 2.0 at 1 of the trained weights"
-    )
+    assert outcome_of(step, {"a": 50.0, "b": 50.0}) == ("sts: not taken, because it lowers b by 2.0 at 1 of its change")
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_teacher, tmp_path / "out"))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert result.after == result.before == {"a": 50.0, "b": 50.0}
@@ -158,15 +156,29 @@ def test_the_smallest_loss_that_is_allowed_is_half_a_point(
     assert (step.taken, step.share, step.lowered) == (True, 0.5, {})
 
 
-def test_averages_are_with_the_student_and_with_the_model_before() -> None:
-    one, two, three = ({"w": torch.tensor([value])} for value in (0.0, 4.0, 8.0))
-    found = list(Models(one, two).averages(three, (0.25, 1.0)))
-    assert [(name, share, float(weights["w"])) for name, share, weights in found] == [
-        ("student", 0.25, 2.0),
-        ("before", 0.25, 5.0),
-        ("student", 1.0, 8.0),
-    ]
-    assert [name for name, _, _ in Models(one, one).averages(three, (0.25,))] == ["student"]
+def test_a_share_of_what_a_training_changed_is_added_to_what_is_there() -> None:
+    student, before, trained = ({"w": torch.tensor([value])} for value in (1.0, 4.0, 9.0))
+    found = list(Models(student, before).sums(trained, (0.25, 1.0)))
+    assert [(share, float(weights["w"])) for share, weights in found] == [(0.25, 6.0), (1.0, 12.0)]
+
+
+@pytest.mark.usefixtures("agreeable")
+def test_each_training_begins_with_the_distilled_student(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "temperature_of", lambda vectors: 0.05)  # whatever there is to keep
+    search = ",".join(str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages"))
+    labelled = [*read_labelled(FinetuneConfig(retrieval=(search,)), ("tr",)), sample_sts()]
+    both = train(tiny_teacher, tmp_path, labelled, "both", shares=(1.0,), anchors=0)
+    assert both.taken == ["retrieval", "sts"]
+    train(tiny_teacher, tmp_path, labelled[:1], "search", shares=(1.0,), anchors=0)
+    train(tiny_teacher, tmp_path, labelled[1:], "similarity", shares=(1.0,), anchors=0)
+    start, one, two, found = (
+        load_file(folder / "model.safetensors")
+        for folder in (tiny_teacher, *(tmp_path / name for name in ("search", "similarity", "both")))
+    )
+    for name, weight in start.items():
+        torch.testing.assert_close(found[name], one[name] + two[name] - weight, rtol=0, atol=1e-5)
 
 
 @pytest.mark.usefixtures("agreeable")

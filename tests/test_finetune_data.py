@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hub_tools.config import RunConfig
@@ -18,9 +17,8 @@ from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import dev
-from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled, split
+from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled, split, with_translations
 from hub_tools.finetuning.hub_table import is_hub_table
-from hub_tools.finetuning.negatives import mine
 from hub_tools.models.loading import load_model
 from hub_tools.reporting.finetuning import finetuning
 from hub_tools.results import FinetuneData, FinetuneResult, FinetuneStep
@@ -119,69 +117,16 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     assert FinetuneConfig.from_dict({"shares": "0.5, 1", "order": "sts,nli"}).shares == (0.5, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("common", "nearest"),
-    [
-        (0, 3),  # cosines of 0.15 and 0.3 are above 0.95, so 3 is the nearest that may be wrong
-        (6, 6),  # those of any two are above 0.94 and differ by 0.05, as with e5: half of their spread is 0.01
-    ],
-)
-def test_hard_negatives_are_near_the_query_and_no_answers(tmp_path: Path, common: float, nearest: int) -> None:
-    rows = [f"q{n}|p{n}" for n in range(30)]
-    parts = split(read(retrieval=(table(tmp_path / "r.tsv", "query|positive", *rows),)), EvaluationTexts([]))
-
-    class Finder:
-        """The cosine of texts number a and b falls with their distance; those next to each other answer alike."""
-
-        def encode(self, texts: list[str], role: str, what: str) -> np.ndarray:
-            angles = np.array([int(text[1:]) for text in texts]) * 0.15
-            vectors = np.stack([np.cos(angles), np.sin(angles), np.full_like(angles, common)], axis=1)
-            return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-    finder: Any = Finder()
-    mined = mine(parts, finder, 2)
-    assert mined.scores is not None
-    for example, scores in zip(mined.examples, mined.scores, strict=True):
-        number = int(example.texts[0][1:])
-        distances = [abs(int(text[1:]) - number) for text in example.texts[1:]]
-        assert distances[0] == 0
-        assert min(distances[1:]) == nearest
-        cosines = (np.cos(0.15 * np.array(distances)) + common**2) / (1 + common**2)
-        np.testing.assert_allclose(scores, cosines, atol=1e-5)
-    plain = mine(parts, finder, 0)
-    assert plain.scores is None
-    assert {len(example.texts) for example in plain.examples} == {2}
-
-
-def test_similarities_in_two_languages_are_paired_across_them_too(tmp_path: Path) -> None:
+def test_similarities_and_their_translations_are_trained_together(tmp_path: Path) -> None:
     def pairs(name: str, *scores: int) -> str:
         rows = [f"{name} {number}|{name} {number} too|{score}" for number, score in enumerate(scores)]
         return table(tmp_path / f"{name}.tsv", "sentence1|sentence2|score", *rows)
 
     scores = [number % 5 for number in range(20)]
     files = pairs("tr", *scores), pairs("en", *scores), pairs("other", *scores[1:], 3), pairs("de", *scores)
-    found = read_labelled(FinetuneConfig(sts=files), ("tr",))
-    assert [one.name for one in found] == ["tr", "en", "other", "de", "tr with en", "tr with de"]
-    mixed = found[4].examples
-    assert [example.texts for example in mixed[:3]] == [
-        ("en 0", "tr 0 too"),
-        ("tr 1", "en 1 too"),
-        ("en 2", "tr 2 too"),
-    ]
-    assert [(example.group, example.score) for example in mixed] == list(enumerate(scores))
-
-
-def test_no_sentence_that_is_held_out_is_trained_on_across_languages(tmp_path: Path) -> None:
-    rows = [f"tr {number}|tr {number} too|{number % 5}" for number in range(10)]
-    rows[2] = "tr 9|again|2"  # the tenth pair is held out
-    files = [
-        table(tmp_path / f"{lang}.tsv", "sentence1|sentence2|score", *(row.replace("tr", lang) for row in rows))
-        for lang in ("tr", "en")
-    ]
-    mixed = read_labelled(FinetuneConfig(sts=tuple(files)), ("tr",))[2]
-    trained = {text for example in mixed.examples if example.group % 10 != 9 for text in example.texts}
-    assert {"tr 1", "en 1 too"} <= trained
-    assert trained.isdisjoint({"tr 9", "en 9", "tr 9 too", "en 9 too"})
+    parts = [split(one, EvaluationTexts([])) for one in read_labelled(FinetuneConfig(sts=files), ("tr",))]
+    found = with_translations(parts)
+    assert [[one.labelled.name for one in sets] for sets in found] == [["tr", "en"], ["tr", "de"], ["other"]]
 
 
 def test_a_dataset_of_the_hub_is_read_at_its_commit_and_with_its_license(
@@ -306,7 +251,7 @@ def test_the_report_says_in_words_what_was_taken_and_what_was_not() -> None:
     assert text is not None
     assert "- Retrieval: not taken, because every share lowers a measure by more than half a point" in text
     assert "the best, sts stsb-tr, spearman by 1.2." in text
-    assert "- Similarity: 50% of the trained weights were taken, averaged with the distilled student." in text
+    assert "- Similarity: 50% of what the training changed in the weights was taken." in text
     assert "| retrieval, queries made from the text | a/b | 9 | 1 | mit |" in text
     assert "were dropped: 3 of stsb-tr." in text
     assert "marked `supervised`" in text
@@ -319,7 +264,6 @@ def _step(skill: str, *, taken: bool, share: float = 1.0, lowered: dict[str, flo
         tokens_per_second=100.0,
         taken=taken,
         share=share,
-        average_with="student",
         measures={"sts stsb-tr, spearman": 84.0},
         lowered=lowered or {},
     )

@@ -31,7 +31,6 @@ RESULT = FinetuneResult(
             tokens_per_second=500.0,
             taken=True,
             share=0.5,
-            average_with="student",
             measures={"sts org/sts, spearman": 84.0},
             lowered={},
         )
@@ -91,7 +90,7 @@ def test_the_card_names_the_data_and_the_command_its_commit(run: Path) -> None:
     text = card.decode()
     assert "## Training with labels" in text
     assert "| similarity | org/sts at `c0ffee` | 900 | 100 | mit |" in text
-    assert "- Similarity: 50% of the trained weights were taken, averaged with the distilled student." in text
+    assert "- Similarity: 50% of what the training changed in the weights was taken." in text
     assert "--finetune-sts org/sts@c0ffee" in text
     assert "- org/sts" in text.split("---")[1]
 

@@ -1,1 +1,1 @@
-"""The distilled student is trained with labels, and forgets nothing; models are averaged."""
+"""The distilled student is trained with labels, and forgets nothing; models are merged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,36 +10,53 @@ import numpy as np
 from hub_tools.corpus.clean import hash_text
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning.data import Example, Parts
-from hub_tools.finetuning.negatives import Mined
+from hub_tools.finetuning.searches import Searches
 
 
-def as_dataset(parts: Parts, mined: Mined | None, subject: Subject, seed: int) -> Any:
-    """Return a data set with a column for each text of an example, behind a prompt of the `subject`.
+def as_dataset(parts: Parts, subject: Subject, seed: int) -> Any:
+    """Return a data set of inference, with a column for each text of an example."""
+    examples = _with_contradictions([example for example in parts.train if example.same], seed)
+    return _texts([example.texts for example in examples], _either_prompt(subject))
 
-    Of retrieval that is the prompt of its role. Similarity and inference take either one, drawn by the text's hash:
-    behind the query prompt alone, queries would move away from the passages that answer them.
-    """
+
+def as_similarities(versions: Sequence[Parts], subject: Subject) -> Any:
+    """Return the pairs of a set with their scores; of a set and its translation, those pairs that both have."""
+    by_group = [{example.group: example for example in parts.train} for parts in versions]
+    groups = [group for group in by_group[0] if all(group in own for own in by_group)]
+    rows = [tuple(text for own in by_group for text in own[group].texts) for group in groups]
+    return _texts(rows, _either_prompt(subject)).add_column("score", [by_group[0][group].score for group in groups])
+
+
+def as_searches(searches: Searches, subject: Subject) -> Any:
+    """Return the rows with their numbers, behind the prompts of queries and of passages."""
     from datasets import Dataset
 
-    examples = [example for example in (mined.examples if mined else parts.train) if example.same]
-    if parts.labelled.skill == "nli":
-        examples = _with_contradictions(examples, seed)
-    query, document = subject.prompt("query"), subject.prompt("document")
+    columns: dict[str, Any] = {}
+    for kind, prompt in (("queries", subject.prompt("query")), ("passages", subject.prompt("document"))):
+        for number, texts in enumerate(zip(*(getattr(row, kind) for row in searches.rows), strict=True)):
+            columns[f"{kind}{number}"] = [prompt + text for text in texts]
+    return Dataset.from_dict({**columns, "label": list(range(len(searches.rows)))})
 
-    def prompt_of(text: str, side: int) -> str:
-        if parts.labelled.skill == "retrieval":
-            return document if side else query
-        return (query, document)[hash_text(f"prompt\t{text}") % 2]
 
-    columns: dict[str, Any] = {
-        f"text{side}": [prompt_of(example.texts[side], side) + example.texts[side] for example in examples]
-        for side in range(len(examples[0].texts))
-    }
-    if parts.labelled.skill == "sts":
-        columns["score"] = [example.score for example in examples]
-    elif mined is not None and mined.scores is not None:
-        columns["scores"] = mined.scores.tolist()
-    return Dataset.from_dict(columns)
+def queries_in(dataset: Any) -> int:
+    """Return how many queries of a passage a row holds; 0 where it is no search."""
+    return sum(name.startswith("queries") for name in dataset.column_names)
+
+
+def _either_prompt(subject: Subject) -> Callable[[str], str]:
+    """Return what puts a text behind either prompt, drawn by its hash.
+
+    Behind the query prompt alone, queries would move away from the passages that answer them.
+    """
+    prompts = subject.prompt("query"), subject.prompt("document")
+    return lambda text: prompts[hash_text(f"prompt\t{text}") % 2] + text
+
+
+def _texts(rows: Sequence[tuple[str, ...]], behind_prompt: Callable[[str], str]) -> Any:
+    from datasets import Dataset
+
+    columns = zip(*rows, strict=True)
+    return Dataset.from_dict({f"text{side}": list(map(behind_prompt, texts)) for side, texts in enumerate(columns)})
 
 
 def _with_contradictions(examples: Sequence[Example], seed: int) -> list[Example]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -74,38 +74,26 @@ class Parts:
 def read_labelled(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool = True) -> tuple[Labelled, ...]:
     """Read all data of the options, each file once for each language that it holds; without `fetch` no Hub datasets.
 
-    Similarities that are given in two languages are paired across them too (`across_languages`).
-
     Raises:
         UserError: a file is missing, damaged, or has other columns than expected.
     """
-    found = tuple(_read_all(config, languages, fetch=fetch))
-    return (*found, *across_languages(found))
+    return tuple(_read_all(config, languages, fetch=fetch))
 
 
-def across_languages(labelled: Iterable[Labelled]) -> Iterator[Labelled]:
-    """Yield pairs of a sentence and the translation of the one that it is compared with, with the score of both.
+def with_translations(parts: Sequence[Parts]) -> list[tuple[Parts, ...]]:
+    """Return each set of similarities with the first one that it is a translation of; alone where there is none.
 
-    Sets are translations of each other if they have the same scores in the same places; each is paired with the first
-    of its kind. Without such pairs similarity is learned within each language, and translations come apart
-    (docs/results.md).
+    Sets are translations of each other if they have the same scores in the same places.
     """
-    firsts: list[Labelled] = []
-    for one in labelled:
-        if one.skill != "sts":
-            continue
-        first = next((known for known in firsts if _are_translations(known, one)), None)
-        if first is None:
-            firsts.append(one)
-            continue
-        known = _heldout_texts(one, filter(_is_heldout, (*first.examples, *one.examples)))
-        mixed = (
-            two._replace(texts=(two.texts[0], three.texts[1]))
-            for pair in zip(first.examples, one.examples, strict=True)
-            for two, three in [pair if pair[0].group % 2 else pair[::-1]]
-        )
-        kept = tuple(example for example in mixed if _is_heldout(example) or known.isdisjoint(example.texts))
-        yield replace(one, name=f"{first.name} with {one.name}", examples=kept)
+    firsts: list[list[tuple[Parts, ...]]] = []
+    for one in parts:
+        known = next((sets for sets in firsts if _are_translations(sets[0][0].labelled, one.labelled)), None)
+        if known is None:
+            firsts.append([(one,)])
+        else:
+            known.append((known[0][0], one))
+    # One that has a translation is trained with it.
+    return [found for sets in firsts for found in sets[len(sets) > 1 :]]
 
 
 def _are_translations(one: Labelled, two: Labelled) -> bool:

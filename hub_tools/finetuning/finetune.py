@@ -1,8 +1,8 @@
 """Stage `finetune`: the distilled student is trained with labels, one skill after the other, and forgets nothing.
 
-While it is trained, anchors keep the teacher's vectors. Then its weights are averaged with those of the distilled
-student, or of the model before, in the share that is best on held-out data; a skill that lowers a measure by more than
-half a point in every share is not taken.
+Each training begins with the distilled student, and anchors keep the teacher's vectors. The change of its weights is
+added to what is there from the skills before, in the share that is best on held-out data (Ilharco et al. 2023); a skill
+that lowers a measure by more than half a point in every share is not taken.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.evaluation.subject import Subject
 from hub_tools.finetuning import losses
-from hub_tools.finetuning.columns import as_dataset
-from hub_tools.finetuning.data import Labelled, Parts, split
+from hub_tools.finetuning.columns import as_dataset, as_searches, as_similarities
+from hub_tools.finetuning.data import Labelled, Parts, split, with_translations
 from hub_tools.finetuning.dev import TOLERANCE, Dev
 from hub_tools.finetuning.losses import Anchors
-from hub_tools.finetuning.negatives import Mined, mine
+from hub_tools.finetuning.searches import Searches, arrange
 from hub_tools.finetuning.trainer import train
 from hub_tools.models.loading import SAFE, LoadPolicy, load_model, longest_input, save_model
 from hub_tools.results import FinetuneResult, FinetuneStep
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 # Texts of the distillation, and passages of the data, that anchors are drawn from.
 _MOST_ANCHORS, _MOST_PASSAGES = 20_000, 4_000
-STUDENT, BEFORE = "student", "before"
 # What was done, beside the model; it is not published.
 FINETUNING = "training.json"
 
@@ -66,8 +65,8 @@ def finetune(
 ) -> FinetuneResult:
     """Train the model in `student` and save it in `out`, where what an earlier attempt finished is used.
 
-    Texts of `evaluation` are dropped from the data. `teacher` finds hard negatives if it knows the language, as the
-    vectors in `embeddings` say; else the student does.
+    Texts of `evaluation` are dropped from the data. `teacher` says which passages are near each other if it knows the
+    language, as the vectors in `embeddings` say; else the student does.
 
     Raises:
         UserError: nothing is left of the data, the loss is not finite, or memory does not suffice.
@@ -79,10 +78,12 @@ def finetune(
     teacher.model.prompts = dict(model.prompts)
     knows = embeddings.manifest.get("pair_goal") == "own" or not corpus.has_pairs
     finder = teacher if knows else Subject(lambda: load_model(student, device=hardware.device, policy=policy), hardware)
-    mined = {
-        part.labelled.name: mine(part, finder, config.negatives) for part in parts if part.labelled.skill == "retrieval"
+    searches = {
+        part.labelled.name: arrange(part, finder, config.batch_size, seed)
+        for part in parts
+        if part.labelled.skill == "retrieval"
     }
-    anchors = _anchors(embeddings, mined.values() if knows else (), teacher, config, seed)
+    anchors = _anchors(embeddings, searches.values() if knows else (), teacher, config, seed)
     dev = Dev([part.dev for part in parts], corpus, targets, teacher if knows else None, hardware)
     distilled = weights_of(model)
     first = dev.measure(model)
@@ -92,8 +93,9 @@ def finetune(
     for number, skill in enumerate(config.order, 1):
         own = [part for part in parts if part.labelled.skill == skill]
         if own:
+            models = Models(distilled, current)
             done = training.skill(
-                f"{number}-{skill}", skill, own, mined, models=Models(distilled, current), first=first, before=measures
+                f"{number}-{skill}", skill, own, searches, models=models, first=first, before=measures
             )
             steps.append(done)
             if done.taken:
@@ -115,17 +117,15 @@ def finetune(
 
 @dataclass(frozen=True)
 class Models:
-    """Weights that a trained model is averaged with."""
+    """Weights that a training begins with, and those that what it changed is added to."""
 
     student: Weights
     before: Weights
 
-    def averages(self, trained: Weights, shares: Sequence[float]) -> Iterator[tuple[str, float, Weights]]:
-        """Yield what it is averaged with, the share of the trained weights, and the averages; none is yielded twice."""
+    def sums(self, trained: Weights, shares: Sequence[float]) -> Iterator[tuple[float, Weights]]:
+        """Yield each share of the change, and the weights before with that share of it."""
         for share in shares:
-            yield STUDENT, share, average([self.student, trained], [1 - share, share])
-            if self.before is not self.student and share < 1:
-                yield BEFORE, share, average([self.before, trained], [1 - share, share])
+            yield share, weighted_sum([self.before, trained, self.student], [1, share, -share])
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Training:
         name: str,
         skill: Skill,
         parts: Sequence[Parts],
-        mined: Mapping[str, Mined],
+        searches: Mapping[str, Searches],
         *,
         models: Models,
         first: Mapping[str, float],
@@ -158,11 +158,11 @@ class _Training:
         if result.exists():
             load_weights(self.model, read_weights(chosen))
             return read_as(FinetuneStep, result)
-        load_weights(self.model, models.before)
+        load_weights(self.model, models.student)
         log.info("  %s, %s examples", skill, f"{sum(len(part.train) for part in parts):,}")
-        trained = self._trained(folder, skill, parts, mined)
+        trained = self._trained(folder, skill, parts, searches)
         floor = {key: round(max(before[key], first[key]) - TOLERANCE, 2) for key in before}
-        best = _choose(self.model, models.averages(weights_of(self.model), self.config.shares), self.dev, floor)
+        best = _choose(self.model, models.sums(weights_of(self.model), self.config.shares), self.dev, floor)
         is_taken = not best.lowered and _mean(best.measures) > _mean(before)
         load_weights(self.model, best.weights if is_taken else models.before)
         step = FinetuneStep(
@@ -171,10 +171,8 @@ class _Training:
             tokens_per_second=trained.tokens_per_second,
             taken=is_taken,
             share=best.share,
-            average_with=best.average_with,
             measures=best.measures,
             lowered=best.lowered,
-            without_negatives=sum(mined[part.labelled.name].missing for part in parts if part.labelled.name in mined),
         )
         log.info("  %s", outcome_of(step, before))
         with replacing(chosen) as partial:
@@ -182,17 +180,22 @@ class _Training:
         write_json(result, to_plain(step))
         return step
 
-    def _trained(self, folder: Path, skill: Skill, parts: Sequence[Parts], mined: Mapping[str, Mined]) -> Any:
+    def _trained(self, folder: Path, skill: Skill, parts: Sequence[Parts], searches: Mapping[str, Searches]) -> Any:
         """Train the model for a skill, or load what an attempt trained that was cut off later."""
-        temperature = losses.temperature_of(self.anchors.vectors)
+        temperature, lengths = losses.temperature_of(self.anchors.vectors), self.config.matryoshka
+        subject = Subject(lambda: self.model, self.hardware)
         datasets, of_dataset = {}, {}
-        for part in parts:
-            name = part.labelled.name
-            datasets[name] = as_dataset(part, mined.get(name), Subject(lambda: self.model, self.hardware), self.seed)
-            loss = losses.scored if skill == "sts" else losses.contrasted
-            if skill == "retrieval" and mined[name].scores is not None:
-                loss = losses.ranked
-            of_dataset[name] = loss(self.model, temperature, self.config.matryoshka)
+        for versions in with_translations(parts) if skill == "sts" else [(part,) for part in parts]:
+            name = " with ".join(part.labelled.name for part in versions)
+            if skill == "sts":
+                datasets[name] = as_similarities(versions, subject)
+                of_dataset[name] = losses.scored(self.model, temperature, lengths)
+            elif skill == "retrieval":
+                datasets[name] = as_searches(searches[name], subject)
+                of_dataset[name] = losses.searched(self.model, searches[name], temperature, lengths)
+            else:
+                datasets[name] = as_dataset(versions[0], subject, self.seed)
+                of_dataset[name] = losses.contrasted(self.model, temperature, lengths)
         return train(
             self.model,
             datasets,
@@ -210,10 +213,9 @@ class _Training:
 
 
 @dataclass(frozen=True)
-class _Average:
-    """An average of models, and what it reaches."""
+class _Sum:
+    """The weights with a share of what a training changed, and what they reach."""
 
-    average_with: str
     share: float
     weights: Weights
     measures: dict[str, float]
@@ -221,18 +223,18 @@ class _Average:
 
 
 def _choose(
-    model: SentenceTransformer, averages: Iterator[tuple[str, float, Weights]], dev: Dev, floor: Mapping[str, float]
-) -> _Average:
-    """Return the average with the best mean of all measures among those that lower none too far, or else among all."""
-    best: _Average | None = None
-    for average_with, share, weights in averages:
+    model: SentenceTransformer, sums: Iterator[tuple[float, Weights]], dev: Dev, floor: Mapping[str, float]
+) -> _Sum:
+    """Return the sum with the best mean of all measures among those that lower none too far, or else among all."""
+    best: _Sum | None = None
+    for share, weights in sums:
         load_weights(model, weights)
         measures = dev.measure(model)
         lowered = {
             key: round(value - floor[key] - TOLERANCE, 2) for key, value in measures.items() if value < floor[key]
         }
-        found = _Average(average_with, share, weights, measures, lowered)
-        log.debug("  %g of it with %s: %s", share, average_with, described(measures))
+        found = _Sum(share, weights, measures, lowered)
+        log.debug("  %g of it: %s", share, described(measures))
         if best is None or (not lowered, _mean(measures)) > (not best.lowered, _mean(best.measures)):
             best = found
     if best is None:
@@ -244,7 +246,9 @@ def _mean(measures: Mapping[str, float]) -> float:
     return float(np.mean(list(measures.values()))) if measures else 0.0
 
 
-def _anchors(embeddings: EmbeddingDataset, mined: Any, teacher: Subject, config: FinetuneConfig, seed: int) -> Anchors:
+def _anchors(
+    embeddings: EmbeddingDataset, searches: Any, teacher: Subject, config: FinetuneConfig, seed: int
+) -> Anchors:
     """Return texts with the vectors to keep: those that the student was distilled to, and the teacher's of passages."""
     texts: list[str] = []
     vectors: list[Any] = []
@@ -260,7 +264,7 @@ def _anchors(embeddings: EmbeddingDataset, mined: Any, teacher: Subject, config:
             texts.append(batch.prompts[number] + (side or batch.texts[number]))
         vectors.append(batch.vectors[chosen])
     prompts = {"queries": teacher.prompt("query"), "passages": teacher.prompt("document")}
-    for one in mined:
+    for one in searches:
         for kind, prompt in prompts.items():
             found = list(getattr(one, kind).items())
             found = found[:: max(1, len(found) // _MOST_PASSAGES)]
@@ -292,8 +296,8 @@ def load_weights(model: SentenceTransformer, weights: Weights) -> None:
             weight.copy_(weights[name])
 
 
-def average(models: Sequence[Weights], shares: Sequence[float]) -> Weights:
-    """Return the weighted mean of the weights of models, computed in float64 where the device can."""
+def weighted_sum(models: Sequence[Weights], shares: Sequence[float]) -> Weights:
+    """Return the weighted sum of the weights of models, computed in float64 where the device can."""
     import torch
 
     found = {}
@@ -330,7 +334,7 @@ def outcome_of(step: FinetuneStep, before: Mapping[str, float]) -> str:
     """Say whether a training was taken, with which share, and what it changed."""
     changes = ", ".join(f"{name} {step.measures[name] - value:+.1f}" for name, value in before.items())
     if step.taken:
-        return f"{step.skill}: {step.share:g} of the trained weights taken; {changes or 'nothing was held out'}"
+        return f"{step.skill}: {step.share:g} of its change taken; {changes or 'nothing was held out'}"
     lost = ", ".join(f"{name} by {-value:.1f}" for name, value in step.lowered.items())
     reason = f"it lowers {lost}" if lost else "it raises nothing that was held out"
-    return f"{step.skill}: not taken, because {reason} at {step.share:g} of the trained weights"
+    return f"{step.skill}: not taken, because {reason} at {step.share:g} of its change"

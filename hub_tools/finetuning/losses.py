@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hub_tools.config import DistillConfig
+from hub_tools.finetuning.searches import Searches
 from hub_tools.training.losses import per_example_loss
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _TEMPERATURE_BY_SPREAD = 0.5
 _COLDEST, _WARMEST = 0.01, 0.05
 SPREAD_TEXTS = 1000
+# The weight of translations beside scores, and of the finder's ranking beside the answers.
+_TRANSLATIONS, _LISTWISE = 0.3, 0.5
+# A score, of cosines divided by the temperature, that is never the highest.
+_NEVER = -1e4
 # The weight of the anchors falls to this part of what it was.
 _LAST = 1 / 8
 
@@ -67,10 +72,52 @@ class Anchors:
 
 
 def scored(model: SentenceTransformer, temperature: float, lengths: tuple[int, ...]) -> Any:
-    """Return CoSENT: pairs with higher scores should have higher cosines (Huang et al. 2024)."""
+    """Return CoSENT: pairs with higher scores should have higher cosines (Huang et al. 2024).
+
+    Four texts are a pair and its translation. Then that holds in each language and across the two, and each sentence
+    should be nearer to its translation than to the other sentences of the batch, but for the one that it is compared
+    with (Feng et al. 2022). Without that, similarity is learned within each language and translations come apart
+    (docs/results.md).
+    """
+    import torch
     from sentence_transformers.sentence_transformer import losses
 
-    return _over_lengths(model, losses.CoSENTLoss(model, scale=1 / temperature), lengths)
+    class Scored(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.cosent = losses.CoSENTLoss(model, scale=1 / temperature)
+
+        def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+            vectors = [self.model(features)["sentence_embedding"] for features in sentence_features]
+            if not vectors[2:]:
+                found: Tensor = self.cosent.compute_loss_from_embeddings(vectors, labels)
+                return found
+            one, two, own_one, own_two = vectors
+            firsts, seconds, twice = torch.cat([one, own_one]), torch.cat([own_two, two]), torch.cat([labels, labels])
+            kinds = [([one, two], labels), ([own_one, own_two], labels), ([firsts, seconds], twice)]
+            similarity = sum(self.cosent.compute_loss_from_embeddings(pair, scores) for pair, scores in kinds)
+            return similarity / len(kinds) + _TRANSLATIONS * self._apart(
+                torch.cat([one, two]), torch.cat([own_one, own_two])
+            )
+
+        def _apart(self, sentences: Tensor, translations: Tensor) -> Tensor:
+            normalize = torch.nn.functional.normalize
+            cosines = normalize(sentences, dim=-1) @ normalize(translations, dim=-1).T
+            places = torch.arange(len(cosines), device=cosines.device)
+            cosines[places, places.roll(len(cosines) // 2)] = -1.0  # the sentence that it is compared with
+            return _both_ways(cosines / temperature)
+
+    return _over_lengths(model, Scored(), lengths)
+
+
+def _both_ways(scores: Tensor) -> Tensor:
+    """Return how far the diagonal is from being the highest of its rows and columns."""
+    import torch
+
+    places = torch.arange(len(scores), device=scores.device)
+    loss = torch.nn.functional.cross_entropy
+    return (loss(scores, places) + loss(scores.T, places)) / 2
 
 
 def contrasted(model: SentenceTransformer, temperature: float, lengths: tuple[int, ...]) -> Any:
@@ -80,30 +127,37 @@ def contrasted(model: SentenceTransformer, temperature: float, lengths: tuple[in
     return _over_lengths(model, losses.MultipleNegativesRankingLoss(model, scale=1 / temperature), lengths)
 
 
-def ranked(model: SentenceTransformer, temperature: float, lengths: tuple[int, ...]) -> Any:
-    """Return the same loss, and how differently from the teacher the passages of each query are ranked.
+def searched(model: SentenceTransformer, searches: Searches, temperature: float, lengths: tuple[int, ...]) -> Any:
+    """Return the multiple-negatives loss over the rows of a batch, and how differently from the finder they are ranked.
 
-    Labels are the teacher's cosines of a query to its passage and its hard negatives, shape (queries, passages). The
-    second part is the divergence of the two softmax distributions over these (Lin et al. 2020).
+    Labels are the numbers of the rows. Passages that answer a query too are left out; the second part is the divergence
+    of the two softmax distributions over the others (Lin et al. 2020).
     """
     import torch
-    from sentence_transformers.sentence_transformer import losses
 
-    class Ranked(torch.nn.Module):
+    class Searched(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.contrast = losses.MultipleNegativesRankingLoss(model, scale=1 / temperature)
-            self.listwise = losses.DistillKLDivLoss(model, temperature=temperature)
 
         def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
             vectors = [self.model(features)["sentence_embedding"] for features in sentence_features]
-            contrast: Tensor = self.contrast.compute_loss_from_embeddings(vectors, labels)
-            # DistillKLDivLoss makes it small by the square of the temperature.
-            listwise: Tensor = self.listwise.compute_loss_from_embeddings(vectors, labels) / temperature**2
-            return contrast + listwise
+            vectors = [torch.nn.functional.normalize(found, dim=-1) for found in vectors]
+            numbers = labels.tolist()
+            width = len(searches.rows[numbers[0]].queries)
+            scores = torch.cat(vectors[:width]) @ torch.cat(vectors[width:]).T / temperature
+            cosines, answering = searches.cosines(numbers)
+            left_out = torch.from_numpy(answering).to(scores.device)
+            scores = scores.masked_fill(left_out, _NEVER)
+            goals = (torch.from_numpy(cosines).to(scores.device) / temperature).masked_fill(left_out, _NEVER)
+            own = torch.arange(len(scores), device=scores.device) % len(numbers)
+            contrast = torch.nn.functional.cross_entropy(scores, own)
+            listwise = torch.nn.functional.kl_div(
+                scores.log_softmax(dim=1), goals.softmax(dim=1), reduction="batchmean"
+            )
+            return contrast + _LISTWISE * listwise
 
-    return _over_lengths(model, Ranked(), lengths)
+    return _over_lengths(model, Searched(), lengths)
 
 
 def _over_lengths(model: SentenceTransformer, loss: Any, lengths: tuple[int, ...]) -> Any:

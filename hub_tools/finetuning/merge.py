@@ -8,7 +8,7 @@ from typing import Any
 
 from hub_tools.core.errors import UsageError, UserError
 from hub_tools.core.files import hash_file, write_json
-from hub_tools.finetuning.finetune import average, load_weights, weights_of
+from hub_tools.finetuning.finetune import load_weights, weighted_sum, weights_of
 from hub_tools.models.loading import LoadPolicy, load_model, longest_input, save_model
 from hub_tools.models.resolve import find_teacher
 from hub_tools.models.teacher import Teacher
@@ -54,7 +54,7 @@ def merge(models: Sequence[str], weights: Sequence[float], out: Path, *, policy:
         other = load_model(model.path, device="cpu", policy=policy)
         _check_architecture(models[0], loaded, name, other)
         all_weights.append(weights_of(other))
-    load_weights(loaded, average(all_weights, shares))
+    load_weights(loaded, weighted_sum(all_weights, shares))
     save_model(loaded, out, tokenizer=found[0].input_folder, max_seq_length=longest_input(loaded))
     merged = dict(zip(models, shares, strict=True))
     write_json(out / MERGED, {"merged": merged})

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import bar
+from hub_tools.finetuning.columns import queries_in
 from hub_tools.finetuning.losses import Anchors
 from hub_tools.finetuning.parts import InParts
+from hub_tools.finetuning.searches import rows_of_batch
 from hub_tools.models.loading import prepare_for_speed
 
 if TYPE_CHECKING:
@@ -35,7 +39,13 @@ class Trained(NamedTuple):
 
 def steps_of(datasets: Mapping[str, Dataset], epochs: float, batch_size: int) -> int:
     """Return the steps of a training: each batch is of one data set."""
-    return max(1, math.ceil(epochs * sum(math.ceil(len(dataset) / batch_size) for dataset in datasets.values())))
+    return max(1, math.ceil(epochs * sum(math.ceil(len(one) / _rows(one, batch_size)) for one in datasets.values())))
+
+
+def _rows(dataset: Dataset, batch_size: int) -> int:
+    """Return how many rows of a data set make a batch."""
+    width = queries_in(dataset)
+    return rows_of_batch(width, batch_size) if width else batch_size
 
 
 def train(
@@ -140,7 +150,17 @@ def _trainer_class() -> Any:
     """Return the class of the trainer; the libraries are loaded when it is needed."""
     from safetensors.torch import save_model
     from sentence_transformers import SentenceTransformerTrainer
+    from sentence_transformers.base.sampler import DefaultBatchSampler
     from transformers import TrainerCallback
+
+    class Neighbours(DefaultBatchSampler):
+        """Batches of the rows that stand together, in random order."""
+
+        def __iter__(self) -> Iterator[list[int]]:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
+            rows: Any = self.sampler  # the data set itself
+            for start in (order * self.batch_size).tolist():
+                yield list(range(start, min(start + self.batch_size, len(rows))))
 
     class Marks(TrainerCallback):
         """Mark checkpoints that are whole, and show progress."""
@@ -161,6 +181,11 @@ def _trainer_class() -> Any:
 
         def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
             """Write no card: the run has its own."""
+
+        def get_batch_sampler(self, dataset: Any, batch_size: int, *args: Any, **kwargs: Any) -> Any:
+            if queries_in(dataset):
+                return Neighbours(dataset, _rows(dataset, batch_size), *args, **kwargs)
+            return super().get_batch_sampler(dataset, batch_size, *args, **kwargs)
 
         def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
             while True:

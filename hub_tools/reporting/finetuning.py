@@ -18,8 +18,8 @@ def finetuning(report: Report) -> str | None:
         return None
     parts = [
         "## Training with labels",
-        "After the distillation the student was trained with labels or pseudo-labels, and averaged with what it was. "
-        "Held-out data decided the shares.",
+        "After the distillation the student was trained with labels or pseudo-labels, for each skill by itself, and a "
+        "share of what that changed in its weights was taken. Held-out data decided the shares.",
         markdown_table([_HEAD, *map(_data_row, found.data)], numbers=False),
         "\n".join(f"- {_said(step)}" for step in found.skills),
         markdown_table(_measures(found)),
@@ -44,9 +44,7 @@ def _data_row(data: FinetuneData) -> list[str]:
 def _said(step: FinetuneStep) -> str:
     name = _SKILLS[step.skill].capitalize()
     if step.taken:
-        with_what = "the distilled student" if step.average_with == "student" else "the model before"
-        rest = f", averaged with {with_what}" if step.share < 1 else ""
-        return f"{name}: {step.share:.0%} of the trained weights were taken{rest}."
+        return f"{name}: {step.share:.0%} of what the training changed in the weights was taken."
     if step.lowered:
         lost = ", ".join(f"{escape(measure)} by {-change:.1f}" for measure, change in step.lowered.items())
         return f"{name}: not taken, because every share lowers a measure by more than half a point; the best, {lost}."

@@ -28,7 +28,7 @@ from hub_tools.vectors.dataset import EmbeddingDataset
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneStage(Stage):
-    """Train the student with labels, without the texts of the tasks; the teacher finds hard negatives."""
+    """Train the student with labels, without the texts of the tasks."""
 
     name, folder, other_sections = "finetune", FINETUNED, ("evaluate",)
     leftovers = ("[0-9]-*",)
