@@ -63,7 +63,7 @@ VARIANTS = {
     "retrieval": Variant("retrieval alone", ("retrieval",), {}),
     "pseudo": Variant("no labels: queries made from paragraphs", ("paragraphs",), {}),
     "no-anchor": Variant("both, without anchors", SKILLS, {"anchors": 0}),
-    "no-average": Variant("both, without averaging", SKILLS, {"shares": (1.0,)}),
+    "no-average": Variant("both, all of what each changed", SKILLS, {"shares": (1.0,)}),
     "matryoshka": Variant("both, also trained for 256, 128 and 64 numbers", SKILLS, {"matryoshka": LENGTHS}),
 }
 
