@@ -58,7 +58,7 @@ class Variant(NamedTuple):
 
 SKILLS = ("retrieval", "sts")
 VARIANTS = {
-    "all": Variant("retrieval, then similarity", SKILLS, {}),
+    "all": Variant("retrieval and similarity", SKILLS, {}),
     "sts": Variant("similarity alone", ("sts",), {}),
     "retrieval": Variant("retrieval alone", ("retrieval",), {}),
     "pseudo": Variant("no labels: queries made from paragraphs", ("paragraphs",), {}),

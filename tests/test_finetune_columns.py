@@ -12,6 +12,7 @@ import torch
 from hub_tools.config_finetune import FinetuneConfig
 from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.evaluation.subject import Subject
+from hub_tools.finetuning import searches as searches_module
 from hub_tools.finetuning.columns import as_searches, as_similarities
 from hub_tools.finetuning.data import Parts, read_labelled, split
 from hub_tools.finetuning.losses import scored, searched
@@ -114,18 +115,37 @@ def test_what_answers_too_is_no_negative(tmp_path: Path) -> None:
     rows.append(("q 3", "p 5", "p 103"))
     of_file = parts(file, [("query", "positive", "negative"), *rows], retrieval=(str(file),))
     found = arrange(of_file, FINDER, 4, 0)
-    assert {len(row.queries) for row in found.rows} == {2}  # p 5 has two queries
-    both = [next(n for n, row in enumerate(found.rows) if row.passages[0] == f"p {k}") for k in (3, 5)]
-    assert [found.rows[n] for n in both] == [(("q 3", "q 3"), ("p 3", "p 103")), (("q 5", "q 3"), ("p 5", "p 105"))]
-    cosines, answering = found.cosines(both)
-    # Queries q 3, q 5, q 3, q 3; passages p 3, p 5, p 103, p 105: p 5 answers q 3 too.
-    assert [list(row) for row in answering] == [
-        [False, True, False, False],
-        [False, False, False, False],
-        [False, True, False, False],
-        [True, False, False, False],
-    ]
-    np.testing.assert_allclose(cosines[0], np.cos(0.05 * np.array([0, 2, 100, 102])), atol=1e-5)
+    numbers = {(row.queries[0], row.passages[0]): number for number, row in enumerate(found.rows)}
+    both = [numbers["q 3", "p 3"], numbers["q 3", "p 5"], numbers["q 5", "p 5"]]
+    assert [found.rows[number].passages for number in both[:2]] == [("p 3", "p 103"), ("p 5", "p 103")]
+    cosines, answering = found.cosines(both[:2])
+    # Passages p 3, p 5 and twice p 103: q 3 is answered by both of the first, one of which is its own in each row.
+    assert answering.tolist() == [[False, True, False, False], [True, False, False, False]]
+    np.testing.assert_allclose(cosines[0], np.cos(0.05 * np.array([0, 2, 100, 100])), atol=1e-5)
+    assert found.cosines(both[::2])[1].tolist() == [[False, True, False, False], [False] * 4]
+
+
+def test_a_pair_with_several_negatives_is_one_query(tmp_path: Path) -> None:
+    file = tmp_path / "triplets.tsv"
+    rows = [(f"q {n}", f"p {n}", f"p {n + 100 * k}") for n in range(20) for k in (1, 2, 3)]
+    of_file = parts(file, [("query", "positive", "negative"), *rows], retrieval=(str(file),))
+    found = arrange(of_file, FINDER, 4, 0)
+    assert {row.queries for row in found.rows} == {(f"q {n}",) for n in range(20) if n % 10 != 9}
+    assert len(found.rows) == 18
+
+
+def test_batches_are_neighbours_in_every_pass_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches_module, "_BLOCK", 45)
+    file = tmp_path / "pairs.tsv"
+    rows = [(f"q {n} {number}", f"p {n}") for n in range(100) for number in range(6)]
+    found = arrange(parts(file, [("query", "positive"), *rows], retrieval=(str(file),)), FINDER, 12, 0)
+    # 90 passages in two passes of 22 whole batches; the last two of each pass are at the end.
+    numbers = [int(row.passages[0].split()[1]) for row in found.rows]
+    assert len(numbers) == 180
+    whole = [numbers[start : start + 4] for start in range(0, 176, 4)]
+    assert all(len(set(batch)) == 4 for batch in whole)
+    assert sorted(numbers[:88]) == sorted(set(numbers[:88]))
+    assert np.median([max(batch) - min(batch) for batch in whole[22:]]) < 12
 
 
 @pytest.mark.parametrize("closer", [True, False])

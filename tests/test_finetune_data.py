@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,9 @@ def test_similarities_and_their_translations_are_trained_together(tmp_path: Path
     parts = [split(one, EvaluationTexts([])) for one in read_labelled(FinetuneConfig(sts=files), ("tr",))]
     found = with_translations(parts)
     assert [[one.labelled.name for one in sets] for sets in found] == [["tr", "en"], ["tr", "de"], ["other"]]
+    # Where nothing is left that both have, each is trained alone.
+    first, second = (replace(one, train=one.train[start::2]) for start, one in enumerate(parts[:2]))
+    assert [[one.labelled.name for one in sets] for sets in with_translations([first, second])] == [["tr"], ["en"]]
 
 
 def test_a_dataset_of_the_hub_is_read_at_its_commit_and_with_its_license(

@@ -25,7 +25,7 @@ from hub_tools.results import FinetuneData
 
 # One example in so many is held out.
 _HELDOUT = 10
-# Most held-out examples that are measured on, and passages that are searched: each average of models is measured.
+# Most held-out examples that are measured on, and passages that are searched: each share of a change is measured.
 _MOST_DEV = 600
 # Pseudo-queries: characters of a first sentence, and of the paragraph before.
 _SENTENCE, _BEFORE = (20, 200), 300
@@ -66,7 +66,6 @@ class Parts:
 
     labelled: Labelled
     train: tuple[Example, ...]
-    passages: list[str]  # of retrieval: all to search in
     dev: Task | None
     result: FinetuneData
 
@@ -83,11 +82,12 @@ def read_labelled(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: 
 def with_translations(parts: Sequence[Parts]) -> list[tuple[Parts, ...]]:
     """Return each set of similarities with the first one that it is a translation of; alone where there is none.
 
-    Sets are translations of each other if they have the same scores in the same places.
+    Sets are translations of each other if they have the same scores in the same places. Two translations of a third
+    set are each paired with that one, not with each other.
     """
     firsts: list[list[tuple[Parts, ...]]] = []
     for one in parts:
-        known = next((sets for sets in firsts if _are_translations(sets[0][0].labelled, one.labelled)), None)
+        known = next((sets for sets in firsts if _are_translations(sets[0][0], one)), None)
         if known is None:
             firsts.append([(one,)])
         else:
@@ -96,8 +96,10 @@ def with_translations(parts: Sequence[Parts]) -> list[tuple[Parts, ...]]:
     return [found for sets in firsts for found in sets[len(sets) > 1 :]]
 
 
-def _are_translations(one: Labelled, two: Labelled) -> bool:
-    return [(ex.group, ex.score) for ex in one.examples] == [(ex.group, ex.score) for ex in two.examples] != []
+def _are_translations(one: Parts, two: Parts) -> bool:
+    places = [[(example.group, example.score) for example in parts.labelled.examples] for parts in (one, two)]
+    left = [{example.group for example in parts.train} for parts in (one, two)]
+    return places[0] == places[1] and not left[0].isdisjoint(left[1])
 
 
 def _read_all(config: FinetuneConfig, languages: tuple[str, ...], *, fetch: bool) -> Iterator[Labelled]:
@@ -251,7 +253,7 @@ def split(labelled: Labelled, evaluation: EvaluationTexts) -> Parts:
         contamination=by_data({match: matches.count(match) for match in set(matches)}),
     )
     dev = _dev_task(labelled, heldout, passages)
-    return Parts(labelled=labelled, train=tuple(train), passages=passages, dev=dev, result=result)
+    return Parts(labelled=labelled, train=tuple(train), dev=dev, result=result)
 
 
 def _is_heldout(example: Example) -> bool:

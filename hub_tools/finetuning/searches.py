@@ -1,7 +1,7 @@
 """Queries with their passages, in an order in which passages that are near each other stand together.
 
-A batch of neighbours is a search among passages that are hard to tell apart, and each passage is read once for all of
-its queries: what hard negatives of each query are for, at a third of the cost (docs/results.md).
+A batch of neighbours is a search among passages that are hard to tell apart, and a passage is read once for several of
+its queries: what hard negatives of each query are for, in fewer tokens (docs/results.md).
 """
 
 from __future__ import annotations
@@ -64,22 +64,25 @@ def arrange(parts: Parts, finder: Subject, batch_size: int, seed: int) -> Search
     queries = _encode(finder, [example.texts[0] for example in examples], "query", f"{name}, queries")
     texts = [text for example in examples for text in example.texts[1:]]
     passages = _encode(finder, texts, "document", f"{name}, passages")
-    of_passage: dict[str, list[Example]] = {}
+    of_passage: dict[str, dict[str, Example]] = {}
     answers: dict[str, set[str]] = {}
     for example in examples:
-        of_passage.setdefault(example.texts[1], []).append(example)
+        of_passage.setdefault(example.texts[1], {}).setdefault(example.texts[0], example)
         answers.setdefault(example.texts[0], set()).add(example.texts[1])
-    width = min(_QUERIES, max(map(len, of_passage.values())))
-    has_negatives = all(example.texts[2:] for example in examples)
+    asked = [list(found.values()) for found in of_passage.values()]
+    width = min(_QUERIES, max(1, round(sum(map(len, asked)) / len(asked))))
+    size, has_negatives = rows_of_batch(width, batch_size), all(example.texts[2:] for example in examples)
     rows: list[Row] = []
+    rest: list[Row] = []  # what is left of each pass over the passages, at the end, so that batches are whole
     # First all passages with their first queries, then those that have more with the next ones.
-    for start in range(0, max(map(len, of_passage.values())), width):
-        own = [found[start : start + width] for found in of_passage.values() if found[start:]]
-        vectors = np.stack([passages[found[0].texts[1]] for found in own])
-        order = _neighbourhoods(vectors, rows_of_batch(width, batch_size), seed)
-        rows += [_row(own[number], width, has_negatives=has_negatives) for number in order]
+    for start in range(0, max(map(len, asked)), width):
+        own = [found[start : start + width] for found in asked if found[start:]]
+        order = _neighbourhoods(np.stack([passages[found[0].texts[1]] for found in own]), size, seed)
+        made = [_row(own[number], width, has_negatives=has_negatives) for number in order]
+        whole = len(made) // size * size
+        rows, rest = rows + made[:whole], rest + made[whole:]
     known = {query: frozenset(found) for query, found in answers.items()}
-    return Searches(rows=tuple(rows), answers=known, queries=queries, passages=passages)
+    return Searches(rows=(*rows, *rest), answers=known, queries=queries, passages=passages)
 
 
 def rows_of_batch(width: int, batch_size: int) -> int:
@@ -100,8 +103,9 @@ def _neighbourhoods(vectors: Vectors, size: int, seed: int) -> list[int]:
     """
     order: list[int] = []
     mixed = np.random.default_rng(seed).permutation(len(vectors))
-    for start in range(0, len(mixed), _BLOCK):
-        left = mixed[start : start + _BLOCK]
+    block = max(size, _BLOCK // size * size)
+    for start in range(0, len(mixed), block):
+        left = mixed[start : start + block]
         while len(left):
             near = np.argsort(-(vectors[left] @ vectors[left[0]]), kind="stable")[:size]
             order += left[near].tolist()
