@@ -148,19 +148,24 @@ def test_batches_are_neighbours_in_every_pass_and_block(tmp_path: Path, monkeypa
     assert np.median([max(batch) - min(batch) for batch in whole[22:]]) < 12
 
 
+class Given(torch.nn.Module):
+    """A model whose vectors are the features."""
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        return {"sentence_embedding": features["vectors"]}
+
+    def get_embedding_dimension(self) -> int:
+        return 8
+
+
+GIVEN: Any = Given()
+
+
 @pytest.mark.parametrize("closer", [True, False])
 def test_the_search_loss_falls_as_queries_come_to_their_passages(closer: bool) -> None:
     """It is the multiple-negatives loss of sentence-transformers where each passage has one query."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    class Model(torch.nn.Module):
-        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
-            return {"sentence_embedding": features["vectors"]}
-
-        def get_embedding_dimension(self) -> int:
-            return 2
-
-    model: Any = Model()
     rows = tuple(Row((f"q {n}",), (f"p {n}",)) for n in range(0, 40, 10))
     texts = {kind: [f"{kind} {n}" for n in range(0, 40, 10)] for kind in "qp"}
     vectors = {kind: FINDER.encode(own, "", "") for kind, own in texts.items()}
@@ -172,8 +177,8 @@ def test_the_search_loss_falls_as_queries_come_to_their_passages(closer: bool) -
     )
     queries = torch.from_numpy(vectors["q"] if closer else vectors["q"][::-1].copy())
     features = [{"vectors": queries}, {"vectors": torch.from_numpy(vectors["p"])}]
-    found = searched(model, searches, 0.05, ())(features, torch.arange(4))
-    plain = MultipleNegativesRankingLoss(model, scale=20).compute_loss_from_embeddings(
+    found = searched(GIVEN, searches, 0.05, ())(features, torch.arange(4))
+    plain = MultipleNegativesRankingLoss(GIVEN, scale=20).compute_loss_from_embeddings(
         [one["vectors"] for one in features], torch.arange(4)
     )
     if closer:  # ranked as the finder ranks them: no divergence
@@ -183,16 +188,8 @@ def test_the_search_loss_falls_as_queries_come_to_their_passages(closer: bool) -
 
 
 def test_the_loss_of_scores_holds_translations_together() -> None:
-    class Model(torch.nn.Module):
-        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
-            return {"sentence_embedding": features["vectors"]}
-
-        def get_embedding_dimension(self) -> int:
-            return 8
-
-    model: Any = Model()
     one, two = torch.eye(8)[:4], torch.eye(8)[4:]
-    loss, scores = scored(model, 0.05, ()), torch.ones(4)  # all alike: nothing is ranked
+    loss, scores = scored(GIVEN, 0.05, ()), torch.ones(4)  # all alike: nothing is ranked
     together, apart = (
         float(loss([{"vectors": vectors} for vectors in (one, two, *translated)], scores))
         for translated in ((one, two), (one.roll(1, 0), two))
