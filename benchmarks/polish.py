@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,6 +69,8 @@ VARIANTS = {
 }
 
 
+# Variants with the data of `all`, from the same distilled student: the trainings are the same, to the byte.
+_SAME_TRAININGS = ("retrieval", "no-average")
 # Variants of which leading parts of the vectors are measured.
 _SHORTENED = ("all", "matryoshka")
 
@@ -125,7 +128,11 @@ class Study:
         of_turkish = self.lang == "tr"
         tquad = self._pair("retrieval/tquad-train-tr-questions", "retrieval/tquad-train-tr-contexts")
         files = {
-            "sts": tuple(self._file(f"sts/stsb-{lang}-train") for lang in dict.fromkeys((self.lang, "en"))),
+            # English first: each of the two Turkish translations is trained with it.
+            "sts": tuple(
+                self._file(f"sts/stsb-{name}-train")
+                for name in ("en", self.lang, *(["tr-google"] if of_turkish else []))
+            ),
             "retrieval": (*tquad, self._file("pairs/query-passage-tr")) if of_turkish else (),
             "paragraphs": (self._file("paragraphs/paragraphs-tr"),) if of_turkish else (),
         }
@@ -141,6 +148,8 @@ class Study:
         config = self.options(VARIANTS[name])
         if not config.is_asked:
             return
+        if name in _SAME_TRAININGS:
+            self.take_trainings(VARIANTS[name].skills, out)
         result = finetune(
             self.student,
             self.teacher,
@@ -159,6 +168,13 @@ class Study:
         if name in _SHORTENED:
             scores |= self.shortened(subject)
         write_json(file, {"scores": scores, "result": to_plain(result)})
+
+    def take_trainings(self, skills: tuple[str, ...], out: Path) -> None:
+        """Copy the finished trainings of `all`, of which the variant keeps other parts."""
+        for checkpoint in (self.work / "all").glob("[0-9]-*/checkpoint-*"):
+            skill = checkpoint.parent.name
+            if skill.partition("-")[2] in skills and not (out / skill).exists():
+                shutil.copytree(checkpoint, out / skill / checkpoint.name)
 
     def labelled(self, config: FinetuneConfig) -> list[Labelled]:
         """Read the data; a limit is for passages, which take nearly all of the time."""

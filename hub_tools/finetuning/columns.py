@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from hub_tools.finetuning.searches import Searches
 def as_dataset(parts: Parts, subject: Subject, seed: int) -> Any:
     """Return a data set of inference, with a column for each text of an example."""
     examples = _with_contradictions([example for example in parts.train if example.same], seed)
-    return _texts([example.texts for example in examples], _either_prompt(subject))
+    return _texts([example.texts for example in examples], subject)
 
 
 def as_similarities(versions: Sequence[Parts], subject: Subject) -> Any:
@@ -24,7 +24,7 @@ def as_similarities(versions: Sequence[Parts], subject: Subject) -> Any:
     by_group = [{example.group: example for example in parts.train} for parts in versions]
     groups = [group for group in by_group[0] if all(group in own for own in by_group)]
     rows = [tuple(text for own in by_group for text in own[group].texts) for group in groups]
-    return _texts(rows, _either_prompt(subject)).add_column("score", [by_group[0][group].score for group in groups])
+    return _texts(rows, subject).add_column("score", [by_group[0][group].score for group in groups])
 
 
 def as_searches(searches: Searches, subject: Subject) -> Any:
@@ -43,20 +43,28 @@ def queries_in(dataset: Any) -> int:
     return sum(name.startswith("queries") for name in dataset.column_names)
 
 
-def _either_prompt(subject: Subject) -> Callable[[str], str]:
-    """Return what puts a text behind either prompt, drawn by its hash.
+def examples_in(dataset: Any) -> int:
+    """Return how many examples a row holds: queries of a passage, or a pair and its translation."""
+    pairs = len(dataset.column_names) // 2 if "score" in dataset.column_names else 1
+    return queries_in(dataset) or pairs
+
+
+def _texts(rows: Sequence[tuple[str, ...]], subject: Subject) -> Any:
+    """Return texts in columns, those of a row behind the same prompt, which is drawn by the hash of the first one.
 
     Behind the query prompt alone, queries would move away from the passages that answer them.
     """
-    prompts = subject.prompt("query"), subject.prompt("document")
-    return lambda text: prompts[hash_text(f"prompt\t{text}") % 2] + text
-
-
-def _texts(rows: Sequence[tuple[str, ...]], behind_prompt: Callable[[str], str]) -> Any:
     from datasets import Dataset
 
+    prompts = subject.prompt("query"), subject.prompt("document")
+    drawn = [prompts[hash_text(f"prompt\t{row[0]}") % 2] for row in rows]
     columns = zip(*rows, strict=True)
-    return Dataset.from_dict({f"text{side}": list(map(behind_prompt, texts)) for side, texts in enumerate(columns)})
+    return Dataset.from_dict(
+        {
+            f"text{side}": [prompt + text for prompt, text in zip(drawn, texts, strict=True)]
+            for side, texts in enumerate(columns)
+        }
+    )
 
 
 def _with_contradictions(examples: Sequence[Example], seed: int) -> list[Example]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,14 +182,15 @@ class _Training:
 
     def _trained(self, folder: Path, skill: Skill, parts: Sequence[Parts], searches: Mapping[str, Searches]) -> Any:
         """Train the model for a skill, or load what an attempt trained that was cut off later."""
-        temperature, lengths = losses.temperature_of(self.anchors.vectors), self.config.matryoshka
+        temperature = losses.OF_SCORES if skill == "sts" else losses.temperature_of(self.anchors.vectors)
+        lengths = self.config.matryoshka
         subject = Subject(lambda: self.model, self.hardware)
         datasets, of_dataset = {}, {}
         for versions in with_translations(parts) if skill == "sts" else [(part,) for part in parts]:
             name = " with ".join(part.labelled.name for part in versions)
             if skill == "sts":
                 datasets[name] = as_similarities(versions, subject)
-                of_dataset[name] = losses.scored(self.model, temperature, lengths)
+                of_dataset[name] = losses.scored(self.model, lengths)
             elif skill == "retrieval":
                 datasets[name] = as_searches(searches[name], subject)
                 of_dataset[name] = losses.searched(self.model, searches[name], temperature, lengths)
@@ -201,7 +202,7 @@ class _Training:
             datasets,
             of_dataset,
             folder,
-            anchors=self.anchors,
+            anchors=replace(self.anchors, weight=self.anchors.weight / temperature),
             epochs=self.config.epochs,
             batch_size=self.config.batch_size,
             learning_rate=self.config.learning_rate,
@@ -275,8 +276,7 @@ def _anchors(
         texts=texts,
         vectors=goals,
         count=config.anchors,
-        # On the scale of the other losses, which divide cosines by it.
-        weight=config.anchor_weight / losses.temperature_of(goals),
+        weight=config.anchor_weight,
         lengths=config.matryoshka,
         seed=seed,
     )

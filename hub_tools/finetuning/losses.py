@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-# Losses of sentence-transformers divide cosines by 0.05, which suits models whose cosines of any two texts have a
-# deviation of about 0.1 (all-MiniLM-L6-v2: 0.10). Those of e5 have 0.03: there 0.05 would ask for another space.
+# Losses of sentence-transformers divide cosines by 0.05. For multiple negatives that suits models whose cosines of any
+# two texts have a deviation of about 0.1 (all-MiniLM-L6-v2: 0.10); e5, where they have 0.03, it would ask for another
+# space. For scores it suits both: colder, the few pairs of a batch that are ranked worst are all that is learned from.
 _TEMPERATURE_BY_SPREAD = 0.5
 _COLDEST, _WARMEST = 0.01, 0.05
+OF_SCORES = _WARMEST
 SPREAD_TEXTS = 1000
 # The weight of translations beside scores, and of the finder's ranking beside the answers.
-_TRANSLATIONS, _LISTWISE = 0.3, 0.5
+_TRANSLATIONS, _LISTWISE = 0.15, 0.5
 # A score, of cosines divided by the temperature, that is never the highest.
 _NEVER = -1e4
 # The weight of the anchors falls to this part of what it was.
@@ -31,7 +33,7 @@ _LAST = 1 / 8
 
 
 def temperature_of(vectors: NDArray[Any]) -> float:
-    """Return what cosines are divided by in losses, by how much those of a teacher's vectors differ; shape (n, dim)."""
+    """Return what a search divides cosines by, after how much those of a teacher's vectors differ; shape (n, dim)."""
     some = vectors[:SPREAD_TEXTS].astype(np.float32)
     some = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
     spread = float((some @ some.T)[np.triu_indices(len(some), 1)].std()) if len(some) > 1 else 1.0
@@ -45,7 +47,7 @@ class Anchors:
     texts: list[str]
     vectors: NDArray[Any]
     count: int  # of each step
-    weight: float  # at the start
+    weight: float  # at the start, beside losses of cosines that are not divided by a temperature
     lengths: tuple[int, ...] = ()  # of leading parts that are trained too
     seed: int = 0
 
@@ -71,13 +73,12 @@ class Anchors:
         return self.weight * (1 - (1 - _LAST) * step / max(1, steps - 1))
 
 
-def scored(model: SentenceTransformer, temperature: float, lengths: tuple[int, ...]) -> Any:
+def scored(model: SentenceTransformer, lengths: tuple[int, ...]) -> Any:
     """Return CoSENT: pairs with higher scores should have higher cosines (Huang et al. 2024).
 
-    Four texts are a pair and its translation. Then that holds in each language and across the two, and each sentence
-    should be nearer to its translation than to the other sentences of the batch, but for the one that it is compared
-    with (Feng et al. 2022). Without that, similarity is learned within each language and translations come apart
-    (docs/results.md).
+    Four texts are a pair and its translation. Then that holds in each language, and each sentence should be nearer to
+    its translation than to the other sentences of the batch, but for the one that it is compared with (Feng et al.
+    2022). Without that translations come apart (docs/results.md).
     """
     import torch
     from sentence_transformers.sentence_transformer import losses
@@ -86,7 +87,7 @@ def scored(model: SentenceTransformer, temperature: float, lengths: tuple[int, .
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.cosent = losses.CoSENTLoss(model, scale=1 / temperature)
+            self.cosent = losses.CoSENTLoss(model, scale=1 / OF_SCORES)
 
         def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
             vectors = [self.model(features)["sentence_embedding"] for features in sentence_features]
@@ -94,19 +95,17 @@ def scored(model: SentenceTransformer, temperature: float, lengths: tuple[int, .
                 found: Tensor = self.cosent.compute_loss_from_embeddings(vectors, labels)
                 return found
             one, two, own_one, own_two = vectors
-            firsts, seconds, twice = torch.cat([one, own_one]), torch.cat([own_two, two]), torch.cat([labels, labels])
-            kinds = [([one, two], labels), ([own_one, own_two], labels), ([firsts, seconds], twice)]
-            similarity = sum(self.cosent.compute_loss_from_embeddings(pair, scores) for pair, scores in kinds)
-            return similarity / len(kinds) + _TRANSLATIONS * self._apart(
-                torch.cat([one, two]), torch.cat([own_one, own_two])
+            similarity = sum(
+                self.cosent.compute_loss_from_embeddings(pair, labels) for pair in (vectors[:2], vectors[2:])
             )
+            return similarity / 2 + _TRANSLATIONS * self._apart(torch.cat([one, two]), torch.cat([own_one, own_two]))
 
         def _apart(self, sentences: Tensor, translations: Tensor) -> Tensor:
             normalize = torch.nn.functional.normalize
             cosines = normalize(sentences, dim=-1) @ normalize(translations, dim=-1).T
             places = torch.arange(len(cosines), device=cosines.device)
             cosines[places, places.roll(len(cosines) // 2)] = -1.0  # the sentence that it is compared with
-            return _both_ways(cosines / temperature)
+            return _both_ways(cosines / OF_SCORES)
 
     return _over_lengths(model, Scored(), lengths)
 

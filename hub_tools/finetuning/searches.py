@@ -86,7 +86,7 @@ def arrange(parts: Parts, finder: Subject, batch_size: int, seed: int) -> Search
 
 
 def rows_of_batch(width: int, batch_size: int) -> int:
-    """Return how many rows with so many queries make a batch of so many examples."""
+    """Return how many rows with so many examples each make a batch of so many."""
     return max(2, -(-batch_size // width))
 
 

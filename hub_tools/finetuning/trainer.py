@@ -15,7 +15,7 @@ import numpy as np
 from hub_tools.core.errors import UserError, is_out_of_memory
 from hub_tools.core.hardware import Hardware
 from hub_tools.core.logging import bar
-from hub_tools.finetuning.columns import queries_in
+from hub_tools.finetuning.columns import examples_in, queries_in
 from hub_tools.finetuning.losses import Anchors
 from hub_tools.finetuning.parts import InParts
 from hub_tools.finetuning.searches import rows_of_batch
@@ -44,8 +44,7 @@ def steps_of(datasets: Mapping[str, Dataset], epochs: float, batch_size: int) ->
 
 def _rows(dataset: Dataset, batch_size: int) -> int:
     """Return how many rows of a data set make a batch."""
-    width = queries_in(dataset)
-    return rows_of_batch(width, batch_size) if width else batch_size
+    return rows_of_batch(examples_in(dataset), batch_size)
 
 
 def train(
@@ -183,9 +182,10 @@ def _trainer_class() -> Any:
             """Write no card: the run has its own."""
 
         def get_batch_sampler(self, dataset: Any, batch_size: int, *args: Any, **kwargs: Any) -> Any:
+            rows = _rows(dataset, batch_size)
             if queries_in(dataset):
-                return Neighbours(dataset, _rows(dataset, batch_size), *args, **kwargs)
-            return super().get_batch_sampler(dataset, batch_size, *args, **kwargs)
+                return Neighbours(dataset, rows, *args, **kwargs)
+            return super().get_batch_sampler(dataset, rows, *args, **kwargs)
 
         def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
             while True:
