@@ -197,7 +197,7 @@ def test_the_loss_of_scores_holds_translations_together() -> None:
         for translated in ((one, two), (one.roll(1, 0), two))
     )
     assert together < 0.001
-    assert apart > 1
+    assert apart > 0.4
     # A sentence may be as near to the translation of the one that it is compared with as to its own.
     assert float(loss([{"vectors": one}] * 4, scores)) < 0.001
 

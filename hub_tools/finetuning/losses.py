@@ -25,7 +25,7 @@ _COLDEST, _WARMEST = 0.01, 0.05
 OF_SCORES = _WARMEST
 SPREAD_TEXTS = 1000
 # The weight of translations beside scores, and of the finder's ranking beside the answers.
-_TRANSLATIONS, _LISTWISE = 0.15, 0.5
+_TRANSLATIONS, _LISTWISE = 0.05, 0.5
 # A score, of cosines divided by the temperature, that is never the highest.
 _NEVER = -1e4
 # The weight of the anchors falls to this part of what it was.
