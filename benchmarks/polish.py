@@ -128,11 +128,7 @@ class Study:
         of_turkish = self.lang == "tr"
         tquad = self._pair("retrieval/tquad-train-tr-questions", "retrieval/tquad-train-tr-contexts")
         files = {
-            # English first: each of the two Turkish translations is trained with it.
-            "sts": tuple(
-                self._file(f"sts/stsb-{name}-train")
-                for name in ("en", self.lang, *(["tr-google"] if of_turkish else []))
-            ),
+            "sts": tuple(self._file(f"sts/stsb-{lang}-train") for lang in dict.fromkeys((self.lang, "en"))),
             "retrieval": (*tquad, self._file("pairs/query-passage-tr")) if of_turkish else (),
             "paragraphs": (self._file("paragraphs/paragraphs-tr"),) if of_turkish else (),
         }
