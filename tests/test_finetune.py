@@ -156,6 +156,16 @@ def test_the_smallest_loss_that_is_allowed_is_half_a_point(
     assert (step.taken, step.share, step.lowered) == (True, 0.5, {})
 
 
+def test_a_later_skill_may_cost_part_of_what_an_earlier_one_brought(
+    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = ",".join(str(sample_file(f"retrieval-{side}.tsv")) for side in ("questions", "passages"))
+    labelled = [*read_labelled(FinetuneConfig(retrieval=(search,)), ("tr",)), sample_sts()]
+    found = iter([{"a": 50.0, "b": 50.0}, {"a": 53.0, "b": 50.0}, {"a": 52.0, "b": 60.0}])
+    monkeypatch.setattr(Dev, "measure", lambda self, model: next(found))
+    assert train(tiny_teacher, tmp_path, labelled, shares=(1.0,)).taken == ["retrieval", "sts"]
+
+
 def test_a_share_of_what_a_training_changed_is_added_to_what_is_there() -> None:
     student, before, trained = ({"w": torch.tensor([value])} for value in (1.0, 4.0, 9.0))
     found = list(Models(student, before).sums(trained, (0.25, 1.0)))
