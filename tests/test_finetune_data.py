@@ -16,7 +16,9 @@ from hub_tools.core.files import write_json
 from hub_tools.corpus.build import Corpus
 from hub_tools.corpus.contamination import EvaluationTexts
 from hub_tools.corpus.readers import sample_file
+from hub_tools.evaluation.data import Retrieval
 from hub_tools.evaluation.subject import Subject
+from hub_tools.evaluation.tasks import Task
 from hub_tools.finetuning import dev
 from hub_tools.finetuning.data import Example, Labelled, check_something_left, read_labelled, split, with_translations
 from hub_tools.finetuning.hub_table import is_hub_table
@@ -187,6 +189,10 @@ def test_what_the_student_knew_is_measured_without_labels(tiny_teacher: Path, tm
     assert found["nearest to the teacher's vector, sentences (tr)"] == 100.0
     alone = dev.Dev([], corpus, ("tr",), None, CPU).measure(model)
     assert list(alone) == ["second halves of sentences (tr), ndcg@10"]
+    # A search that is held out needs nothing that stands for it.
+    search = Retrieval(queries=["q"], passages=["p", "other"], relevant=[{0: 1.0}])
+    real = dev.Dev([Task(name="own", split="heldout", data=search)], corpus, ("tr",), None, CPU).measure(model)
+    assert list(real) == ["own, ndcg@10"]
     assert dev._halve("iki yarı bir bütün eder", "tr") == ("iki yarı", "bir bütün eder")
     assert dev._halve("一半加一半", "zh") == ("一半", "加一半")
 

@@ -39,10 +39,10 @@ class _Space(NamedTuple):
 class Dev:
     """Measures of a model on data that nothing is trained on, x100, by name.
 
-    They are the first measure of each task: those of the held-out examples, the search for translations, and that
-    for the second half of a text by its first one. Then the share of texts whose vector lies nearer to the teacher's of
-    the same text than to those of others. How a student orders similarities is not compared with the teacher: labels
-    change that.
+    They are the first measure of each task: those of the held-out examples, the search for translations and, where no
+    search is among the examples, that for the second half of a text by its first one, which stands for it. Then the
+    share of texts whose vector lies nearer to the teacher's of the same text than to those of others. How a student
+    orders similarities is not compared with the teacher: labels change that.
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class Dev:
             lang: list(corpus.texts(lang, "heldout", 10 * _SENTENCES)) for lang in targets if lang in corpus.languages
         }
         paragraphs = {lang: paragraphs_of(own, lang, _PARAGRAPHS) for lang, own in texts.items()}
-        found = [*tasks, heldout_task(corpus, targets[0]), *(_halves(own, lang) for lang, own in texts.items())]
-        self.tasks = [task for task in found if task is not None]
+        own_tasks = [task for task in tasks if task is not None]
+        searches = any(isinstance(task.data, Retrieval) for task in own_tasks)
+        found = [heldout_task(corpus, targets[0]), *(_halves(own, lang) for lang, own in texts.items() if not searches)]
+        self.tasks = [*own_tasks, *(task for task in found if task is not None)]
         self._hardware = hardware
         self._spaces: list[_Space] = []
         if teacher is not None:
