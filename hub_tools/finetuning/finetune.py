@@ -2,7 +2,7 @@
 
 Each training begins with the distilled student, and anchors keep the teacher's vectors. The change of its weights is
 added to what is there from the skills before, in the share that is best on held-out data (Ilharco et al. 2023); a skill
-that lowers a measure by more than half a point in every share is not taken.
+with which a measure is more than half a point below the distilled student in every share is not taken.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _Training:
         load_weights(self.model, models.student)
         log.info("  %s, %s examples", skill, f"{sum(len(part.train) for part in parts):,}")
         trained = self._trained(folder, skill, parts, searches)
-        # Not below what is there already: that was chosen as the highest of several, on the same data.
+        # Below the distilled student, not below what is there already, which was chosen as the highest on this data.
         floor = {key: round(value - TOLERANCE, 2) for key, value in first.items()}
         best = _choose(self.model, models.sums(weights_of(self.model), self.config.shares), self.dev, floor)
         is_taken = not best.lowered and _mean(best.measures) > _mean(before)
