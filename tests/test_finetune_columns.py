@@ -17,6 +17,7 @@ from hub_tools.finetuning.columns import as_searches, as_similarities, examples_
 from hub_tools.finetuning.data import Parts, read_labelled, split
 from hub_tools.finetuning.losses import scored, searched
 from hub_tools.finetuning.searches import Row, Searches, arrange, rows_of_batch
+from hub_tools.finetuning.trainer import steps_of
 from hub_tools.models.loading import load_model
 from tests.training_job import CPU
 
@@ -68,6 +69,7 @@ def test_a_pair_and_its_translation_stand_in_one_row(subject: Subject, tmp_path:
     numbers = [n for n in range(30) if n % 10 != 9 and n != 4]
     assert bare == [[f"{name} {n} {side}" for n in numbers] for name in ("tr", "en") for side in ("one", "two")]
     assert examples_in(as_similarities(versions, subject)) == 2
+    assert steps_of({"both": as_similarities(versions, subject)}, 1.0, 8) == 7  # 26 rows, four of them a batch
     assert table["score"] == [n % 6 for n in numbers]
 
 
@@ -206,9 +208,8 @@ def test_scores_are_learned_at_the_scale_of_the_library() -> None:
     """A colder one, as searches of e5 have it, learns from the few pairs that are ranked worst (docs/results.md)."""
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
-    vectors, scores = (
-        [torch.from_numpy(FINDER.encode([f"{side} {n}" for n in range(8)], "", "")) for side in "qp"],
-        (torch.arange(8) / 8),
-    )
+    # The further apart, the higher the score.
+    texts = [[f"q {n}" for n in range(8)], [f"p {3 * n}" for n in range(8)]]
+    vectors, scores = [torch.from_numpy(FINDER.encode(own, "", "")) for own in texts], torch.arange(8) / 8
     found = scored(GIVEN, ())([{"vectors": one} for one in vectors], scores)
     torch.testing.assert_close(found, CoSENTLoss(GIVEN).compute_loss_from_embeddings(vectors, scores))

@@ -85,9 +85,9 @@ def arrange(parts: Parts, finder: Subject, batch_size: int, seed: int) -> Search
     return Searches(rows=(*rows, *rest), answers=known, queries=queries, passages=passages)
 
 
-def rows_of_batch(width: int, batch_size: int) -> int:
+def rows_of_batch(examples: int, batch_size: int) -> int:
     """Return how many rows with so many examples each make a batch of so many."""
-    return max(2, -(-batch_size // width))
+    return max(2, -(-batch_size // examples))
 
 
 def _row(examples: Sequence[Example], width: int, *, has_negatives: bool) -> Row:
